@@ -513,3 +513,3748 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 }
 #endif
 #endif /* AZCHAN_H */
+
+#if defined(AZCHAN_IMPLEMENTATION) && !defined(AZCHAN_IMPLEMENTED)
+#define AZCHAN_IMPLEMENTED
+
+/* ==== [2] PLATFORM: system headers, and all that differs between systems ====================== */
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <float.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(CLOCK_MONOTONIC) || !defined(AF_UNIX)
+#error "azchan.h: POSIX is hidden: include azchan.h before system headers where it is implemented"
+#endif
+
+#ifndef AZC_SYS
+#define AZC_SYS(call) call
+#endif
+
+#ifndef AZC_ASSERT
+#define AZC_ASSERT(x) assert(x)
+#endif
+
+#ifdef MSG_NOSIGNAL
+#define AZC__MSG_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
+#else
+#define AZC__MSG_FLAGS MSG_DONTWAIT /* macOS: SO_NOSIGPIPE, set on accept */
+#endif
+
+#if defined(__GNUC__)
+#define AZC__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define AZC__PRINTF(fmt, args)
+#endif
+
+/* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
+
+enum {
+    AZC__MAX_FIELDS = 64,    /* of a request head */
+    AZC__MAX_EXTRA = 1024,   /* bytes that azc_reply_header may add, and */
+    AZC__OWN_EXTRA = 320,    /* those that we keep for ourselves behind them */
+    AZC__MAX_SUBPROTOCOL = 100,
+    AZC__MAX_TYPE = 200,     /* bytes of a Content-Type */
+    AZC__MAX_ROOM = 255,     /* bytes of a room's name */
+    AZC__SMALL_PIECE = 512,  /* bytes of a connection's first output piece, its header included: */
+    AZC__PIECE = 4032,       /* most answers fit; what follows comes in larger ones */
+    AZC__SHARE = 1024,       /* a broadcast frame of at least this is shared, not copied */
+    AZC__MAX_IOV = 16,
+    AZC__SLACK = 64,         /* frame heads, in the sum of what a read may answer */
+    AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
+    AZC__RETRY_MS = 100,     /* for accept, after EMFILE and its like */
+    AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
+    AZC__MAX_HEAD = 14,      /* of a frame */
+    AZC__MAX_DEPTH = 64,     /* of JSON */
+    AZC__SLOT_BITS = 24,     /* of an id: the slot, under its serial number */
+    AZC__SLOT_MASK = (1 << AZC__SLOT_BITS) - 1
+};
+
+typedef struct azc__mem {
+    void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
+    void *user;
+} azc__mem;
+
+/* Data of any type may start at a multiple of its size. */
+typedef union azc__aligned {
+    long long i;
+    double d;
+    void *p;
+} azc__aligned;
+
+/* Bytes that several outputs send: a large broadcast's frame. They follow the struct. */
+typedef struct azc__block {
+    size_t refs, len;
+} azc__block;
+
+/* A piece of a connection's output. Its bytes follow the struct (block NULL, room behind them
+ * left to fill), or are a shared block's, or stay where the program has them (a static page). */
+typedef struct azc__piece {
+    struct azc__piece *next;
+    const unsigned char *data; /* first unsent byte */
+    size_t len;                /* unsent */
+    size_t room;               /* bytes free behind data + len */
+    size_t size;               /* allocated, this struct included */
+    azc__block *block;
+} azc__piece;
+
+typedef struct azc__out {
+    azc__piece *head, *tail;
+    size_t bytes; /* unsent in all pieces */
+} azc__out;
+
+typedef struct azc__frame {
+    uint64_t len;
+    unsigned char mask[4];
+    uint8_t opcode, fin;
+} azc__frame;
+
+/* Where the scan for the end of a request head stands between two reads. */
+typedef struct azc__scan {
+    uint32_t total, line; /* bytes so far, and of this line */
+    uint16_t lines;
+    uint8_t cr;
+} azc__scan;
+
+/* What is half received: of a request head, of a frame, of a message. It exists only while
+ * something is. */
+typedef struct azc__in {
+    unsigned char *data; /* the head or message so far */
+    size_t len, cap;
+    azc__scan scan;
+    azc__frame frame; /* the frame whose payload is arriving */
+    uint64_t left;    /* payload bytes of it still to come */
+    uint32_t utf8;    /* azc__utf8 state of the message so far */
+    uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
+    uint8_t raw_len;
+    unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
+} azc__in;
+
+/* What azc__decode found: an opcode with its payload, 0 (it needs more bytes), or the negative
+ * close code with which the connection fails. */
+typedef struct azc__event {
+    int kind;
+    unsigned char *data;
+    size_t len;
+} azc__event;
+
+enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
+       AZC__OP_PONG = 10 };
+
+typedef struct azc__field {
+    char *name, *value; /* NUL-terminated in the head */
+} azc__field;
+
+/* A path pattern: per segment a kind letter that sorts by precedence, and its text. */
+enum { AZC__LITERAL = 'a', AZC__PARAM = 'b', AZC__REST = 'c' };
+typedef struct azc__route {
+    struct azc__route *next; /* in order of precedence: the first match is the best */
+    char *kinds;             /* one letter a segment, NUL behind */
+    char *text;              /* per segment its literal or name, NUL behind each */
+    size_t size;             /* allocated, this struct included */
+    void *target;            /* azc_channel or azc__page */
+} azc__route;
+
+/* The request at hand; the server has one. Its strings are NUL-terminated in the head itself. */
+typedef struct azc__request {
+    char *method, *target;
+    const char *host; /* the authority, from the target if that names one */
+    size_t host_len;
+    char *path;                   /* still encoded, its end is path_len */
+    char *query;                  /* still encoded; NULL if none */
+    size_t path_len;
+    azc__field fields[AZC__MAX_FIELDS];
+    int field_count;
+    uint64_t body;    /* Content-Length */
+    uint8_t chunked;  /* any Transfer-Encoding */
+    uint8_t upgrade, keep_alive, head_only, answered;
+    int status;       /* as answered */
+    const azc__route *route;
+    char *cookies;    /* as pairs, once asked for */
+    size_t sent;      /* bytes of the answer */
+    size_t extra_len; /* of azc_reply_header's lines */
+    char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
+} azc__request;
+
+typedef struct azc__page {
+    struct azc__page *next;
+    const void *bytes; /* static, or NULL: ask the handler */
+    size_t len, size;  /* size: allocated, type included */
+    const char *type;
+    azc_handler handler;
+    void *user;
+} azc__page;
+
+typedef struct azc__use {
+    struct azc__use *next;
+    azc_handler handler;
+    void *user;
+} azc__use;
+
+/* One membership, in two doubly linked lists. Once left, conn is NULL and the next pointers stay
+ * as they were: they lead a cursor that stands here back into the lists. */
+typedef struct azc__member {
+    azc_conn *conn;
+    struct azc__room *room;
+    struct azc__member *next, *prev;           /* in the room */
+    struct azc__member *next_room, *prev_room; /* of the connection */
+} azc__member;
+
+typedef struct azc__room {
+    struct azc__room *chain; /* in the hash bucket */
+    azc_channel *channel;
+    azc__member *first;
+    uint64_t hash;
+    size_t count; /* members */
+    size_t refs;  /* members, and the departed that a cursor or an on_close may still look at */
+    size_t len;   /* of the name, which follows the struct */
+} azc__room;
+
+/* What poll() watches. First in each struct that has one. */
+typedef struct azc__source {
+    int fd;
+    int at; /* index in the server's poll arrays, -1: not watched */
+    uint8_t kind;
+} azc__source;
+enum { AZC__WAKE, AZC__LISTENER, AZC__CONN };
+enum { AZC__READ = 1, AZC__WRITE = 2 };
+
+/* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
+enum { AZC__T_HANDSHAKE, AZC__T_PING, AZC__T_PONG, AZC__T_CLOSE, AZC__T_COUNT, AZC__T_NONE = 255 };
+
+/*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
+ *        |             |---- peer's Close, protocol error, EOF ------^                   ^
+ *        '-- refusal --'------------------------> LINGER --------------------------------|
+ *      any state ---- I/O error, deadline -----------------------------------------------'
+ * LINGER sends what is queued, shuts our direction down, and reads until the peer's end of TCP,
+ * so that no reset destroys our last bytes on their way. */
+enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD };
+
+struct azc_conn {
+    azc__source source;
+    uint8_t state;
+    uint8_t timer;              /* deadline class */
+    uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
+    uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
+    uint8_t reason_len;         /* the last bytes of the output are the Close reason */
+    unsigned touched : 1;       /* in the server's list */
+    unsigned connected : 1;     /* on_connect ran, on_close has not */
+    unsigned heard : 1;         /* the peer lived since the last look */
+    unsigned drain : 1;         /* owes an on_drain */
+    unsigned eof : 1;           /* the peer ended its direction */
+    unsigned shut : 1;          /* we ended ours */
+    uint16_t close_code;        /* for on_close */
+    uint32_t tail_size;
+    azc_server *server;
+    azc_channel *channel;
+    union {
+        unsigned char raw[16];  /* HTTP: the peer's address, network order */
+        struct {
+            azc_conn *prev, *next;
+        } link;                 /* connected: in the channel's list */
+    } u;
+    azc_conn *next_touched;
+    azc_conn *prev_timer, *next_timer;
+    int64_t due, since;         /* ms */
+    uint64_t id, bytes_out;
+    azc__out out;
+    azc__in *in;
+    azc__member *rooms;
+    unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
+                                   (name, value) of each query argument, "" */
+};
+
+struct azc_channel {
+    azc_channel *next;
+    azc_server *server;
+    azc_channel_desc desc;
+    azc__route *route;
+    azc_conn *first;
+    size_t count;
+    size_t data_size; /* rounded up, so that the strings start behind it */
+    size_t size;      /* allocated, this struct included; the subprotocols follow, each with NUL */
+    const char *subprotocols; /* "v2\0v1\0\0" */
+};
+
+struct azc_server {
+    azc__mem mem;
+    azc_config config; /* with every default filled in */
+    char *strings;     /* host and origins, copied */
+    size_t strings_size;
+    size_t pause;      /* backlog past which a peer is not read */
+    int failed;        /* the first error of configuration, or 0 */
+    char error[200];
+
+    azc__source wake, listener;
+    int wake_write, port;
+    uint8_t listening, stopping, busy, cursors, accept_paused;
+    struct pollfd *polls;
+    azc__source **sources;
+    int poll_count, poll_cap;
+    int64_t now, accept_retry;
+
+    azc_conn **slots;  /* by id */
+    uint32_t slot_cap, slot_hint;
+    int conn_count;
+    uint64_t serial;
+    azc_conn *timer_first[AZC__T_COUNT], *timer_last[AZC__T_COUNT];
+    int timer_ms[AZC__T_COUNT];
+    azc_conn *touched_first, *touched_last;
+
+    azc_channel *channels;
+    azc__page *pages;
+    azc__use *uses;
+    azc__route *channel_routes, *page_routes;
+    FILE *log_file;
+
+    azc__room **rooms;
+    size_t room_cap, room_count;
+    uint64_t seed[2];
+    azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
+
+    unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
+    char *scratch;              /* the request's strings before they have a connection's tail */
+    char *strings_at;           /* where the next goes */
+    azc__request request;
+    azc_conn *current; /* whose request that is, while it is answered */
+};
+
+/* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
+
+static void *azc__alloc(const azc__mem *mem, size_t size) {
+    return mem->alloc(mem->user, NULL, 0, size);
+}
+
+static void azc__free(const azc__mem *mem, void *ptr, size_t size) {
+    if (ptr != NULL) mem->alloc(mem->user, ptr, size, 0);
+}
+
+static void *azc__zalloc(const azc__mem *mem, size_t size) {
+    void *ptr = azc__alloc(mem, size);
+    return ptr == NULL ? NULL : memset(ptr, 0, size);
+}
+
+static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
+
+static void azc__piece_append(azc__out *out, azc__piece *piece) {
+    if (out->tail == NULL) out->head = piece;
+    else out->tail->next = piece;
+}
+
+/* Make room for n bytes, in one stretch if asked, so that azc__out_put cannot fail. The tail is
+ * the piece being filled; a fresh one may wait behind it. */
+static int azc__out_reserve(const azc__mem *mem, azc__out *out, size_t n, int contiguous) {
+    size_t room = out->tail == NULL ? 0 : out->tail->room;
+    if (room >= n) return 1;
+    size_t size = sizeof(azc__piece) + (contiguous ? n : n - room);
+    size_t least = out->head == NULL ? AZC__SMALL_PIECE : AZC__PIECE;
+    if (size < least) size = least;
+    azc__piece *piece = (azc__piece *)azc__alloc(mem, size);
+    if (piece == NULL) return 0;
+    memset(piece, 0, sizeof *piece);
+    piece->data = (unsigned char *)(piece + 1);
+    piece->room = size - sizeof *piece;
+    piece->size = size;
+    azc__piece_append(out, piece);
+    if (contiguous || out->tail == NULL) {
+        if (out->tail != NULL) out->tail->room = 0;
+        out->tail = piece;
+    }
+    return 1;
+}
+
+static void azc__out_put(azc__out *out, const void *bytes, size_t n) {
+    const unsigned char *from = (const unsigned char *)bytes;
+    out->bytes += n;
+    while (n > 0) {
+        azc__piece *piece = out->tail;
+        if (piece->room == 0) piece = out->tail = piece->next;
+        size_t k = azc__min(n, piece->room);
+        unsigned char *own = (unsigned char *)(piece + 1);
+        memcpy(own + (piece->data - own) + piece->len, from, k);
+        piece->len += k;
+        piece->room -= k;
+        from += k;
+        n -= k;
+    }
+}
+
+/* Queue bytes that stay where they are: a shared block's, or (block NULL) the program's. */
+static int azc__out_refer(const azc__mem *mem, azc__out *out, const void *bytes, size_t n,
+                          azc__block *block) {
+    if (n == 0) return 1;
+    azc__piece *piece = (azc__piece *)azc__zalloc(mem, sizeof *piece);
+    if (piece == NULL) return 0;
+    piece->data = (const unsigned char *)bytes;
+    piece->len = n;
+    piece->size = sizeof *piece;
+    piece->block = block;
+    if (block != NULL) block->refs++;
+    azc__piece_append(out, piece);
+    if (out->tail != NULL) out->tail->room = 0;
+    out->tail = piece;
+    out->bytes += n;
+    return 1;
+}
+
+static void azc__block_release(const azc__mem *mem, azc__block *block) {
+    if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
+}
+
+/* n bytes of the output have gone. */
+static void azc__out_consume(const azc__mem *mem, azc__out *out, size_t n) {
+    out->bytes -= n;
+    while (out->head != NULL && out->head->len <= n) {
+        azc__piece *piece = out->head;
+        n -= piece->len;
+        out->head = piece->next;
+        if (out->head == NULL) out->tail = NULL;
+        azc__block_release(mem, piece->block);
+        azc__free(mem, piece, piece->size);
+    }
+    if (n > 0) {
+        out->head->data += n;
+        out->head->len -= n;
+    }
+}
+
+/* Grow *data so that it holds need bytes: by doubling, but not past most, which is what the peer
+ * announced; so memory follows the bytes that came, never the announcement alone. */
+static int azc__grow(const azc__mem *mem, unsigned char **data, size_t *cap, size_t need,
+                     size_t most) {
+    if (need <= *cap) return 1;
+    size_t want = *cap < 512 ? 512 : *cap * 2;
+    if (want > most) want = most;
+    if (want < need) want = need;
+    unsigned char *grown = (unsigned char *)mem->alloc(mem->user, *data, *cap, want);
+    if (grown == NULL) return 0;
+    *data = grown;
+    *cap = want;
+    return 1;
+}
+
+/* ==== [5] SHA1_BASE64: only for Sec-WebSocket-Accept; RFC 3174, 4648, 6455 4.2.2 ============== */
+
+static uint32_t azc__rotl(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
+
+static void azc__sha1_block(uint32_t h[5], const unsigned char *p) {
+    uint32_t w[16];
+    for (int i = 0; i < 16; i++, p += 4) {
+        w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+    }
+    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+    for (int i = 0; i < 80; i++) {
+        if (i >= 16) {
+            w[i & 15] = azc__rotl(w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15],
+                                  1);
+        }
+        uint32_t f, k;
+        if (i < 20) f = (b & c) | (~b & d), k = 0x5A827999;
+        else if (i < 40) f = b ^ c ^ d, k = 0x6ED9EBA1;
+        else if (i < 60) f = (b & c) | (b & d) | (c & d), k = 0x8F1BBCDC;
+        else f = b ^ c ^ d, k = 0xCA62C1D6;
+        uint32_t t = azc__rotl(a, 5) + f + e + k + w[i & 15];
+        e = d, d = c, c = azc__rotl(b, 30), b = a, a = t;
+    }
+    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
+}
+
+static void azc__sha1(const void *data, size_t len, unsigned char out[20]) {
+    uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
+    const unsigned char *p = (const unsigned char *)data;
+    size_t rest = len;
+    for (; rest >= 64; rest -= 64, p += 64) azc__sha1_block(h, p);
+    unsigned char last[128] = {0};
+    if (rest > 0) memcpy(last, p, rest);
+    last[rest] = 0x80;
+    size_t end = rest < 56 ? 64 : 128;
+    uint64_t bits = (uint64_t)len * 8;
+    for (int i = 0; i < 8; i++) last[end - 1 - (size_t)i] = (unsigned char)(bits >> (8 * i));
+    azc__sha1_block(h, last);
+    if (end == 128) azc__sha1_block(h, last + 64);
+    for (int i = 0; i < 20; i++) out[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+/* Writes the characters and a NUL: 4 * ((len + 2) / 3) + 1 bytes. */
+static void azc__base64(const unsigned char *p, size_t len, char *out) {
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < len; i += 3) {
+        uint32_t v = (uint32_t)p[i] << 16;
+        if (i + 1 < len) v |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < len) v |= p[i + 2];
+        *out++ = digits[v >> 18];
+        *out++ = digits[v >> 12 & 63];
+        *out++ = i + 1 < len ? digits[v >> 6 & 63] : '=';
+        *out++ = i + 2 < len ? digits[v & 63] : '=';
+    }
+    *out = 0;
+}
+
+static int azc__base64_digit(char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           c == '+' || c == '/';
+}
+
+/* A key is the base64 of 16 bytes: 22 digits, the last with its four low bits zero, and "==". */
+static int azc__key_valid(const char *key) {
+    if (strlen(key) != 24 || strcmp(key + 22, "==") != 0) return 0;
+    for (int i = 0; i < 22; i++) {
+        if (!azc__base64_digit(key[i])) return 0;
+    }
+    return strchr("AQgw", key[21]) != NULL;
+}
+
+/* RFC 6455 4.2.2 step 5.4. key is 24 characters; out takes 28 and a NUL. */
+static void azc__accept_key(const char *key, char out[29]) {
+    char joined[24 + 36 + 1];
+    unsigned char digest[20];
+    memcpy(joined, key, 24);
+    memcpy(joined + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 37);
+    azc__sha1(joined, 60, digest);
+    azc__base64(digest, 20, out);
+}
+
+/* ==== [6] UTF8: RFC 3629, as bytes arrive ===================================================== */
+
+/* The state between two bytes: 0 at a character's end, AZC__UTF8_BAD for good after a bad byte,
+ * else how many bytes are missing << 16 | the least << 8 | the greatest that may come next. */
+#define AZC__UTF8_BAD 0xFFFFFFFFu
+
+static uint32_t azc__utf8_lead(unsigned char c) {
+    if (c < 0x80) return 0;
+    if (c < 0xC2) return AZC__UTF8_BAD; /* a stray continuation, or overlong */
+    if (c < 0xE0) return 0x180BF;
+    if (c == 0xE0) return 0x2A0BF; /* overlong below */
+    if (c == 0xED) return 0x2809F; /* surrogates above */
+    if (c < 0xF0) return 0x280BF;
+    if (c == 0xF0) return 0x390BF; /* overlong below */
+    if (c < 0xF4) return 0x380BF;
+    if (c == 0xF4) return 0x3808F; /* past U+10FFFF above */
+    return AZC__UTF8_BAD;
+}
+
+/* Length of the run of ASCII bytes at p: 32 bytes a step, then 8, then one. */
+static size_t azc__ascii_run(const unsigned char *p, size_t n) {
+    const uint64_t high = 0x8080808080808080u;
+    size_t i = 0;
+    uint64_t w[4];
+    for (; n - i >= 32; i += 32) {
+        memcpy(w, p + i, 32);
+        if ((w[0] | w[1] | w[2] | w[3]) & high) break;
+    }
+    for (; n - i >= 8; i += 8) {
+        memcpy(w, p + i, 8);
+        if (w[0] & high) break;
+    }
+    while (i < n && p[i] < 0x80) i++;
+    return i;
+}
+
+static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
+    size_t i = 0;
+    if (state == AZC__UTF8_BAD) return state;
+    while (i < n) {
+        if (state == 0) {
+            i += azc__ascii_run(p + i, n - i);
+            if (i == n) return 0;
+            state = azc__utf8_lead(p[i++]);
+            if (state == AZC__UTF8_BAD) return state;
+            continue;
+        }
+        unsigned char c = p[i++];
+        if (c < (state >> 8 & 0xFF) || c > (state & 0xFF)) return AZC__UTF8_BAD;
+        uint32_t missing = (state >> 16) - 1;
+        state = missing == 0 ? 0 : missing << 16 | 0x80BF;
+    }
+    return state;
+}
+
+static int azc__utf8_valid(const void *p, size_t n) {
+    return azc__utf8(0, (const unsigned char *)p, n) == 0;
+}
+
+/* ==== [7] FRAME: RFC 6455 section 5; pure, no I/O ============================================= */
+
+static uint64_t azc__big_endian(const unsigned char *p, int n) {
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++) v = v << 8 | p[i];
+    return v;
+}
+
+/* Read a client's frame head. open: a fragmented message has begun; room: bytes that the message
+ * may still take. Each rule is checked as soon as its byte is there, so that a head cut anywhere
+ * fails in the same way.
+ * Returns its length, 0 for more needed, or a negative close code. */
+static int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t room,
+                           azc__frame *f) {
+    if (n < 1) return 0;
+    f->fin = p[0] >> 7;
+    f->opcode = p[0] & 15;
+    int control = f->opcode >= 8;
+    if (p[0] & 0x70) return -1002; /* RSV: no extension was negotiated */
+    if (control ? f->opcode > AZC__OP_PONG || !f->fin
+                : f->opcode > AZC__OP_BINARY || (f->opcode == 0) != (open != 0)) return -1002;
+    if (n < 2) return 0;
+    int len7 = p[1] & 127;
+    if (!(p[1] & 0x80)) return -1002; /* 5.1: clients mask */
+    if (control && (len7 > AZC__MAX_CONTROL || (f->opcode == AZC__OP_CLOSE && len7 == 1)))
+        return -1002;
+    int wide = len7 == 126 ? 2 : len7 == 127 ? 8 : 0;
+    if (wide == 8 && n > 2 && p[2] & 0x80) return -1002;
+    if (n < 2 + (size_t)wide) return 0;
+    f->len = wide ? azc__big_endian(p + 2, wide) : (uint64_t)len7;
+    if (wide && f->len < (wide == 2 ? 126 : 65536)) return -1002; /* 5.2: the minimal form */
+    if (!control && f->len > room) return -1009;
+    int size = 2 + wide + 4;
+    if (n < (size_t)size) return 0;
+    memcpy(f->mask, p + size - 4, 4);
+    return size;
+}
+
+/* Write a server's frame head: unmasked, in one frame. Returns its length: 2, 4 or 10. */
+static size_t azc__frame_write(unsigned char out[10], int opcode, size_t len) {
+    int wide = len < 126 ? 0 : len < 65536 ? 2 : 8;
+    out[0] = (unsigned char)(0x80 | opcode);
+    out[1] = (unsigned char)(wide == 0 ? len : wide == 2 ? 126 : 127);
+    for (int i = 0; i < wide; i++) out[1 + wide - i] = (unsigned char)((uint64_t)len >> (8 * i));
+    return 2 + (size_t)wide;
+}
+
+/* XOR with the mask, p[0] being the payload's byte number `offset`. RFC 6455 5.3 */
+static void azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4], uint64_t offset) {
+    unsigned char turned[8];
+    uint64_t key, w[4];
+    for (unsigned i = 0; i < 8; i++) turned[i] = mask[(offset + i) & 3];
+    memcpy(&key, turned, 8);
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        memcpy(w, p + i, 32);
+        w[0] ^= key, w[1] ^= key, w[2] ^= key, w[3] ^= key;
+        memcpy(p + i, w, 32);
+    }
+    for (; n - i >= 8; i += 8) {
+        memcpy(w, p + i, 8);
+        w[0] ^= key;
+        memcpy(p + i, w, 8);
+    }
+    for (; i < n; i++) p[i] ^= turned[i & 7];
+}
+
+static int azc__close_code_valid(uint64_t code) {
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* 0, or the negative code with which this Close payload fails. RFC 6455 5.5.1, 7.4 */
+static int azc__close_check(const unsigned char *p, size_t n) {
+    if (n == 0) return 0;
+    if (!azc__close_code_valid(azc__big_endian(p, 2))) return -1002;
+    return azc__utf8_valid(p + 2, n - 2) ? 0 : -1007;
+}
+
+/* A whole payload is at hand: is it what its opcode says? */
+static void azc__event_make(azc__event *event, int opcode, unsigned char *data, size_t len) {
+    int bad = opcode == AZC__OP_CLOSE ? azc__close_check(data, len) : 0;
+    event->kind = bad ? bad : opcode;
+    event->data = data;
+    event->len = len;
+}
+
+#define AZC__DISCARD UINT64_MAX
+
+static void azc__in_free(const azc__mem *mem, azc__in **in) {
+    if (*in == NULL) return;
+    azc__free(mem, (*in)->data, (*in)->cap);
+    azc__free(mem, *in, sizeof **in);
+    *in = NULL;
+}
+
+/* Collect the head of a frame that came in parts. Returns how many of the n bytes it took; sets
+ * in->in_frame once it is whole, event->kind on an error. */
+static size_t azc__decode_head(azc__in *in, uint64_t max_message, const unsigned char *p, size_t n,
+                               azc__event *event) {
+    size_t take = azc__min(n, AZC__MAX_HEAD - (size_t)in->raw_len);
+    memcpy(in->raw + in->raw_len, p, take);
+    int k = azc__frame_head(in->raw, in->raw_len + take, in->opcode != 0, max_message - in->len,
+                            &in->frame);
+    if (k < 0) event->kind = k;
+    if (k <= 0) {
+        in->raw_len = (uint8_t)(in->raw_len + take);
+        return take;
+    }
+    take = (size_t)k - in->raw_len;
+    in->raw_len = 0;
+    in->in_frame = 1;
+    in->left = in->frame.len;
+    if (in->frame.opcode == AZC__OP_TEXT || in->frame.opcode == AZC__OP_BINARY)
+        in->opcode = in->frame.opcode;
+    return take;
+}
+
+/* Take payload of the frame at hand into the control buffer or the message. A bad byte of text
+ * fails at once; returns the bytes taken. */
+static size_t azc__decode_payload(const azc__mem *mem, azc__in *in, uint64_t max_message,
+                                  const unsigned char *p, size_t n, azc__event *event) {
+    size_t take = in->left < n ? (size_t)in->left : n;
+    uint64_t offset = in->frame.len - in->left;
+    in->left -= take;
+    if (in->frame.opcode >= AZC__OP_CLOSE) {
+        memcpy(in->raw + offset, p, take);
+        azc__unmask(in->raw + offset, take, in->frame.mask, offset);
+    } else if (max_message == AZC__DISCARD) {
+        in->utf8 = 0;
+    } else {
+        size_t need = in->len + take + 1; /* and a NUL */
+        size_t most = in->frame.fin ? need + (size_t)in->left : (size_t)max_message + 1;
+        if (!azc__grow(mem, &in->data, &in->cap, need, most)) {
+            event->kind = -1011;
+            return take;
+        }
+        unsigned char *to = in->data + in->len;
+        memcpy(to, p, take);
+        azc__unmask(to, take, in->frame.mask, offset);
+        in->len += take;
+        if (in->opcode == AZC__OP_TEXT) in->utf8 = azc__utf8(in->utf8, to, take);
+        if (in->utf8 == AZC__UTF8_BAD) event->kind = -1007;
+    }
+    return take;
+}
+
+/* The frame at hand is complete: an event, unless its message goes on. */
+static void azc__decode_frame_end(azc__in *in, azc__event *event) {
+    in->in_frame = 0;
+    if (in->frame.opcode >= AZC__OP_CLOSE) {
+        azc__event_make(event, in->frame.opcode, in->raw, (size_t)in->frame.len);
+    } else if (in->frame.fin) {
+        azc__event_make(event, in->utf8 == 0 ? in->opcode : -1007, in->data, in->len);
+        in->opcode = 0;
+        in->len = 0;
+    }
+}
+
+/* Decode up to one event from p. A whole frame is unmasked where it lies; what is incomplete goes
+ * to *in, which exists only while needed. max_message AZC__DISCARD: the connection is closing, only
+ * control frames matter, and messages are passed over. event->data is good, and may get a NUL at its end, until azc__decode_done.
+ * Returns the bytes taken, all n when event->kind is 0 or negative. */
+static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_message,
+                          unsigned char *p, size_t n, azc__event *event) {
+    event->kind = AZC__OP_MORE;
+    if (*in == NULL || (!(*in)->in_frame && (*in)->raw_len == 0)) {
+        azc__frame f;
+        int open = *in != NULL && (*in)->opcode != 0;
+        int k = azc__frame_head(p, n, open, max_message - (open ? (*in)->len : 0), &f);
+        size_t rest = n - (k > 0 ? (size_t)k : 0);
+        if (k < 0) event->kind = k;
+        if (k < 0) return n;
+        if (k > 0 && f.fin && f.opcode != 0 && f.len <= rest) {
+            unsigned char *data = p + k;
+            azc__unmask(data, (size_t)f.len, f.mask, 0);
+            int bad = f.opcode == AZC__OP_TEXT && !azc__utf8_valid(data, (size_t)f.len);
+            azc__event_make(event, bad ? -1007 : f.opcode, data, (size_t)f.len);
+            return event->kind < 0 ? n : (size_t)k + (size_t)f.len;
+        }
+        if (*in == NULL) *in = (azc__in *)azc__zalloc(mem, sizeof **in);
+        if (*in == NULL) event->kind = -1011;
+        if (*in == NULL) return n;
+    }
+    size_t done = 0;
+    while (event->kind == AZC__OP_MORE && done < n) {
+        if (!(*in)->in_frame) done += azc__decode_head(*in, max_message, p + done, n - done, event);
+        if (!(*in)->in_frame || event->kind < 0) continue;
+        done += azc__decode_payload(mem, *in, max_message, p + done, n - done, event);
+        if (event->kind == 0 && (*in)->left == 0) azc__decode_frame_end(*in, event);
+    }
+    return event->kind < 0 ? n : done;
+}
+
+/* The event was dealt with: give up the memory of what is no longer half received. */
+static void azc__decode_done(const azc__mem *mem, azc__in **in) {
+    azc__in *i = *in;
+    if (i != NULL && !i->in_frame && i->raw_len == 0 && i->opcode == 0) azc__in_free(mem, in);
+}
+
+/* ==== [8] HTTP: request heads, strictly; RFC 9112, 9110, 6455 4.2; pure, no I/O =============== */
+
+/* Look for the end of a request head in its next n bytes. Whatever the cuts, the answer falls on
+ * the same byte: it depends on the bytes up to there alone.
+ * Returns how many of the n belong to the head, 0 for more needed, or a negative HTTP status. */
+static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, size_t max) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = p[i];
+        if (scan->total == max) return scan->lines == 0 ? -414 : -431;
+        scan->total++;
+        if (c == '\n') {
+            if (!scan->cr) return -400;
+            scan->cr = 0;
+            if (scan->line == 0 && scan->lines > 0) return (int)(i + 1);
+            if (scan->line == 0 && scan->total > 2) return -400; /* 9112 2.2: one is ignored */
+            if (scan->line > 0 && scan->lines++ > AZC__MAX_FIELDS) return -431;
+            scan->line = 0;
+            continue;
+        }
+        if (scan->cr || (c < 32 && c != '\r' && c != '\t') || c == 127) return -400;
+        if (c == '\r') scan->cr = 1;
+        else scan->line++;
+    }
+    return 0;
+}
+
+/* RFC 9110 5.6.2 */
+static int azc__http_token_char(unsigned char c) {
+    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
+           (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
+
+static int azc__http_same(const char *a, size_t n, const char *b) {
+    for (size_t i = 0; i < n; i++) {
+        if (b[i] == 0 || azc__lower(a[i]) != azc__lower(b[i])) return 0;
+    }
+    return b[n] == 0;
+}
+
+/* The next element of a comma-separated list, without the space around it; 0 at the end. */
+static int azc__http_list(const char **at, const char **item, size_t *len) {
+    const char *p = *at + strspn(*at, " \t,");
+    const char *end = p + strcspn(p, ",");
+    *at = end;
+    *item = p;
+    while (end > p && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    *len = (size_t)(end - p);
+    return *len > 0;
+}
+
+static const char *azc__http_field(const azc__request *r, const char *name) {
+    for (int i = 0; i < r->field_count; i++) {
+        if (azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name))
+            return r->fields[i].value;
+    }
+    return NULL;
+}
+
+static int azc__http_count(const azc__request *r, const char *name) {
+    int n = 0;
+    for (int i = 0; i < r->field_count; i++) {
+        n += azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name);
+    }
+    return n;
+}
+
+/* Do the fields of this name, taken as one list (RFC 9110 5.3), hold the token? */
+static int azc__http_has(const azc__request *r, const char *name, const char *token) {
+    for (int i = 0; i < r->field_count; i++) {
+        const char *at = r->fields[i].value, *item;
+        size_t len;
+        if (!azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name)) continue;
+        while (azc__http_list(&at, &item, &len)) {
+            if (azc__http_same(item, len, token)) return 1;
+        }
+    }
+    return 0;
+}
+
+/* host[:port], in the characters of RFC 3986 3.2 without userinfo. */
+static int azc__http_authority(const char *s, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c < 128 && strchr("!$&'()*+,;=-._~%:[]", c) == NULL && !azc__http_token_char(c))
+            return 0;
+        if (c >= 128 || strchr("#^`|", c) != NULL) return 0;
+    }
+    return 1;
+}
+
+/* Origin-form as it is; absolute-form (9112 3.2.2) in parts, its authority instead of Host. */
+static int azc__http_target(azc__request *r, char **authority, size_t *authority_len) {
+    char *p = r->target;
+    for (char *c = p; *c; c++) {
+        if (*c < 33 || *c > 126 || *c == '#') return -400;
+    }
+    if (*p != '/') {
+        char *colon = strstr(p, "://");
+        if (colon == NULL) return -400;
+        size_t len = (size_t)(colon - p);
+        if (!azc__http_same(p, len, "http") && !azc__http_same(p, len, "https") &&
+            !azc__http_same(p, len, "ws") && !azc__http_same(p, len, "wss")) return -400;
+        *authority = colon + 3;
+        *authority_len = strcspn(colon + 3, "/?");
+        if (*authority_len == 0) return -400;
+        p = *authority + *authority_len;
+    }
+    r->path = p;
+    r->path_len = strcspn(p, "?");
+    r->query = p[r->path_len] == '?' ? p + r->path_len + 1 : NULL;
+    return 0;
+}
+
+/* method SP target SP HTTP/1.x; line is NUL-terminated. */
+static int azc__http_request_line(azc__request *r, char *line) {
+    char *p = line;
+    while (azc__http_token_char((unsigned char)*p)) p++;
+    if (p == line || *p != ' ') return -400;
+    *p++ = 0;
+    r->method = line;
+    r->target = p;
+    p += strcspn(p, " ");
+    if (p == r->target || *p != ' ') return -400;
+    *p++ = 0;
+    if (strncmp(p, "HTTP/", 5) != 0 || strlen(p) != 8 || p[6] != '.' || p[5] < '0' || p[5] > '9' ||
+        p[7] < '0' || p[7] > '9') return -400;
+    return p[5] == '1' && p[7] >= '1' ? 0 : -505;
+}
+
+/* name: value; line is NUL-terminated at end. A space before the colon and a folded line are
+ * refused (9112 5.1, 5.2), for proxies disagree on what they mean. */
+static int azc__http_field_line(azc__request *r, char *line, char *end) {
+    char *p = line;
+    if (r->field_count == AZC__MAX_FIELDS) return -431;
+    while (azc__http_token_char((unsigned char)*p)) p++;
+    if (p == line || *p != ':') return -400;
+    *p++ = 0;
+    p += strspn(p, " \t");
+    while (end > p && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    *end = 0;
+    r->fields[r->field_count].name = line;
+    r->fields[r->field_count++].value = p;
+    return 0;
+}
+
+/* Content-Length and Transfer-Encoding: what cannot be framed for certain is refused (9112 6). */
+static int azc__http_framing(azc__request *r) {
+    const char *length = azc__http_field(r, "Content-Length");
+    r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
+    if (length == NULL) return 0;
+    if (r->chunked || azc__http_count(r, "Content-Length") > 1 || *length == 0) return -400;
+    for (; *length; length++) {
+        if (*length < '0' || *length > '9' || r->body > UINT64_MAX / 10 - 1) return -400;
+        r->body = r->body * 10 + (uint64_t)(*length - '0');
+    }
+    return 0;
+}
+
+/* Parse a head that azc__http_scan found whole; its bytes become the request's strings.
+ * Returns 0 or a negative HTTP status. */
+static int azc__http_parse(azc__request *r, char *head, size_t len) {
+    memset(r, 0, offsetof(azc__request, extra));
+    char *authority = NULL, *line = head;
+    size_t authority_len = 0;
+    int status = 0;
+    for (char *end; line < head + len; line = end + 1) {
+        end = (char *)memchr(line, '\n', (size_t)(head + len - line));
+        end[-1] = 0;
+        if (end - 1 == line) continue; /* the empty line, first or last */
+        status = r->method == NULL ? azc__http_request_line(r, line)
+                                   : azc__http_field_line(r, line, end - 1);
+        if (status < 0) return status;
+    }
+    status = azc__http_target(r, &authority, &authority_len);
+    if (status < 0) return status;
+    const char *host = azc__http_field(r, "Host");
+    if (azc__http_count(r, "Host") != 1 || !azc__http_authority(host, strlen(host))) return -400;
+    if (authority != NULL && !azc__http_authority(authority, authority_len)) return -400;
+    r->host = authority != NULL ? authority : host;
+    r->host_len = authority != NULL ? authority_len : strlen(host);
+    r->keep_alive = !azc__http_has(r, "Connection", "close");
+    r->upgrade = azc__http_has(r, "Connection", "Upgrade") &&
+                 azc__http_has(r, "Upgrade", "websocket");
+    r->head_only = strcmp(r->method, "HEAD") == 0;
+    return azc__http_framing(r);
+}
+
+static int azc__hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    int lower = azc__lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Percent-decode n bytes to *out, with a NUL behind, and move *out past it.
+ * Returns 0, or -400 for a malformed escape, a NUL, or what is not UTF-8 then. */
+static int azc__http_decode(char **out, const char *p, size_t n, int plus) {
+    char *to = *out;
+    for (size_t i = 0; i < n; i++) {
+        char c = plus && p[i] == '+' ? ' ' : p[i];
+        if (c == '%') {
+            if (n - i < 3 || azc__hex(p[i + 1]) < 0 || azc__hex(p[i + 2]) < 0) return -400;
+            c = (char)(azc__hex(p[i + 1]) << 4 | azc__hex(p[i + 2]));
+            i += 2;
+        }
+        if (c == 0) return -400;
+        *to++ = c;
+    }
+    if (!azc__utf8_valid(*out, (size_t)(to - *out))) return -400;
+    *to++ = 0;
+    *out = to;
+    return 0;
+}
+
+/* The query's arguments as name NUL value NUL ..., and an empty name. One without a name is
+ * dropped. WHATWG URL, application/x-www-form-urlencoded */
+static int azc__http_query(char **out, const char *p) {
+    while (p != NULL && *p) {
+        size_t len = strcspn(p, "&"), name = strcspn(p, "&=");
+        char *start = *out;
+        int status = azc__http_decode(out, p, name, 1);
+        size_t value = name + (name < len); /* past the '=' */
+        if (status == 0) status = azc__http_decode(out, p + value, len - value, 1);
+        if (status < 0) return status;
+        if (*start == 0) *out = start;
+        p += len + (p[len] == '&');
+    }
+    *(*out)++ = 0;
+    return 0;
+}
+
+/* host[:port] of an origin against Host, each without its scheme's default port. */
+static int azc__http_authority_same(const char *a, size_t a_len, const char *b, size_t b_len,
+                                    const char *port) {
+    size_t n = strlen(port);
+    if (a_len > n && azc__http_same(a + a_len - n, n, port)) a_len -= n;
+    if (b_len > n && azc__http_same(b + b_len - n, n, port)) b_len -= n;
+    if (a_len != b_len) return 0;
+    for (size_t i = 0; i < a_len; i++) {
+        if (azc__lower(a[i]) != azc__lower(b[i])) return 0;
+    }
+    return 1;
+}
+
+/* May a page of this origin open a channel? RFC 6455 10.2, 6454 7 */
+static int azc__http_origin(const azc__request *r, const char *allowed) {
+    const char *origin = azc__http_field(r, "Origin");
+    if (origin == NULL) return 1;
+    if (azc__http_count(r, "Origin") > 1) return 0;
+    if (allowed == NULL) {
+        const char *host = strstr(origin, "://");
+        if (host == NULL) return 0;
+        const char *port = azc__http_same(origin, 8, "https://") ? ":443" : ":80";
+        host += 3;
+        return azc__http_authority_same(host, strlen(host), r->host, r->host_len, port);
+    }
+    while (*allowed) {
+        size_t n = strcspn(allowed, " ");
+        if ((n == 1 && *allowed == '*') || azc__http_same(allowed, n, origin)) return 1;
+        allowed += n + strspn(allowed + n, " ");
+    }
+    return 0;
+}
+
+/* ==== [9] ROUTE: path patterns; pure, no I/O ================================================== */
+
+/* The length of a pattern's next segment and its kind; 0 for a bad one. */
+static char azc__route_kind(const char *p, size_t len, int last) {
+    int named = len > 1;
+    if (len == 0) return last ? (char)AZC__LITERAL : 0;
+    for (size_t i = 0; i < len; i++) {
+        if ((unsigned char)p[i] <= 32 || p[i] == 127 || strchr("?#%", p[i]) != NULL) return 0;
+    }
+    if (*p == ':') return named ? (char)AZC__PARAM : 0;
+    if (*p == '*') return named && last ? (char)AZC__REST : 0;
+    return AZC__LITERAL;
+}
+
+static const char *azc__route_next(const char *text) { return text + strlen(text) + 1; }
+
+static void azc__route_free(const azc__mem *mem, azc__route *route) {
+    azc__free(mem, route, route->size);
+}
+
+/* Are two parameters of one name? */
+static int azc__route_repeats(const azc__route *route) {
+    const char *a = route->text;
+    for (int i = 0; route->kinds[i]; i++, a = azc__route_next(a)) {
+        const char *b = azc__route_next(a);
+        for (int j = i + 1; route->kinds[j]; j++, b = azc__route_next(b)) {
+            if (route->kinds[i] != AZC__LITERAL && route->kinds[j] != AZC__LITERAL &&
+                strcmp(a, b) == 0) return 1;
+        }
+    }
+    return 0;
+}
+
+/* Split a pattern. Returns AZC_OK, AZC_ERR_PATTERN or AZC_ERR_MEMORY. */
+static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **out) {
+    size_t len = strlen(path), count = 0;
+    if (*path != '/' || !azc__utf8_valid(path, len)) return AZC_ERR_PATTERN;
+    for (size_t i = 0; i < len; i++) count += path[i] == '/';
+    size_t size = sizeof(azc__route) + count + 1 + len + 1;
+    azc__route *route = (azc__route *)azc__zalloc(mem, size);
+    if (route == NULL) return AZC_ERR_MEMORY;
+    route->size = size;
+    route->kinds = (char *)(route + 1);
+    route->text = route->kinds + count + 1;
+    char *text = route->text;
+    int bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *p = path + 1;
+        size_t n = strcspn(p, "/");
+        route->kinds[i] = azc__route_kind(p, n, i + 1 == count);
+        bad |= route->kinds[i] == 0;
+        size_t sign = route->kinds[i] != AZC__LITERAL && n > 0;
+        memcpy(text, p + sign, n - sign);
+        text += n - sign + 1;
+        path = p + n;
+    }
+    if (bad || azc__route_repeats(route)) {
+        azc__route_free(mem, route);
+        return AZC_ERR_PATTERN;
+    }
+    *out = route;
+    return AZC_OK;
+}
+
+/* Do two patterns of the same kinds have the same literals? */
+static int azc__route_same(const azc__route *a, const azc__route *b) {
+    const char *x = a->text, *y = b->text;
+    if (strcmp(a->kinds, b->kinds) != 0) return 0;
+    for (const char *kind = a->kinds; *kind; kind++) {
+        if (*kind == AZC__LITERAL && strcmp(x, y) != 0) return 0;
+        x = azc__route_next(x);
+        y = azc__route_next(y);
+    }
+    return 1;
+}
+
+/* Insert in order of precedence, which is the kinds' alphabetical order, so that matching may
+ * take the first. Returns AZC_OK, or AZC_ERR_CONFLICT with no change. */
+static int azc__route_insert(azc__route **list, azc__route *route) {
+    for (azc__route *r = *list; r != NULL; r = r->next) {
+        if (azc__route_same(r, route)) return AZC_ERR_CONFLICT;
+    }
+    while (*list != NULL && strcmp((*list)->kinds, route->kinds) <= 0) list = &(*list)->next;
+    route->next = *list;
+    *list = route;
+    return AZC_OK;
+}
+
+/* Split an encoded path at its slashes into decoded segments, NUL behind each, at *out.
+ * Returns how many, or -400. */
+static int azc__route_split(char **out, const char *path, size_t len) {
+    int count = 0;
+    const char *end = path + len;
+    do {
+        const char *p = path < end ? path + 1 : end;
+        size_t n = 0;
+        while (p + n < end && p[n] != '/') n++;
+        if (azc__http_decode(out, p, n, 0) < 0) return -400;
+        count++;
+        path = p + n;
+    } while (path < end);
+    return count;
+}
+
+static int azc__route_matches(const azc__route *route, const char *segments, int count) {
+    const char *text = route->text, *kind = route->kinds;
+    for (int i = 0; i < count; i++, kind++) {
+        if (*kind == AZC__REST) return 1;
+        if (*kind == 0 || (*kind == AZC__LITERAL && strcmp(text, segments) != 0)) return 0;
+        if (*kind == AZC__PARAM && *segments == 0) return 0;
+        text = azc__route_next(text);
+        segments = azc__route_next(segments);
+    }
+    return *kind == 0;
+}
+
+static const azc__route *azc__route_find(const azc__route *list, const char *segments, int count) {
+    while (list != NULL && !azc__route_matches(list, segments, count)) list = list->next;
+    return list;
+}
+
+/* Write the values of the route's parameters at *out, in their order, NUL behind each. */
+static void azc__route_values(const azc__route *route, const char *segments, int count,
+                              char **out) {
+    for (int i = 0; route->kinds[i]; i++, segments = azc__route_next(segments)) {
+        if (route->kinds[i] == AZC__LITERAL) continue;
+        size_t len = strlen(segments);
+        memcpy(*out, segments, len + 1);
+        *out += len;
+        for (int j = i + 1; route->kinds[i] == AZC__REST && j < count; j++) {
+            segments = azc__route_next(segments);
+            len = strlen(segments);
+            *(*out)++ = '/';
+            memcpy(*out, segments, len + 1);
+            *out += len;
+        }
+        (*out)++;
+    }
+}
+
+/* Which of the route's parameters has this name? -1: none. */
+static int azc__route_param(const azc__route *route, const char *name) {
+    const char *text = route->text;
+    int n = 0;
+    for (const char *kind = route->kinds; *kind; kind++, text = azc__route_next(text)) {
+        if (*kind == AZC__LITERAL) continue;
+        if (strcmp(text, name) == 0) return n;
+        n++;
+    }
+    return -1;
+}
+
+/* ==== [10] JSON: RFC 8259, read without allocation, written into a buffer; pure =============== */
+
+static const char *azc__json_space(const char *p, const char *end) {
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
+    return p;
+}
+
+/* Four hex digits at p, or -1. */
+static long azc__json_hex4(const char *p, const char *end) {
+    long v = 0;
+    if (end - p < 4) return -1;
+    for (int i = 0; i < 4; i++) {
+        int digit = azc__hex(p[i]);
+        if (digit < 0) return -1;
+        v = v << 4 | digit;
+    }
+    return v;
+}
+
+/* Length of the escape at p, whose first byte is the backslash, or 0 for a bad one; *out is the
+ * code point. A surrogate stands in a pair or not at all. */
+static int azc__json_escape(const char *p, const char *end, long *out) {
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    if (end - p < 2) return 0;
+    const char *simple = p[1] ? strchr(from, p[1]) : NULL;
+    if (simple != NULL) {
+        *out = to[simple - from];
+        return 2;
+    }
+    long high = p[1] == 'u' ? azc__json_hex4(p + 2, end) : -1;
+    if (high < 0) return 0;
+    *out = high;
+    if (high < 0xD800 || high > 0xDFFF) return 6;
+    if (high > 0xDBFF || end - p < 12 || p[6] != '\\' || p[7] != 'u') return 0;
+    long low = azc__json_hex4(p + 8, end);
+    if (low < 0xDC00 || low > 0xDFFF) return 0;
+    *out = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+    return 12;
+}
+
+/* Each azc__json_*_end checks what starts at p, and returns its end, or NULL with *bad at the
+ * offending byte. */
+static const char *azc__json_string_end(const char *p, const char *end, const char **bad) {
+    uint32_t utf8 = 0;
+    for (p++; p < end; p++) {
+        unsigned char c = (unsigned char)*p;
+        long code;
+        if (c >= 0x80 || utf8 != 0) {
+            utf8 = azc__utf8(utf8, &c, 1);
+            if (utf8 == AZC__UTF8_BAD) break;
+        } else if (c == '"') {
+            return p + 1;
+        } else if (c == '\\') {
+            int n = azc__json_escape(p, end, &code);
+            if (n == 0) break;
+            p += n - 1;
+        } else if (c < 32) {
+            break;
+        }
+    }
+    *bad = p;
+    return NULL;
+}
+
+static const char *azc__json_digits(const char *p, const char *end) {
+    while (p < end && *p >= '0' && *p <= '9') p++;
+    return p;
+}
+
+static const char *azc__json_number_end(const char *p, const char *end, const char **bad) {
+    const char *start = p + (*p == '-');
+    p = azc__json_digits(start, end);
+    *bad = p;
+    if (p == start) return NULL;
+    if (*start == '0' && p > start + 1) {
+        *bad = start + 1;
+        return NULL;
+    }
+    if (p < end && *p == '.') {
+        start = p + 1;
+        p = *bad = azc__json_digits(start, end);
+        if (p == start) return NULL;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        start = p + 1;
+        if (start < end && (*start == '+' || *start == '-')) start++;
+        p = *bad = azc__json_digits(start, end);
+        if (p == start) return NULL;
+    }
+    return p;
+}
+
+static const char *azc__json_word_end(const char *p, const char *end, const char **bad) {
+    const char *word = *p == 't' ? "true" : *p == 'f' ? "false" : *p == 'n' ? "null" : "";
+    *bad = p;
+    while (*word && p < end && *p == *word) p++, word++;
+    if (*word || p == *bad) {
+        *bad = p;
+        return NULL;
+    }
+    return p;
+}
+
+static const char *azc__json_scalar_end(const char *p, const char *end, const char **bad) {
+    *bad = p;
+    if (p == end) return NULL;
+    if (*p == '"') return azc__json_string_end(p, end, bad);
+    if (*p == '-' || (*p >= '0' && *p <= '9')) return azc__json_number_end(p, end, bad);
+    return azc__json_word_end(p, end, bad);
+}
+
+/* The name of a member and its colon. */
+static const char *azc__json_name_end(const char *p, const char *end, const char **bad) {
+    p = azc__json_space(p, end);
+    *bad = p;
+    if (p == end || *p != '"') return NULL;
+    p = azc__json_string_end(p, end, bad);
+    if (p == NULL) return NULL;
+    p = azc__json_space(p, end);
+    *bad = p;
+    return p < end && *p == ':' ? p + 1 : NULL;
+}
+
+static int azc__json_type(char c) {
+    switch (c) {
+    case '{': return AZC_JSON_OBJECT;
+    case '[': return AZC_JSON_ARRAY;
+    case '"': return AZC_JSON_STRING;
+    case 't': case 'f': return AZC_JSON_BOOL;
+    case 'n': return AZC_JSON_NULL;
+    default: return AZC_JSON_NUMBER;
+    }
+}
+
+/* Check the value at p without recursion: of each open container one bit, is it an object? */
+static const char *azc__json_value_end(const char *p, const char *end, const char **bad) {
+    uint64_t objects = 0;
+    int depth = 0;
+    for (;;) {
+        p = azc__json_space(p, end);
+        int opens = p < end && (*p == '{' || *p == '[');
+        if (opens) {
+            *bad = p;
+            if (depth++ == AZC__MAX_DEPTH) return NULL;
+            objects = objects << 1 | (*p == '{');
+            p = azc__json_space(p + 1, end);
+        } else {
+            p = azc__json_scalar_end(p, end, bad);
+            if (p == NULL) return NULL;
+            if (depth > 0) p = azc__json_space(p, end);
+        }
+        while (depth > 0 && p < end && *p == ((objects & 1) ? '}' : ']')) {
+            objects >>= 1;
+            p = --depth > 0 ? azc__json_space(p + 1, end) : p + 1;
+            opens = 0;
+        }
+        if (depth == 0) return p;
+        *bad = p;
+        if (!opens && (p == end || *p++ != ',')) return NULL;
+        if (objects & 1) p = azc__json_name_end(p, end, bad);
+        if (p == NULL) return NULL;
+    }
+}
+
+static azc_json azc__json_make(const char *text, const char *end) {
+    azc_json value;
+    value.text = text;
+    value.len = (size_t)(end - text);
+    value.type = azc__json_type(*text);
+    return value;
+}
+
+static azc_json azc__json_none(void) {
+    azc_json value;
+    value.text = "";
+    value.len = 0;
+    value.type = AZC_JSON_NONE;
+    return value;
+}
+
+AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
+    if (doc == NULL) return AZC_ERR_ARGUMENT;
+    *doc = azc__json_none();
+    if (text == NULL) return AZC_ERR_ARGUMENT;
+    const char *end = text + len, *bad = text, *start = azc__json_space(text, end);
+    const char *stop = azc__json_value_end(text, end, &bad);
+    if (stop != NULL) bad = azc__json_space(stop, end);
+    if (stop == NULL || bad != end) {
+        doc->text = text;
+        doc->len = (size_t)(bad - text);
+        return AZC_ERR_JSON;
+    }
+    *doc = azc__json_make(start, stop);
+    return AZC_OK;
+}
+
+/* The end of a value in text that was checked before. */
+static const char *azc__json_skip(const char *p, const char *end) {
+    int depth = 0;
+    do {
+        if (*p == '"') {
+            for (p++; *p != '"'; p++) p += *p == '\\';
+        } else if (*p == '{' || *p == '[') {
+            depth++;
+        } else if (*p == '}' || *p == ']') {
+            depth--;
+        } else if (depth == 0) {
+            while (p + 1 < end && strchr(",]} \t\r\n", p[1]) == NULL) p++;
+        }
+        p++;
+    } while (depth > 0);
+    return p;
+}
+
+AZC_API azc_json_iter azc_json_each(azc_json value) {
+    azc_json_iter iter;
+    iter.name = iter.value = azc__json_none();
+    iter.azc__object = value.type == AZC_JSON_OBJECT;
+    int empty = !iter.azc__object && value.type != AZC_JSON_ARRAY;
+    iter.azc__at = empty ? NULL : value.text + 1;
+    iter.azc__end = empty ? NULL : value.text + value.len - 1;
+    return iter;
+}
+
+AZC_API int azc_json_next(azc_json_iter *iter) {
+    if (iter == NULL || iter->azc__at == NULL) return 0;
+    const char *end = iter->azc__end, *p = azc__json_space(iter->azc__at, end);
+    if (p < end && *p == ',') p = azc__json_space(p + 1, end);
+    iter->azc__at = NULL;
+    if (p == end) return 0;
+    if (iter->azc__object) {
+        const char *stop = azc__json_skip(p, end);
+        iter->name = azc__json_make(p, stop);
+        p = azc__json_space(azc__json_space(stop, end) + 1, end);
+    }
+    iter->azc__at = azc__json_skip(p, end);
+    iter->value = azc__json_make(p, iter->azc__at);
+    return 1;
+}
+
+AZC_API azc_json azc_json_get(azc_json value, const char *name) {
+    azc_json found = azc__json_none();
+    if (name == NULL || value.type != AZC_JSON_OBJECT) return found;
+    for (azc_json_iter i = azc_json_each(value); azc_json_next(&i);) {
+        if (azc_json_equals(i.name, name)) found = i.value;
+    }
+    return found;
+}
+
+AZC_API azc_json azc_json_at(azc_json value, size_t index) {
+    if (value.type != AZC_JSON_ARRAY) return azc__json_none();
+    for (azc_json_iter i = azc_json_each(value); azc_json_next(&i);) {
+        if (index-- == 0) return i.value;
+    }
+    return azc__json_none();
+}
+
+static size_t azc__utf8_write(char out[4], long c) {
+    if (c < 0x80) {
+        out[0] = (char)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(c | (n == 2 ? 0xC0 : n == 3 ? 0xE0 : 0xF0));
+    return n;
+}
+
+/* The character at *p of a checked string, decoded to out; returns its bytes. */
+static size_t azc__json_char(const char **p, const char *end, char out[4]) {
+    long code;
+    if (**p == '\\') {
+        *p += azc__json_escape(*p, end, &code);
+        return azc__utf8_write(out, code);
+    }
+    size_t n = 0;
+    do out[n++] = *(*p)++;
+    while (n < 4 && ((unsigned char)**p & 0xC0) == 0x80);
+    return n;
+}
+
+AZC_API int azc_json_equals(azc_json value, const char *s) {
+    if (s == NULL || value.type != AZC_JSON_STRING) return 0;
+    const char *p = value.text + 1, *end = value.text + value.len - 1;
+    while (p < end) {
+        char c[4];
+        size_t n = azc__json_char(&p, end, c);
+        if (*c == 0 || strncmp(c, s, n) != 0) return 0;
+        s += n;
+    }
+    return *s == 0;
+}
+
+AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
+    size_t len = 0;
+    if (buf != NULL && size == 0) return AZC_ERR_FULL;
+    if (buf != NULL) buf[0] = 0;
+    if (value.type != AZC_JSON_STRING) return AZC_ERR_TYPE;
+    const char *p = value.text + 1, *end = value.text + value.len - 1;
+    while (p < end) {
+        char c[4];
+        size_t n = azc__json_char(&p, end, c);
+        if (buf != NULL && n >= size - len) return AZC_ERR_FULL;
+        if (buf != NULL) memcpy(buf + len, c, n);
+        len += n;
+        if (buf != NULL) buf[len] = 0;
+    }
+    return (int)len;
+}
+
+/* A number as digits * 10^exponent, without a point, which would depend on the locale. Digits
+ * past the 768 that can decide a double's rounding only leave a trace in the last one. */
+typedef struct azc__decimal {
+    char digits[800]; /* no leading or trailing zeros; room for an exponent and a NUL */
+    int count, negative;
+    long exponent;
+} azc__decimal;
+
+static void azc__decimal_digit(azc__decimal *d, char c, int fraction) {
+    if (c == '0' && d->count == 0) {
+        d->exponent -= fraction;
+    } else if (d->count < 768) {
+        d->digits[d->count++] = c;
+        d->exponent -= fraction;
+    } else {
+        if (c != '0') d->digits[767] |= 1;
+        d->exponent += !fraction;
+    }
+}
+
+static void azc__decimal_read(azc__decimal *d, const char *p, const char *end) {
+    int fraction = 0, sign = 1;
+    long exponent = 0;
+    d->count = 0;
+    d->exponent = 0;
+    d->negative = *p == '-';
+    for (p += d->negative; p < end && *p != 'e' && *p != 'E'; p++) {
+        if (*p == '.') fraction = 1;
+        else azc__decimal_digit(d, *p, fraction);
+    }
+    if (p < end) p++;
+    for (; p < end; p++) {
+        if (*p == '-') sign = -1;
+        else if (*p != '+' && exponent < 100000000) exponent = exponent * 10 + (*p - '0');
+    }
+    d->exponent += sign * exponent;
+    for (; d->count > 0 && d->digits[d->count - 1] == '0'; d->count--) d->exponent++;
+}
+
+AZC_API int azc_json_double(azc_json value, double *out) {
+    azc__decimal d;
+    if (out == NULL) return AZC_ERR_ARGUMENT;
+    *out = 0;
+    if (value.type != AZC_JSON_NUMBER) return AZC_ERR_TYPE;
+    azc__decimal_read(&d, value.text, value.text + value.len);
+    if (d.count == 0) return AZC_OK;
+    snprintf(d.digits + d.count, sizeof d.digits - (size_t)d.count, "e%ld", d.exponent);
+    double v = strtod(d.digits, NULL);
+    if (v > DBL_MAX) return AZC_ERR_RANGE;
+    *out = d.negative ? -v : v;
+    return AZC_OK;
+}
+
+/* The magnitude of an integer. */
+static int azc__json_integer(azc_json value, uint64_t *out, int *negative) {
+    azc__decimal d;
+    uint64_t v = 0;
+    *out = 0;
+    *negative = 0;
+    if (value.type != AZC_JSON_NUMBER) return AZC_ERR_TYPE;
+    azc__decimal_read(&d, value.text, value.text + value.len);
+    if (d.count == 0) return AZC_OK;
+    if (d.exponent < 0 || d.count + d.exponent > 20) return AZC_ERR_RANGE;
+    for (int i = 0; i < d.count + (int)d.exponent; i++) {
+        uint64_t digit = i < d.count ? (uint64_t)(d.digits[i] - '0') : 0;
+        if (v > (UINT64_MAX - digit) / 10) return AZC_ERR_RANGE;
+        v = v * 10 + digit;
+    }
+    *out = v;
+    *negative = d.negative;
+    return AZC_OK;
+}
+
+AZC_API int azc_json_u64(azc_json value, uint64_t *out) {
+    int negative;
+    if (out == NULL) return AZC_ERR_ARGUMENT;
+    int error = azc__json_integer(value, out, &negative);
+    if (negative) *out = 0;
+    return negative ? AZC_ERR_RANGE : error;
+}
+
+AZC_API int azc_json_i64(azc_json value, int64_t *out) {
+    uint64_t v;
+    int negative;
+    if (out == NULL) return AZC_ERR_ARGUMENT;
+    *out = 0;
+    int error = azc__json_integer(value, &v, &negative);
+    if (error) return error;
+    if (v > (uint64_t)INT64_MAX + (negative ? 1u : 0u)) return AZC_ERR_RANGE;
+    *out = !negative ? (int64_t)v : v == 0 ? 0 : -(int64_t)(v - 1) - 1;
+    return AZC_OK;
+}
+
+AZC_API int azc_json_bool(azc_json value, int *out) {
+    if (out == NULL) return AZC_ERR_ARGUMENT;
+    *out = value.type == AZC_JSON_BOOL && *value.text == 't';
+    return value.type == AZC_JSON_BOOL ? AZC_OK : AZC_ERR_TYPE;
+}
+
+/* The writer's state. A byte is always left for the NUL. */
+enum { AZC__W_COMMA = 1, AZC__W_DONE = 2, AZC__W_IMPLICIT = 4 };
+
+AZC_API azc_writer azc_json_to(char *buf, size_t size) {
+    azc_writer w;
+    memset(&w, 0, sizeof w);
+    w.text = buf;
+    w.azc__size = buf == NULL ? 0 : size;
+    if (w.azc__size > 0) buf[0] = 0;
+    return w;
+}
+
+static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
+    if (w->azc__error == 0 && w->azc__size - w->len <= n) w->azc__error = AZC_ERR_FULL;
+    if (w->azc__error != 0) return;
+    memcpy(w->text + w->len, bytes, n);
+    w->len += n;
+}
+
+static void azc__put_escaped(azc_writer *w, unsigned char c) {
+    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
+    const char *simple = c ? strchr(from, c) : NULL;
+    char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+    if (simple != NULL) escape[1] = to[simple - from];
+    azc__put_raw(w, escape, simple != NULL ? 2 : 6);
+}
+
+static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
+    if (!azc__utf8_valid(s, len) && w->azc__error == 0) w->azc__error = AZC_ERR_UTF8;
+    azc__put_raw(w, "\"", 1);
+    for (size_t i = 0, run = 0; i <= len; i++) {
+        unsigned char c = i < len ? (unsigned char)s[i] : 0;
+        if (c >= 32 && c != '"' && c != '\\') continue;
+        azc__put_raw(w, s + run, i - run);
+        if (i < len) azc__put_escaped(w, c);
+        run = i + 1;
+    }
+    azc__put_raw(w, "\"", 1);
+}
+
+/* All that stands before a value: the comma, the name. Returns whether the value may follow. */
+static int azc__put_begin(azc_writer *w, const char *name) {
+    if (w == NULL || w->azc__error != 0) return 0;
+    if (w->azc__depth == 0 && name != NULL && w->azc__state == 0) {
+        azc__put_raw(w, "{", 1);
+        w->azc__depth = 1;
+        w->azc__state = AZC__W_IMPLICIT;
+    }
+    int in_object = w->azc__depth > 0 && !(w->azc__arrays & 1);
+    if ((name != NULL) != in_object || w->azc__state & AZC__W_DONE) {
+        w->azc__error = AZC_ERR_STATE;
+        return 0;
+    }
+    if (w->azc__state & AZC__W_COMMA) azc__put_raw(w, ",", 1);
+    if (name != NULL) {
+        azc__put_quoted(w, name, strlen(name));
+        azc__put_raw(w, ":", 1);
+    }
+    w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
+    return 1;
+}
+
+static void azc__put_value(azc_writer *w, const char *name, const char *bytes, size_t n) {
+    if (azc__put_begin(w, name)) azc__put_raw(w, bytes, n);
+}
+
+AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len) {
+    if (s == NULL) azc_put_null(w, name);
+    else if (azc__put_begin(w, name)) azc__put_quoted(w, s, len);
+}
+
+AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s) {
+    azc_put_text(w, name, s, s == NULL ? 0 : strlen(s));
+}
+
+AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_value(w, name, "null", 4); }
+
+AZC_API void azc_put_bool(azc_writer *w, const char *name, int value) {
+    azc__put_value(w, name, value ? "true" : "false", value ? 4 : 5);
+}
+
+/* The digits of v to the end of out; returns where they start. */
+static char *azc__digits(char out[21], uint64_t v) {
+    char *p = out + 21;
+    do *--p = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    return p;
+}
+
+AZC_API void azc_put_uint(azc_writer *w, const char *name, uint64_t value) {
+    char digits[21], *p = azc__digits(digits, value);
+    azc__put_value(w, name, p, (size_t)(digits + 21 - p));
+}
+
+AZC_API void azc_put_int(azc_writer *w, const char *name, int64_t value) {
+    char digits[21], *p = azc__digits(digits, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+    if (value < 0) *--p = '-';
+    azc__put_value(w, name, p, (size_t)(digits + 21 - p));
+}
+
+AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
+    char text[40], json[40];
+    if (!(value >= -DBL_MAX && value <= DBL_MAX)) {
+        if (w != NULL && w->azc__error == 0) w->azc__error = AZC_ERR_RANGE;
+        return;
+    }
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(text, sizeof text, "%.*g", precision, value);
+        double back = strtod(text, NULL);
+        if (back >= value && back <= value) break;
+    }
+    size_t n = 0;
+    for (const char *p = text; *p; p++) { /* whatever the locale's point is */
+        int plain = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
+        if (plain || n == 0 || json[n - 1] != '.') json[n++] = (char)(plain ? *p : '.');
+    }
+    azc__put_value(w, name, json, n);
+}
+
+AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
+    if (value.type == AZC_JSON_NONE) azc_put_null(w, name);
+    else azc__put_value(w, name, value.text, value.len);
+}
+
+static void azc__put_open(azc_writer *w, const char *name, int array) {
+    if (!azc__put_begin(w, name)) return;
+    if (w->azc__depth == AZC__MAX_DEPTH) {
+        w->azc__error = AZC_ERR_RANGE;
+        return;
+    }
+    azc__put_raw(w, array ? "[" : "{", 1);
+    w->azc__arrays = w->azc__arrays << 1 | (unsigned)array;
+    w->azc__depth++;
+    w->azc__state &= AZC__W_IMPLICIT;
+}
+
+AZC_API void azc_put_object(azc_writer *w, const char *name) { azc__put_open(w, name, 0); }
+AZC_API void azc_put_array(azc_writer *w, const char *name) { azc__put_open(w, name, 1); }
+
+AZC_API void azc_put_end(azc_writer *w) {
+    if (w == NULL || w->azc__error != 0) return;
+    if (w->azc__depth == ((w->azc__state & AZC__W_IMPLICIT) ? 1 : 0)) {
+        w->azc__error = AZC_ERR_STATE;
+        return;
+    }
+    azc__put_raw(w, (w->azc__arrays & 1) ? "]" : "}", 1);
+    w->azc__arrays >>= 1;
+    w->azc__depth--;
+    w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
+}
+
+AZC_API int azc_json_finish(azc_writer *w) {
+    if (w == NULL || w->text == NULL) return AZC_ERR_ARGUMENT;
+    if (w->azc__error == 0 && w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) {
+        azc__put_raw(w, "}", 1);
+        w->azc__depth = 0;
+        w->azc__state = AZC__W_DONE;
+    }
+    if (w->azc__error == 0 && (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)))
+        w->azc__error = AZC_ERR_STATE;
+    if (w->azc__error != 0) w->len = 0;
+    if (w->azc__size > 0) w->text[w->len] = 0;
+    return w->azc__error;
+}
+
+/* ==== [11] ROOM: names to members, in one hash table of the server; pure ====================== */
+
+static uint64_t azc__rotl64(uint64_t x, int n) { return (x << n) | (x >> (64 - n)); }
+
+static void azc__sip_round(uint64_t v[4]) {
+    v[0] += v[1], v[1] = azc__rotl64(v[1], 13) ^ v[0], v[0] = azc__rotl64(v[0], 32);
+    v[2] += v[3], v[3] = azc__rotl64(v[3], 16) ^ v[2];
+    v[0] += v[3], v[3] = azc__rotl64(v[3], 21) ^ v[0];
+    v[2] += v[1], v[1] = azc__rotl64(v[1], 17) ^ v[2], v[2] = azc__rotl64(v[2], 32);
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein): room names come from peers, who must not be able to
+ * choose them into one bucket. Words are read in this machine's order; only we see the hash. */
+static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t len) {
+    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
+                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
+    const unsigned char *p = (const unsigned char *)bytes;
+    for (size_t rest = len;; p += 8) {
+        uint64_t word = 0;
+        size_t n = azc__min(rest, 8);
+        if (n < 8) word = (uint64_t)len << 56;
+        if (n > 0) memcpy(&word, p, n);
+        v[3] ^= word;
+        azc__sip_round(v);
+        azc__sip_round(v);
+        v[0] ^= word;
+        if (n < 8) break;
+        rest -= n;
+    }
+    v[2] ^= 0xFF;
+    for (int i = 0; i < 4; i++) azc__sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
+
+static uint64_t azc__room_hash(const azc_channel *channel, const char *name, size_t len) {
+    uint64_t seed[2] = {channel->server->seed[0] ^ (uint64_t)(uintptr_t)channel,
+                        channel->server->seed[1]};
+    return azc__sip_hash(seed, name, len);
+}
+
+static azc__room *azc__room_find(const azc_channel *channel, const char *name) {
+    const azc_server *s = channel->server;
+    size_t len = strlen(name);
+    if (s->room_count == 0) return NULL;
+    uint64_t hash = azc__room_hash(channel, name, len);
+    azc__room *room = s->rooms[hash & (s->room_cap - 1)];
+    while (room != NULL && (room->hash != hash || room->channel != channel || room->len != len ||
+                            memcmp(azc__room_name(room), name, len) != 0)) room = room->chain;
+    return room;
+}
+
+static void azc__room_link(azc_server *s, azc__room *room) {
+    azc__room **bucket = &s->rooms[room->hash & (s->room_cap - 1)];
+    room->chain = *bucket;
+    *bucket = room;
+}
+
+/* Double the table when it is full. Without memory for that the chains grow instead. */
+static int azc__room_table_grow(azc_server *s) {
+    size_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : 16;
+    azc__room **old = s->rooms;
+    if (s->room_count < old_cap) return 1;
+    azc__room **rooms = (azc__room **)azc__zalloc(&s->mem, cap * sizeof *rooms);
+    if (rooms == NULL) return old_cap > 0;
+    s->rooms = rooms;
+    s->room_cap = cap;
+    for (size_t i = 0; i < old_cap; i++) {
+        for (azc__room *room = old[i], *next; room != NULL; room = next) {
+            next = room->chain;
+            azc__room_link(s, room);
+        }
+    }
+    azc__free(&s->mem, old, old_cap * sizeof *old);
+    return 1;
+}
+
+static azc__room *azc__room_make(azc_channel *channel, const char *name) {
+    azc_server *s = channel->server;
+    size_t len = strlen(name);
+    if (!azc__room_table_grow(s)) return NULL;
+    azc__room *room = (azc__room *)azc__zalloc(&s->mem, sizeof *room + len + 1);
+    if (room == NULL) return NULL;
+    room->channel = channel;
+    room->len = len;
+    room->hash = azc__room_hash(channel, name, len);
+    memcpy(room + 1, name, len + 1);
+    azc__room_link(s, room);
+    s->room_count++;
+    return room;
+}
+
+static void azc__room_release(azc_server *s, azc__room *room) {
+    if (room->refs > 0) return;
+    azc__room **at = &s->rooms[room->hash & (s->room_cap - 1)];
+    while (*at != room) at = &(*at)->chain;
+    *at = room->chain;
+    s->room_count--;
+    azc__free(&s->mem, room, sizeof *room + room->len + 1);
+    if (s->room_count > 0) return;
+    azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
+    s->rooms = NULL;
+    s->room_cap = 0;
+}
+
+/* Whichever list is shorter tells whether conn is in the room. */
+static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room) {
+    azc__member *mine = conn->rooms, *theirs = room->first;
+    while (mine != NULL && theirs != NULL) {
+        if (mine->room == room) return mine;
+        if (theirs->conn == conn) return theirs;
+        mine = mine->next_room;
+        theirs = theirs->next;
+    }
+    return NULL;
+}
+
+static int azc__member_add(azc_conn *conn, azc__room *room) {
+    azc__member *m = (azc__member *)azc__zalloc(&conn->server->mem, sizeof *m);
+    if (m == NULL) return 0;
+    m->conn = conn;
+    m->room = room;
+    m->next = room->first;
+    m->next_room = conn->rooms;
+    if (m->next != NULL) m->next->prev = m;
+    if (m->next_room != NULL) m->next_room->prev_room = m;
+    room->first = conn->rooms = m;
+    room->count++;
+    room->refs++;
+    return 1;
+}
+
+static void azc__member_free(azc_server *s, azc__member *m) {
+    azc__room *room = m->room;
+    azc__free(&s->mem, m, sizeof *m);
+    room->refs--;
+    azc__room_release(s, room);
+}
+
+/* Out of the room's list and count; the connection's own list still shows the room. */
+static void azc__member_leave_room(azc__member *m) {
+    if (m->prev != NULL) m->prev->next = m->next;
+    else m->room->first = m->next;
+    if (m->next != NULL) m->next->prev = m->prev;
+    m->room->count--;
+}
+
+/* Leave both lists. While a cursor may stand on the member, it waits in limbo. */
+static void azc__member_remove(azc_server *s, azc__member *m) {
+    azc__member_leave_room(m);
+    if (m->prev_room != NULL) m->prev_room->next_room = m->next_room;
+    else m->conn->rooms = m->next_room;
+    if (m->next_room != NULL) m->next_room->prev_room = m->prev_room;
+    m->conn = NULL;
+    m->prev = s->limbo;
+    s->limbo = m;
+}
+
+/* No cursor of before is in use: a callback has returned, or a poll begins. */
+static void azc__room_sweep(azc_server *s) {
+    while (s->limbo != NULL) {
+        azc__member *m = s->limbo;
+        s->limbo = m->prev;
+        azc__member_free(s, m);
+    }
+    s->cursors = 0;
+}
+
+/* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O ============================ */
+
+static void azc__log(const azc_server *s, const char *format, ...) AZC__PRINTF(2, 3);
+static void azc__log(const azc_server *s, const char *format, ...) {
+    char line[256];
+    if (s->config.log == NULL) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    s->config.log(s->config.log_user, line);
+}
+
+/* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
+static const char *azc__strings(const azc_conn *conn) {
+    if (conn->tail == NULL) return conn->server->scratch;
+    return (const char *)conn->tail + conn->channel->data_size;
+}
+
+/* The first argument's name, "" when there is none. */
+static const char *azc__strings_query(const azc_conn *conn) {
+    return azc__route_next(azc__route_next(azc__strings(conn)));
+}
+
+/* The next settle step looks at this connection. */
+static void azc__touch(azc_conn *conn) {
+    azc_server *s = conn->server;
+    if (conn->touched) return;
+    conn->touched = 1;
+    conn->next_touched = NULL;
+    if (s->touched_last != NULL) s->touched_last->next_touched = conn;
+    else s->touched_first = conn;
+    s->touched_last = conn;
+}
+
+static void azc__timer_clear(azc_conn *conn) {
+    azc_server *s = conn->server;
+    if (conn->timer == AZC__T_NONE) return;
+    if (conn->prev_timer != NULL) conn->prev_timer->next_timer = conn->next_timer;
+    else s->timer_first[conn->timer] = conn->next_timer;
+    if (conn->next_timer != NULL) conn->next_timer->prev_timer = conn->prev_timer;
+    else s->timer_last[conn->timer] = conn->prev_timer;
+    conn->timer = AZC__T_NONE;
+}
+
+static void azc__timer_set(azc_conn *conn, int timer) {
+    azc_server *s = conn->server;
+    azc__timer_clear(conn);
+    conn->due = s->timer_ms[timer] < 0 ? INT64_MAX : s->now + s->timer_ms[timer];
+    conn->timer = (uint8_t)timer;
+    conn->prev_timer = s->timer_last[timer];
+    conn->next_timer = NULL;
+    if (conn->prev_timer != NULL) conn->prev_timer->next_timer = conn;
+    else s->timer_first[timer] = conn;
+    s->timer_last[timer] = conn;
+}
+
+/* The one way out of HTTP and OPEN. The first code stays: it is the cause. */
+static void azc__end(azc_conn *conn, int state, int code) {
+    if (conn->close_code == 0) conn->close_code = (uint16_t)code;
+    conn->state = (uint8_t)state;
+    if (state == AZC__DEAD) azc__timer_clear(conn);
+    else azc__timer_set(conn, AZC__T_CLOSE);
+    if (state != AZC__CLOSING) azc__in_free(&conn->server->mem, &conn->in);
+    azc__touch(conn);
+}
+
+/* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
+static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t len) {
+    unsigned char head[10];
+    size_t n = azc__frame_write(head, opcode, len);
+    if (!azc__out_reserve(&conn->server->mem, &conn->out, n + len + 1, 1)) return 0;
+    azc__out_put(&conn->out, head, n);
+    azc__out_put(&conn->out, payload, len);
+    azc__out_put(&conn->out, "", 1);
+    azc__piece *piece = conn->out.tail;
+    piece->len--;
+    piece->room++;
+    conn->out.bytes--;
+    conn->bytes_out += n + len;
+    azc__touch(conn);
+    return 1;
+}
+
+/* Send a Close frame, its payload being code and reason; without memory for it the peer sees TCP
+ * end, and the program still gets its code. */
+static void azc__close(azc_conn *conn, int state, int code, const void *payload, size_t len) {
+    if (azc__control(conn, AZC__OP_CLOSE, payload, len) && len > 2)
+        conn->reason_len = (uint8_t)(len - 2);
+    azc__end(conn, state, code);
+}
+
+static void azc__close_code(azc_conn *conn, int state, int code) {
+    unsigned char payload[2] = {(unsigned char)(code >> 8), (unsigned char)code};
+    azc__close(conn, state, code, payload, 2);
+}
+
+/* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
+static void azc__fail(azc_conn *conn, int code) {
+    if (conn->state == AZC__OPEN) {
+        azc__log(conn->server, "%s %s: failed with %d%s", azc_peer(conn), azc_target(conn), code,
+                 code == 1009 ? ": a message over max_message" : "");
+        azc__close_code(conn, AZC__LINGER, code);
+    } else {
+        azc__end(conn, AZC__LINGER, code);
+    }
+}
+
+static void azc__drop(azc_conn *conn) { azc__end(conn, AZC__DEAD, 1006); }
+
+/* ---- Messages ---- */
+
+/* Why may a message not be sent now? */
+static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
+    if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
+    return conn->state == AZC__OPEN ? AZC_OK : AZC_ERR_CLOSED;
+}
+
+static int azc__send_full(azc_conn *conn, size_t size) {
+    azc_server *s = conn->server;
+    int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
+    if (size <= s->config.max_backlog) conn->drain = 1;
+    azc__log(s, "%s %s: backlog past max_backlog: %s", azc_peer(conn), azc_target(conn),
+             drop ? "a message dropped" : "closed with 1013");
+    if (!drop) azc__close_code(conn, AZC__CLOSING, 1013);
+    else azc__touch(conn);
+    return AZC_ERR_FULL;
+}
+
+/* A frame on its way to one connection or to many; encoded as a block when that saves copies. */
+typedef struct azc__message {
+    unsigned char head[10];
+    size_t head_len, len;
+    const void *data;
+    azc__block *block;
+} azc__message;
+
+static void azc__message_make(azc__message *m, int opcode, const void *data, size_t len) {
+    m->head_len = azc__frame_write(m->head, opcode, len);
+    m->data = data;
+    m->len = len;
+    m->block = NULL;
+}
+
+static int azc__message_share(const azc__mem *mem, azc__message *m) {
+    size_t size = m->head_len + m->len;
+    if (m->block != NULL || size < AZC__SHARE) return 1;
+    m->block = (azc__block *)azc__alloc(mem, sizeof *m->block + size);
+    if (m->block == NULL) return 0;
+    m->block->refs = 1;
+    m->block->len = size;
+    unsigned char *bytes = (unsigned char *)(m->block + 1);
+    memcpy(bytes, m->head, m->head_len);
+    memcpy(bytes + m->head_len, m->data, m->len);
+    return 1;
+}
+
+/* The one place where messages enter an output. conn passed azc__send_check. */
+static int azc__message_queue(azc_conn *conn, const azc__message *m) {
+    azc_server *s = conn->server;
+    size_t size = m->head_len + m->len;
+    if (size > s->config.max_backlog || conn->out.bytes > s->config.max_backlog - size)
+        return azc__send_full(conn, size);
+    if (m->block != NULL) {
+        if (!azc__out_refer(&s->mem, &conn->out, m->block + 1, size, m->block))
+            return AZC_ERR_MEMORY;
+    } else {
+        if (!azc__out_reserve(&s->mem, &conn->out, size, 0)) return AZC_ERR_MEMORY;
+        azc__out_put(&conn->out, m->head, m->head_len);
+        azc__out_put(&conn->out, m->data, m->len);
+    }
+    conn->bytes_out += size;
+    if (conn->out.bytes > s->pause) conn->drain = 1;
+    azc__touch(conn);
+    return AZC_OK;
+}
+
+/* A callback has returned: its cursors are void, and its error is somebody's business. */
+static void azc__returned(azc_conn *conn, int result) {
+    azc__room_sweep(conn->server);
+    if (result >= 0) return;
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (desc->on_error != NULL) {
+        desc->on_error(conn, result);
+        azc__room_sweep(conn->server);
+        return;
+    }
+    static const char json[] = "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}";
+    static const char internal[] = "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
+    azc__log(conn->server, "%s %s: a callback returned %d: %s", azc_peer(conn), azc_target(conn),
+             result, azc_strerror(result));
+    if (result == AZC_ERR_JSON) azc_send_text(conn, json, sizeof json - 1);
+    else azc_send_text(conn, internal, sizeof internal - 1);
+}
+
+static void azc__message_text(azc_conn *conn, const char *text, size_t len) {
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (desc->on_message != NULL) azc__returned(conn, desc->on_message(conn, text, len));
+}
+
+static void azc__message_data(azc_conn *conn, int (*callback)(azc_conn *, const void *, size_t),
+                              const azc__event *e) {
+    if (callback != NULL) azc__returned(conn, callback(conn, e->data, e->len));
+}
+
+/* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
+static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
+    int code = e->len >= 2 ? (int)azc__big_endian(e->data, 2) : 1005;
+    if (conn->state == AZC__OPEN) azc__close(conn, AZC__LINGER, code, e->data, e->len);
+    else azc__end(conn, AZC__LINGER, code);
+}
+
+static void azc__dispatch(azc_conn *conn, const azc__event *e) {
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (e->kind == AZC__OP_CLOSE) {
+        azc__peer_closed(conn, e);
+        return;
+    }
+    if (conn->state != AZC__OPEN) return;
+    unsigned char behind = e->data[e->len];
+    e->data[e->len] = 0;
+    switch (e->kind) {
+    case AZC__OP_TEXT: azc__message_text(conn, (const char *)e->data, e->len); break;
+    case AZC__OP_BINARY: azc__message_data(conn, desc->on_binary, e); break;
+    case AZC__OP_PONG: azc__message_data(conn, desc->on_pong, e); break;
+    default:
+        if (!azc__control(conn, AZC__OP_PONG, e->data, e->len))
+            azc__log(conn->server, "%s: a pong not sent: out of memory", azc_peer(conn));
+        azc__message_data(conn, desc->on_ping, e);
+    }
+    e->data[e->len] = behind;
+}
+
+/* Feed frame bytes; p has a writable byte behind its n. Returns the bytes taken, at least one. */
+static size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
+    azc_server *s = conn->server;
+    azc__event e;
+    uint64_t most = conn->state == AZC__OPEN ? s->config.max_message : AZC__DISCARD;
+    size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
+    if (e.kind < 0) azc__fail(conn, -e.kind);
+    if (e.kind <= 0) return used;
+    azc__dispatch(conn, &e);
+    azc__decode_done(&s->mem, &conn->in);
+    return used;
+}
+
+/* ---- Requests ---- */
+
+static const char *azc__http_reason(int status) {
+    switch (status) {
+    case 101: return "Switching Protocols";
+    case 200: return "OK";
+    case 204: return "No Content";
+    case 302: return "Found";
+    case 304: return "Not Modified";
+    case 400: return "Bad Request";
+    case 401: return "Unauthorized";
+    case 403: return "Forbidden";
+    case 404: return "Not Found";
+    case 405: return "Method Not Allowed";
+    case 408: return "Request Timeout";
+    case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
+    case 426: return "Upgrade Required";
+    case 429: return "Too Many Requests";
+    case 431: return "Request Header Fields Too Large";
+    case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
+    case 503: return "Service Unavailable";
+    case 505: return "HTTP Version Not Supported";
+    default: return status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
+    }
+}
+
+/* Queue a response. The body is copied, or with `keep` referred to where it is. */
+static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
+                        int keep) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    char head[512], length[48] = "";
+    if (status == 204 || status == 304) len = 0;
+    else if (status != 101)
+        snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)len);
+    if (r->head_only) len = 0;
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\n%s%s%s%s%s", status,
+                     azc__http_reason(status), type != NULL ? "Content-Type: " : "",
+                     type != NULL ? type : "", type != NULL ? "\r\n" : "", length,
+                     status == 426 ? "Connection: close, Upgrade\r\n"
+                     : status != 101 && !r->keep_alive ? "Connection: close\r\n" : "");
+    size_t total = (size_t)n + r->extra_len + 2;
+    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len), 0)) return AZC_ERR_MEMORY;
+    azc__out_put(&conn->out, head, (size_t)n);
+    azc__out_put(&conn->out, r->extra, r->extra_len);
+    azc__out_put(&conn->out, "\r\n", 2);
+    if (!keep) azc__out_put(&conn->out, body, len);
+    else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
+    r->answered = 1;
+    r->status = status;
+    r->sent = total + len;
+    conn->bytes_out += r->sent;
+    azc__touch(conn);
+    return AZC_OK;
+}
+
+static void azc__extra(azc__request *r, const char *line) {
+    size_t len = strlen(line);
+    AZC_ASSERT(len <= sizeof r->extra - r->extra_len);
+    memcpy(r->extra + r->extra_len, line, len);
+    r->extra_len += len;
+}
+
+/* Answer with an error of our own; the connection ends after it. */
+static void azc__refuse(azc_conn *conn, int status, const char *allow) {
+    azc__request *r = &conn->server->request;
+    char body[64];
+    int n = snprintf(body, sizeof body, "%d %s\n", status, azc__http_reason(status));
+    r->keep_alive = 0;
+    if (status == 405) azc__extra(r, allow);
+    if (status == 426) azc__extra(r, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+    if (azc__respond(conn, status, "text/plain", body, (size_t)n, 0) != AZC_OK) azc__drop(conn);
+}
+
+/* What a handler's result asks for: 0 to go on, or a status. */
+static int azc__handler_status(azc_conn *conn, int result) {
+    azc__room_sweep(conn->server);
+    if (result == AZC_OK || conn->server->request.answered) return 0;
+    if (result >= 200 && result <= 599) return result;
+    azc__log(conn->server, "%s %s: a handler returned %d: %s", azc_peer(conn), azc_target(conn),
+             result, azc_strerror(result));
+    return 500;
+}
+
+static int azc__run_chain(azc_conn *conn) {
+    azc_server *s = conn->server;
+    int status = 0;
+    for (azc__use *use = s->uses; use != NULL && status == 0 && !s->request.answered;
+         use = use->next) status = azc__handler_status(conn, use->handler(conn, use->user));
+    return status;
+}
+
+static int azc__serve_page(azc_conn *conn, const azc__page *page) {
+    if (page->handler == NULL) {
+        int error = azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
+        return error ? 503 : 0;
+    }
+    int status = azc__handler_status(conn, page->handler(conn, page->user));
+    if (status == 0 && !conn->server->request.answered) {
+        azc__log(conn->server, "%s: the page's handler did not call azc_reply", azc_target(conn));
+        return 500;
+    }
+    return status;
+}
+
+/* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
+static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
+    uint8_t n = 1;
+    for (const char *p = channel->subprotocols; *p; p = azc__route_next(p), n++) {
+        for (int i = 0; i < r->field_count; i++) {
+            const azc__field *f = &r->fields[i];
+            const char *at = f->value, *item;
+            size_t len;
+            if (!azc__http_same(f->name, strlen(f->name), "Sec-WebSocket-Protocol")) continue;
+            while (azc__http_list(&at, &item, &len)) { /* case counts: 6455 4.1 */
+                if (strlen(p) == len && memcmp(item, p, len) == 0) return n;
+            }
+        }
+    }
+    return 0;
+}
+
+static int azc__switch_protocols(azc_conn *conn, const char *key) {
+    azc__request *r = &conn->server->request;
+    char accept[29], lines[256];
+    azc__accept_key(key, accept);
+    const char *chosen = azc_subprotocol(conn);
+    snprintf(lines, sizeof lines,
+             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s%s%s",
+             accept, chosen ? "Sec-WebSocket-Protocol: " : "", chosen ? chosen : "",
+             chosen ? "\r\n" : "");
+    azc__extra(r, lines);
+    return azc__respond(conn, 101, NULL, NULL, 0, 0);
+}
+
+/* Give a connection what outlives its request: zeroed data, and its strings. */
+static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
+    azc_server *s = conn->server;
+    size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
+    unsigned char *tail = (unsigned char *)azc__zalloc(&s->mem, size);
+    if (tail == NULL) return 0;
+    memcpy(tail + channel->data_size, s->scratch, len);
+    conn->tail = tail;
+    conn->tail_size = (uint32_t)size;
+    conn->channel = channel;
+    return 1;
+}
+
+static void azc__free_tail(azc_conn *conn) {
+    azc__free(&conn->server->mem, conn->tail, conn->tail_size);
+    conn->tail = NULL;
+    conn->channel = NULL;
+}
+
+static void azc__connect(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc_channel *channel = conn->channel;
+    conn->state = AZC__OPEN;
+    conn->connected = 1;
+    conn->since = s->now;
+    conn->u.link.prev = NULL;
+    conn->u.link.next = channel->first;
+    if (channel->first != NULL) channel->first->u.link.prev = conn;
+    channel->first = conn;
+    channel->count++;
+    azc__timer_set(conn, AZC__T_PING);
+}
+
+/* Open the channel, RFC 6455 4.2. Returns 0, or the status that refuses. */
+static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const char *version = azc__http_field(r, "Sec-WebSocket-Version");
+    const char *key = azc__http_field(r, "Sec-WebSocket-Key");
+    if (version == NULL || azc__http_count(r, "Sec-WebSocket-Version") > 1 ||
+        strcmp(version, "13") != 0) return 426;
+    if (key == NULL || azc__http_count(r, "Sec-WebSocket-Key") > 1 || !azc__key_valid(key))
+        return 400;
+    if (!azc__http_origin(r, s->config.origins)) {
+        azc__log(s, "%s %s: refused origin %s: see origins", azc_peer(conn), azc_target(conn),
+                 azc__http_field(r, "Origin"));
+        return 403;
+    }
+    if (!azc__make_tail(conn, channel)) return 503;
+    conn->subprotocol = azc__choose_subprotocol(channel, r);
+    int status = 0;
+    if (channel->desc.on_upgrade != NULL)
+        status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
+    if (status == 0 && !r->answered && azc__switch_protocols(conn, key) != AZC_OK) status = 503;
+    if (status == 0 && r->status == 101) azc__connect(conn);
+    else azc__free_tail(conn);
+    return status;
+}
+
+/* Find who serves the request. Returns 0 when it was answered, or the status to refuse it with;
+ * *allow is 405's header. */
+static int azc__request_route(azc_conn *conn, const char **allow) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    char *segments = s->strings_at + s->config.max_request + 64, *end = segments;
+    int count = azc__route_split(&end, r->path, r->path_len);
+    const azc__route *channel = azc__route_find(s->channel_routes, segments, count);
+    const azc__route *page = azc__route_find(s->page_routes, segments, count);
+    const azc__route *route = page == NULL || r->upgrade ? channel : page;
+    if (route == NULL) return 404;
+    int get = strcmp(r->method, "GET") == 0;
+    *allow = route == channel ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n";
+    if (!get && (route == channel || !r->head_only)) return 405;
+    if (r->chunked) return 501;
+    if (r->body > 0) return 413;
+    if (route == channel && !r->upgrade) return 426;
+    azc__route_values(route, segments, count, &s->strings_at);
+    r->route = route;
+    return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
+                            : azc__serve_page(conn, (const azc__page *)route->target);
+}
+
+/* Fill the scratch with the request's strings, as far as the request is sound. */
+static int azc__request_strings(azc_conn *conn, const azc__request *r, int status) {
+    azc_server *s = conn->server;
+    char *out = s->scratch, *probe;
+    const unsigned char *raw = conn->u.raw;
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (conn->family == AF_INET6 && memcmp(raw, mapped, 12) == 0)
+        inet_ntop(AF_INET, raw + 12, out, INET6_ADDRSTRLEN);
+    else if (conn->family != 0) inet_ntop(conn->family, raw, out, INET6_ADDRSTRLEN);
+    else memcpy(out, "unix", 5);
+    out += strlen(out) + 1;
+    const char *target = status == 0 ? r->target : "-";
+    size_t len = strlen(target) + 1;
+    memcpy(out, target, len);
+    out += len;
+    char *query = out;
+    if (status == 0) {
+        probe = out;
+        status = azc__route_split(&probe, r->path, r->path_len) < 0 ? -400 : 0;
+    }
+    if (status == 0) status = azc__http_query(&out, r->query);
+    if (status != 0) {
+        out = query;
+        *out++ = 0;
+    }
+    s->strings_at = out;
+    return status;
+}
+
+static void azc__log_request(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    if (s->log_file == NULL) return;
+    fprintf(s->log_file, "%s %s %s %d %lluB %lldms\n", azc_peer(conn),
+            r->method != NULL ? r->method : "-", azc_target(conn), r->status,
+            (unsigned long long)r->sent, (long long)(s->now - conn->since));
+    fflush(s->log_file);
+}
+
+/* A request is at hand, sound (status 0) or not: answer it, one way or the other. */
+static void azc__request_answer(azc_conn *conn, int status) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const char *allow = "";
+    s->current = conn;
+    status = -azc__request_strings(conn, r, status);
+    if (status == 0 && conn->out.bytes > s->pause) r->keep_alive = 0;
+    if (status == 0 && (r->body > 0 || r->chunked)) r->keep_alive = 0;
+    if (status == 0) status = azc__run_chain(conn);
+    if (status == 0 && !r->answered) status = azc__request_route(conn, &allow);
+    if (!r->answered) azc__refuse(conn, status, allow);
+    azc__log_request(conn);
+    s->current = NULL;
+    if (conn->state == AZC__OPEN) {
+        const azc_channel_desc *desc = &conn->channel->desc;
+        conn->bytes_out = 0;
+        if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
+    } else if (conn->state == AZC__HTTP) {
+        conn->since = s->now;
+        if (r->keep_alive) azc__timer_set(conn, AZC__T_HANDSHAKE);
+        else azc__end(conn, AZC__LINGER, 0);
+    }
+}
+
+/* No head to speak of: too long, malformed, too late. */
+static void azc__request_bad(azc_conn *conn, int status) {
+    memset(&conn->server->request, 0, offsetof(azc__request, extra));
+    azc__request_answer(conn, -status);
+}
+
+/* Keep the bytes of a head that is not complete. */
+static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
+    azc_server *s = conn->server;
+    if (conn->in == NULL) conn->in = (azc__in *)azc__zalloc(&s->mem, sizeof *conn->in);
+    azc__in *in = conn->in;
+    if (in == NULL || !azc__grow(&s->mem, &in->data, &in->cap, in->len + n, s->config.max_request))
+        return 0;
+    memcpy(in->data + in->len, p, n);
+    in->len += n;
+    in->scan = *scan;
+    return 1;
+}
+
+/* Feed bytes of a request head; returns the bytes taken, at least one. */
+static size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
+    azc_server *s = conn->server;
+    azc__scan scan;
+    memset(&scan, 0, sizeof scan);
+    if (conn->in != NULL) scan = conn->in->scan;
+    int k = azc__http_scan(&scan, p, n, s->config.max_request);
+    if (k < 0) {
+        azc__request_bad(conn, -k);
+        return n;
+    }
+    size_t used = k > 0 ? (size_t)k : n;
+    if ((k == 0 || conn->in != NULL) && !azc__head_keep(conn, &scan, p, used)) {
+        azc__request_bad(conn, 503);
+        return n;
+    }
+    if (k == 0) return n;
+    azc__in *in = conn->in;
+    conn->in = NULL;
+    char *head = (char *)(in != NULL ? in->data : p);
+    azc__request_answer(conn, azc__http_parse(&s->request, head, in != NULL ? in->len : used));
+    azc__in_free(&s->mem, &in);
+    return used;
+}
+
+/* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
+static void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
+    while (n > 0 && conn->state < AZC__LINGER) {
+        size_t used = conn->state == AZC__HTTP ? azc__feed_http(conn, p, n)
+                                               : azc__feed_frames(conn, p, n);
+        p += used;
+        n -= used;
+    }
+}
+
+/* The peer ended its direction of TCP. */
+static void azc__feed_end(azc_conn *conn) {
+    conn->eof = 1;
+    if (conn->state < AZC__LINGER) azc__end(conn, AZC__LINGER, 1006);
+    else azc__touch(conn);
+}
+
+/* ---- Ends ---- */
+
+/* The connection has ended for the program: out of counts and rooms, then on_close. */
+static void azc__tell_close(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc_channel *channel = conn->channel;
+    const azc__piece *tail = conn->out.tail;
+    const char *reason = "";
+    conn->connected = 0;
+    if (conn->u.link.prev != NULL) conn->u.link.prev->u.link.next = conn->u.link.next;
+    else channel->first = conn->u.link.next;
+    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
+    channel->count--;
+    for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
+    if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
+    if (s->log_file != NULL) {
+        fprintf(s->log_file, "%s WS %s %d %lluB %lldms\n", azc_peer(conn), azc_target(conn),
+                conn->close_code, (unsigned long long)conn->bytes_out,
+                (long long)(s->now - conn->since));
+        fflush(s->log_file);
+    }
+    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
+    azc__room_sweep(s);
+    while (conn->rooms != NULL) {
+        azc__member *m = conn->rooms;
+        conn->rooms = m->next_room;
+        azc__member_free(s, m);
+    }
+    azc__free_tail(conn);
+}
+
+/* A deadline passed. */
+static void azc__expire(azc_conn *conn) {
+    int heard = conn->heard;
+    conn->heard = 0;
+    switch (conn->timer) {
+    case AZC__T_HANDSHAKE:
+        if (heard && conn->out.bytes > 0) azc__timer_set(conn, AZC__T_HANDSHAKE);
+        else if (conn->in != NULL && conn->out.bytes == 0) azc__request_bad(conn, 408);
+        else azc__drop(conn);
+        break;
+    case AZC__T_PING:
+        azc__timer_set(conn, heard ? AZC__T_PING : AZC__T_PONG);
+        if (!heard) azc__control(conn, AZC__OP_PING, "", 0);
+        break;
+    case AZC__T_PONG:
+        if (heard) {
+            azc__timer_set(conn, AZC__T_PING);
+            break;
+        }
+        azc__log(conn->server, "%s %s: silent for ping_ms and pong_ms: dropped", azc_peer(conn),
+                 azc_target(conn));
+        azc__drop(conn);
+        break;
+    default:
+        azc__drop(conn);
+    }
+}
+
+static void azc__conn_free(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__timer_clear(conn);
+    azc__in_free(&s->mem, &conn->in);
+    azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
+    s->slots[conn->id & AZC__SLOT_MASK] = NULL;
+    s->conn_count--;
+    azc__free(&s->mem, conn, sizeof *conn);
+}
+
+/* A slot for a newcomer; at least half are free, so the search is short. */
+static int azc__slot_find(azc_server *s, uint32_t *slot) {
+    if ((uint32_t)s->conn_count * 2 >= s->slot_cap) {
+        uint32_t cap = s->slot_cap ? s->slot_cap * 2 : 16;
+        azc_conn **slots = (azc_conn **)s->mem.alloc(s->mem.user, s->slots,
+                                                     s->slot_cap * sizeof *slots,
+                                                     cap * sizeof *slots);
+        if (slots == NULL) return 0;
+        memset(slots + s->slot_cap, 0, (cap - s->slot_cap) * sizeof *slots);
+        s->slots = slots;
+        s->slot_cap = cap;
+    }
+    while (s->slots[s->slot_hint & (s->slot_cap - 1)] != NULL) s->slot_hint++;
+    *slot = s->slot_hint++ & (s->slot_cap - 1);
+    return 1;
+}
+
+/* raw: the peer's address, 4 or 16 bytes as family says. */
+static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *raw) {
+    uint32_t slot;
+    if (!azc__slot_find(s, &slot)) return NULL;
+    azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
+    if (conn == NULL) return NULL;
+    conn->source.fd = fd;
+    conn->source.at = -1;
+    conn->source.kind = AZC__CONN;
+    conn->server = s;
+    conn->family = (uint8_t)family;
+    if (family != 0) memcpy(conn->u.raw, raw, family == AF_INET ? 4 : 16);
+    conn->timer = AZC__T_NONE;
+    conn->since = s->now;
+    conn->id = ++s->serial << AZC__SLOT_BITS | slot;
+    s->slots[slot] = conn;
+    s->conn_count++;
+    azc__timer_set(conn, AZC__T_HANDSHAKE);
+    return conn;
+}
+
+/* ==== [13] LOOP: the system calls, all of them ================================================ */
+
+static int64_t azc__clock(void) {
+    struct timespec t;
+    AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Keep the words for azc_error; returns code. */
+static int azc__error(azc_server *s, int code, const char *format, ...) AZC__PRINTF(3, 4);
+static int azc__error(azc_server *s, int code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->error, sizeof s->error, format, args);
+    va_end(args);
+    return code;
+}
+
+/* ---- Readiness: these three functions are all that knows poll() ---- */
+
+/* Watch a source for events, none included; 0 without memory, possible only the first time. */
+static int azc__watch(azc_server *s, azc__source *source, int events) {
+    if (source->at < 0) {
+        if (s->poll_count == s->poll_cap) {
+            size_t old_cap = (size_t)s->poll_cap, cap = old_cap ? old_cap * 2 : 16;
+            struct pollfd *polls = (struct pollfd *)s->mem.alloc(
+                s->mem.user, s->polls, old_cap * sizeof *polls, cap * sizeof *polls);
+            if (polls == NULL) return 0;
+            s->polls = polls;
+            azc__source **sources = (azc__source **)s->mem.alloc(
+                s->mem.user, s->sources, old_cap * sizeof *sources, cap * sizeof *sources);
+            if (sources == NULL) {
+                s->polls = (struct pollfd *)s->mem.alloc(s->mem.user, polls, cap * sizeof *polls,
+                                                         old_cap * sizeof *polls);
+                return 0;
+            }
+            s->sources = sources;
+            s->poll_cap = (int)cap;
+        }
+        source->at = s->poll_count++;
+        s->sources[source->at] = source;
+        s->polls[source->at].fd = source->fd;
+        s->polls[source->at].revents = 0;
+    }
+    s->polls[source->at].events = (short)((events & AZC__READ ? POLLIN : 0) |
+                                          (events & AZC__WRITE ? POLLOUT : 0));
+    return 1;
+}
+
+/* Stop watching; the last source takes its place. Not while a scan of ready ones is under way. */
+static void azc__unwatch(azc_server *s, azc__source *source) {
+    if (source->at < 0) return;
+    int last = --s->poll_count;
+    s->polls[source->at] = s->polls[last];
+    s->sources[source->at] = s->sources[last];
+    s->sources[source->at]->at = source->at;
+    source->at = -1;
+}
+
+/* The next ready source from index *at on, with its events; NULL at the end. */
+static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+    for (; *at < s->poll_count; ++*at) {
+        short got = s->polls[*at].revents;
+        if (got == 0) continue;
+        s->polls[*at].revents = 0;
+        *events = (got & ~POLLOUT ? AZC__READ : 0) | (got & POLLOUT ? AZC__WRITE : 0);
+        return s->sources[(*at)++];
+    }
+    return NULL;
+}
+
+/* ---- Connections ---- */
+
+/* One send of what the output holds, more only when the kernel took all of many pieces. */
+static void azc__flush(azc_conn *conn) {
+    azc__out *out = &conn->out;
+    while (out->bytes > 0 && conn->state != AZC__DEAD) {
+        struct iovec iov[AZC__MAX_IOV];
+        size_t total = 0;
+        int n = 0;
+        for (azc__piece *p = out->head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
+            iov[n].iov_base = (void *)(uintptr_t)p->data;
+            iov[n].iov_len = p->len;
+            total += p->len;
+        }
+        struct msghdr msg;
+        memset(&msg, 0, sizeof msg);
+        msg.msg_iov = iov;
+        msg.msg_iovlen = (unsigned)n;
+        ssize_t sent = n == 1 ? AZC_SYS(send)(conn->source.fd, iov[0].iov_base, total,
+                                              AZC__MSG_FLAGS)
+                              : AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
+            azc__drop(conn);
+        if (sent <= 0) return;
+        conn->heard = 1;
+        azc__out_consume(&conn->server->mem, out, (size_t)sent);
+        if ((size_t)sent < total) return;
+    }
+}
+
+/* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
+static void azc__linger(azc_conn *conn) {
+    if (conn->state != AZC__LINGER || conn->out.bytes > 0) return;
+    if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
+    conn->shut = 1;
+    if (conn->eof) azc__end(conn, AZC__DEAD, 0);
+}
+
+static void azc__read(azc_conn *conn) {
+    azc_server *s = conn->server;
+    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, s->config.read_buffer,
+                              MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+    if (n < 0) azc__drop(conn);
+    if (n == 0) azc__feed_end(conn);
+    if (n <= 0) return;
+    conn->heard = 1;
+    azc__feed(conn, s->read_buffer, (size_t)n);
+}
+
+/* What a connection waits for. A peer whose answers pile up is not read until they went. */
+static int azc__wants(const azc_conn *conn) {
+    int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
+    return (conn->eof || paused ? 0 : AZC__READ) |
+           (conn->out.bytes > 0 || conn->drain ? AZC__WRITE : 0);
+}
+
+static void azc__conn_ready(azc_conn *conn, int events) {
+    if (conn->state == AZC__DEAD) return;
+    if (events & AZC__READ) {
+        /* Not asked for: POLLERR or POLLHUP, the connection is gone in both directions. */
+        if (azc__wants(conn) & AZC__READ) azc__read(conn);
+        else azc__drop(conn);
+    }
+    if (!(events & AZC__WRITE)) return;
+    azc__touch(conn);
+    if (conn->state != AZC__OPEN || !conn->drain || conn->out.bytes > conn->server->pause) return;
+    conn->drain = 0;
+    if (conn->channel->desc.on_drain != NULL)
+        azc__returned(conn, conn->channel->desc.on_drain(conn));
+}
+
+static void azc__accept_resume(azc_server *s) {
+    if (!s->accept_paused) return;
+    s->accept_paused = 0;
+    s->accept_retry = INT64_MAX;
+    if (s->listening && !s->stopping) azc__watch(s, &s->listener, AZC__READ);
+}
+
+static void azc__accept_pause(azc_server *s, int64_t until) {
+    s->accept_paused = 1;
+    s->accept_retry = until;
+    azc__watch(s, &s->listener, 0);
+}
+
+static void azc__reap(azc_conn *conn) {
+    azc_server *s = conn->server;
+    AZC_SYS(close)(conn->source.fd);
+    azc__unwatch(s, &conn->source);
+    azc__conn_free(conn);
+    azc__accept_resume(s);
+}
+
+/* Steps 5 to 7 of a turn, for the connections that were touched. on_close may touch more, and a
+ * flush may end one, so the first two go on until neither does. */
+static void azc__settle(azc_server *s) {
+    for (int again = 1; again;) {
+        again = 0;
+        for (azc_conn *c = s->touched_first; c != NULL; c = c->next_touched) {
+            if (c->connected && c->state > AZC__OPEN) azc__tell_close(c);
+        }
+        for (azc_conn *c = s->touched_first; c != NULL; c = c->next_touched) {
+            azc__flush(c);
+            azc__linger(c);
+            if (c->connected && c->state > AZC__OPEN) again = 1;
+        }
+    }
+    while (s->touched_first != NULL) {
+        azc_conn *conn = s->touched_first;
+        s->touched_first = conn->next_touched;
+        if (s->touched_first == NULL) s->touched_last = NULL;
+        conn->touched = 0;
+        if (conn->state == AZC__DEAD) azc__reap(conn);
+        else azc__watch(s, &conn->source, azc__wants(conn));
+    }
+}
+
+/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
+static void azc__fd_prepare(int fd, int nonblocking) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (nonblocking) AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK);
+#ifdef SO_NOSIGPIPE
+    int on = 1;
+    AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+}
+
+/* Take one newcomer. Returns whether there may be another. */
+static int azc__accept(azc_server *s) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } address;
+    socklen_t len = sizeof address;
+    if (s->conn_count >= s->config.max_connections) {
+        azc_conn *oldest = s->timer_first[AZC__T_HANDSHAKE];
+        azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
+                 oldest ? "the oldest request gives way" : "newcomers wait");
+        if (oldest != NULL) azc__drop(oldest);
+        else azc__accept_pause(s, INT64_MAX);
+        return 0;
+    }
+    memset(&address, 0, sizeof address);
+    int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
+    if (fd < 0) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+        if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+            return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
+        azc__log(s, "accept: %s: paused; max_connections is %d", strerror(errno),
+                 s->config.max_connections);
+        azc__accept_pause(s, s->now + AZC__RETRY_MS);
+        return 0;
+    }
+    azc__fd_prepare(fd, 0);
+    int family = address.any.sa_family == AF_INET ? AF_INET
+                 : address.any.sa_family == AF_INET6 ? AF_INET6 : 0;
+    const void *raw = family == AF_INET ? (const void *)&address.v4.sin_addr
+                                        : (const void *)&address.v6.sin6_addr;
+    azc_conn *conn = azc__conn_make(s, fd, family, raw);
+    if (conn != NULL && azc__watch(s, &conn->source, AZC__READ)) return 1;
+    azc__log(s, "a newcomer not served: out of memory");
+    if (conn != NULL) azc__drop(conn);
+    else AZC_SYS(close)(fd);
+    return 1;
+}
+
+static void azc__listener_close(azc_server *s) {
+    if (!s->listening || s->listener.fd < 0) return;
+    azc__unwatch(s, &s->listener);
+    AZC_SYS(close)(s->listener.fd);
+    s->listener.fd = -1;
+    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+}
+
+/* azc_stop was called: no more newcomers, 1001 to all. */
+static void azc__stop_begin(azc_server *s) {
+    if (s->stopping) return;
+    s->stopping = 1;
+    for (uint32_t i = 0; i < s->slot_cap; i++) {
+        azc_conn *conn = s->slots[i];
+        if (conn == NULL) continue;
+        if (conn->state == AZC__OPEN) azc__close_code(conn, AZC__CLOSING, 1001);
+        else if (conn->state == AZC__HTTP) azc__end(conn, AZC__LINGER, 0);
+    }
+}
+
+static void azc__wake_ready(azc_server *s) {
+    char bytes[64];
+    while (AZC_SYS(read)(s->wake.fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
+    azc__stop_begin(s);
+}
+
+static void azc__listener_ready(azc_server *s) {
+    for (int i = 0; i < AZC__MAX_ACCEPTS && !s->stopping && azc__accept(s);) i++;
+}
+
+/* Until the earliest deadline, but no longer than timeout_ms. */
+static int azc__wait_ms(const azc_server *s, int timeout_ms) {
+    int64_t due = s->accept_retry;
+    for (int i = 0; i < AZC__T_COUNT; i++) {
+        if (s->timer_first[i] != NULL && s->timer_first[i]->due < due)
+            due = s->timer_first[i]->due;
+    }
+    if (due == INT64_MAX) return timeout_ms;
+    int64_t left = due - azc__clock();
+    if (left < 0) left = 0;
+    if (left > INT_MAX) left = INT_MAX;
+    return timeout_ms < 0 || left < timeout_ms ? (int)left : timeout_ms;
+}
+
+static void azc__expire_all(azc_server *s) {
+    for (int i = 0; i < AZC__T_COUNT; i++) {
+        while (s->timer_first[i] != NULL && s->timer_first[i]->due <= s->now)
+            azc__expire(s->timer_first[i]);
+    }
+    if (s->accept_retry <= s->now) azc__accept_resume(s);
+}
+
+/* One turn: A BYTE'S WAY. The settle step comes first too, for what the program did between. */
+static int azc__turn(azc_server *s, int timeout_ms) {
+    int at = 0, events = 0;
+    azc__room_sweep(s);
+    azc__settle(s);
+    int ready = AZC_SYS(poll)(s->polls, (nfds_t)s->poll_count, azc__wait_ms(s, timeout_ms));
+    if (ready < 0 && errno != EINTR && errno != EAGAIN)
+        return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
+    s->now = azc__clock();
+    for (azc__source *source; ready > 0 && (source = azc__ready(s, &at, &events)); ready--) {
+        if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
+        else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
+        else azc__wake_ready(s);
+    }
+    azc__expire_all(s);
+    azc__settle(s);
+    if (s->stopping) azc__listener_close(s);
+    return !s->stopping || s->conn_count > 0;
+}
+
+/* ---- Listening ---- */
+
+typedef union azc__address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+} azc__address;
+
+/* Make the address of config.host; returns its length, 0 for a bad one. */
+static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
+    const char *host = s->config.host;
+    uint16_t port = htons((uint16_t)s->config.port);
+    memset(address, 0, sizeof *address);
+    if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
+    if (strncmp(host, "unix:", 5) == 0) {
+        size_t len = strlen(host + 5);
+        if (len == 0 || len >= sizeof address->un.sun_path) return 0;
+        address->un.sun_family = AF_UNIX;
+        memcpy(address->un.sun_path, host + 5, len);
+        return sizeof address->un;
+    }
+    if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
+        address->v4.sin_family = AF_INET;
+        address->v4.sin_port = port;
+        return sizeof address->v4;
+    }
+    if (inet_pton(AF_INET6, host, &address->v6.sin6_addr) != 1) return 0;
+    address->v6.sin6_family = AF_INET6;
+    address->v6.sin6_port = port;
+    return sizeof address->v6;
+}
+
+/* A socket file that nobody answers on is left over from a process that was killed. */
+static void azc__unlink_stale(const azc__address *address, socklen_t len) {
+    struct stat st;
+    if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
+    int fd = AZC_SYS(socket)(AF_UNIX, SOCK_STREAM, 0);
+    if (fd < 0) return;
+    if (AZC_SYS(connect)(fd, &address->any, len) < 0 && errno == ECONNREFUSED)
+        AZC_SYS(unlink)(address->un.sun_path);
+    AZC_SYS(close)(fd);
+}
+
+static int azc__bind(int fd, const azc__address *address, socklen_t len) {
+    int on = 1, off = 0;
+    if (address->any.sa_family == AF_UNIX) {
+        azc__unlink_stale(address, len);
+    } else {
+        AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        /* Accepted sockets inherit it, which saves a call for each. */
+        AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    if (address->any.sa_family == AF_INET6)
+        AZC_SYS(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+    if (AZC_SYS(bind)(fd, &address->any, len) < 0) return -1;
+    return AZC_SYS(listen)(fd, SOMAXCONN);
+}
+
+static int azc__listen_error(azc_server *s, const char *what) {
+    const char *host = s->config.host;
+    if (errno == EADDRINUSE && strncmp(host, "unix:", 5) == 0)
+        return azc__error(s, AZC_ERR_IN_USE, "%s is in use", host);
+    if (errno == EADDRINUSE)
+        return azc__error(s, AZC_ERR_IN_USE, "port %d on %s is in use", s->config.port, host);
+    int code = errno == EADDRNOTAVAIL || errno == EACCES || errno == EAFNOSUPPORT ||
+               errno == ENOENT || errno == ENOTDIR ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
+    return azc__error(s, code, "%s on %s port %d: %s", what, host, s->config.port,
+                      strerror(errno));
+}
+
+static int azc__listen(azc_server *s) {
+    azc__address address;
+    socklen_t len = azc__address_make(s, &address);
+    if (len == 0)
+        return azc__error(s, AZC_ERR_ADDRESS, "host \"%s\" is no numeric IPv4 or IPv6 address, "
+                          "\"localhost\" or \"unix:/path\"", s->config.host);
+    int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0);
+    if (fd < 0) return azc__listen_error(s, "socket");
+    azc__fd_prepare(fd, 1);
+    if (azc__bind(fd, &address, len) < 0) {
+        int code = azc__listen_error(s, "bind");
+        AZC_SYS(close)(fd);
+        return code;
+    }
+    s->listener.fd = fd;
+    if (!azc__watch(s, &s->listener, AZC__READ)) {
+        AZC_SYS(close)(fd);
+        return azc__error(s, AZC_ERR_MEMORY, "out of memory");
+    }
+    len = sizeof address;
+    if (address.any.sa_family != AF_UNIX &&
+        AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
+        s->port = ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port
+                                                         : address.v6.sin6_port);
+    s->listening = 1;
+    return AZC_OK;
+}
+
+/* ---- Birth and death of a server ---- */
+
+static void *azc__default_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
+    (void)user;
+    (void)old_size;
+    if (new_size > 0) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
+/* Room hashes are seeded so that peers cannot foresee them. */
+static void azc__seed(azc_server *s) {
+    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : AZC_SYS(read)(fd, s->seed, sizeof s->seed);
+    if (fd >= 0) AZC_SYS(close)(fd);
+    if (n == (ssize_t)sizeof s->seed) return;
+    s->seed[0] = (uint64_t)azc__clock() * 0x9E3779B97F4A7C15u;
+    s->seed[1] = (uint64_t)(uintptr_t)s ^ s->seed[0] >> 32;
+}
+
+static int azc__default_int(int value, int standard) { return value == 0 ? standard : value; }
+static size_t azc__default_size(size_t value, size_t standard) {
+    return value == 0 ? standard : value;
+}
+
+/* Every default is here. */
+static void azc__config_fill(azc_config *c) {
+    struct rlimit fds;
+    int most = 1 << 20;
+    if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < (rlim_t)most + 16)
+        most = fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
+    if (c->max_connections == 0 || c->max_connections > most) c->max_connections = most;
+    c->max_request = azc__default_size(c->max_request, 8 << 10);
+    c->max_message = azc__default_size(c->max_message, 64 << 10);
+    c->max_backlog = azc__default_size(c->max_backlog, 256 << 10);
+    c->read_buffer = azc__default_size(c->read_buffer, 64 << 10);
+    c->handshake_ms = azc__default_int(c->handshake_ms, 10000);
+    c->ping_ms = azc__default_int(c->ping_ms, 30000);
+    c->pong_ms = azc__default_int(c->pong_ms, 10000);
+    c->close_ms = azc__default_int(c->close_ms, 3000);
+    size_t least = c->max_message + c->read_buffer + AZC__SLACK;
+    if (c->max_backlog < least) c->max_backlog = least;
+}
+
+static int azc__config_check(azc_server *s) {
+    const azc_config *c = &s->config;
+    const size_t most = 1 << 30;
+    const char *bad = c->port < 0 || c->port > 65535 ? "port"
+                      : c->max_connections < 0 ? "max_connections"
+                      : c->max_request > most ? "max_request"
+                      : c->read_buffer > most ? "read_buffer"
+                      : c->max_message > SIZE_MAX / 4 ? "max_message"
+                      : c->max_backlog > SIZE_MAX / 4 ? "max_backlog" : NULL;
+    if (bad == NULL) return AZC_OK;
+    return azc__error(s, AZC_ERR_ARGUMENT, "azc_config.%s is out of range", bad);
+}
+
+static int azc__config_strings(azc_server *s) {
+    azc_config *c = &s->config;
+    const char *host = c->host != NULL ? c->host : "127.0.0.1";
+    const char *origins = c->origins != NULL ? c->origins : "";
+    size_t host_size = strlen(host) + 1, origins_size = strlen(origins) + 1;
+    s->strings_size = host_size + origins_size;
+    s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
+    if (s->strings == NULL) return 0;
+    memcpy(s->strings, host, host_size);
+    memcpy(s->strings + host_size, origins, origins_size);
+    c->host = s->strings;
+    c->origins = *origins ? s->strings + host_size : NULL;
+    return 1;
+}
+
+/* The pipe by which azc_stop wakes the loop. */
+static int azc__wake_open(azc_server *s) {
+    int fds[2];
+    if (AZC_SYS(pipe)(fds) < 0)
+        return azc__error(s, AZC_ERR_SYSTEM, "pipe: %s", strerror(errno));
+    azc__fd_prepare(fds[0], 1);
+    azc__fd_prepare(fds[1], 1);
+    s->wake.fd = fds[0];
+    s->wake_write = fds[1];
+    return AZC_OK;
+}
+
+static size_t azc__scratch_size(const azc_server *s) { return s->config.max_request * 6 + 256; }
+
+static void azc__server_free(azc_server *s) {
+    azc__mem mem = s->mem;
+    while (s->channels != NULL) {
+        azc_channel *channel = s->channels;
+        s->channels = channel->next;
+        azc__route_free(&mem, channel->route);
+        azc__free(&mem, channel, channel->size);
+    }
+    while (s->page_routes != NULL) {
+        azc__route *route = s->page_routes;
+        azc__page *page = (azc__page *)route->target;
+        s->page_routes = route->next;
+        azc__free(&mem, page, page->size);
+        azc__route_free(&mem, route);
+    }
+    while (s->uses != NULL) {
+        azc__use *use = s->uses;
+        s->uses = use->next;
+        azc__free(&mem, use, sizeof *use);
+    }
+    azc__free(&mem, s->polls, (size_t)s->poll_cap * sizeof *s->polls);
+    azc__free(&mem, s->sources, (size_t)s->poll_cap * sizeof *s->sources);
+    azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
+    azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
+    azc__free(&mem, s->scratch, azc__scratch_size(s));
+    azc__free(&mem, s->strings, s->strings_size);
+    if (s->wake.fd >= 0) {
+        AZC_SYS(close)(s->wake.fd);
+        AZC_SYS(close)(s->wake_write);
+    }
+    azc__free(&mem, s, sizeof *s);
+}
+
+/* The memory of a server, everything else at its start. */
+static azc_server *azc__server_make(const azc_config *config) {
+    azc__mem mem = {config->alloc != NULL ? config->alloc : azc__default_alloc,
+                    config->alloc_user};
+    azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
+    if (s == NULL) return NULL;
+    s->mem = mem;
+    s->config = *config;
+    s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
+    s->wake.kind = AZC__WAKE;
+    s->listener.kind = AZC__LISTENER;
+    s->accept_retry = INT64_MAX;
+    s->failed = azc__config_check(s);
+    if (s->failed) s->config.max_request = s->config.read_buffer = 0;
+    azc__config_fill(&s->config);
+    const azc_config *c = &s->config;
+    /* After a read that began at `pause`, one message and a read's worth of others may answer:
+     * a peer's own echoes always fit. */
+    s->pause = azc__min(c->max_backlog / 2,
+                        c->max_backlog - c->max_message - c->read_buffer - AZC__SLACK);
+    s->timer_ms[AZC__T_HANDSHAKE] = c->handshake_ms;
+    s->timer_ms[AZC__T_PING] = c->ping_ms;
+    s->timer_ms[AZC__T_PONG] = c->pong_ms;
+    s->timer_ms[AZC__T_CLOSE] = c->close_ms;
+    s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
+    s->scratch = (char *)azc__alloc(&mem, azc__scratch_size(s));
+    if (azc__config_strings(s) && s->read_buffer != NULL && s->scratch != NULL) return s;
+    azc__server_free(s);
+    return NULL;
+}
+
+/* ==== [14] PUBLIC: the API's functions; JSON's are in [10] ==================================== */
+
+AZC_API const char *azc_strerror(int code) {
+#define AZC__TEXT(name, value, text) if (code == AZC_ERR_##name) return text;
+    AZC_ERRORS(AZC__TEXT)
+#undef AZC__TEXT
+    return code == AZC_OK ? "ok" : "an unknown error";
+}
+
+AZC_API const char *azc_error(const azc_server *server) {
+    return server == NULL ? azc_strerror(AZC_ERR_MEMORY) : server->error;
+}
+
+AZC_API azc_server *azc_create(const azc_config *config) {
+    azc_config none;
+    memset(&none, 0, sizeof none);
+    azc_server *s = azc__server_make(config != NULL ? config : &none);
+    if (s == NULL) return NULL;
+    s->now = azc__clock();
+    azc__seed(s);
+    int error = azc__wake_open(s);
+    if (error == AZC_OK && !azc__watch(s, &s->wake, AZC__READ))
+        error = azc__error(s, AZC_ERR_MEMORY, "out of memory");
+    if (s->failed == AZC_OK) s->failed = error;
+    return s;
+}
+
+AZC_API int azc_destroy(azc_server *server) {
+    if (server == NULL) return AZC_OK;
+    if (server->busy) return AZC_ERR_STATE;
+    server->busy = 1;
+    azc__room_sweep(server);
+    azc__listener_close(server);
+    azc__stop_begin(server);
+    azc__settle(server);
+    for (uint32_t i = 0; i < server->slot_cap; i++) {
+        if (server->slots[i] != NULL) azc__drop(server->slots[i]);
+    }
+    azc__settle(server);
+    azc__server_free(server);
+    return AZC_OK;
+}
+
+AZC_API int azc_listen(azc_server *server) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->failed) return server->failed;
+    return server->listening ? AZC_OK : azc__listen(server);
+}
+
+AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
+
+AZC_API int azc_poll(azc_server *server, int timeout_ms) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->busy || !server->listening)
+        return azc__error(server, AZC_ERR_STATE, "azc_poll: %s",
+                          server->busy ? "called from a callback" : "before azc_listen");
+    server->busy = 1;
+    int result = azc__turn(server, timeout_ms);
+    server->busy = 0;
+    return result;
+}
+
+AZC_API int azc_run(azc_server *server) {
+    int result = azc_listen(server);
+    if (result == AZC_OK) do result = azc_poll(server, -1);
+    while (result > 0);
+    return result;
+}
+
+AZC_API void azc_stop(azc_server *server) {
+    int kept = errno;
+    /* A full pipe has the byte that matters in it already. */
+    if (server != NULL && server->wake_write >= 0 &&
+        AZC_SYS(write)(server->wake_write, "", 1) < 0) errno = kept;
+    errno = kept;
+}
+
+/* Registration's errors are kept for azc_listen, the first one with its words. */
+static int azc__refused(azc_server *s, int code, const char *what, const char *path) {
+    if (s->failed) return code;
+    s->failed = code;
+    return azc__error(s, code, "%s %s: %s", what, path != NULL ? path : "(no path)",
+                      azc_strerror(code));
+}
+
+/* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
+static int azc__subprotocols_copy(char *out, const char *list) {
+    const char *item;
+    size_t len;
+    while (azc__http_list(&list, &item, &len)) {
+        if (len > AZC__MAX_SUBPROTOCOL) return 0;
+        for (size_t i = 0; i < len; i++) {
+            if (!azc__http_token_char((unsigned char)item[i])) return 0;
+        }
+        memcpy(out, item, len);
+        out += len + 1;
+    }
+    return 1;
+}
+
+static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_channel **out) {
+    const size_t align = sizeof(azc__aligned);
+    const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
+    size_t size = sizeof(azc_channel) + strlen(list) + 2;
+    azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
+    if (channel == NULL) return AZC_ERR_MEMORY;
+    channel->server = s;
+    channel->size = size;
+    channel->desc = *desc;
+    channel->data_size = (desc->data_size + align - 1) / align * align;
+    channel->subprotocols = (const char *)(channel + 1);
+    int error = azc__subprotocols_copy((char *)(channel + 1), list) ? AZC_OK : AZC_ERR_ARGUMENT;
+    if (error == AZC_OK) error = azc__route_parse(&s->mem, desc->path, &channel->route);
+    if (error == AZC_OK) {
+        channel->route->target = channel;
+        error = azc__route_insert(&s->channel_routes, channel->route);
+        if (error != AZC_OK) azc__route_free(&s->mem, channel->route);
+    }
+    if (error != AZC_OK) azc__free(&s->mem, channel, size);
+    else *out = channel;
+    return error;
+}
+
+AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
+    azc_channel *channel = NULL;
+    if (server == NULL) return NULL;
+    int error = desc == NULL || desc->path == NULL || desc->data_size > SIZE_MAX / 4 ||
+                desc->when_full < AZC_FULL_CLOSE || desc->when_full > AZC_FULL_DROP
+                ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
+    if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
+    if (error != AZC_OK) {
+        azc__refused(server, error, "channel", desc != NULL ? desc->path : NULL);
+        return NULL;
+    }
+    channel->next = server->channels;
+    server->channels = channel;
+    return channel;
+}
+
+/* ---- Connections ---- */
+
+AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
+    azc__message m;
+    int error = azc__send_check(conn, text, len);
+    if (error != AZC_OK) return error;
+    if (!azc__utf8_valid(text, len)) return AZC_ERR_UTF8;
+    azc__message_make(&m, AZC__OP_TEXT, text, len);
+    return azc__message_queue(conn, &m);
+}
+
+AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
+    azc__message m;
+    int error = azc__send_check(conn, data, len);
+    if (error != AZC_OK) return error;
+    azc__message_make(&m, AZC__OP_BINARY, data, len);
+    return azc__message_queue(conn, &m);
+}
+
+AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
+    int error = azc_json_finish(w);
+    return error != AZC_OK ? error : azc_send_text(conn, w->text, w->len);
+}
+
+AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
+    int error = azc__send_check(conn, data, len);
+    if (error != AZC_OK) return error;
+    if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
+    if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
+    return azc__control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
+}
+
+AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
+    size_t len = reason != NULL ? strlen(reason) : 0;
+    unsigned char payload[AZC__MAX_CONTROL];
+    if (conn == NULL || len > sizeof payload - 2 || (code == 0 && len > 0) || code < 0 ||
+        (code != 0 && !azc__close_code_valid((uint64_t)code))) return AZC_ERR_ARGUMENT;
+    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
+    if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
+    if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
+    payload[0] = (unsigned char)(code >> 8);
+    payload[1] = (unsigned char)code;
+    if (len > 0) memcpy(payload + 2, reason, len);
+    azc__close(conn, AZC__CLOSING, code ? code : 1005, payload, code ? len + 2 : 0);
+    return AZC_OK;
+}
+
+static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const void *data,
+                          size_t len, const azc_conn *except) {
+    azc__message m;
+    int count = 0;
+    if (channel == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (opcode == AZC__OP_TEXT && !azc__utf8_valid(data, len)) return AZC_ERR_UTF8;
+    azc__message_make(&m, opcode, data, len);
+    const azc__room *r = room != NULL ? azc__room_find(channel, room) : NULL;
+    size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
+    if (audience > 1 && !azc__message_share(&channel->server->mem, &m)) return AZC_ERR_MEMORY;
+    azc__member *member = r != NULL ? r->first : NULL;
+    azc_conn *conn = room == NULL ? channel->first : member != NULL ? member->conn : NULL;
+    while (conn != NULL) {
+        if (conn != except && conn->state == AZC__OPEN)
+            count += azc__message_queue(conn, &m) == AZC_OK;
+        if (member != NULL) member = member->next;
+        conn = room == NULL ? conn->u.link.next : member != NULL ? member->conn : NULL;
+    }
+    azc__block_release(&channel->server->mem, m.block);
+    return count;
+}
+
+AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
+                          const azc_conn *except) {
+    return azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except);
+}
+
+AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
+                                 size_t len, const azc_conn *except) {
+    return azc__broadcast(channel, room, AZC__OP_BINARY, data, len, except);
+}
+
+AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
+                               const azc_conn *except) {
+    int error = azc_json_finish(w);
+    return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
+}
+
+AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
+AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->id; }
+
+AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
+    uint32_t slot = (uint32_t)(id & AZC__SLOT_MASK);
+    if (server == NULL || slot >= server->slot_cap) return NULL;
+    azc_conn *conn = server->slots[slot];
+    return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
+}
+
+AZC_API void *azc_data(azc_conn *conn) {
+    return conn == NULL || conn->channel == NULL || conn->channel->desc.data_size == 0
+               ? NULL : conn->tail;
+}
+
+AZC_API void *azc_user(const azc_conn *conn) {
+    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.user;
+}
+
+AZC_API azc_channel *azc_channel_of(const azc_conn *conn) {
+    return conn == NULL ? NULL : conn->channel;
+}
+
+AZC_API azc_server *azc_server_of(const azc_conn *conn) {
+    return conn == NULL ? NULL : conn->server;
+}
+
+/* ---- Rooms ---- */
+
+static int azc__room_check(const azc_conn *conn, const char *room) {
+    if (conn == NULL || room == NULL || *room == 0 || strlen(room) > AZC__MAX_ROOM)
+        return AZC_ERR_ARGUMENT;
+    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
+}
+
+AZC_API int azc_join(azc_conn *conn, const char *room) {
+    int error = azc__room_check(conn, room);
+    if (error != AZC_OK) return error;
+    if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
+    azc__room *r = azc__room_find(conn->channel, room);
+    if (r != NULL && azc__member_find(conn, r) != NULL) return AZC_OK;
+    if (r == NULL) r = azc__room_make(conn->channel, room);
+    if (r == NULL) return AZC_ERR_MEMORY;
+    if (azc__member_add(conn, r)) return AZC_OK;
+    azc__room_release(conn->server, r);
+    return AZC_ERR_MEMORY;
+}
+
+AZC_API int azc_leave(azc_conn *conn, const char *room) {
+    int error = azc__room_check(conn, room);
+    if (error != AZC_OK || !conn->connected) return error;
+    const azc__room *r = azc__room_find(conn->channel, room);
+    azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
+    if (m != NULL) azc__member_remove(conn->server, m);
+    if (!conn->server->cursors) azc__room_sweep(conn->server);
+    return AZC_OK;
+}
+
+AZC_API int azc_leave_all(azc_conn *conn) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
+    while (conn->connected && conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms);
+    if (!conn->server->cursors) azc__room_sweep(conn->server);
+    return AZC_OK;
+}
+
+AZC_API size_t azc_count(azc_channel *channel, const char *room) {
+    if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
+    const azc__room *r = azc__room_find(channel, room);
+    return r == NULL ? 0 : r->count;
+}
+
+enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
+
+AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
+    azc_cursor cursor;
+    memset(&cursor, 0, sizeof cursor);
+    if (channel == NULL) return cursor;
+    channel->server->cursors = 1;
+    cursor.azc__kind = room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM;
+    if (room == NULL) cursor.azc__next = channel->first;
+    const azc__room *r = room != NULL ? azc__room_find(channel, room) : NULL;
+    if (r != NULL) cursor.azc__next = r->first;
+    return cursor;
+}
+
+AZC_API azc_cursor azc_rooms(azc_conn *conn) {
+    azc_cursor cursor;
+    memset(&cursor, 0, sizeof cursor);
+    if (conn == NULL) return cursor;
+    conn->server->cursors = 1;
+    cursor.azc__kind = AZC__C_CONN;
+    cursor.azc__next = conn->rooms;
+    return cursor;
+}
+
+AZC_API int azc_next(azc_cursor *cursor) {
+    while (cursor != NULL && cursor->azc__next != NULL) {
+        if (cursor->azc__kind == AZC__C_CHANNEL) {
+            cursor->conn = (azc_conn *)cursor->azc__next;
+            cursor->azc__next = cursor->conn->u.link.next;
+            if (cursor->conn->state == AZC__OPEN) return 1;
+            continue;
+        }
+        azc__member *m = (azc__member *)cursor->azc__next;
+        int of_conn = cursor->azc__kind == AZC__C_CONN;
+        cursor->azc__next = of_conn ? m->next_room : m->next;
+        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
+        cursor->conn = m->conn;
+        cursor->room = azc__room_name(m->room);
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- The request ---- */
+
+AZC_API const char *azc_param(const azc_conn *conn, const char *name) {
+    if (conn == NULL || name == NULL) return NULL;
+    const azc__route *route = conn->channel != NULL ? conn->channel->route
+                              : conn->server->current == conn ? conn->server->request.route : NULL;
+    int index = route != NULL ? azc__route_param(route, name) : -1;
+    if (index < 0) return NULL;
+    const char *p = azc__strings_query(conn);
+    while (*p) p = azc__route_next(azc__route_next(p));
+    for (p++; index > 0; index--) p = azc__route_next(p);
+    return p;
+}
+
+/* name NUL value NUL ..., an empty name at the end. */
+static const char *azc__pairs_find(const char *p, const char *name) {
+    while (*p && strcmp(p, name) != 0) p = azc__route_next(azc__route_next(p));
+    return *p ? azc__route_next(p) : NULL;
+}
+
+AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
+    return conn == NULL || name == NULL ? NULL : azc__pairs_find(azc__strings_query(conn), name);
+}
+
+AZC_API const char *azc_peer(const azc_conn *conn) {
+    return conn == NULL ? "" : azc__strings(conn);
+}
+
+AZC_API const char *azc_target(const azc_conn *conn) {
+    return conn == NULL ? NULL : azc__route_next(azc__strings(conn));
+}
+
+AZC_API const char *azc_subprotocol(const azc_conn *conn) {
+    if (conn == NULL || conn->channel == NULL || conn->subprotocol == 0) return NULL;
+    const char *p = conn->channel->subprotocols;
+    for (int i = 1; i < conn->subprotocol; i++) p = azc__route_next(p);
+    return p;
+}
+
+/* The request at hand, if it is this connection's. */
+static azc__request *azc__request_of(const azc_conn *conn) {
+    return conn != NULL && conn->server->current == conn ? &conn->server->request : NULL;
+}
+
+AZC_API const char *azc_method(const azc_conn *conn) {
+    const azc__request *r = azc__request_of(conn);
+    return r == NULL ? NULL : r->method;
+}
+
+AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
+    const azc__request *r = azc__request_of(conn);
+    return r == NULL || name == NULL ? NULL : azc__http_field(r, name);
+}
+
+/* RFC 6265 4.2.1: name=value pairs behind "; ". Split at the first call, as queries are. */
+static void azc__cookies_split(azc__request *r, char *out) {
+    r->cookies = out;
+    for (int i = 0; i < r->field_count; i++) {
+        const char *p = r->fields[i].value;
+        if (!azc__http_same(r->fields[i].name, strlen(r->fields[i].name), "Cookie")) continue;
+        for (p += strspn(p, " ;"); *p; p += strspn(p, " ;")) {
+            size_t len = strcspn(p, ";"), name = strcspn(p, "=;");
+            if (name > 0 && name < len) {
+                memcpy(out, p, len);
+                out[name] = 0;
+                out[len] = 0;
+                out += len + 1;
+            }
+            p += len;
+        }
+    }
+    *out = 0;
+}
+
+AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
+    azc__request *r = azc__request_of(conn);
+    if (r == NULL || name == NULL) return NULL;
+    if (r->cookies == NULL) {
+        const azc_server *s = conn->server;
+        azc__cookies_split(r, s->scratch + s->config.max_request * 5 + 128);
+    }
+    return azc__pairs_find(r->cookies, name);
+}
+
+AZC_API int azc_use(azc_server *server, azc_handler handler, void *user) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use", "a handler");
+    if (server->listening) return AZC_ERR_STATE;
+    if (handler == azc_logger) {
+        server->log_file = user != NULL ? (FILE *)user : stderr;
+        return AZC_OK;
+    }
+    azc__use *use = (azc__use *)azc__zalloc(&server->mem, sizeof *use);
+    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use", "a handler");
+    use->handler = handler;
+    use->user = user;
+    azc__use **last = &server->uses;
+    while (*last != NULL) last = &(*last)->next;
+    *last = use;
+    return AZC_OK;
+}
+
+/* azc_use knows it by its address: it has to see what comes before and after the chain too. */
+AZC_API int azc_logger(azc_conn *conn, void *file) {
+    (void)conn;
+    (void)file;
+    return AZC_OK;
+}
+
+/* Header text that cannot end its line. RFC 9110 5.5 */
+static int azc__field_valid(const char *s, size_t most) {
+    size_t len = 0;
+    for (; s[len]; len++) {
+        unsigned char c = (unsigned char)s[len];
+        if ((c < 32 && c != '\t') || c == 127) return 0;
+    }
+    return len <= most;
+}
+
+static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
+    size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
+    azc__route *route;
+    int error = azc__route_parse(&s->mem, path, &route);
+    if (error != AZC_OK) return error;
+    azc__page *page = (azc__page *)azc__alloc(&s->mem, sizeof *page + type_size);
+    error = page == NULL ? AZC_ERR_MEMORY : azc__route_insert(&s->page_routes, route);
+    if (error != AZC_OK) {
+        azc__free(&s->mem, page, sizeof *page + type_size);
+        azc__route_free(&s->mem, route);
+        return error;
+    }
+    *page = *from;
+    page->size = sizeof *page + type_size;
+    if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
+    route->target = page;
+    return AZC_OK;
+}
+
+static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
+    if (error == AZC_OK) error = azc__page_make(s, path, page);
+    return error == AZC_OK ? AZC_OK : azc__refused(s, error, "page", path);
+}
+
+AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
+                         const void *bytes, size_t len) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.bytes = bytes;
+    page.len = len;
+    page.type = type;
+    int good = (bytes != NULL || len == 0) &&
+               (type == NULL || azc__field_valid(type, AZC__MAX_TYPE));
+    return azc__page_add(server, path, &page, good);
+}
+
+AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
+                            void *user) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = handler;
+    page.user = user;
+    return azc__page_add(server, path, &page, handler != NULL);
+}
+
+AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
+    azc__request *r = azc__request_of(conn);
+    if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
+        (type != NULL && !azc__field_valid(type, AZC__MAX_TYPE))) return AZC_ERR_ARGUMENT;
+    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    if (conn->out.bytes > conn->server->config.max_backlog ||
+        len > conn->server->config.max_backlog - conn->out.bytes) return AZC_ERR_FULL;
+    return azc__respond(conn, status, type, body, len, 0);
+}
+
+AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
+    azc__request *r = azc__request_of(conn);
+    if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
+        !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
+    for (const char *p = name; *p; p++) {
+        if (!azc__http_token_char((unsigned char)*p)) return AZC_ERR_ARGUMENT;
+    }
+    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    size_t room = AZC__MAX_EXTRA - r->extra_len;
+    if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
+    r->extra_len += (size_t)snprintf(r->extra + r->extra_len, room, "%s: %s\r\n", name, value);
+    return AZC_OK;
+}
+
+#endif /* AZCHAN_IMPLEMENTATION */
+
+/* ==== [15] LICENSE: MIT =======================================================================
+
+   Copyright (c) 2026 The azchan.h authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+   and associated documentation files (the "Software"), to deal in the Software without
+   restriction, including without limitation the rights to use, copy, modify, merge, publish,
+   distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+   Software is furnished to do so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in all copies or
+   substantial portions of the Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
+   BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */

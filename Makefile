@@ -1,0 +1,72 @@
+# make run | test | examples | check | bench | size | clean; see README.md.
+# CC, CFLAGS, LDFLAGS and BUILD (the output folder) are honoured.
+CC ?= cc
+CFLAGS ?= -O2 -g
+BUILD ?= build
+WARN = -std=c99 -Wall -Wextra -pedantic
+
+EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+
+all: examples
+
+examples: $(EXAMPLES)
+
+$(BUILD)/%: examples/%.c examples/*.h azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+$(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lpthread $(LDFLAGS)
+
+run: $(BUILD)/chat
+	$(BUILD)/chat
+
+# Each program tells its own count; the sum is the last line.
+test: $(TESTS)
+	@for t in $(TESTS); do $(TEST_RUN) $$t; done >$(BUILD)/tests/log; cat $(BUILD)/tests/log
+	@awk '/: [0-9]+ passed, [0-9]+ failed$$/ { p += $$2; f += $$4; n++ } \
+	    END { f += $(words $(TESTS)) - n; print p + 0 " passed, " f " failed"; exit f > 0 }' \
+	    $(BUILD)/tests/log
+
+# What needs more than cc and make. Nothing is installed here: what is missing is named.
+check: check-warnings check-sanitize check-valgrind check-interop
+
+need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
+
+STRICT = -Wall -Wextra -pedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wcast-qual \
+    -Wundef -Wvla -Wdouble-promotion -Wformat=2 -Wnull-dereference -Wswitch-enum -Werror
+
+check-warnings:
+	$(call need,g++,g++)
+	$(call need,clang,clang)
+	@mkdir -p $(BUILD)
+	@for cc in gcc clang; do for std in c99 c11; do for opt in -O0 -O2 -Os; do \
+	    echo "$$cc -std=$$std $$opt"; $$cc -std=$$std $$opt $(STRICT) -Wstrict-prototypes \
+	    -Wmissing-prototypes -DAZCHAN_IMPLEMENTATION -x c -c azchan.h -o $(BUILD)/warn.o || exit 1; \
+	done; done; done
+	@for cc in g++ clang++; do for std in c++11 c++17; do \
+	    echo "$$cc -std=$$std"; $$cc -std=$$std -O2 $(STRICT) \
+	    -DAZCHAN_IMPLEMENTATION -x c++ -c azchan.h -o $(BUILD)/warn.o || exit 1; done; done
+
+check-sanitize:
+	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
+	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+	@$(MAKE) -s $(BUILD)/thread/tests/test_life BUILD=$(BUILD)/thread \
+	    CFLAGS="-O1 -g -fsanitize=thread"
+	$(BUILD)/thread/tests/test_life
+
+check-valgrind:
+	$(call need,valgrind,valgrind)
+	@$(MAKE) -s test BUILD=$(BUILD)/valgrind TEST_RUN="valgrind -q --error-exitcode=9 --leak-check=full"
+
+check-interop: examples
+	$(call need,node,nodejs)
+	cd tests/interop && BUILD=$(abspath $(BUILD)) node ws.mjs && \
+	    BUILD=$(abspath $(BUILD)) node browser.mjs
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all examples run test check check-warnings check-sanitize check-valgrind check-interop clean

@@ -1,0 +1,515 @@
+/* browser.mjs: headless Chromium with tabs of the chat's real page, the guide's browser snippet,
+ * and the README's first example, built and talked to as the README says.
+ *
+ *     cd tests/interop && npm ci && node browser.mjs [part of a test's name ...]
+ *
+ * BUILD names the folder of the binaries, ../../build without it; CHROMIUM the browser. The chat
+ * is left as pictures in BUILD/screenshots. */
+
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {
+    assert, build, free_port, give_up, need_binary, need_package, pause, root, run, Server, test,
+    until,
+} from './lib.mjs';
+
+need_binary('chat');
+
+/* Everything the browser writes goes into one folder, and that goes away. */
+const home = fs.mkdtempSync(path.join(os.tmpdir(), 'azchan-browser-'));
+process.on('exit', () => fs.rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
+process.env.TMPDIR = home;
+process.env.HOME = home;
+for (const name of ['CONFIG', 'CACHE', 'DATA', 'STATE']) {
+    process.env[`XDG_${name}_HOME`] = path.join(home, name.toLowerCase());
+}
+
+const { chromium } = need_package('playwright-core');
+const browser = await chromium.launch({
+    executablePath: find_chromium(),
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+        '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    timeout: 30000,
+}).catch((error) => give_up(`the browser does not start: ${error.message}`));
+
+function find_chromium() {
+    const name = process.env.CHROMIUM || 'chromium';
+    if (name.includes('/')) return name;
+    for (const dir of (process.env.PATH || '').split(':')) {
+        const file = path.join(dir, name);
+        if (fs.existsSync(file)) return file;
+    }
+    return give_up(`no ${name} in PATH: install it, or name it in CHROMIUM`);
+}
+
+/* ---- Tabs ----------------------------------------------------------------------------------- */
+
+const desktop = { viewport: { width: 1280, height: 900 } };
+const phone = {
+    viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
+};
+
+/* A tab of a browser profile of its own. What it asks the network for, and what its console says,
+   is kept: check() says that neither was out of place. */
+class Tab {
+    static async open(t, url, view = desktop) {
+        const tab = new Tab();
+        tab.host = new URL(url).host;
+        tab.console = [];
+        tab.errors = [];
+        tab.elsewhere = [];
+        tab.sockets = [];
+        const context = await browser.newContext(view);
+        context.setDefaultTimeout(10000);
+        t.after(() => context.close());
+        const page = await context.newPage();
+        tab.page = page;
+        page.on('console', (message) => {
+            tab.console.push(message.text());
+            if (['error', 'warning'].includes(message.type())) tab.errors.push(message.text());
+        });
+        page.on('pageerror', (error) => tab.errors.push(String(error)));
+        page.on('request', (request) => tab.#visit(request.url()));
+        page.on('websocket', (socket) => {
+            tab.#visit(socket.url());
+            const frames = [];
+            socket.on('framereceived', ({ payload }) => frames.push(String(payload)));
+            tab.sockets.push({ url: socket.url(), at: Date.now(), frames });
+        });
+        await page.goto(url);
+        return tab;
+    }
+
+    #visit(url) {
+        const { protocol, host } = new URL(url);
+        if (!['data:', 'blob:', 'about:'].includes(protocol) && host !== this.host) {
+            this.elsewhere.push(url);
+        }
+    }
+    /* Chromium itself reports each try that found no server: that is no fault of the page. */
+    check_but_lost() {
+        this.errors = this.errors.filter((text) => !/^WebSocket connection to .* fail/.test(text));
+        this.check();
+    }
+    check() {
+        assert.deepEqual(this.errors, [], 'the console is clean');
+        assert.deepEqual(this.elsewhere, [], 'nothing is asked of another host');
+    }
+
+    /* What a person does and sees on the chat's page. It asks for a name first. */
+    static async chat(t, server, name, view, hash = '') {
+        const tab = await Tab.open(t, `${server.http}/${hash}`, view);
+        await tab.call_me(name);
+        return tab;
+    }
+    state() { return this.page.getAttribute('#status', 'data-state'); }
+    online(ms) {
+        return until(`${this.name} online`, async () => await this.state() === 'open', ms);
+    }
+    offline() {
+        return until(`${this.name} seen offline`, async () => await this.state() !== 'open');
+    }
+    async call_me(name) {
+        this.name = name;
+        if (!await this.page.isVisible('#name')) await this.page.click('#me');
+        await this.page.fill('#name', name);
+        await this.page.press('#name', 'Enter');
+        await this.page.waitForSelector('#name', { state: 'hidden' });
+        await this.online();
+    }
+    async say(text) {
+        await this.page.fill('#input', text);
+        await this.page.press('#input', 'Enter');
+        await until('an emptied input', async () => await this.page.inputValue('#input') === '');
+    }
+    messages() {
+        return this.page.$$eval('#log .msg', (all) => all.map((one) => ({
+            from: one.querySelector('.from').textContent.trim(),
+            text: one.querySelector('.text').textContent,
+        })));
+    }
+    sees(from, text) {
+        return until(`${this.name} seeing ${from}: ${text}`, async () => (await this.messages())
+            .some((one) => one.from === from && one.text === text));
+    }
+    async never_saw(text) {
+        const found = (await this.messages()).filter((one) => one.text === text);
+        assert.deepEqual(found, [], `${this.name} does not see ${text}`);
+    }
+    counts(n) {
+        return until(`${this.name} counting ${n}`, async () => {
+            return Number(/\d+/.exec(await this.page.textContent('#count'))?.[0]) === n;
+        });
+    }
+    typed(name, yes = true, ms = 10000) {
+        return until(`${this.name} seeing ${name} ${yes ? 'type' : 'rest'}`, async () => {
+            return (await this.page.textContent('#typing')).includes(name) === yes;
+        }, ms);
+    }
+    notes(text) {
+        return until(`${this.name} reading ${text}`, async () => {
+            return (await this.page.textContent('#log')).includes(text);
+        });
+    }
+    async enter(room) {
+        await this.page.click(`#rooms [data-room="${room}"]`);
+        await this.inside(room);
+    }
+    async inside(room) {
+        await this.page.waitForSelector(`#rooms [data-room="${room}"][aria-current="true"]`);
+        await this.online();
+    }
+}
+
+async function two_tabs(t) {
+    const server = await t.server('chat', '0');
+    const ada = await Tab.chat(t, server, 'Ada');
+    const bob = await Tab.chat(t, server, 'Bob');
+    for (const tab of [ada, bob]) await tab.counts(2);
+    return { server, ada, bob };
+}
+
+/* ---- The chat's page ------------------------------------------------------------------------ */
+
+test('page: two tabs see each other\'s messages, names and count', async (t) => {
+    const { server, ada, bob } = await two_tabs(t);
+    await ada.say('Hello, Bob!');
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'Hello, Bob!');
+    await bob.say('Grüße, Ada 👋');
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'Grüße, Ada 👋');
+    for (const tab of [ada, bob]) assert.equal((await tab.messages()).length, 2, 'each once');
+
+    const cyd = await Tab.chat(t, server, 'Cyd');
+    for (const tab of [ada, bob, cyd]) await tab.counts(3);
+    await cyd.page.close();
+    for (const tab of [ada, bob]) await tab.counts(2);
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: typing shows at the other tab, and goes', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    await ada.page.focus('#input');
+    await ada.page.keyboard.type('Hm', { delay: 50 });
+    await bob.typed('Ada');
+    await ada.typed('Ada', false);
+    await ada.page.keyboard.press('Enter');
+    await bob.sees('Ada', 'Hm');
+    await bob.typed('Ada', false, 1000);
+    await bob.page.focus('#input');
+    await bob.page.keyboard.type('I was about to say', { delay: 20 });
+    await ada.typed('Bob');
+    await ada.typed('Bob', false);
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: a name stays through a reload, a new one is used at once', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    await ada.page.reload();
+    await ada.online();
+    assert.equal(await ada.page.textContent('#me'), 'Ada');
+    await bob.counts(2);
+    await ada.say('me again');
+    await bob.sees('Ada', 'me again');
+    await ada.call_me('Ada L. <b>');
+    await bob.counts(2);
+    await ada.say('and renamed');
+    for (const tab of [ada, bob]) await tab.sees('Ada L. <b>', 'and renamed');
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: empty input sends nothing', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    for (const nothing of ['', '   ']) {
+        await ada.page.fill('#input', nothing);
+        await ada.page.press('#input', 'Enter');
+    }
+    await ada.page.fill('#input', '');
+    await ada.say('something');
+    await bob.sees('Ada', 'something');
+    assert.deepEqual(await bob.messages(), [{ from: 'Ada', text: 'something' }]);
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: HTML in messages and names is text', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    const bad = ['<img src=x onerror="document.title=\'owned\'">', '<script>alert(1)</script>',
+        '&lt;b&gt; &amp; <b>bold</b>', '"><svg onload=alert(1)>', '{"type":"users","count":99}'];
+    await ada.call_me('<i>Ada</i>');
+    const elements = await bob.page.$$eval('*', (all) => all.length);
+    const title = await bob.page.title();
+    for (const text of bad) {
+        await ada.say(text);
+        for (const tab of [ada, bob]) await tab.sees('<i>Ada</i>', text);
+    }
+    for (const tab of [ada, bob]) {
+        assert.equal(await tab.page.$$eval('#log img, #log script, #log b, #log svg, #log i',
+            (all) => all.length), 0);
+        assert.equal(await tab.page.title(), title);
+        await tab.counts(2);
+        tab.check();
+    }
+    assert.ok(elements > 0);
+});
+
+test('page: a room keeps to itself', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    await ada.say('in the lobby');
+    await bob.sees('Ada', 'in the lobby');
+
+    await ada.enter('tea');
+    await ada.never_saw('in the lobby');
+    await ada.say('alone with my tea');
+    await ada.sees('Ada', 'alone with my tea');
+    await bob.say('anyone in the lobby?');
+    await bob.sees('Bob', 'anyone in the lobby?');
+
+    await bob.enter('tea');
+    await ada.notes('Bob joined');
+    await bob.page.focus('#input');
+    await bob.page.keyboard.type('I bring biscuits', { delay: 10 });
+    await ada.typed('Bob');
+    await bob.page.keyboard.press('Enter');
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'I bring biscuits');
+    await ada.never_saw('anyone in the lobby?');
+    await bob.never_saw('alone with my tea');
+
+    await bob.enter('dev');
+    await bob.say('make check-interop');
+    await bob.sees('Bob', 'make check-interop');
+    await ada.page.focus('#input');
+    await ada.page.keyboard.type('nobody here?', { delay: 10 });
+    await ada.page.keyboard.press('Enter');
+    await ada.sees('Ada', 'nobody here?');
+    await bob.typed('Ada', false);
+    await bob.never_saw('nobody here?');
+    await ada.never_saw('make check-interop');
+
+    await ada.enter('dev');
+    await bob.notes('Ada joined');
+    await ada.say('passes');
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'passes');
+    for (const tab of [ada, bob]) await tab.enter('lobby');
+    for (const tab of [ada, bob]) await tab.counts(2);
+    await bob.say('back');
+    await ada.sees('Bob', 'back');
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: the address leads to a room, and any room can be named', async (t) => {
+    const server = await t.server('chat', '0');
+    const ada = await Tab.chat(t, server, 'Ada', desktop, '#tea');
+    await ada.inside('tea');
+    const bob = await Tab.chat(t, server, 'Bob');
+    await bob.page.fill('#room', 'Café Nr. 5');
+    await bob.page.press('#room', 'Enter');
+    await bob.inside('café-nr-5');
+    await ada.page.goto(bob.page.url());
+    await ada.inside('café-nr-5');
+    await bob.notes('Ada joined');
+    await ada.say('found it');
+    await bob.sees('Ada', 'found it');
+    await ada.page.reload();
+    await ada.inside('café-nr-5');
+    await bob.say('and again');
+    await ada.sees('Bob', 'and again');
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('page: Shift+Enter makes lines, long messages stay whole', async (t) => {
+    const { ada, bob } = await two_tabs(t);
+    await ada.page.focus('#input');
+    await ada.page.keyboard.type('one');
+    await ada.page.keyboard.press('Shift+Enter');
+    await ada.page.keyboard.type('two');
+    await ada.page.keyboard.press('Enter');
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'one\ntwo');
+    const long = 'wörds '.repeat(600).trim();
+    await ada.say(long);
+    for (const tab of [ada, bob]) await tab.sees('Ada', long);
+    await ada.say('x'.repeat(4000));
+    for (const tab of [ada, bob]) {
+        await tab.sees('Ada', 'x'.repeat(4000));
+        assert.ok(await tab.page.evaluate(
+            () => document.documentElement.scrollWidth <= innerWidth), 'nothing sticks out');
+        tab.check();
+    }
+});
+
+test('page: a killed and restarted server is reconnected to, with growing pauses', async (t) => {
+    const { server, ada, bob } = await two_tabs(t);
+    await ada.say('before');
+    await bob.sees('Ada', 'before');
+
+    await server.kill();
+    for (const tab of [ada, bob]) await tab.offline();
+    const killed = Date.now();
+    await pause(8000);
+    for (const tab of [ada, bob]) {
+        const tries = tab.sockets.map(({ at }) => at).filter((at) => at >= killed - 500);
+        assert.ok(tries.length >= 4 && tries.length <= 8, `${tries.length} tries in 8 s`);
+        const first = tries[1] - tries[0];
+        const last = tries.at(-1) - tries.at(-2);
+        assert.ok(last > 1.5 * first, `pauses grow: ${first} ms, then ${last} ms`);
+    }
+    const again = await t.server('chat', String(server.port));
+    assert.equal(again.port, server.port);
+    for (const tab of [ada, bob]) await tab.online(20000);
+    for (const tab of [ada, bob]) await tab.counts(2);
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'before');
+    await bob.say('after');
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'after');
+    await ada.say('as if nothing had been');
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'as if nothing had been');
+
+    for (const tab of [ada, bob]) tab.check_but_lost();
+}, 60000);
+
+test('page: a server that stops in order and comes back, with a tab in a room', async (t) => {
+    const { server, ada, bob } = await two_tabs(t);
+    for (const tab of [ada, bob]) await tab.enter('dev');
+    await server.stop();
+    for (const tab of [ada, bob]) await tab.offline();
+    await t.server('chat', String(server.port));
+    await until('a word of when', async () => await ada.state() === 'closed');
+    await ada.page.click('#status'); /* says when it tries again, and tries at once */
+    for (const tab of [ada, bob]) await tab.online(20000);
+    await bob.say('still in dev');
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'still in dev');
+    for (const tab of [ada, bob]) tab.check_but_lost();
+}, 60000);
+
+/* ---- Pictures ------------------------------------------------------------------------------- */
+
+test('page: fits a phone and a desktop, and is worth a picture', async (t) => {
+    const server = await t.server('chat', '0');
+    const mei = await Tab.chat(t, server, 'Mei', desktop);
+    const omar = await Tab.chat(t, server, 'Omar', phone);
+    const noor = await Tab.chat(t, server, 'Noor', desktop);
+    const talk = [
+        [mei, 'Morning! The new build runs on the board.'],
+        [noor, 'The router, or the little box in the greenhouse?'],
+        [mei, 'Both. It is one file.'],
+        [mei, 'And it serves this very page.'],
+        [omar, 'Reading along on the train. We had a tunnel just now, and it came back by itself.'],
+        [noor, 'What did you have to install for it?'],
+        [mei, 'Nothing. cc was there already.'],
+        [omar, 'Then I have an idea for the heating at home…'],
+        [noor, 'Tell us in tea, I am putting the kettle on.'],
+        [omar, 'On my way!'],
+    ];
+    for (const [tab, text] of talk) {
+        await tab.say(text);
+        for (const other of [mei, omar, noor]) await other.sees(tab.name, text);
+    }
+    for (const tab of [mei, omar]) {
+        const fits = await tab.page.evaluate(() => {
+            const box = document.querySelector('#input').getBoundingClientRect();
+            return {
+                wide: document.documentElement.scrollWidth <= innerWidth,
+                input: box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth,
+            };
+        });
+        assert.deepEqual(fits, { wide: true, input: true }, `${tab.name} sees all of it`);
+        const last = await tab.page.$$eval('#log .msg', (all) => {
+            const box = all.at(-1).getBoundingClientRect();
+            return box.top >= 0 && box.bottom <= innerHeight;
+        });
+        assert.ok(last, `${tab.name} sees the newest message`);
+    }
+    await noor.page.focus('#input');
+    await noor.page.keyboard.type('And b', { delay: 30 });
+    for (const tab of [mei, omar]) await tab.typed('Noor');
+    const folder = path.join(build, 'screenshots');
+    fs.mkdirSync(folder, { recursive: true });
+    await pause(300); /* for what moves to come to rest */
+    await noor.page.keyboard.type('i', { delay: 30 });
+    await mei.page.screenshot({ path: path.join(folder, 'chat-desktop.png') });
+    await omar.page.screenshot({ path: path.join(folder, 'chat-phone.png') });
+    for (const tab of [mei, omar, noor]) tab.check();
+});
+
+/* ---- Snippets, as pasted into the console --------------------------------------------------- */
+
+async function paste(tab, expression) {
+    const session = await tab.page.context().newCDPSession(tab.page);
+    const { exceptionDetails: thrown } = await session.send('Runtime.evaluate', {
+        expression, replMode: true, awaitPromise: true, userGesture: true,
+    });
+    assert.equal(thrown?.exception?.description, undefined, expression);
+}
+
+/* The guide's "Client Connection", up to where it sends, and from there. */
+const guide_connect = `
+const socket = new WebSocket('ws://localhost:4000/chat');
+
+socket.onopen = () => {
+  console.log('Connected');
+};
+
+socket.onmessage = (event) => {
+  const data = JSON.parse(event.data);
+  console.log('Received:', data);
+};
+
+socket.onclose = () => {
+  console.log('Disconnected');
+};
+`;
+const guide_send = `
+// Send a message
+socket.send(JSON.stringify({
+  type: 'message',
+  content: 'Hello!'
+}));
+`;
+
+test('guide: its browser snippet connects, sends, receives and is told of the end', async (t) => {
+    const server = await t.server('chat', '0');
+    const tab = await Tab.open(t, `http://localhost:${server.port}/`);
+    await paste(tab, guide_connect.replace('4000', server.port));
+    await until('Connected', () => tab.console.includes('Connected'));
+    await paste(tab, guide_send);
+    const frames = () => tab.sockets.find(({ url }) => url.endsWith('/chat'))?.frames || [];
+    await until('Hello!', () => frames().some((text) => text.includes('Hello!')));
+    assert.deepEqual(JSON.parse(frames()[0]), { type: 'connected', message: 'Welcome!' });
+    const { from, ...hello } = JSON.parse(frames().find((text) => text.includes('Hello!')));
+    assert.deepEqual(hello, { type: 'message', content: 'Hello!' });
+    assert.match(from, /^guest-\d+$/);
+    assert.ok(tab.console.filter((text) => text.startsWith('Received:')).length >= 3);
+    tab.check();
+    await server.stop();
+    await until('Disconnected', () => tab.console.includes('Disconnected'));
+});
+
+test('README: the first example builds in silence and its console snippet talks', async (t) => {
+    const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
+    const block = (language) => {
+        const found = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(readme);
+        assert.ok(found, `README.md has a ${language} block`);
+        return found[1];
+    };
+    const folder = fs.mkdtempSync(path.join(home, 'readme-'));
+    fs.copyFileSync(path.join(root, 'azchan.h'), path.join(folder, 'azchan.h'));
+    const compile = (source) => {
+        fs.writeFileSync(path.join(folder, 'app.c'), source);
+        const cc = spawnSync('cc', ['-Wall', '-Wextra', '-pedantic', 'app.c', '-o', 'app'],
+            { cwd: folder, encoding: 'utf8', timeout: 60000 });
+        assert.equal(cc.stdout + cc.stderr, '', 'cc is silent');
+        assert.equal(cc.status, 0);
+    };
+    compile(block('c'));
+    /* The same again at a port that is free here */
+    const port = await free_port();
+    compile(block('c').replaceAll('4000', port));
+    const app = await Server.start(path.join(folder, 'app'), []);
+    t.after(() => app.kill());
+    const tab = await Tab.open(t, `http://127.0.0.1:${port}/`);
+    await paste(tab, block('js').replaceAll('4000', port));
+    await until('an answer', () => tab.sockets.some(({ frames }) => frames.length > 0));
+    await until('a word of it in the console', () => tab.console.length > 0);
+    tab.check();
+}, 120000);
+
+await run('browser.mjs', () => browser.close());

@@ -1,0 +1,148 @@
+/* test.h: the whole test harness; cc and POSIX, nothing else.
+ *
+ *     #define AZCHAN_IMPLEMENTATION
+ *     #include "../azchan.h"
+ *     #include "test.h"
+ *
+ *     static void sums(void) {
+ *         TEST("one and one is two") {
+ *             CHECK(1 + 1 == 2);
+ *             CHECK_INT(1 + 1, 2);               // prints both sides when they differ
+ *             CHECK_STR("ab", "ab");
+ *         }
+ *     }
+ *
+ *     int main(int argc, char **argv) {
+ *         test_start(argc, argv);
+ *         sums();
+ *         return test_end();                     // prints "test_sums: 1 passed, 0 failed"
+ *     }
+ *
+ * A failing CHECK says where and what, and the test goes on; CHECK is also an expression, 1 or 0.
+ * `./test_sums two` runs only the tests with "two" in their sentence, `-v` names each as it runs.
+ * A test that hangs for TEST_SECONDS, or crashes, is named and counted as failed. */
+#ifndef TEST_H
+#define TEST_H
+
+#ifndef _DEFAULT_SOURCE
+#define _DEFAULT_SOURCE 1 /* in case azchan.h does not come first */
+#endif
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef TEST_SECONDS
+#define TEST_SECONDS 60
+#endif
+#ifndef MAP_ANONYMOUS
+#define MAP_ANONYMOUS MAP_ANON
+#endif
+
+static struct {
+    const char *program, *only, *sentence;
+    int verbose, passed, failed, bad; /* bad: failed checks of the running test */
+} test;
+
+#define TEST(sentence) if (test_begin(sentence))
+#define CHECK(x) test_check(!!(x), #x, __FILE__, __LINE__)
+#define CHECK_INT(got, want) test_int((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
+#define CHECK_STR(got, want) test_str(got, want, #got, __FILE__, __LINE__)
+
+static inline int test_fail(const char *file, int line) {
+    if (test.bad++ == 0) printf("FAIL %s\n", test.sentence ? test.sentence : "(outside a test)");
+    printf("  %s:%d: ", file, line);
+    return 0;
+}
+
+static inline int test_check(int ok, const char *text, const char *file, int line) {
+    if (!ok) test_fail(file, line), printf("%s\n", text);
+    return ok;
+}
+
+static inline int test_int(long long got, long long want, const char *text, const char *file,
+                           int line) {
+    if (got != want) test_fail(file, line), printf("%s is %lld, not %lld\n", text, got, want);
+    return got == want;
+}
+
+static inline int test_str(const char *got, const char *want, const char *text, const char *file,
+                           int line) {
+    int ok = got && want ? strcmp(got, want) == 0 : got == want;
+    if (!ok) {
+        test_fail(file, line);
+        printf("%s is\n    \"%s\", not\n    \"%s\"\n", text, got ? got : "(NULL)",
+               want ? want : "(NULL)");
+    }
+    return ok;
+}
+
+static inline void test_close(void) {
+    if (test.sentence) ++*(test.bad ? &test.failed : &test.passed);
+    test.sentence = NULL, test.bad = 0;
+}
+
+static inline int test_begin(const char *sentence) {
+    test_close();
+    if (test.only && !strstr(sentence, test.only)) return 0;
+    if (test.verbose) printf("%s\n", sentence);
+    test.sentence = sentence;
+    alarm(TEST_SECONDS);
+    return 1;
+}
+
+static inline int test_end(void) {
+    test_close();
+    printf("%s: %d passed, %d failed\n", test.program, test.passed, test.failed);
+    return test.failed > 0 || fflush(stdout) != 0;
+}
+
+/* Hung or crashed: say in which test, and leave the line that the Makefile sums up. */
+static inline void test_signal(int number) {
+    char line[512];
+    int n = snprintf(line, sizeof line, "FAIL %s\n  signal %d%s\n%s: %d passed, %d failed\n",
+                     test.sentence ? test.sentence : "(outside a test)", number,
+                     number == SIGALRM ? ", it hangs" : "", test.program, test.passed,
+                     test.failed + 1);
+    if (write(1, line, (size_t)n) < 0 || number == SIGALRM) _exit(1);
+    raise(number); /* SA_RESETHAND: to a debugger or a core file */
+}
+
+static inline void test_start(int argc, char **argv) {
+    const char *slash = strrchr(argv[0], '/');
+    test.program = slash ? slash + 1 : argv[0];
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-v") == 0) test.verbose = 1;
+        else test.only = argv[i];
+    }
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = test_signal;
+    action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
+    sigaction(SIGALRM, &action, NULL);
+    sigaction(SIGABRT, &action, NULL);
+#ifndef __SANITIZE_ADDRESS__ /* whose own report says more */
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+#endif
+}
+
+/* A copy of bytes whose last one lies against an unreadable page: reading one too far traps. */
+static inline void *guarded(const void *bytes, size_t len) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len + page - 1) / page * page;
+    char *map = (char *)mmap(NULL, room + page, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == (char *)MAP_FAILED || mprotect(map + room, page, PROT_NONE) != 0) abort();
+    if (len) memcpy(map + room - len, bytes, len);
+    return map + room - len;
+}
+
+static inline void guarded_free(void *memory, size_t len) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len + page - 1) / page * page;
+    munmap((char *)memory + len - room, room + page);
+}
+
+#endif

@@ -1,0 +1,648 @@
+/* How channels end over real sockets (RFC 6455 section 7), and the laws of callbacks. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+
+#define M "\0\0\0\0" /* a mask that shows the payload */
+
+/* Answer the server's Close and see the stream end. */
+static void end_of(client *c) {
+    client_bye(c, 1000, "");
+    EXPECT_EOF(c);
+    client_close(c);
+}
+
+/* ---- Closing ----------------------------------------------------------------------------------- */
+
+static int close_code;
+static const char *close_reason;
+static int close_message(azc_conn *conn, const char *text, size_t len) {
+    note_text(conn, text, len);
+    int result = azc_close(conn, close_code, close_reason);
+    CHECK_INT(azc_close(conn, 1000, "again"), AZC_ERR_CLOSED);
+    CHECK_INT(azc_send_text(conn, "x", 1), AZC_ERR_CLOSED);
+    CHECK_INT(azc_send_binary(conn, "x", 1), AZC_ERR_CLOSED);
+    CHECK_INT(azc_ping(conn, "x", 1), AZC_ERR_CLOSED);
+    CHECK_INT(azc_join(conn, "r"), AZC_ERR_CLOSED);
+    CHECK_INT(azc_broadcast(served, NULL, "x", 1, NULL), 0);
+    note("closed");
+    return result;
+}
+static int close_connect(azc_conn *conn) {
+    note("connect");
+    azc_send_text(conn, "Unauthorized", 12);
+    return azc_close(conn, 4001, "go away");
+}
+static void send_in_close(azc_conn *conn, int code, const char *reason) {
+    note_close(conn, code, reason);
+    CHECK_INT(azc_send_text(conn, "x", 1), AZC_ERR_CLOSED);
+    CHECK_INT(azc_ping(conn, "x", 1), AZC_ERR_CLOSED);
+    CHECK_INT(azc_close(conn, 1000, "x"), AZC_ERR_CLOSED);
+    CHECK_INT(azc_join(conn, "r"), AZC_ERR_CLOSED);
+    CHECK(azc_find(azc_server_of(conn), azc_id(conn)) == NULL);
+    CHECK(azc_id(conn) != 0);
+}
+static int close_others(azc_conn *conn, const char *text, size_t len) {
+    note("text %s", word_of(text, len));
+    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_next(&c);)
+        if (c.conn != conn) CHECK_INT(azc_close(c.conn, 4000, ""), AZC_OK);
+    return AZC_OK;
+}
+
+static void closing(void) {
+    TEST("a peer's Close is echoed with its code and reason, and the server ends the stream") {
+        static char reason[124];
+        memset(reason, 'r', 123);
+        const char *reasons[] = {"", "bye", "\xe2\x82\xac", reason};
+        azc_channel_desc d = recorder("/t");
+        d.on_close = send_in_close;
+        azc_server *server = serve(NULL, d);
+        for (size_t i = 0; i < 4; i++) {
+            client *c = join_channel(server, "/t");
+            client_bye(c, 4321, reasons[i]);
+            EXPECT_CLOSE(c, 4321, reasons[i]);
+            EXPECT_EOF(c);
+            char want[300];
+            snprintf(want, sizeof want, "connect; close 4321%s%s; ", i ? " " : "", reasons[i]);
+            EXPECT_EVENTS(want);
+            client_close(c);
+        }
+        finish(server);
+    }
+    TEST("an empty Close is answered by an empty one, and is 1005 to on_close") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        client_bye(c, 0, "");
+        EXPECT_CLOSE(c, 0, NULL);
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("connect; close 1005; ");
+        finish(server);
+    }
+    TEST("a peer that just goes is 1006, and frames after its Close are not read") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        client_close(c);
+        settle(server);
+        EXPECT_EVENTS("connect; close 1006; ");
+        c = join_channel(server, "/t");
+        unsigned char out[200];
+        size_t n = put_frame(out, FIN | CLOSE, "\x03\xe8", 2, SHORTEST, some_mask);
+        n += put_frame(out + n, FIN | TEXT, "late", 4, SHORTEST, some_mask);
+        n += put_frame(out + n, FIN | PING, "later", 5, SHORTEST, some_mask);
+        n += put_frame(out + n, 0xff, "bad", 3, SHORTEST, NULL);
+        client_send(c, out, n);
+        EXPECT_CLOSE(c, 1000, "");
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("connect; close 1000; ");
+        finish(server);
+    }
+    TEST("the program closes from on_message: in that turn, and nothing is delivered after") {
+        azc_channel_desc d = recorder("/t");
+        d.on_message = close_message;
+        azc_server *server = serve(NULL, d);
+        client *c = join_channel(server, "/t");
+        close_code = 4001, close_reason = "expired";
+        unsigned char out[200];
+        size_t n = put_frame(out, FIN | TEXT, "one", 3, SHORTEST, some_mask);
+        n += put_frame(out + n, FIN | TEXT, "two", 3, SHORTEST, some_mask);
+        n += put_frame(out + n, FIN | PING, "three", 5, SHORTEST, some_mask);
+        n += put_frame(out + n, FIN | BINARY, "four", 4, SHORTEST, some_mask);
+        client_send(c, out, n);
+        for (int i = 0; i < 100 && !strstr(tape_text(&events), "text"); i++) azc_poll(server, 1);
+        EXPECT_EVENTS("connect; text one; closed; close 4001 expired; ");
+        EXPECT_CLOSE(c, 4001, "expired");
+        client_text(c, "five");
+        client_bye(c, 1000, "other words");
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("");
+        finish(server);
+    }
+    TEST("the program closes from on_connect, after a word") {
+        azc_channel_desc d = recorder("/t");
+        d.on_connect = close_connect;
+        azc_server *server = serve(NULL, d);
+        client *c = join_channel(server, "/t");
+        EXPECT_TEXT(c, "Unauthorized");
+        EXPECT_CLOSE(c, 4001, "go away");
+        end_of(c);
+        EXPECT_EVENTS("connect; close 4001 go away; ");
+        finish(server);
+    }
+    TEST("the program closes between polls: what is queued goes first, on_close runs next turn") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        uint64_t id = azc_id(conn);
+        EXPECT_EVENTS("connect; ");
+        for (int i = 0; i < 3; i++) CHECK_INT(azc_send_text(conn, "queued", 6), AZC_OK);
+        CHECK_INT(azc_close(conn, 1000, "done"), AZC_OK);
+        CHECK_INT(azc_close(conn, 1000, "done"), AZC_ERR_CLOSED);
+        CHECK_INT(azc_send_text(conn, "late", 4), AZC_ERR_CLOSED);
+        EXPECT_EVENTS("");
+        azc_poll(server, 0);
+        EXPECT_EVENTS("close 1000 done; ");
+        CHECK(azc_find(server, id) == NULL);
+        for (int i = 0; i < 3; i++) EXPECT_TEXT(c, "queued");
+        EXPECT_CLOSE(c, 1000, "done");
+        end_of(c);
+        EXPECT_EVENTS("");
+        finish(server);
+    }
+    TEST("azc_close takes the codes of the manual and 0, and refuses all others") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        int good[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014,
+                      3000, 3999, 4000, 4999};
+        int bad[] = {-1, 1, 999, 1004, 1005, 1006, 1015, 1016, 1999, 2000, 2999, 5000, 65535,
+                     65536, 66536};
+        char reason[125];
+        memset(reason, 'r', 124), reason[124] = 0;
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            if (!CHECK_INT(azc_close(conn, bad[i], ""), AZC_ERR_ARGUMENT)) printf("%d\n", bad[i]);
+        CHECK_INT(azc_close(conn, 1000, reason), AZC_ERR_ARGUMENT);
+        settle(server);
+        EXPECT_EVENTS("connect; ");
+        EXPECT_SILENCE(c);
+        CHECK_INT(azc_close(conn, 4000, reason + 1), AZC_OK);
+        EXPECT_CLOSE(c, 4000, reason + 1);
+        end_of(c);
+        for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+            c = join_channel(server, "/t");
+            CHECK_INT(azc_close(member_of(served), good[i], i % 2 ? NULL : "why"), AZC_OK);
+            EXPECT_CLOSE(c, good[i], i % 2 ? "" : "why");
+            end_of(c);
+        }
+        tape_clear(&events);
+        c = join_channel(server, "/t");
+        CHECK_INT(azc_close(member_of(served), 0, NULL), AZC_OK);
+        EXPECT_CLOSE(c, 0, NULL);
+        end_of(c);
+        EXPECT_EVENTS("connect; close 1005; ");
+        finish(server);
+    }
+    TEST("when both close at once, on_close runs once, with the program's words") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        CHECK_INT(azc_close(member_of(served), 4000, "mine"), AZC_OK);
+        client_bye(c, 4999, "theirs");
+        EXPECT_CLOSE(c, 4000, "mine");
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("connect; close 4000 mine; ");
+        finish(server);
+    }
+    TEST("a connection closed by another's callback gets no more messages, in that turn neither") {
+        azc_channel_desc d = recorder("/t");
+        d.on_message = close_others;
+        azc_server *server = serve(NULL, d);
+        client *c[8];
+        for (int i = 0; i < 8; i++) c[i] = join_channel(server, "/t");
+        for (int i = 0; i < 8; i++) client_text(c[i], "me");
+        settle(server);
+        CHECK_INT(count_of(tape_text(&events), "text me"), 1);
+        CHECK_INT(count_of(tape_text(&events), "close 4000"), 7);
+        CHECK_INT(azc_count(served, NULL), 1);
+        finish(server);
+    }
+    TEST("a peer that never answers a Close is dropped after close_ms, and on_close ran before") {
+        azc_config config = quick();
+        config.close_ms = 60;
+        azc_server *server = serve(&config, recorder("/t"));
+        int base = descriptors();
+        client *c = join_channel(server, "/t");
+        azc_close(member_of(served), 1000, "");
+        azc_poll(server, 0);
+        long long began = now_ms();
+        EXPECT_EVENTS("connect; close 1000; ");
+        EXPECT_CLOSE(c, 1000, "");
+        CHECK_INT(descriptors(), base + 2);
+        pump_until(server, descriptors() == base + 1);
+        CHECK(now_ms() - began >= 50 && now_ms() - began < 2000);
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("");
+        finish(server);
+    }
+    TEST("a peer that answers a Close but keeps its TCP open is dropped after close_ms") {
+        azc_config config = quick();
+        config.close_ms = 60;
+        azc_server *server = serve(&config, recorder("/t"));
+        int base = descriptors();
+        client *c = join_channel(server, "/t");
+        client_bye(c, 1000, "");
+        EXPECT_CLOSE(c, 1000, "");
+        EXPECT_EOF(c);
+        pump_until(server, descriptors() == base + 1);
+        finish(server);
+    }
+    TEST("a peer that ends its TCP after a Close frees the connection at once") {
+        azc_config config = quick();
+        config.close_ms = 60000;
+        azc_server *server = serve(&config, recorder("/t"));
+        int base = descriptors();
+        for (int i = 0; i < 3; i++) {
+            client *c = join_channel(server, "/t");
+            if (i == 0) client_bye(c, 1000, "");
+            if (i == 1) azc_close(member_of(served), 1000, "");
+            if (i == 2) client_send(c, "\xff\x80" M, 6);
+            EXPECT_CLOSE(c, i == 2 ? 1002 : 1000, NULL);
+            if (i) client_bye(c, 1000, "");
+            EXPECT_EOF(c);
+            client_close(c);
+            pump_until(server, descriptors() == base);
+        }
+        finish(server);
+    }
+    TEST("no reset eats the last bytes: a peer that sends a lot before it reads sees the Close") {
+        azc_channel_desc d = recorder("/t");
+        d.on_message = close_message;
+        azc_config config = quick();
+        config.close_ms = 3000;
+        azc_server *server = serve(&config, d);
+        for (int way = 0; way < 3; way++) {
+            client *c = join_channel(server, "/t");
+            close_code = 4000, close_reason = "stop";
+            azc_send_text(member_of(served), "last words", 10);
+            if (way == 0) client_text(c, "go");
+            if (way == 1) client_send(c, "\xff\x80" M, 6);
+            if (way == 2) client_bye(c, 4000, "stop");
+            char *data = (char *)calloc(1, 60000);
+            for (int i = 0; i < 50; i++) CHECK(client_frame(c, FIN | BINARY, data, 60000));
+            free(data);
+            EXPECT_TEXT(c, "last words");
+            EXPECT_CLOSE(c, way == 1 ? 1002 : 4000, way == 1 ? NULL : "stop");
+            if (way != 2) client_bye(c, 1000, "");
+            EXPECT_EOF(c);
+            client_close(c);
+        }
+        finish(server);
+    }
+    TEST("a peer that never stops sending after a Close is dropped after close_ms all the same") {
+        azc_config config = quick();
+        config.close_ms = 60;
+        azc_server *server = serve(&config, recorder("/t"));
+        int base = descriptors();
+        client *c = join_channel(server, "/t");
+        azc_close(member_of(served), 1000, "");
+        char *data = (char *)calloc(1, 60000);
+        long long end = now_ms() + WAIT_MS;
+        while (descriptors() == base + 2 && now_ms() < end) {
+            client_send_some(c, data, 60000);
+            azc_poll(server, 1);
+        }
+        CHECK_INT(descriptors(), base + 1);
+        free(data);
+        finish(server);
+    }
+}
+
+/* ---- Dropped in every state -------------------------------------------------------------------- */
+
+enum { STATES = 11 };
+/* Bring a client into a state; returns whether on_connect ran and on_close did not yet. */
+static int into_state(client *c, int state, const char **name) {
+    static const char *names[STATES] = {
+        "connected", "half a request", "open", "half a frame header", "half a frame",
+        "between fragments", "the server closed", "the peer closed", "the server failed it",
+        "backlog", "refused"};
+    *name = names[state];
+    static char big[60000];
+    memset(big, 'b', sizeof big);
+    if (state == 1) client_print(c, "GET /t HT");
+    if (state == 10) client_print(c, "BAD\r\n\r\n");
+    if (state >= 2 && state <= 9) CHECK_INT(client_upgrade(c, "/t", ""), 101);
+    azc_conn *conn = state >= 2 && state <= 9 ? member_of(served) : NULL;
+    if (state == 3) client_send(c, "\x81", 1);
+    if (state == 4) client_send(c, "\x81\x85" M "Hel", 9);
+    if (state == 5) client_frame(c, TEXT, "Hel", 3);
+    if (state == 6) azc_close(conn, 1000, "");
+    if (state == 7) client_bye(c, 1000, "");
+    if (state == 8) client_send(c, "\xff\x80" M, 6);
+    for (int i = 0; i < 4 && state == 9; i++) CHECK_INT(azc_send_binary(conn, big, 60000), AZC_OK);
+    settle(c->server);
+    return state >= 2 && state <= 5;
+}
+
+static void dropped(void) {
+    TEST("a reset in any state is 1006 once when the channel was open, and nothing else") {
+        azc_channel_desc d = recorder("/t");
+        d.on_drain = NULL; /* the kernel may take it all */
+        azc_server *server = serve(NULL, d);
+        int base = descriptors();
+        for (int state = 0; state < STATES; state++) {
+            const char *name;
+            client *c = state == 9 ? client_open_to(server, "127.0.0.1", azc_port(server), 1)
+                                   : client_open(server);
+            int open = into_state(c, state, &name);
+            client_reset(c);
+            pump_until(server, descriptors() == base);
+            const char *want = open || state == 9           ? "connect; close 1006; "
+                               : state == 6 || state == 7   ? "connect; close 1000; "
+                               : state == 8                 ? "connect; close 1002; " : "";
+            if (!EXPECT_EVENTS(want)) printf("    in state: %s\n", name);
+            CHECK_INT(azc_count(served, NULL), 0);
+        }
+        finish(server);
+    }
+    TEST("a peer that half-closes in any state is let go, and nothing is held open") {
+        azc_config config = quick();
+        config.handshake_ms = 200, config.close_ms = 200;
+        azc_channel_desc d = recorder("/t");
+        d.on_drain = NULL;
+        azc_server *server = serve(&config, d);
+        int base = descriptors();
+        for (int state = 0; state < STATES; state++) {
+            const char *name;
+            client *c = client_open(server);
+            into_state(c, state, &name);
+            shutdown(c->fd, SHUT_WR);
+            client_await(c, 10000000); /* reads on until the end */
+            int ended = CHECK(c->eof != 0);
+            ended &= CHECK_INT(c->eof, 1);
+            client_close(c);
+            pump_until(server, descriptors() == base);
+            const char *want = state == 0 || state == 1 || state == 10 ? ""
+                               : state == 6 || state == 7              ? "connect; close 1000; "
+                               : state == 8                            ? "connect; close 1002; "
+                                                                       : "connect; close 1006; ";
+            EXPECT_EVENTS(want);
+            if (!ended) printf("    in state: %s\n", name);
+        }
+        finish(server);
+    }
+    TEST("what a peer said before it half-closed or went is delivered") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        client_text(c, "last"), client_frame(c, FIN | BINARY, "words", 5);
+        shutdown(c->fd, SHUT_WR);
+        settle(server);
+        EXPECT_EVENTS("connect; text last; binary words; close 1006; ");
+        c = join_channel(server, "/t");
+        client_text(c, "bye");
+        client_close(c);
+        settle(server);
+        EXPECT_EVENTS("connect; text bye; close 1006; ");
+        finish(server);
+    }
+}
+
+/* ---- Callbacks --------------------------------------------------------------------------------- */
+
+static int fail_with, fail_where;
+static int f_connect(azc_conn *c) { return note_connect(c), fail_where == 1 ? fail_with : 0; }
+static int f_message(azc_conn *c, const char *t, size_t n) {
+    return note_text(c, t, n), fail_where == 2 ? fail_with : 0;
+}
+static int f_binary(azc_conn *c, const void *d, size_t n) {
+    return note_binary(c, d, n), fail_where == 3 ? fail_with : 0;
+}
+static int f_ping(azc_conn *c, const void *d, size_t n) {
+    return note_ping(c, d, n), fail_where == 4 ? fail_with : 0;
+}
+static int f_pong(azc_conn *c, const void *d, size_t n) {
+    return note_pong(c, d, n), fail_where == 5 ? fail_with : 0;
+}
+static azc_channel_desc failer(int with_on_error) {
+    azc_channel_desc d = recorder("/t");
+    d.on_connect = f_connect, d.on_message = f_message, d.on_binary = f_binary;
+    d.on_ping = f_ping, d.on_pong = f_pong;
+    if (!with_on_error) d.on_error = NULL;
+    return d;
+}
+static void provoke(client *c, int where) {
+    if (where == 2) client_text(c, "t");
+    if (where == 3) client_frame(c, FIN | BINARY, "b", 1);
+    if (where == 4) client_frame(c, FIN | PING, "p", 1);
+    if (where == 5) client_frame(c, FIN | PONG, "q", 1);
+    if (where == 4) EXPECT_FRAME(c, PONG, "p", 1);
+}
+static const char *provoked[] = {"", "connect; ", "connect; text t; ", "connect; binary b; ",
+                                 "connect; ping p; ", "connect; pong q; "};
+
+static int json_message(azc_conn *conn, const char *text, size_t len) {
+    azc_json doc;
+    int result = azc_json_read(&doc, text, len);
+    return result != AZC_OK ? result : azc_send_text(conn, "good", 4);
+}
+
+static int depth;
+static int nest_message(azc_conn *conn, const char *text, size_t len) {
+    (void)text, (void)len;
+    CHECK_INT(depth++, 0);
+    azc_send_text(conn, "x", 1);
+    azc_broadcast(azc_channel_of(conn), NULL, "y", 1, NULL);
+    azc_close(conn, 1000, "");
+    CHECK_INT(azc_poll(azc_server_of(conn), 0), AZC_ERR_STATE);
+    depth--;
+    return AZC_OK;
+}
+static void nest_close(azc_conn *conn, int code, const char *reason) {
+    CHECK_INT(depth++, 0);
+    note_close(conn, code, reason);
+    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_next(&c);)
+        azc_close(c.conn, 4000, "");
+    depth--;
+}
+
+static int write_json(azc_conn *conn, const char *text, size_t len) {
+    char buf[64], small[8];
+    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_put_string(&w, "type", "users");
+    azc_put_int(&w, "count", 3);
+    CHECK_INT(azc_send_json(conn, &w), AZC_OK);
+    w = azc_json_to(buf, sizeof buf);
+    azc_put_text(&w, "echo", text, len);
+    CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, NULL), 1);
+    w = azc_json_to(buf, sizeof buf);
+    azc_put_null(&w, "x");
+    CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, conn), 0);
+    w = azc_json_to(small, sizeof small);
+    azc_put_string(&w, "type", "too long for it");
+    CHECK_INT(azc_send_json(conn, &w), AZC_ERR_FULL);
+    CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, NULL), AZC_ERR_FULL);
+    w = azc_json_to(buf, sizeof buf);
+    azc_put_string(&w, "type", "\xff");
+    CHECK_INT(azc_send_json(conn, &w), AZC_ERR_UTF8);
+    return AZC_OK;
+}
+
+static void callbacks(void) {
+    TEST("a callback's error goes to on_error, the peer hears nothing, the connection lives on") {
+        azc_server *server = serve(NULL, failer(1));
+        int errors[] = {AZC_ERR_JSON, AZC_ERR_APP, AZC_ERR_FULL};
+        for (fail_where = 1; fail_where <= 5; fail_where++) {
+            for (int i = 0; i < 3; i++) {
+                char want[100];
+                fail_with = errors[i];
+                client *c = join_channel(server, "/t");
+                provoke(c, fail_where);
+                settle(server);
+                snprintf(want, sizeof want, "%serror %d; ", provoked[fail_where], fail_with);
+                EXPECT_EVENTS(want);
+                EXPECT_SILENCE(c);
+                CHECK_STR(tape_text(&log_lines), "");
+                client_close(c), settle(server);
+                EXPECT_EVENTS("close 1006; ");
+            }
+        }
+        finish(server);
+    }
+    TEST("without on_error it is logged, and told to the peer as the manual's JSON") {
+        azc_server *server = serve(NULL, failer(0));
+        for (fail_where = 1; fail_where <= 5; fail_where++) {
+            for (int i = 0; i < 2; i++) {
+                fail_with = i ? AZC_ERR_APP : AZC_ERR_JSON;
+                client *c = join_channel(server, "/t");
+                provoke(c, fail_where);
+                EXPECT_TEXT(c, i ? "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}"
+                                 : "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}");
+                EXPECT_EVENTS(provoked[fail_where]);
+                CHECK_INT(count_of(tape_text(&log_lines), "\n"), 1);
+                tape_clear(&log_lines);
+                fail_with = AZC_OK;
+                client_text(c, "alive"), settle(server);
+                EXPECT_EVENTS("text alive; ");
+                client_close(c), settle(server);
+                tape_clear(&events);
+            }
+        }
+        finish(server);
+    }
+    TEST("AZC_OK and anything positive is no error") {
+        azc_server *server = serve(NULL, failer(1));
+        fail_with = 42;
+        for (fail_where = 1; fail_where <= 5; fail_where++) {
+            client *c = join_channel(server, "/t");
+            provoke(c, fail_where), settle(server);
+            EXPECT_EVENTS(provoked[fail_where]);
+            client_close(c), settle(server), tape_clear(&events);
+        }
+        finish(server);
+    }
+    TEST("what azc_json_read refuses may be returned as it is") {
+        azc_channel_desc d;
+        memset(&d, 0, sizeof d);
+        d.path = "/t", d.on_message = json_message;
+        azc_server *server = serve(NULL, d);
+        client *c = join_channel(server, "/t");
+        client_text(c, "{\"a\":");
+        EXPECT_TEXT(c, "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}");
+        client_text(c, "{\"a\":1}");
+        EXPECT_TEXT(c, "good");
+        finish(server);
+    }
+    TEST("a channel with no callbacks at all connects, answers pings and closes") {
+        azc_channel_desc d;
+        memset(&d, 0, sizeof d);
+        d.path = "/t";
+        azc_server *server = serve(NULL, d);
+        client *c = join_channel(server, "/t");
+        CHECK_INT(azc_count(served, NULL), 1);
+        CHECK(azc_data(member_of(served)) == NULL);
+        client_text(c, "x"), client_frame(c, FIN | BINARY, "x", 1), client_frame(c, FIN | PONG, "", 0);
+        client_frame(c, FIN | PING, "?", 1);
+        EXPECT_FRAME(c, PONG, "?", 1);
+        client_bye(c, 1000, "");
+        EXPECT_CLOSE(c, 1000, "");
+        EXPECT_EOF(c);
+        CHECK_INT(azc_count(served, NULL), 0);
+        finish(server);
+    }
+    TEST("no callback runs inside another, whatever it does") {
+        azc_channel_desc d = recorder("/t");
+        d.on_message = nest_message, d.on_close = nest_close;
+        azc_server *server = serve(NULL, d);
+        client *c[4];
+        for (int i = 0; i < 4; i++) c[i] = join_channel(server, "/t");
+        tape_clear(&events);
+        depth = 0;
+        client_text(c[1], "go");
+        settle(server);
+        CHECK_INT(count_of(tape_text(&events), "close 1000"), 1);
+        CHECK_INT(count_of(tape_text(&events), "close 4000"), 3);
+        CHECK_INT(azc_count(served, NULL), 0);
+        finish(server);
+    }
+    TEST("sends do no I/O: what is queued between polls leaves with the next poll, in order") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        char copied[] = "first";
+        CHECK_INT(azc_send_text(conn, copied, 5), AZC_OK);
+        CHECK(azc_backlog(conn) >= 7);
+        memset(copied, '!', 5); /* copied before return */
+        CHECK_INT(azc_send_binary(conn, "second", 6), AZC_OK);
+        CHECK_INT(azc_ping(conn, "third", 5), AZC_OK);
+        CHECK_INT(azc_broadcast(served, NULL, "fourth", 6, NULL), 1);
+        usleep(2000);
+        client_fill(c);
+        CHECK_INT(c->len, 0);
+        azc_poll(server, 0);
+        CHECK_INT(azc_backlog(conn), 0);
+        EXPECT_TEXT(c, "first");
+        EXPECT_FRAME(c, BINARY, "second", 6);
+        EXPECT_FRAME(c, PING, "third", 5);
+        EXPECT_TEXT(c, "fourth");
+        finish(server);
+    }
+    TEST("connections have numbers of their own that never come back") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        uint64_t seen[40];
+        for (int i = 0; i < 40; i++) {
+            client *c = join_channel(server, "/t");
+            azc_conn *conn = member_of(served);
+            seen[i] = azc_id(conn);
+            CHECK(seen[i] != 0 && azc_find(server, seen[i]) == conn);
+            for (int k = 0; k < i; k++) {
+                CHECK(seen[k] != seen[i]);
+                CHECK(azc_find(server, seen[k]) == NULL);
+            }
+            client_close(c), settle(server);
+            CHECK(azc_find(server, seen[i]) == NULL);
+        }
+        CHECK(azc_find(server, 0) == NULL);
+        CHECK(azc_find(server, ~(uint64_t)0) == NULL);
+        finish(server);
+    }
+    TEST("data_size bytes are zero, aligned, and each connection's own") {
+        azc_channel_desc d = recorder("/t");
+        d.data_size = 24;
+        azc_server *server = serve(NULL, d);
+        for (int i = 0; i < 20; i++) {
+            client *c = join_channel(server, "/t");
+            for (azc_cursor m = azc_members(served, NULL); azc_next(&m);) {
+                unsigned char *data = (unsigned char *)azc_data(m.conn);
+                CHECK(((uintptr_t)data & (sizeof(double) - 1)) == 0);
+                if (data[0]) continue;
+                for (int k = 0; k < 24; k++) CHECK(data[k] == 0);
+                memset(data, i + 1, 24);
+            }
+            if (i % 3 == 0) client_close(c), settle(server);
+        }
+        int sum = 0;
+        for (azc_cursor m = azc_members(served, NULL); azc_next(&m);)
+            sum += ((unsigned char *)azc_data(m.conn))[23];
+        CHECK_INT(sum, 210 - (1 + 4 + 7 + 10 + 13 + 16 + 19));
+        finish(server);
+    }
+    TEST("azc_send_json and azc_broadcast_json send what was written, or say why not") {
+        azc_channel_desc d = recorder("/t");
+        d.on_message = write_json;
+        azc_server *server = serve(NULL, d);
+        client *c = join_channel(server, "/t");
+        client_text(c, "a\"b\n");
+        EXPECT_TEXT(c, "{\"type\":\"users\",\"count\":3}");
+        EXPECT_TEXT(c, "{\"echo\":\"a\\\"b\\n\"}");
+        EXPECT_SILENCE(c);
+        finish(server);
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    closing();
+    dropped();
+    callbacks();
+    tape_clear(&events), tape_clear(&log_lines);
+    return test_end();
+}

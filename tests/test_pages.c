@@ -1,0 +1,748 @@
+/* Routes, pages, the handler chain and its logger over real sockets: RFC 9110 and 9112. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+
+/* GET a target on a kept connection, for the answer's status; the body is in got.body. */
+static answer got;
+static int get(client *c, const char *target) {
+    client_print(c, "GET %s HTTP/1.1\r\nHost: a.example\r\n\r\n", target);
+    return client_answer(c, &got);
+}
+
+/* The same on a connection of its own. */
+static int get_once(azc_server *server, const char *target) {
+    client *c = client_open(server);
+    int status = get(c, target);
+    client_close(c);
+    return status;
+}
+
+/* ---- Routes ------------------------------------------------------------------------------------ */
+
+/* Replies with the route's name and what its parameters are. */
+static int name_route(azc_conn *conn, void *user) {
+    static const char *names[] = {"x", "y", "rest"};
+    char text[256];
+    int n = snprintf(text, sizeof text, "%s", (const char *)user);
+    for (int i = 0; i < 3; i++)
+        if (azc_param(conn, names[i]))
+            n += snprintf(text + n, sizeof text - (size_t)n, " %s=%s", names[i],
+                          azc_param(conn, names[i]));
+    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+}
+
+static char routes[][16] = {"/", "/a", "/a/:x", "/a/b", "/a/:x/c", "/a/b/d", "/f/*rest", "/f/lit",
+                            "/f/:x/end", "/:x", "/:x/:y/two", "/caf\xc3\xa9"};
+
+static azc_server *serve_routes(void) {
+    azc_server *server = create(NULL);
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        char path[16];
+        strcpy(path, routes[i]);
+        CHECK_INT(azc_add_handler(server, path, name_route, routes[i]), AZC_OK);
+        memset(path, '!', sizeof path); /* it was copied */
+    }
+    listening(server);
+    return server;
+}
+
+static void expect_routes(azc_server *server, const char *const *cases, size_t n) {
+    client *c = client_open(server);
+    for (size_t i = 0; i + 1 < n; i += 2)
+        if (!CHECK_INT(get(c, cases[i]), 200) || !CHECK_STR(got.body, cases[i + 1])) {
+            printf("    for %s\n", cases[i]);
+            client_close(c);
+            c = client_open(server);
+        }
+    client_close(c);
+}
+
+/* Whether a server refuses a pattern, as a channel and as a page, with that error. other: a
+ * pattern registered before, or NULL. */
+static void expect_pattern(const char *other, const char *path, int error) {
+    for (int page = 0; page < 2; page++) {
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder(other ? other : "/unrelated");
+        int result;
+        if (page) CHECK_INT(azc_add_page(server, d.path, "t/t", "x", 1), AZC_OK);
+        else CHECK(azc_add_channel(server, &d) != NULL);
+        d.path = path;
+        if (page) {
+            result = azc_add_page(server, path, "t/t", "x", 1);
+            CHECK_INT(result, error);
+        } else {
+            azc_channel *channel = azc_add_channel(server, &d);
+            CHECK((channel != NULL) == (error == AZC_OK));
+        }
+        result = azc_listen(server);
+        CHECK_INT(result, error);
+        if (result != error) printf("    for \"%s\" beside \"%s\"\n", path, other ? other : "");
+        if (result != AZC_OK) CHECK(azc_error(server)[0] != 0);
+        if (result != AZC_OK) CHECK_INT(azc_poll(server, 0), AZC_ERR_STATE);
+        finish(server);
+    }
+}
+
+static void routing(void) {
+    TEST("a literal segment wins over a parameter, and that over the rest, at every depth") {
+        static const char *const cases[] = {
+            "/", "/",
+            "/a", "/a",
+            "/a/b", "/a/b",
+            "/a/z", "/a/:x x=z",
+            "/a/bb", "/a/:x x=bb",
+            "/a/b/d", "/a/b/d",
+            "/a/b/c", "/a/:x/c x=b",
+            "/a/q/c", "/a/:x/c x=q",
+            "/f/lit", "/f/lit",
+            "/f/lit/end", "/f/:x/end x=lit",
+            "/f/lit/else", "/f/*rest rest=lit/else",
+            "/f/p/end", "/f/:x/end x=p",
+            "/f/p/end/", "/f/*rest rest=p/end/",
+            "/f/p", "/f/*rest rest=p",
+            "/f/a/b/c/d", "/f/*rest rest=a/b/c/d",
+            "/f/", "/f/*rest rest=",
+            "/zzz", "/:x x=zzz",
+            "/a/b/two", "/:x/:y/two x=a y=b",
+        };
+        azc_server *server = serve_routes();
+        expect_routes(server, cases, sizeof cases / sizeof *cases);
+        const char *nowhere[] = {"/a/q/d", "/b/c", "/a/b/c/d", "/z/z/z"};
+        for (size_t i = 0; i < 4; i++) CHECK_INT(get_once(server, nowhere[i]), 404);
+        finish(server);
+    }
+    TEST("segments are compared and handed out decoded, and %2F does not part them") {
+        static const char *const cases[] = {
+            "/%61", "/a",
+            "/%61/%62", "/a/b",
+            "/a/x%2Fy", "/a/:x x=x/y",
+            "/a/b%2Fc", "/a/:x x=b/c",
+            "/a/x%2fy/c", "/a/:x/c x=x/y",
+            "/a/%C3%A9%e2%82%ac", "/a/:x x=\xc3\xa9\xe2\x82\xac",
+            "/a/a+b", "/a/:x x=a+b",
+            "/a/%25", "/a/:x x=%",
+            "/a/%2541", "/a/:x x=%41",
+            "/a/%3F%23", "/a/:x x=?#",
+            "/a/%20", "/a/:x x= ",
+            "/f/x%20y/z", "/f/*rest rest=x y/z",
+            "/caf%C3%A9", "/caf\xc3\xa9",
+            "/a/z?x=no&y=%41", "/a/:x x=z",
+            "/a?/b", "/a",
+        };
+        azc_server *server = serve_routes();
+        expect_routes(server, cases, sizeof cases / sizeof *cases);
+        finish(server);
+    }
+    TEST("malformed escapes, encoded NULs and invalid UTF-8 in a path are a 400") {
+        azc_server *server = serve_routes();
+        const char *bad[] = {"/a/%", "/a/%4", "/a/%4x/c", "/a/%00", "/a/%FF", "/a/%C3", "/f/%c0%80",
+                             "/%ed%a0%80", "/nowhere/at/all/%zz"};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            if (!CHECK_INT(get_once(server, bad[i]), 400)) printf("    %s\n", bad[i]);
+        finish(server);
+    }
+    TEST("a bad pattern is an error that azc_listen returns and azc_error words") {
+        const char *bad[] = {"chat", "*rest", ":x", "/:", "/*", "/*rest/more", "/a/*rest/:x",
+                             "/:x/:x", "/:x/*x"};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            expect_pattern(NULL, bad[i], AZC_ERR_PATTERN);
+    }
+    TEST("two routes that could never be told apart conflict") {
+        static const char *const pairs[][2] = {
+            {"/a", "/a"}, {"/", "/"}, {"/a/:x", "/a/:y"}, {"/:x/b", "/:y/b"}, {"/*x", "/*y"},
+            {"/a/*x", "/a/*y"}, {"/a/:x/*r", "/a/:y/*s"}, {"/:x", "/:x"}};
+        for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+            expect_pattern(pairs[i][0], pairs[i][1], AZC_ERR_CONFLICT);
+        static const char *const fine[][2] = {
+            {"/a", "/b"}, {"/a", "/:x"}, {"/:x", "/*r"}, {"/a/:x", "/:x/b"}, {"/a/b", "/a/:x"},
+            {"/:x/b", "/:y/c"}, {"/a", "/A"}};
+        for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
+            expect_pattern(fine[i][0], fine[i][1], AZC_OK);
+    }
+    TEST("of many errors azc_listen returns the first") {
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder("nope");
+        CHECK(azc_add_channel(server, &d) == NULL);
+        CHECK_INT(azc_use(server, NULL, NULL), AZC_ERR_ARGUMENT);
+        d.path = "/ok";
+        azc_add_channel(server, &d);
+        CHECK_INT(azc_listen(server), AZC_ERR_PATTERN);
+        CHECK_INT(azc_run(server), AZC_ERR_PATTERN);
+        CHECK(strstr(azc_error(server), "nope") != NULL);
+        finish(server);
+    }
+    TEST("channels are routed by the same rules, each with its own parameters") {
+        azc_server *server = create(NULL);
+        const char *paths[] = {"/rooms/:x", "/rooms/lobby", "/rooms/*rest"};
+        azc_channel *channels[3];
+        for (int i = 0; i < 3; i++) {
+            azc_channel_desc d = recorder(paths[i]);
+            channels[i] = azc_add_channel(server, &d);
+        }
+        listening(server);
+        join_channel(server, "/rooms/lobby?name=1");
+        join_channel(server, "/rooms/a%2Fb?name=2");
+        join_channel(server, "/rooms/a/b?name=3");
+        join_channel(server, "/rooms/%6cobby?name=4");
+        CHECK_INT(azc_count(channels[0], NULL), 1);
+        CHECK_INT(azc_count(channels[1], NULL), 2);
+        CHECK_INT(azc_count(channels[2], NULL), 1);
+        CHECK_STR(azc_param(member_of(channels[0]), "x"), "a/b");
+        CHECK_STR(azc_param(member_of(channels[2]), "rest"), "a/b");
+        CHECK_STR(azc_param(member_of(channels[1]), "x"), NULL);
+        CHECK_STR(azc_target(member_of(channels[0])), "/rooms/a%2Fb?name=2");
+        finish(server);
+    }
+}
+
+/* ---- Pages ------------------------------------------------------------------------------------- */
+
+static char page_bytes[] = "<h1>page</h1>";
+static char *large_page;
+enum { LARGE = 1 << 20 };
+
+static int reply_handler(azc_conn *conn, void *user) {
+    const char *want = azc_query(conn, "do");
+    (void)user;
+    CHECK(azc_channel_of(conn) == NULL && azc_server_of(conn) != NULL);
+    CHECK(azc_data(conn) == NULL);
+    CHECK_INT(azc_send_text(conn, "x", 1), AZC_ERR_STATE);
+    CHECK_INT(azc_send_binary(conn, "x", 1), AZC_ERR_STATE);
+    CHECK_INT(azc_ping(conn, "x", 1), AZC_ERR_STATE);
+    CHECK_INT(azc_join(conn, "x"), AZC_ERR_STATE);
+    CHECK_INT(azc_leave(conn, "x"), AZC_ERR_STATE);
+    if (!want) {
+        note("%s %s", azc_method(conn), azc_target(conn));
+        return azc_reply(conn, 200, "text/plain", azc_target(conn), strlen(azc_target(conn)));
+    }
+    if (strcmp(want, "status") == 0) return atoi(azc_query(conn, "n"));
+    if (strcmp(want, "reply") == 0) {
+        int status = atoi(azc_query(conn, "n"));
+        return azc_reply(conn, status, NULL, "body", status == 204 || status == 304 ? 0 : 4);
+    }
+    if (strcmp(want, "redirect") == 0) {
+        CHECK_INT(azc_reply_header(conn, "Location", "/elsewhere"), AZC_OK);
+        CHECK_INT(azc_reply_header(conn, "Set-Cookie", "a=1; Path=/"), AZC_OK);
+        CHECK_INT(azc_reply_header(conn, "Set-Cookie", "b=2"), AZC_OK);
+        CHECK_INT(azc_reply(conn, 302, NULL, NULL, 0), AZC_OK);
+        CHECK_INT(azc_reply(conn, 200, NULL, "x", 1), AZC_ERR_STATE);
+        CHECK_INT(azc_reply_header(conn, "X", "y"), AZC_ERR_STATE);
+        return 404;
+    }
+    if (strcmp(want, "bad") == 0) {
+        CHECK_INT(azc_reply(conn, 199, NULL, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, 600, NULL, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, 0, NULL, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, -200, NULL, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, 200, NULL, NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, 200, "a\r\nX: y", "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A\r\nB", "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A", "x\r\nB: y"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A", "x\ny"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A", "x\ry"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A:", "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A B", "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "", "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, NULL, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply_header(conn, "A", NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_reply(conn, 200, "text/plain", "good", 4), AZC_OK);
+    }
+    if (strcmp(want, "full") == 0) {
+        CHECK_INT(azc_reply(conn, 200, NULL, large_page, LARGE), AZC_ERR_FULL);
+        CHECK_INT(azc_reply(conn, 200, NULL, "less", 4), AZC_OK);
+    }
+    if (strcmp(want, "100k") == 0) return azc_reply(conn, 200, NULL, large_page, 100000);
+    return AZC_OK;
+}
+
+static azc_server *serve_pages(azc_config *config) {
+    azc_server *server = create(config);
+    if (!large_page) {
+        large_page = (char *)malloc(LARGE + 1);
+        for (int i = 0; i < LARGE; i++) large_page[i] = (char)('a' + i % 25);
+        large_page[LARGE] = 0;
+    }
+    char path[] = "/", type[] = "text/html; charset=utf-8";
+    CHECK_INT(azc_add_page(server, path, type, page_bytes, sizeof page_bytes - 1), AZC_OK);
+    memset(path, '!', 1), memset(type, '!', 9);
+    CHECK_INT(azc_add_page(server, "/large", "text/plain", large_page, LARGE), AZC_OK);
+    CHECK_INT(azc_add_page(server, "/empty", "text/plain", "", 0), AZC_OK);
+    CHECK_INT(azc_add_page(server, "/both", "text/plain", "both", 4), AZC_OK);
+    CHECK_INT(azc_add_handler(server, "/do", reply_handler, NULL), AZC_OK);
+    azc_channel_desc d = recorder("/both");
+    CHECK((served = azc_add_channel(server, &d)) != NULL);
+    d.path = "/channel";
+    CHECK(azc_add_channel(server, &d) != NULL);
+    listening(server);
+    return server;
+}
+
+static int closes(const answer *a) {
+    const char *value = answer_field(a, "Connection", NULL);
+    return value && (strcmp(value, "close") == 0 || strcmp(value, "Close") == 0);
+}
+
+static void pages(void) {
+    TEST("GET and HEAD of static bytes, many on one connection") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        for (int i = 0; i < 5; i++) {
+            CHECK_INT(get(c, i % 2 ? "/?query=ignored" : "/"), 200);
+            CHECK_STR(got.body, page_bytes);
+            CHECK(answer_has(&got, "Content-Type", "text/html; charset=utf-8"));
+            CHECK(answer_has(&got, "Content-Length", "13"));
+            CHECK(!closes(&got));
+            client_print(c, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+            CHECK_INT(client_answer_to(c, &got, 1), 200);
+            CHECK(answer_has(&got, "Content-Length", "13"));
+            CHECK(answer_has(&got, "Content-Type", "text/html; charset=utf-8"));
+            EXPECT_SILENCE(c);
+            CHECK_INT(get(c, "/empty"), 200);
+            CHECK(answer_has(&got, "Content-Length", "0"));
+        }
+        finish(server);
+    }
+    TEST("a static page's bytes are served from where they are") {
+        azc_server *server = serve_pages(NULL);
+        page_bytes[1] = 'H';
+        CHECK_INT(get_once(server, "/"), 200);
+        CHECK_STR(got.body, "<H1>page</h1>");
+        page_bytes[1] = 'h';
+        finish(server);
+    }
+    TEST("Connection: close is granted, in any letter case and any list") {
+        azc_server *server = serve_pages(NULL);
+        const char *fields[] = {"Connection: close", "connection: CLOSE", "Connection: x, close"};
+        for (int i = 0; i < 3; i++) {
+            client *c = client_open(server);
+            client_print(c, "GET / HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n", fields[i]);
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK_STR(got.body, page_bytes);
+            CHECK(closes(&got));
+            EXPECT_EOF(c);
+            client_close(c);
+        }
+        client *c = client_open(server);
+        client_print(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        CHECK_INT(client_answer(c, &got), 200);
+        CHECK(!closes(&got));
+        CHECK_INT(get(c, "/"), 200);
+        finish(server);
+    }
+    TEST("pipelined requests are answered in their order, whole or cut at every byte") {
+        static const char all[] =
+            "GET /do?1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n"
+            "GET /do?2 HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+            "GET /do?3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            "GET /do?4 HTTP/1.1\r\nHost: a\r\n\r\n";
+        azc_server *server = serve_pages(NULL);
+        for (size_t cut = 0; cut < sizeof all - 1; cut++) {
+            client *c = client_open(server);
+            client_send(c, all, cut), settle(server);
+            client_send(c, all + cut, sizeof all - 1 - cut);
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK_STR(got.body, "/do?1");
+            CHECK_INT(client_answer_to(c, &got, 1), 200);
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK_STR(got.body, "/do?2");
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK_STR(got.body, page_bytes);
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK_STR(got.body, "/do?3");
+            EXPECT_EOF(c); /* and the one after the close is not answered */
+            EXPECT_EVENTS("GET /do?1; GET /do?2; GET /do?3; ");
+            client_close(c);
+        }
+        finish(server);
+    }
+    TEST("requests shut after by a half-close are answered") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        client_print(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        shutdown(c->fd, SHUT_WR);
+        CHECK_INT(client_answer(c, &got), 200);
+        CHECK_STR(got.body, page_bytes);
+        CHECK_INT(client_answer(c, &got), 200);
+        CHECK_INT(got.len, LARGE);
+        EXPECT_EOF(c);
+        finish(server);
+    }
+    TEST("a page larger than max_backlog arrives whole, and keeps the connection") {
+        azc_config config = quick();
+        config.max_backlog = 16384, config.max_message = 1024;
+        azc_server *server = serve_pages(&config);
+        client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+        CHECK_INT(get(c, "/large"), 200);
+        CHECK_INT(got.len, LARGE);
+        CHECK_STR(got.body, large_page);
+        CHECK_INT(get(c, "/"), 200);
+        finish(server);
+    }
+    TEST("a peer that asks much and reads nothing costs no more than its backlog") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+        settle(server);
+        size_t before = memory.peak = memory.bytes;
+        static const char ask[] = "GET /do?do=100k HTTP/1.1\r\nHost: a\r\n\r\n";
+        int asked = 0;
+        for (; asked < 200; asked++) {
+            client_send(c, ask, sizeof ask - 1);
+            azc_poll(server, 0);
+        }
+        settle(server);
+        if (!CHECK(memory.peak - before < 1000000))
+            printf("    %lu bytes\n", (unsigned long)(memory.peak - before));
+        for (int i = 0; i < asked; i++) {
+            if (!CHECK_INT(client_answer(c, &got), 200)) break;
+            CHECK(got.len == 100000 && memcmp(got.body, large_page, 100000) == 0);
+        }
+        EXPECT_SILENCE(c);
+        finish(server);
+    }
+    TEST("a page and a channel share a path, and a page's connection may become a channel") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        CHECK_INT(get(c, "/both"), 200);
+        CHECK_STR(got.body, "both");
+        CHECK_INT(client_upgrade(c, "/both", ""), 101);
+        client_text(c, "hi"), settle(server);
+        EXPECT_EVENTS("connect; text hi; ");
+        CHECK_INT(azc_count(served, NULL), 1);
+        c = client_open(server);
+        CHECK_INT(get(c, "/channel"), 426);
+        finish(server);
+    }
+    TEST("other methods are a 405 that allows GET and HEAD") {
+        azc_server *server = serve_pages(NULL);
+        const char *paths[] = {"/", "/do", "/both"};
+        for (int i = 0; i < 3; i++) {
+            client *c = client_open(server);
+            client_print(c, "POST %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[i]);
+            CHECK_INT(client_answer(c, &got), 405);
+            CHECK(answer_has(&got, "Allow", "GET, HEAD"));
+            CHECK(closes(&got));
+            EXPECT_EOF(c);
+            client_close(c);
+        }
+        finish(server);
+    }
+    TEST("pages have no origin rule, and no page is a 404 with its length") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        client_print(c, "GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://evil.example\r\n\r\n");
+        CHECK_INT(client_answer(c, &got), 200);
+        CHECK_INT(get(c, "/nope"), 404);
+        CHECK(answer_field(&got, "Content-Length", NULL) != NULL);
+        c = client_open(server);
+        client_print(c, "HEAD /nope HTTP/1.1\r\nHost: a\r\n\r\n");
+        CHECK_INT(client_answer_to(c, &got, 1), 404);
+        EXPECT_EOF(c); /* without a body */
+        finish(server);
+    }
+    TEST("a handler answers with azc_reply, fields and any status, once") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        CHECK_INT(get(c, "/do?do=redirect"), 302);
+        int n;
+        CHECK(answer_has(&got, "Location", "/elsewhere"));
+        CHECK(answer_field(&got, "Set-Cookie", &n) != NULL && n == 2);
+        CHECK(answer_field(&got, "Content-Type", NULL) == NULL);
+        CHECK_INT(got.len, 0);
+        client_close(c);
+        int statuses[] = {200, 201, 204, 304, 307, 404, 418, 500, 599};
+        for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+            char target[64];
+            snprintf(target, sizeof target, "/do?do=reply&n=%d", statuses[i]);
+            c = client_open(server);
+            CHECK_INT(get(c, target), statuses[i]);
+            CHECK_STR(got.body, statuses[i] == 204 || statuses[i] == 304 ? "" : "body");
+            if (!closes(&got)) CHECK_INT(get(c, "/"), 200);
+            else EXPECT_EOF(c);
+            client_close(c);
+        }
+        CHECK_INT(get_once(server, "/do?do=bad"), 200);
+        CHECK_STR(got.body, "good");
+        CHECK(answer_field(&got, "A", NULL) == NULL && answer_field(&got, "X", NULL) == NULL);
+        CHECK_INT(get_once(server, "/do?do=full"), 200);
+        CHECK_STR(got.body, "less");
+        finish(server);
+    }
+    TEST("a handler's result is the status, a negative one a 500") {
+        azc_server *server = serve_pages(NULL);
+        CHECK_INT(get_once(server, "/do?do=status&n=403"), 403);
+        CHECK_INT(get_once(server, "/do?do=status&n=404"), 404);
+        CHECK_INT(get_once(server, "/do?do=status&n=503"), 503);
+        CHECK_INT(get_once(server, "/do?do=status&n=-15"), 500);
+        CHECK(get_once(server, "/do?do=status&n=0") >= 200); /* some answer, not a hang */
+        client *c = client_open(server);
+        client_print(c, "HEAD /do?do=100k HTTP/1.1\r\nHost: a\r\n\r\n");
+        CHECK_INT(client_answer_to(c, &got, 1), 200);
+        CHECK(answer_has(&got, "Content-Length", "100000"));
+        EXPECT_SILENCE(c);
+        finish(server);
+    }
+    TEST("a kept connection that falls silent ends at handshake_ms, in a request with a 408") {
+        azc_config config = quick();
+        config.handshake_ms = 50;
+        azc_server *server = serve_pages(&config);
+        client *idle = client_open(server), *begun = client_open(server);
+        CHECK_INT(get(idle, "/"), 200);
+        CHECK_INT(get(begun, "/"), 200);
+        client_print(begun, "GET /do HTT");
+        CHECK_INT(client_answer(begun, &got), 408);
+        EXPECT_EOF(begun);
+        EXPECT_EOF(idle);
+        finish(server);
+    }
+    TEST("a kept connection may serve for longer than handshake_ms in all") {
+        azc_config config = quick();
+        config.handshake_ms = 150;
+        azc_server *server = serve_pages(&config);
+        client *c = client_open(server);
+        for (int i = 0; i < 10; i++) {
+            CHECK_INT(get(c, "/"), 200);
+            pump(server, 30);
+        }
+        finish(server);
+    }
+}
+
+/* ---- The chain --------------------------------------------------------------------------------- */
+
+static int pass(azc_conn *conn, void *user) {
+    note("%s %s %s", (const char *)user, azc_method(conn), azc_target(conn));
+    return AZC_OK;
+}
+static int guard(azc_conn *conn, void *user) {
+    const char *token = azc_query(conn, "token");
+    note("guard");
+    CHECK_STR((const char *)user, "u");
+    CHECK_STR(azc_peer(conn), "127.0.0.1");
+    if (azc_header(conn, "X-Reply")) {
+        azc_reply(conn, 402, "text/plain", "pay", 3);
+        return AZC_OK;
+    }
+    if (azc_header(conn, "X-Fail")) return AZC_ERR_APP;
+    return token && strcmp(token, "secret") == 0 ? AZC_OK : 401;
+}
+static int chain_upgrade(azc_conn *conn) {
+    (void)conn;
+    note("upgrade");
+    return AZC_OK;
+}
+
+static void chain(void) {
+    TEST("handlers run in the order added, before routing, until one refuses") {
+        azc_server *server = create(NULL);
+        char a[] = "first", b[] = "last", u[] = "u";
+        azc_channel_desc d = recorder("/t");
+        d.on_upgrade = chain_upgrade;
+        CHECK_INT(azc_use(server, pass, a), AZC_OK);
+        CHECK_INT(azc_use(server, guard, u), AZC_OK);
+        CHECK_INT(azc_use(server, pass, b), AZC_OK);
+        CHECK(azc_add_channel(server, &d) != NULL);
+        CHECK_INT(azc_add_page(server, "/", "text/plain", "x", 1), AZC_OK);
+        listening(server);
+        CHECK_INT(get_once(server, "/"), 401);
+        CHECK(closes(&got));
+        EXPECT_EVENTS("first GET /; guard; ");
+        CHECK_INT(get_once(server, "/nowhere?token=secret"), 404);
+        EXPECT_EVENTS("first GET /nowhere?token=secret; guard; last GET /nowhere?token=secret; ");
+        CHECK_INT(get_once(server, "/?token=secret"), 200);
+        EXPECT_EVENTS("first GET /?token=secret; guard; last GET /?token=secret; ");
+        client *c = client_open(server);
+        CHECK_INT(client_upgrade(c, "/t", ""), 401);
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("first GET /t; guard; ");
+        c = client_open(server);
+        CHECK_INT(client_upgrade(c, "/t?token=secret", ""), 101);
+        EXPECT_EVENTS("first GET /t?token=secret; guard; last GET /t?token=secret; upgrade; "
+                      "connect; ");
+        c = client_open(server);
+        CHECK_INT(client_upgrade(c, "/t?token=secret", "X-Reply: 1\r\n"), 402);
+        EXPECT_EOF(c);
+        EXPECT_EVENTS("first GET /t?token=secret; guard; ");
+        c = client_open(server);
+        CHECK_INT(client_upgrade(c, "/t?token=secret", "X-Fail: 1\r\n"), 500);
+        EXPECT_EVENTS("first GET /t?token=secret; guard; ");
+        c = client_open(server); /* malformed: no handler sees it */
+        client_print(c, "GET /t HTTP/1.1\r\nHost : x\r\n\r\n");
+        CHECK_INT(client_answer(c, &got), 400);
+        EXPECT_EVENTS("");
+        c = client_open(server); /* each request of a kept connection passes */
+        get(c, "/?token=secret"), get(c, "/?token=secret");
+        CHECK_INT(count_of(tape_text(&events), "guard"), 2);
+        CHECK_INT(count_of(tape_text(&events), "last"), 2);
+        finish(server);
+    }
+    TEST("nothing can be added once listening") {
+        azc_server *server = serve_pages(NULL);
+        azc_channel_desc d = recorder("/more");
+        CHECK_INT(azc_use(server, pass, NULL), AZC_ERR_STATE);
+        CHECK_INT(azc_add_page(server, "/more", "t/t", "x", 1), AZC_ERR_STATE);
+        CHECK_INT(azc_add_handler(server, "/more", reply_handler, NULL), AZC_ERR_STATE);
+        CHECK(azc_add_channel(server, &d) == NULL);
+        CHECK_INT(get_once(server, "/more"), 404);
+        finish(server);
+    }
+}
+
+/* ---- The logger -------------------------------------------------------------------------------- */
+
+typedef struct log_entry {
+    char peer[64], method[32], target[256];
+    int code;
+    long bytes, ms;
+} log_entry;
+
+/* Read the nth line; a form other than the manual's is a failed check. Returns 0 past the end. */
+static int log_entry_at(FILE *file, int n, log_entry *e) {
+    char line[1024];
+    int found = 0;
+    memset(e, 0, sizeof *e);
+    fflush(file), rewind(file);
+    while (n >= 0 && (found = fgets(line, sizeof line, file) != NULL)) n--;
+    fseek(file, 0, SEEK_END);
+    if (!found) return 0;
+    int end = 0;
+    if (!CHECK(sscanf(line, "%63s %31s %255s %d %ldB %ldms%n", e->peer, e->method, e->target,
+                      &e->code, &e->bytes, &e->ms, &end) == 6 && line[end] == '\n'))
+        printf("    %s\n", line);
+    CHECK_STR(e->peer, "127.0.0.1");
+    CHECK(e->bytes >= 0 && e->ms >= 0 && e->ms < 10000);
+    return 1;
+}
+
+#define EXPECT_LOG(n, verb, path, number)                                                        \
+    do {                                                                                         \
+        if (CHECK(log_entry_at(file, n, &e))) {                                                  \
+            CHECK_STR(e.method, verb);                                                           \
+            CHECK_STR(e.target, path);                                                           \
+            CHECK_INT(e.code, number);                                                           \
+        }                                                                                        \
+    } while (0)
+
+static void logger(void) {
+    TEST("azc_logger writes a line for each request and each close, in the manual's form") {
+        azc_server *server = create(NULL);
+        FILE *file = tmpfile();
+        log_entry e;
+        char u[] = "u";
+        CHECK_INT(azc_use(server, azc_logger, file), AZC_OK);
+        azc_channel_desc d = recorder("/chat");
+        served = azc_add_channel(server, &d);
+        CHECK_INT(azc_add_page(server, "/", "text/plain", "hello", 5), AZC_OK);
+        (void)u;
+        listening(server);
+        client *c = client_open(server);
+        CHECK_INT(get(c, "/"), 200);
+        EXPECT_LOG(0, "GET", "/", 200);
+        CHECK_INT(e.bytes, strlen(got.head) + got.len);
+        client_print(c, "HEAD /?a=%%20b HTTP/1.1\r\nHost: a\r\n\r\n");
+        client_answer_to(c, &got, 1);
+        EXPECT_LOG(1, "HEAD", "/?a=%20b", 200);
+        CHECK_INT(e.bytes, strlen(got.head));
+        CHECK_INT(get(c, "/nope"), 404);
+        EXPECT_LOG(2, "GET", "/nope", 404);
+        client_close(c), settle(server);
+        c = join_channel(server, "/chat");
+        EXPECT_LOG(3, "GET", "/chat", 101);
+        CHECK_INT(e.bytes, 129);
+        for (int i = 0; i < 100; i++) azc_send_text(member_of(served), "0123456789", 10);
+        pump(server, 30);
+        client_bye(c, 1000, ""), settle(server);
+        EXPECT_LOG(4, "WS", "/chat", 1000);
+        CHECK(e.bytes >= 1000 && e.bytes < 2000 && e.ms >= 25);
+        c = join_channel(server, "/chat?x=1");
+        client_close(c), settle(server);
+        EXPECT_LOG(5, "GET", "/chat?x=1", 101);
+        EXPECT_LOG(6, "WS", "/chat?x=1", 1006);
+        c = join_channel(server, "/chat");
+        azc_close(member_of(served), 4001, "no"), settle(server);
+        EXPECT_LOG(8, "WS", "/chat", 4001);
+        c = join_channel(server, "/chat");
+        client_bye(c, 0, ""), settle(server);
+        EXPECT_LOG(10, "WS", "/chat", 1005);
+        CHECK(!log_entry_at(file, 11, &e));
+        finish(server);
+        fclose(file);
+    }
+    TEST("azc_logger also tells of requests refused before any handler, and by later handlers") {
+        azc_config config = quick();
+        config.handshake_ms = 60, config.max_request = 1024;
+        azc_server *server = create(&config);
+        FILE *file = tmpfile();
+        char u[] = "u";
+        azc_use(server, azc_logger, file);
+        azc_use(server, guard, u);
+        azc_channel_desc d = recorder("/t");
+        azc_add_channel(server, &d);
+        listening(server);
+        char big[2048];
+        memset(big, 'x', sizeof big - 1), big[sizeof big - 1] = 0;
+        for (int i = 0; i < 7; i++) {
+            static const int codes[] = {400, 505, 431, 414, 408, 401, 400};
+            client *c = client_open(server);
+            if (i == 0) client_print(c, "nonsense\r\n\r\n");
+            if (i == 1) client_print(c, "GET /old HTTP/1.0\r\nHost: a\r\n\r\n");
+            if (i == 2) client_print(c, "GET /big HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n", big);
+            if (i == 3) client_print(c, "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n", big);
+            if (i == 4) client_print(c, "GET /slow HTTP/1.1\r\nHo");
+            if (i == 5) client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+            if (i == 6) client_print(c, "GET /bad HTTP/1.1\r\nHost: a\r\nX: \x01\x1b[31m\r\n\r\n");
+            CHECK_INT(client_answer(c, &got), codes[i]);
+            client_close(c), settle(server);
+            char line[4096];
+            int lines = 0;
+            fflush(file), rewind(file);
+            while (fgets(line, sizeof line, file)) lines++;
+            fseek(file, 0, SEEK_END);
+            char code[16];
+            snprintf(code, sizeof code, " %d ", codes[i]);
+            if (!CHECK_INT(lines, i + 1) || !CHECK(strstr(line, code) != NULL) ||
+                !CHECK(strncmp(line, "127.0.0.1 ", 10) == 0) || !CHECK(strchr(line, 0x1b) == NULL))
+                printf("    line: %s\n", line);
+        }
+        finish(server);
+        fclose(file);
+    }
+    TEST("a silent connection that ends before any request leaves no line") {
+        azc_server *server = create(NULL);
+        FILE *file = tmpfile();
+        azc_use(server, azc_logger, file);
+        listening(server);
+        client *c = client_open(server);
+        settle(server);
+        client_close(c), settle(server);
+        CHECK_INT(ftell(file), 0);
+        finish(server);
+        fclose(file);
+    }
+    TEST("all connections that end with the server have their line") {
+        azc_server *server = create(NULL);
+        FILE *file = tmpfile();
+        log_entry e;
+        azc_use(server, azc_logger, file);
+        azc_channel_desc d = recorder("/t");
+        azc_add_channel(server, &d);
+        listening(server);
+        join_channel(server, "/t");
+        CHECK_INT(azc_destroy(server), AZC_OK);
+        EXPECT_LOG(1, "WS", "/t", 1001);
+        finish(NULL);
+        fclose(file);
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    routing();
+    pages();
+    chain();
+    logger();
+    free(large_page);
+    tape_clear(&events), tape_clear(&log_lines);
+    return test_end();
+}
