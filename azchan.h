@@ -32,8 +32,11 @@
            azc_destroy(server);
        }
 
+   In C++ write `azc_config config = {}`. An echo channel is chat.on_message = azc_send_text.
+
    Errors need no check on the way: what azc_create, azc_use or azc_add_channel refused is kept
-   and azc_run returns it; azc_error says it in words. Callbacks return AZC_OK (or anything
+   and azc_run returns it; azc_error says it in words. Every function takes NULL for an answer:
+   it returns AZC_ERR_ARGUMENT, or nothing. A stop before azc_run makes that return at once. Callbacks return AZC_OK (or anything
    positive) when all is well; a negative AZC_ERR_* is shown to on_error, or, without on_error,
    logged and told to the peer as {"type":"error","code":"INVALID_JSON"} for AZC_ERR_JSON,
    "INTERNAL_ERROR" for the rest. The connection lives on in each case.
@@ -47,7 +50,7 @@
                  (what is half received waits in its connection, at most max_message of it)
      4 call      on_connect / on_message / on_binary / on_drain ...   <- your code
                  reads with [JSON]; azc_send_*, azc_broadcast, azc_close only append and mark
-     5 settle    on_close for every connection that ended in this turn
+     5 settle    on_close for every connection that ended in this turn, whoever ended it
      6 flush     each connection with output: one send
      7 free      connections that are done are freed here, nowhere else
 
@@ -58,8 +61,8 @@
    - Closing marks. No callback ever sees a freed connection. Once a connection is closed, by
      either side, its only further callback is on_close.
    - on_close runs exactly once for each connection whose on_connect ran, whatever ended it, in
-     the turn in which it ended. The connection is in no room and in no count by then; its own
-     azc_rooms list still tells where it was.
+     the turn in which it ended. From the moment it ends a connection is in no room and in no
+     count; during on_close its own azc_rooms list still tells where it was.
    - Pointers given to a callback die when it returns. Text has a NUL behind it that len does not
      count (text itself may hold NULs). azc_param, azc_query, azc_peer, azc_target and
      azc_subprotocol live as long as the connection.
@@ -178,11 +181,13 @@ typedef struct azc_config {
                              when the target alone is longer */
     size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Past it: 1009 */
     size_t max_backlog;   /* bytes queued and unsent per connection, 256 KiB, and raised to hold
-                             at least one max_message. Past it: see azc_channel_desc.when_full.
-                             Past half of it we stop reading from the peer until it drains */
+                             one max_message and a read's worth more. Past it: see
+                             azc_channel_desc.when_full. Past half of it, or sooner when a
+                             max_message would not fit any more, the peer is not read until it
+                             drains: its own echoes never overrun it */
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
     int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
-    int ping_ms;          /* a silent peer is pinged after this, 30 s */
+    int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
     int pong_ms;          /* and dropped (1006) when silent for this long after, 10 s */
     int close_ms;         /* for the peer's Close frame and its end of TCP, 3 s. Then: dropped */
     void (*log)(void *log_user, const char *message); /* NULL: silent. One line, without its
@@ -241,8 +246,8 @@ enum { AZC_FULL_CLOSE = 0, AZC_FULL_DROP = 1 };
  * any positive number, or a negative AZC_ERR_*: see QUICK START. */
 typedef struct azc_channel_desc {
     const char *path;         /* "/chat", "/rooms/:room_id", "/files/" "*rest". Literal segments
-                                 win over :params, those over a trailing *rest, which may be
-                                 empty. Segments are compared after percent-decoding */
+                                 win over :params (never empty), those over a trailing *rest
+                                 (which may be). Compared after percent-decoding */
     const char *subprotocols; /* "v2.chat, v1.chat", best first; the first that the peer offered
                                  too is chosen, else none (RFC 6455 4.2.2) */
     size_t data_size;         /* bytes of azc_data per connection, zeroed */
@@ -280,7 +285,7 @@ AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len);
 
 /* Queue a ping of at most 125 bytes; the answer is on_pong. Returns and call as azc_send_text,
- * but max_backlog does not count. RFC 6455 5.5.2 */
+ * but AZC_ERR_FULL has no consequences. RFC 6455 5.5.2 */
 AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
 
 /* Close: what is queued goes out, then a Close frame; on_close runs this turn.
@@ -291,8 +296,8 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
  *   RFC       6455 7.1, 7.4 */
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 
-/* Queue one message to many; its frame is encoded once.
- *   room      NULL: every connection of the channel
+/* Queue one message to all in a room, or in the channel; its frame is encoded once.
+ *   room      NULL: the whole channel
  *   except    left out, or NULL
  *   returns   how many took it (those with a full backlog did not) | AZC_ERR_ARGUMENT |
  *             AZC_ERR_UTF8 | AZC_ERR_MEMORY
@@ -353,7 +358,8 @@ AZC_API int azc_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all 
 
 /* ---- What the peer asked -------------------------------------------------------------------- */
 
-/* Strings of the request, percent-decoded UTF-8, or NULL when there is none of that name.
+/* Strings of the request, percent-decoded UTF-8, or NULL when there is none of that name. A
+ * malformed escape, an encoded NUL or bad UTF-8 in path or query never gets here: 400.
  *   azc_param    of the path pattern: "room_id" in "/rooms/:room_id"
  *   azc_query    of the query string, the first of that name; "" when it has no value; '+' is a
  *                space
@@ -378,8 +384,8 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 
 /* ---- Requests and pages --------------------------------------------------------------------- */
 
-/* Returns AZC_OK to pass the request on, or an HTTP status that answers it. After azc_reply the
- * result does not matter; a negative AZC_ERR_* makes a 500. */
+/* Returns AZC_OK to pass the request on, or an HTTP status that answers it, with the lines of
+ * azc_reply_header. After azc_reply the result does not matter; a negative AZC_ERR_* is a 500. */
 typedef int (*azc_handler)(azc_conn *conn, void *user);
 
 /* Add a handler to the chain that every well-formed request passes before routing, in the order
@@ -403,7 +409,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
                             void *user);
 
 /* Answer the request at hand.
- *   status    200 to 599
+ *   status    200 to 599; from 400 on the connection ends with it
  *   type      Content-Type, or NULL for none
  *   body,len  copied
  *   returns   AZC_OK | AZC_ERR_STATE (not in a request, or answered) | AZC_ERR_ARGUMENT |
@@ -577,7 +583,8 @@ enum {
     AZC__PIECE = 4032,       /* most answers fit; what follows comes in larger ones */
     AZC__SHARE = 1024,       /* a broadcast frame of at least this is shared, not copied */
     AZC__MAX_IOV = 16,
-    AZC__SLACK = 64,         /* frame heads, in the sum of what a read may answer */
+    AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
+    AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
     AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
     AZC__RETRY_MS = 100,     /* for accept, after EMFILE and its like */
     AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
@@ -685,6 +692,7 @@ typedef struct azc__request {
     uint64_t body;    /* Content-Length */
     uint8_t chunked;  /* any Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
+    uint8_t more;     /* another request waits behind it */
     int status;       /* as answered */
     const azc__route *route;
     char *cookies;    /* as pairs, once asked for */
@@ -798,7 +806,8 @@ struct azc_server {
     azc_config config; /* with every default filled in */
     char *strings;     /* host and origins, copied */
     size_t strings_size;
-    size_t pause;      /* backlog past which a peer is not read */
+    size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
+                          that max_message and AZC__SLACK stay free */
     int failed;        /* the first error of configuration, or 0 */
     char error[200];
 
@@ -1372,15 +1381,28 @@ static int azc__http_has(const azc__request *r, const char *name, const char *to
     return 0;
 }
 
-/* host[:port], in the characters of RFC 3986 3.2 without userinfo. */
+static int azc__hex(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    int lower = azc__lower(c);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* host[:port]: a name or IPv4 address in the characters of RFC 3986 3.2.2, or "[IPv6]"; then
+ * digits, or none. */
 static int azc__http_authority(const char *s, size_t len) {
-    for (size_t i = 0; i < len; i++) {
+    size_t i = 0;
+    int literal = len > 0 && *s == '[';
+    for (; i < len && s[i] != (literal ? ']' : ':'); i++) {
         unsigned char c = (unsigned char)s[i];
-        if (c < 128 && strchr("!$&'()*+,;=-._~%:[]", c) == NULL && !azc__http_token_char(c))
-            return 0;
-        if (c >= 128 || strchr("#^`|", c) != NULL) return 0;
+        if (literal ? i > 0 && azc__hex(s[i]) < 0 && c != ':' && c != '.'
+                    : strchr("#^`|", c) != NULL ||
+                      (!azc__http_token_char(c) && strchr("(),;=", c) == NULL)) return 0;
     }
-    return 1;
+    if (literal && i == len) return 0;
+    i += (size_t)literal;
+    if (i < len && s[i++] != ':') return 0;
+    while (i < len && s[i] >= '0' && s[i] <= '9') i++;
+    return i == len;
 }
 
 /* Origin-form as it is; absolute-form (9112 3.2.2) in parts, its authority instead of Host. */
@@ -1478,12 +1500,6 @@ static int azc__http_parse(azc__request *r, char *head, size_t len) {
                  azc__http_has(r, "Upgrade", "websocket");
     r->head_only = strcmp(r->method, "HEAD") == 0;
     return azc__http_framing(r);
-}
-
-static int azc__hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    int lower = azc__lower(c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
 /* Percent-decode n bytes to *out, with a NUL behind, and move *out past it.
@@ -2318,6 +2334,10 @@ static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t 
 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
 
+static int azc__room_valid(const char *name) {
+    return *name != 0 && strlen(name) <= AZC__MAX_ROOM;
+}
+
 static uint64_t azc__room_hash(const azc_channel *channel, const char *name, size_t len) {
     uint64_t seed[2] = {channel->server->seed[0] ^ (uint64_t)(uintptr_t)channel,
                         channel->server->seed[1]};
@@ -2508,9 +2528,20 @@ static void azc__timer_set(azc_conn *conn, int timer) {
     s->timer_last[timer] = conn;
 }
 
+/* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
+ * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
+static void azc__depart(azc_conn *conn) {
+    if (conn->u.link.prev != NULL) conn->u.link.prev->u.link.next = conn->u.link.next;
+    else conn->channel->first = conn->u.link.next;
+    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
+    conn->channel->count--;
+    for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
+}
+
 /* The one way out of HTTP and OPEN. The first code stays: it is the cause. */
 static void azc__end(azc_conn *conn, int state, int code) {
     if (conn->close_code == 0) conn->close_code = (uint16_t)code;
+    if (conn->state == AZC__OPEN) azc__depart(conn);
     conn->state = (uint8_t)state;
     if (state == AZC__DEAD) azc__timer_clear(conn);
     else azc__timer_set(conn, AZC__T_CLOSE);
@@ -2732,6 +2763,7 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     char head[512], length[48] = "";
+    if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
     if (status == 204 || status == 304) len = 0;
     else if (status != 101)
         snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)len);
@@ -2963,7 +2995,10 @@ static void azc__request_answer(azc_conn *conn, int status) {
     const char *allow = "";
     s->current = conn;
     status = -azc__request_strings(conn, r, status);
-    if (status == 0 && conn->out.bytes > s->pause) r->keep_alive = 0;
+    if (status != 0) azc__log(s, "%s: a bad request: %d%s", azc_peer(conn), status,
+                              status == 408 ? ": not whole within handshake_ms"
+                              : status == 414 || status == 431 ? ": over max_request, or 64 fields"
+                              : "");
     if (status == 0 && (r->body > 0 || r->chunked)) r->keep_alive = 0;
     if (status == 0) status = azc__run_chain(conn);
     if (status == 0 && !r->answered) status = azc__request_route(conn, &allow);
@@ -3020,7 +3055,9 @@ static size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
     azc__in *in = conn->in;
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
-    azc__request_answer(conn, azc__http_parse(&s->request, head, in != NULL ? in->len : used));
+    int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
+    s->request.more = used < n;
+    azc__request_answer(conn, status);
     azc__in_free(&s->mem, &in);
     return used;
 }
@@ -3044,18 +3081,13 @@ static void azc__feed_end(azc_conn *conn) {
 
 /* ---- Ends ---- */
 
-/* The connection has ended for the program: out of counts and rooms, then on_close. */
+/* The connection has ended: tell the program, then give up all that only the program needed. */
 static void azc__tell_close(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
     conn->connected = 0;
-    if (conn->u.link.prev != NULL) conn->u.link.prev->u.link.next = conn->u.link.next;
-    else channel->first = conn->u.link.next;
-    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
-    channel->count--;
-    for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (s->log_file != NULL) {
         fprintf(s->log_file, "%s WS %s %d %lluB %lldms\n", azc_peer(conn), azc_target(conn),
@@ -3245,7 +3277,6 @@ static void azc__flush(azc_conn *conn) {
         if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
             azc__drop(conn);
         if (sent <= 0) return;
-        conn->heard = 1;
         azc__out_consume(&conn->server->mem, out, (size_t)sent);
         if ((size_t)sent < total) return;
     }
@@ -3259,10 +3290,14 @@ static void azc__linger(azc_conn *conn) {
     if (conn->eof) azc__end(conn, AZC__DEAD, 0);
 }
 
+/* Read no more than may be answered: the message half received, and as much as the rest. So a
+ * peer's own echoes never overrun its backlog. */
 static void azc__read(azc_conn *conn) {
     azc_server *s = conn->server;
-    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, s->config.read_buffer,
-                              MSG_DONTWAIT);
+    size_t used = conn->out.bytes + s->config.max_message + AZC__HEADS;
+    size_t most = used < s->config.max_backlog ? s->config.max_backlog - used : 1;
+    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer,
+                              azc__min(most, s->config.read_buffer), MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
     if (n < 0) azc__drop(conn);
     if (n == 0) azc__feed_end(conn);
@@ -3286,6 +3321,7 @@ static void azc__conn_ready(azc_conn *conn, int events) {
         else azc__drop(conn);
     }
     if (!(events & AZC__WRITE)) return;
+    if (conn->out.bytes > 0) conn->heard = 1; /* it took what was stuck */
     azc__touch(conn);
     if (conn->state != AZC__OPEN || !conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
@@ -3348,6 +3384,15 @@ static void azc__fd_prepare(int fd, int nonblocking) {
 #endif
 }
 
+/* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
+static void azc__accept_full(azc_server *s) {
+    azc_conn *oldest = s->timer_first[AZC__T_HANDSHAKE];
+    azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
+             oldest != NULL ? "the oldest request gives way" : "newcomers wait");
+    if (oldest != NULL) azc__drop(oldest);
+    else azc__accept_pause(s, INT64_MAX);
+}
+
 /* Take one newcomer. Returns whether there may be another. */
 static int azc__accept(azc_server *s) {
     union {
@@ -3356,14 +3401,6 @@ static int azc__accept(azc_server *s) {
         struct sockaddr_in6 v6;
     } address;
     socklen_t len = sizeof address;
-    if (s->conn_count >= s->config.max_connections) {
-        azc_conn *oldest = s->timer_first[AZC__T_HANDSHAKE];
-        azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
-                 oldest ? "the oldest request gives way" : "newcomers wait");
-        if (oldest != NULL) azc__drop(oldest);
-        else azc__accept_pause(s, INT64_MAX);
-        return 0;
-    }
     memset(&address, 0, sizeof address);
     int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
     if (fd < 0) {
@@ -3415,7 +3452,10 @@ static void azc__wake_ready(azc_server *s) {
 }
 
 static void azc__listener_ready(azc_server *s) {
-    for (int i = 0; i < AZC__MAX_ACCEPTS && !s->stopping && azc__accept(s);) i++;
+    if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
+    for (int i = 0; i < AZC__MAX_ACCEPTS && s->conn_count < s->config.max_connections; i++) {
+        if (s->stopping || !azc__accept(s)) return;
+    }
 }
 
 /* Until the earliest deadline, but no longer than timeout_ms. */
@@ -3445,6 +3485,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     int at = 0, events = 0;
     azc__room_sweep(s);
     azc__settle(s);
+    if (s->stopping && s->conn_count == 0) return 0;
     int ready = AZC_SYS(poll)(s->polls, (nfds_t)s->poll_count, azc__wait_ms(s, timeout_ms));
     if (ready < 0 && errno != EINTR && errno != EAGAIN)
         return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
@@ -3599,7 +3640,7 @@ static void azc__config_fill(azc_config *c) {
     c->ping_ms = azc__default_int(c->ping_ms, 30000);
     c->pong_ms = azc__default_int(c->pong_ms, 10000);
     c->close_ms = azc__default_int(c->close_ms, 3000);
-    size_t least = c->max_message + c->read_buffer + AZC__SLACK;
+    size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < least) c->max_backlog = least;
 }
 
@@ -3694,10 +3735,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     if (s->failed) s->config.max_request = s->config.read_buffer = 0;
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
-    /* After a read that began at `pause`, one message and a read's worth of others may answer:
-     * a peer's own echoes always fit. */
-    s->pause = azc__min(c->max_backlog / 2,
-                        c->max_backlog - c->max_message - c->read_buffer - AZC__SLACK);
+    s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
     s->timer_ms[AZC__T_HANDSHAKE] = c->handshake_ms;
     s->timer_ms[AZC__T_PING] = c->ping_ms;
     s->timer_ms[AZC__T_PONG] = c->pong_ms;
@@ -3899,7 +3937,8 @@ static int azc__broadcast(azc_channel *channel, const char *room, int opcode, co
                           size_t len, const azc_conn *except) {
     azc__message m;
     int count = 0;
-    if (channel == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
+        return AZC_ERR_ARGUMENT;
     if (opcode == AZC__OP_TEXT && !azc__utf8_valid(data, len)) return AZC_ERR_UTF8;
     azc__message_make(&m, opcode, data, len);
     const azc__room *r = room != NULL ? azc__room_find(channel, room) : NULL;
@@ -3963,8 +4002,7 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn) {
 /* ---- Rooms ---- */
 
 static int azc__room_check(const azc_conn *conn, const char *room) {
-    if (conn == NULL || room == NULL || *room == 0 || strlen(room) > AZC__MAX_ROOM)
-        return AZC_ERR_ARGUMENT;
+    if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
 }
 
@@ -4219,6 +4257,7 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
     if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
         (type != NULL && !azc__field_valid(type, AZC__MAX_TYPE))) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
+    if (status >= 400) r->keep_alive = 0;
     if (conn->out.bytes > conn->server->config.max_backlog ||
         len > conn->server->config.max_backlog - conn->out.bytes) return AZC_ERR_FULL;
     return azc__respond(conn, status, type, body, len, 0);

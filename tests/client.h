@@ -438,7 +438,7 @@ static inline void client_take(client *c, size_t n) {
 static inline int expect_eof(client *c, const char *file, int line) {
     client_await(c, c->len + 1);
     if (c->len == 0 && c->eof == 1) return 1;
-    test_fail(file, line);
+    if (!test_fail(file, line)) return 0;
     printf("expected the end of the stream: %s, %lu bytes unread: %s\n",
            c->eof == 2 ? "it was reset" : c->eof ? "it ended" : "it lives on",
            (unsigned long)c->len, word_of(c->in, c->len));
@@ -451,7 +451,7 @@ static inline int expect_silence(client *c, const char *file, int line) {
     settle(c->server);
     client_fill(c);
     if (c->len == 0 && !c->eof) return 1;
-    test_fail(file, line);
+    if (!test_fail(file, line)) return 0;
     printf("expected silence: %s, %lu bytes: %s\n", c->eof ? "the stream ended" : "it lives on",
            (unsigned long)c->len, word_of(c->in, c->len));
     return 0;
@@ -649,7 +649,7 @@ static inline int expect_frame(client *c, int opcode, const void *want, size_t l
     if (came && f.opcode == opcode && f.fin && f.len == len &&
         (len == 0 || memcmp(f.data, want, len) == 0))
         return 1;
-    test_fail(file, line);
+    if (!test_fail(file, line)) return 0;
     if (came) printf("frame of opcode %d, close code %d: %s\n", f.opcode, f.code,
                      word_of(f.data, f.len));
     else printf("no frame%s\n", c->eof == 2 ? ", reset" : c->eof ? ", stream ended" : "");
@@ -667,7 +667,7 @@ static inline int expect_close(client *c, int code, const char *reason, const ch
     if (came && f.opcode == CLOSE && f.code == code && (code != 0 || f.len == 0) &&
         (!reason || code == 0 || strcmp((char *)f.data + 2, reason) == 0))
         return 1;
-    test_fail(file, line);
+    if (!test_fail(file, line)) return 0;
     if (came) printf("frame of opcode %d, close code %d: %s\n", f.opcode, f.code,
                      word_of(f.data + (f.code ? 2 : 0), f.len - (f.code ? 2 : 0)));
     else printf("no frame%s\n", c->eof == 2 ? ", reset" : c->eof ? ", stream ended" : "");

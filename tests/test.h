@@ -51,31 +51,33 @@ static struct {
 #define CHECK_INT(got, want) test_int((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
 #define CHECK_STR(got, want) test_str(got, want, #got, __FILE__, __LINE__)
 
+/* Begin the report of a failed check. Returns whether to go on with it: one loop does not drown
+ * the rest. */
 static inline int test_fail(const char *file, int line) {
     if (test.bad++ == 0) printf("FAIL %s\n", test.sentence ? test.sentence : "(outside a test)");
-    printf("  %s:%d: ", file, line);
-    return 0;
+    if (test.bad <= 10) printf("  %s:%d: ", file, line);
+    if (test.bad == 11) printf("  ... and more\n");
+    return test.bad <= 10;
 }
 
 static inline int test_check(int ok, const char *text, const char *file, int line) {
-    if (!ok) test_fail(file, line), printf("%s\n", text);
+    if (!ok && test_fail(file, line)) printf("%s\n", text);
     return ok;
 }
 
 static inline int test_int(long long got, long long want, const char *text, const char *file,
                            int line) {
-    if (got != want) test_fail(file, line), printf("%s is %lld, not %lld\n", text, got, want);
+    if (got != want && test_fail(file, line))
+        printf("%s is %lld, not %lld\n", text, got, want);
     return got == want;
 }
 
 static inline int test_str(const char *got, const char *want, const char *text, const char *file,
                            int line) {
     int ok = got && want ? strcmp(got, want) == 0 : got == want;
-    if (!ok) {
-        test_fail(file, line);
+    if (!ok && test_fail(file, line))
         printf("%s is\n    \"%s\", not\n    \"%s\"\n", text, got ? got : "(NULL)",
                want ? want : "(NULL)");
-    }
     return ok;
 }
 

@@ -560,6 +560,7 @@ static void memory_of_rooms(void) {
                 CHECK_INT(azc_count(served, room), i % 2);
             }
             azc_leave_all(b);
+            settle(server); /* cursors may have stood on them until the next poll */
             if (round == 0) after = memory.bytes;
         }
         settle(server);

@@ -278,7 +278,6 @@ static const violation violations[] = {
     BAD(1002, "an orphan continuation", "\x80\x81" M "x"),
     BAD(1002, "an empty orphan continuation", "\x80\x80" M),
     BAD(1002, "an unfinished orphan continuation", "\x00\x81" M "x"),
-    BAD(1002, "a continuation after the last", "\x01\x80" M "\x80\x80" M "\x80\x80" M),
     BAD(1002, "a text inside a text", "\x01\x81" M "x" "\x81\x81" M "y"),
     BAD(1002, "a binary inside a text", "\x01\x81" M "x" "\x82\x81" M "y"),
     BAD(1002, "a text inside a binary", "\x02\x81" M "x" "\x81\x81" M "y"),
@@ -369,6 +368,15 @@ static void peer_errors(void) {
         EXPECT_EVENTS("connect; text one; close 1002; ");
         end_of(c);
         EXPECT_EVENTS("");
+        finish(server);
+    }
+    TEST("a continuation after a message's last fragment is an error, the message was delivered") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        client_send(c, "\x01\x81" M "a" "\x80\x81" M "b" "\x80\x81" M "c", 21);
+        EXPECT_CLOSE(c, 1002, NULL);
+        EXPECT_EVENTS("connect; text ab; close 1002; ");
+        end_of(c);
         finish(server);
     }
     TEST("the codes a peer may close with are echoed with their reasons") {

@@ -72,12 +72,17 @@ class Tab {
         });
         page.on('pageerror', (error) => tab.errors.push(String(error)));
         page.on('request', (request) => tab.#visit(request.url()));
-        page.on('websocket', (socket) => {
-            tab.#visit(socket.url());
-            const frames = [];
-            socket.on('framereceived', ({ payload }) => frames.push(String(payload)));
-            tab.sockets.push({ url: socket.url(), at: Date.now(), frames });
+        /* Not Playwright's own event: some versions skip sockets that find no server */
+        tab.devtools = await context.newCDPSession(page);
+        tab.devtools.on('Network.webSocketCreated', ({ requestId, url }) => {
+            tab.#visit(url);
+            tab.sockets.push({ requestId, url, at: Date.now(), frames: [] });
         });
+        tab.devtools.on('Network.webSocketFrameReceived', ({ requestId, response }) => {
+            const socket = tab.sockets.find((one) => one.requestId === requestId);
+            if (response.opcode === 1) socket.frames.push(response.payloadData);
+        });
+        await tab.devtools.send('Network.enable');
         await page.goto(url);
         return tab;
     }
@@ -104,6 +109,7 @@ class Tab {
         await tab.call_me(name);
         return tab;
     }
+    received() { return this.sockets.flatMap(({ frames }) => frames).join('\n'); }
     state() { return this.page.getAttribute('#status', 'data-state'); }
     online(ms) {
         return until(`${this.name} online`, async () => await this.state() === 'open', ms);
@@ -433,8 +439,7 @@ test('page: fits a phone and a desktop, and is worth a picture', async (t) => {
 /* ---- Snippets, as pasted into the console --------------------------------------------------- */
 
 async function paste(tab, expression) {
-    const session = await tab.page.context().newCDPSession(tab.page);
-    const { exceptionDetails: thrown } = await session.send('Runtime.evaluate', {
+    const { exceptionDetails: thrown } = await tab.devtools.send('Runtime.evaluate', {
         expression, replMode: true, awaitPromise: true, userGesture: true,
     });
     assert.equal(thrown?.exception?.description, undefined, expression);
@@ -471,7 +476,7 @@ test('guide: its browser snippet connects, sends, receives and is told of the en
     await paste(tab, guide_connect.replace('4000', server.port));
     await until('Connected', () => tab.console.includes('Connected'));
     await paste(tab, guide_send);
-    const frames = () => tab.sockets.find(({ url }) => url.endsWith('/chat'))?.frames || [];
+    const frames = () => tab.received().split('\n');
     await until('Hello!', () => frames().some((text) => text.includes('Hello!')));
     assert.deepEqual(JSON.parse(frames()[0]), { type: 'connected', message: 'Welcome!' });
     const { from, ...hello } = JSON.parse(frames().find((text) => text.includes('Hello!')));
@@ -504,12 +509,27 @@ test('README: the first example builds in silence and its console snippet talks'
     const port = await free_port();
     compile(block('c').replaceAll('4000', port));
     const app = await Server.start(path.join(folder, 'app'), []);
+    t.servers.push(app);
     t.after(() => app.kill());
-    const tab = await Tab.open(t, `http://127.0.0.1:${port}/`);
-    await paste(tab, block('js').replaceAll('4000', port));
-    await until('an answer', () => tab.sockets.some(({ frames }) => frames.length > 0));
-    await until('a word of it in the console', () => tab.console.length > 0);
-    tab.check();
+    const tabs = [];
+    for (const count of [1, 2]) {
+        const tab = await Tab.open(t, `http://127.0.0.1:${port}/`);
+        tabs.push(tab);
+        await paste(tab, block('js').replaceAll('4000', port));
+        await until('a welcome', () => tab.received().includes('Welcome!'));
+        for (const each of tabs) {
+            const hellos = count - tabs.indexOf(each);
+            await until(`${hellos} x Hello!`, () => {
+                return each.received().split('Hello!').length - 1 === hellos;
+            });
+            await until('all of it in the console', () => each.console.length === hellos + 1);
+        }
+    }
+    await app.kill();
+    for (const tab of tabs) {
+        await until('Disconnected', () => tab.console.includes('Disconnected 1006'));
+        tab.check();
+    }
 }, 120000);
 
 await run('browser.mjs', () => browser.close());

@@ -151,7 +151,7 @@ export class Server {
         if (this.killed) return;
         this.child.kill('SIGTERM');
         const end = await within(8000, `an exit of ${this.file} after SIGTERM`, this.ended);
-        assert.deepEqual(end, { code: 0, signal: null }, this.last_words());
+        assert.deepEqual(end, { code: 0, signal: null }, `the exit of ${this.file}`);
     }
 
     last_words() { return `${this.file} said: ...${this.output.slice(-1500)}`; }
