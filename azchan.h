@@ -177,6 +177,8 @@ typedef struct azc_config {
                              Origin is no browser's and passes (RFC 6455 10.2) */
     int max_connections;  /* the process's fd limit less 16. Past it the oldest unfinished
                              handshake gives way, else new peers wait in the kernel's queue */
+    int max_per_address;  /* connections of one IP address, no limit. More are closed at once;
+                             behind a proxy all have the proxy's */
     size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Past it: 431; 414
                              when the target alone is longer */
     size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Past it: 1009 */
@@ -237,6 +239,23 @@ AZC_API void azc_stop(azc_server *server);
 /* The last error in words, with names and numbers ("port 4000 on 127.0.0.1 is in use").
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
 AZC_API const char *azc_error(const azc_server *server);
+
+/* What happened so far in this server; counts only grow, but for the first two. */
+typedef struct azc_statistics {
+    uint64_t connections, open;       /* now: of any kind; in channels */
+    uint64_t accepted, opened;        /* ever: of any kind; in channels */
+    uint64_t requests;                /* answered, refusals included */
+    uint64_t refused[200];            /* [s - 400]: with status s */
+    uint64_t gave_way, over_address;  /* unfinished for a newcomer's sake; past max_per_address */
+    uint64_t closed[16], closed_app;  /* [c - 1000]: on_close codes 1000 to 1015; 3000 and up */
+    uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: on the wire, with heads */
+    uint64_t dropped;                 /* messages refused for max_backlog */
+    uint64_t pauses;                  /* times that a peer was not read for its backlog's sake */
+    uint64_t peak_backlog;            /* bytes, of any one connection */
+} azc_statistics;
+
+/* The server's own, live until azc_destroy: read on the loop's thread. NULL for NULL. */
+AZC_API const azc_statistics *azc_stats(const azc_server *server);
 
 /* ---- Channels ------------------------------------------------------------------------------- */
 
@@ -307,8 +326,10 @@ AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *te
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except);
 
-/* Bytes queued and not yet taken by the kernel. Anywhere. */
+/* Bytes queued and not yet taken by the kernel, and how many messages to this connection were
+ * refused with AZC_ERR_FULL, a broadcast's included. Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
+AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
 /* A connection's number: never 0, never used again in this server. Anywhere. */
 AZC_API uint64_t azc_id(const azc_conn *conn);
@@ -727,7 +748,7 @@ typedef struct azc__member {
 
 typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
-    azc_channel *channel;
+    azc_channel *channel; /* NULL: no room, but an address and its connections' count */
     azc__member *first;
     uint64_t hash;
     size_t count; /* members */
@@ -768,8 +789,9 @@ struct azc_conn {
     unsigned drain : 1;         /* owes an on_drain */
     unsigned eof : 1;           /* the peer ended its direction */
     unsigned shut : 1;          /* we ended ours */
+    unsigned paused : 1;        /* not read, for its backlog's sake */
     uint16_t close_code;        /* for on_close */
-    uint32_t tail_size;
+    uint32_t tail_size, dropped;
     azc_server *server;
     azc_channel *channel;
     union {
@@ -785,6 +807,7 @@ struct azc_conn {
     azc__out out;
     azc__in *in;
     azc__member *rooms;
+    azc__room *address;         /* counts the connections of this address, or NULL */
     unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
                                    (name, value) of each query argument, "" */
 };
@@ -833,6 +856,7 @@ struct azc_server {
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
 
+    azc_statistics stats;
     azc__room **rooms;
     size_t room_cap, room_count;
     uint64_t seed[2];
@@ -1266,6 +1290,8 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
 static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
     event->kind = AZC__OP_MORE;
+    event->data = p;
+    event->len = 0;
     if (*in == NULL || (!(*in)->in_frame && (*in)->raw_len == 0)) {
         azc__frame f;
         int open = *in != NULL && (*in)->opcode != 0;
@@ -2338,17 +2364,16 @@ static int azc__room_valid(const char *name) {
     return *name != 0 && strlen(name) <= AZC__MAX_ROOM;
 }
 
-static uint64_t azc__room_hash(const azc_channel *channel, const char *name, size_t len) {
-    uint64_t seed[2] = {channel->server->seed[0] ^ (uint64_t)(uintptr_t)channel,
-                        channel->server->seed[1]};
+static uint64_t azc__room_hash(const azc_server *s, const azc_channel *channel, const void *name,
+                               size_t len) {
+    uint64_t seed[2] = {s->seed[0] ^ (uint64_t)(uintptr_t)channel, s->seed[1]};
     return azc__sip_hash(seed, name, len);
 }
 
-static azc__room *azc__room_find(const azc_channel *channel, const char *name) {
-    const azc_server *s = channel->server;
-    size_t len = strlen(name);
+static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel,
+                                 const void *name, size_t len) {
     if (s->room_count == 0) return NULL;
-    uint64_t hash = azc__room_hash(channel, name, len);
+    uint64_t hash = azc__room_hash(s, channel, name, len);
     azc__room *room = s->rooms[hash & (s->room_cap - 1)];
     while (room != NULL && (room->hash != hash || room->channel != channel || room->len != len ||
                             memcmp(azc__room_name(room), name, len) != 0)) room = room->chain;
@@ -2380,16 +2405,16 @@ static int azc__room_table_grow(azc_server *s) {
     return 1;
 }
 
-static azc__room *azc__room_make(azc_channel *channel, const char *name) {
-    azc_server *s = channel->server;
-    size_t len = strlen(name);
+/* name: len bytes; a NUL goes behind them. */
+static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
+                                 size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
     azc__room *room = (azc__room *)azc__zalloc(&s->mem, sizeof *room + len + 1);
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = len;
-    room->hash = azc__room_hash(channel, name, len);
-    memcpy(room + 1, name, len + 1);
+    room->hash = azc__room_hash(s, channel, name, len);
+    memcpy(room + 1, name, len);
     azc__room_link(s, room);
     s->room_count++;
     return room;
@@ -2535,6 +2560,7 @@ static void azc__depart(azc_conn *conn) {
     else conn->channel->first = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
     conn->channel->count--;
+    conn->server->stats.open--;
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
 }
 
@@ -2605,6 +2631,8 @@ static int azc__send_full(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
+    conn->dropped++;
+    s->stats.dropped++;
     azc__log(s, "%s %s: backlog past max_backlog: %s", azc_peer(conn), azc_target(conn),
              drop ? "a message dropped" : "closed with 1013");
     if (!drop) azc__close_code(conn, AZC__CLOSING, 1013);
@@ -2655,6 +2683,7 @@ static int azc__message_queue(azc_conn *conn, const azc__message *m) {
         azc__out_put(&conn->out, m->data, m->len);
     }
     conn->bytes_out += size;
+    s->stats.messages_out++;
     if (conn->out.bytes > s->pause) conn->drain = 1;
     azc__touch(conn);
     return AZC_OK;
@@ -2702,6 +2731,7 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
         return;
     }
     if (conn->state != AZC__OPEN) return;
+    if (e->kind <= AZC__OP_BINARY) conn->server->stats.messages_in++;
     unsigned char behind = e->data[e->len];
     e->data[e->len] = 0;
     switch (e->kind) {
@@ -2897,6 +2927,8 @@ static void azc__connect(azc_conn *conn) {
     if (channel->first != NULL) channel->first->u.link.prev = conn;
     channel->first = conn;
     channel->count++;
+    s->stats.open++;
+    s->stats.opened++;
     azc__timer_set(conn, AZC__T_PING);
 }
 
@@ -2979,8 +3011,10 @@ static int azc__request_strings(azc_conn *conn, const azc__request *r, int statu
 }
 
 static void azc__log_request(const azc_conn *conn) {
-    const azc_server *s = conn->server;
+    azc_server *s = conn->server;
     const azc__request *r = &s->request;
+    s->stats.requests++;
+    if (r->status >= 400) s->stats.refused[r->status - 400]++;
     if (s->log_file == NULL) return;
     fprintf(s->log_file, "%s %s %s %d %lluB %lldms\n", azc_peer(conn),
             r->method != NULL ? r->method : "-", azc_target(conn), r->status,
@@ -3087,15 +3121,17 @@ static void azc__tell_close(azc_conn *conn) {
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
+    int code = conn->close_code;
     conn->connected = 0;
+    ++*(code < 1016 ? &s->stats.closed[code - 1000] : &s->stats.closed_app);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (s->log_file != NULL) {
         fprintf(s->log_file, "%s WS %s %d %lluB %lldms\n", azc_peer(conn), azc_target(conn),
-                conn->close_code, (unsigned long long)conn->bytes_out,
+                code, (unsigned long long)conn->bytes_out,
                 (long long)(s->now - conn->since));
         fflush(s->log_file);
     }
-    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
+    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
     azc__room_sweep(s);
     while (conn->rooms != NULL) {
         azc__member *m = conn->rooms;
@@ -3133,6 +3169,29 @@ static void azc__expire(azc_conn *conn) {
     }
 }
 
+/* One more of its address: 1, or 0 when those are max_per_address already, -1 without memory. */
+static int azc__address_enter(azc_conn *conn) {
+    azc_server *s = conn->server;
+    size_t len = conn->family == AF_INET ? 4 : 16;
+    if (s->config.max_per_address <= 0 || conn->family == 0) return 1;
+    azc__room *address = azc__room_find(s, NULL, conn->u.raw, len);
+    if (address == NULL) address = azc__room_make(s, NULL, conn->u.raw, len);
+    if (address == NULL) return -1;
+    if (address->count >= (size_t)s->config.max_per_address) return 0;
+    address->count++;
+    address->refs++;
+    conn->address = address;
+    return 1;
+}
+
+static void azc__address_leave(azc_conn *conn) {
+    azc__room *address = conn->address;
+    if (address == NULL) return;
+    address->count--;
+    address->refs--;
+    azc__room_release(conn->server, address);
+}
+
 static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__timer_clear(conn);
@@ -3140,6 +3199,8 @@ static void azc__conn_free(azc_conn *conn) {
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
     s->conn_count--;
+    s->stats.connections--;
+    azc__address_leave(conn);
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
@@ -3177,6 +3238,7 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *r
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
     s->slots[slot] = conn;
     s->conn_count++;
+    s->stats.connections++;
     azc__timer_set(conn, AZC__T_HANDSHAKE);
     return conn;
 }
@@ -3257,6 +3319,8 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
 static void azc__flush(azc_conn *conn) {
     azc__out *out = &conn->out;
+    azc_statistics *stats = &conn->server->stats;
+    if (out->bytes > stats->peak_backlog) stats->peak_backlog = out->bytes;
     while (out->bytes > 0 && conn->state != AZC__DEAD) {
         struct iovec iov[AZC__MAX_IOV];
         size_t total = 0;
@@ -3278,6 +3342,7 @@ static void azc__flush(azc_conn *conn) {
             azc__drop(conn);
         if (sent <= 0) return;
         azc__out_consume(&conn->server->mem, out, (size_t)sent);
+        stats->bytes_out += (size_t)sent;
         if ((size_t)sent < total) return;
     }
 }
@@ -3303,12 +3368,15 @@ static void azc__read(azc_conn *conn) {
     if (n == 0) azc__feed_end(conn);
     if (n <= 0) return;
     conn->heard = 1;
+    s->stats.bytes_in += (size_t)n;
     azc__feed(conn, s->read_buffer, (size_t)n);
 }
 
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
-static int azc__wants(const azc_conn *conn) {
+static int azc__wants(azc_conn *conn) {
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
+    if (paused && !conn->paused) conn->server->stats.pauses++;
+    conn->paused = paused != 0;
     return (conn->eof || paused ? 0 : AZC__READ) |
            (conn->out.bytes > 0 || conn->drain ? AZC__WRITE : 0);
 }
@@ -3389,8 +3457,9 @@ static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = s->timer_first[AZC__T_HANDSHAKE];
     azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
              oldest != NULL ? "the oldest request gives way" : "newcomers wait");
-    if (oldest != NULL) azc__drop(oldest);
-    else azc__accept_pause(s, INT64_MAX);
+    if (oldest == NULL) azc__accept_pause(s, INT64_MAX);
+    else azc__drop(oldest);
+    s->stats.gave_way += oldest != NULL;
 }
 
 /* Take one newcomer. Returns whether there may be another. */
@@ -3418,10 +3487,14 @@ static int azc__accept(azc_server *s) {
     const void *raw = family == AF_INET ? (const void *)&address.v4.sin_addr
                                         : (const void *)&address.v6.sin6_addr;
     azc_conn *conn = azc__conn_make(s, fd, family, raw);
-    if (conn != NULL && azc__watch(s, &conn->source, AZC__READ)) return 1;
-    azc__log(s, "a newcomer not served: out of memory");
+    if (conn == NULL) AZC_SYS(close)(fd);
+    s->stats.accepted++;
+    int entered = conn != NULL ? azc__address_enter(conn) : -1;
+    if (entered == 0) s->stats.over_address++;
+    if (entered > 0 && azc__watch(s, &conn->source, AZC__READ)) return 1;
+    azc__log(s, "a newcomer not served: %s", entered == 0 ? "past max_per_address"
+                                                          : "out of memory");
     if (conn != NULL) azc__drop(conn);
-    else AZC_SYS(close)(fd);
     return 1;
 }
 
@@ -3649,6 +3722,7 @@ static int azc__config_check(azc_server *s) {
     const size_t most = 1 << 30;
     const char *bad = c->port < 0 || c->port > 65535 ? "port"
                       : c->max_connections < 0 ? "max_connections"
+                      : c->max_per_address < 0 ? "max_per_address"
                       : c->max_request > most ? "max_request"
                       : c->read_buffer > most ? "read_buffer"
                       : c->max_message > SIZE_MAX / 4 ? "max_message"
@@ -3796,6 +3870,10 @@ AZC_API int azc_listen(azc_server *server) {
     return server->listening ? AZC_OK : azc__listen(server);
 }
 
+AZC_API const azc_statistics *azc_stats(const azc_server *server) {
+    return server == NULL ? NULL : &server->stats;
+}
+
 AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
 
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
@@ -3933,6 +4011,10 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     return AZC_OK;
 }
 
+static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
+    return azc__room_find(channel->server, channel, room, strlen(room));
+}
+
 static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const void *data,
                           size_t len, const azc_conn *except) {
     azc__message m;
@@ -3941,7 +4023,7 @@ static int azc__broadcast(azc_channel *channel, const char *room, int opcode, co
         return AZC_ERR_ARGUMENT;
     if (opcode == AZC__OP_TEXT && !azc__utf8_valid(data, len)) return AZC_ERR_UTF8;
     azc__message_make(&m, opcode, data, len);
-    const azc__room *r = room != NULL ? azc__room_find(channel, room) : NULL;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
     if (audience > 1 && !azc__message_share(&channel->server->mem, &m)) return AZC_ERR_MEMORY;
     azc__member *member = r != NULL ? r->first : NULL;
@@ -3973,6 +4055,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 }
 
 AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
+AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
 AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->id; }
 
 AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
@@ -4010,9 +4093,9 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK) return error;
     if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
-    azc__room *r = azc__room_find(conn->channel, room);
+    azc__room *r = azc__room_named(conn->channel, room);
     if (r != NULL && azc__member_find(conn, r) != NULL) return AZC_OK;
-    if (r == NULL) r = azc__room_make(conn->channel, room);
+    if (r == NULL) r = azc__room_make(conn->server, conn->channel, room, strlen(room));
     if (r == NULL) return AZC_ERR_MEMORY;
     if (azc__member_add(conn, r)) return AZC_OK;
     azc__room_release(conn->server, r);
@@ -4022,7 +4105,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK || !conn->connected) return error;
-    const azc__room *r = azc__room_find(conn->channel, room);
+    const azc__room *r = azc__room_named(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
@@ -4039,7 +4122,7 @@ AZC_API int azc_leave_all(azc_conn *conn) {
 
 AZC_API size_t azc_count(azc_channel *channel, const char *room) {
     if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
-    const azc__room *r = azc__room_find(channel, room);
+    const azc__room *r = azc__room_named(channel, room);
     return r == NULL ? 0 : r->count;
 }
 
@@ -4052,7 +4135,7 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
     channel->server->cursors = 1;
     cursor.azc__kind = room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM;
     if (room == NULL) cursor.azc__next = channel->first;
-    const azc__room *r = room != NULL ? azc__room_find(channel, room) : NULL;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     if (r != NULL) cursor.azc__next = r->first;
     return cursor;
 }
