@@ -93,6 +93,21 @@
    once, then azc_json_get and friends walk it without allocation and without further errors:
    a missing member is a value of type NONE, and looking into NONE gives NONE.
 
+   SECURITY
+
+   Defended here, and tested: requests and frames that break their RFC (refused with the status
+   or close code that says so, as soon as the byte is there); floods of sockets, of slow ones, of
+   fragments, pings, announced lengths and headers (memory and time stay within azc_config);
+   readers that stall; cross-site use of a browser's session (origins: same host by default);
+   room names chosen to collide (a seeded SipHash); response splitting (azc_reply_header).
+   A header left on an open port for years fails closed: 127.0.0.1 is the default host.
+
+   Your program's job: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
+   may say, and how often (nothing here limits the rate of well-formed messages; azc_close with
+   1008 when it is too much); escaping what you put into pages; max_per_address where no proxy
+   stands in front; TLS, by a proxy on the same machine. Cookies are sent by browsers for pages
+   of any site: with origins "*" check a token of your own as well.
+
    COMPILE-TIME OPTIONS, to define before the #include
 
      AZCHAN_IMPLEMENTATION   in one translation unit: the code
@@ -2725,12 +2740,9 @@ static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
 }
 
 static void azc__dispatch(azc_conn *conn, const azc__event *e) {
-    const azc_channel_desc *desc = &conn->channel->desc;
-    if (e->kind == AZC__OP_CLOSE) {
-        azc__peer_closed(conn, e);
-        return;
-    }
+    if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
     if (conn->state != AZC__OPEN) return;
+    const azc_channel_desc *desc = &conn->channel->desc;
     if (e->kind <= AZC__OP_BINARY) conn->server->stats.messages_in++;
     unsigned char behind = e->data[e->len];
     e->data[e->len] = 0;
@@ -3377,8 +3389,8 @@ static int azc__wants(azc_conn *conn) {
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    return (conn->eof || paused ? 0 : AZC__READ) |
-           (conn->out.bytes > 0 || conn->drain ? AZC__WRITE : 0);
+    int write = conn->out.bytes > 0 || (conn->drain && conn->state == AZC__OPEN);
+    return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
 }
 
 static void azc__conn_ready(azc_conn *conn, int events) {

@@ -44,7 +44,7 @@ static int chat_tell_count(azc_channel *channel) {
 
 static int chat_connect(azc_conn *conn) {
     chatter *me = azc_data(conn);
-    snprintf(me->guest, sizeof me->guest, "guest-%" PRIu64, azc_id(conn));
+    snprintf(me->guest, sizeof me->guest, "guest-%" PRIu64, azc_stats(azc_server_of(conn))->opened);
 
     char buf[64];
     azc_writer w = azc_json_to(buf, sizeof buf);
@@ -117,7 +117,9 @@ static int secure_connect(azc_conn *conn) {
 
 /* /private asks before there is a connection. A browser's script sees only that it failed. */
 static int private_upgrade(azc_conn *conn) {
-    return user_of_token(conn) ? AZC_OK : 401;
+    if (user_of_token(conn)) return AZC_OK;
+    azc_reply_header(conn, "WWW-Authenticate", "Bearer"); /* RFC 9110 wants it with a 401 */
+    return 401;
 }
 
 /* ==== /rooms/:room_id: what is said in a room stays there ===================================== */

@@ -22,7 +22,6 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.max_message = 16 << 20;
-    config.max_backlog = 34 << 20; /* a peer is read until half is unsent: one more must fit */
     azc_channel_desc echo = {0};
     echo.path = "/echo";
     echo.on_message = azc_send_text; /* a callback and a send take the same arguments */

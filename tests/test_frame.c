@@ -635,8 +635,7 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
         azc__frame f;
         int k = azc__frame_head(p, n, opcode != 0, max - len, &f); /* tested above */
         e.kind = k < 0 ? k : 0;
-        if (k < 0) break;
-        if (k == 0) break;
+        if (k <= 0) break;
         p += k;
         n -= (size_t)k;
         int is_control = f.opcode >= 8;

@@ -221,9 +221,19 @@ static void let_in(void) {
         CHECK_INT(upgrade_101(server, "GET http://a.example/t?name=abs HTTP/1.1\r\n" UPGRADE
                                       "\r\n"), 101);
         CHECK_INT(upgrade_101(server, "GET HTTP://a.example:80/t HTTP/1.1\r\n" UPGRADE "\r\n"), 101);
+        CHECK_INT(upgrade_101(server, "GET https://a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"), 101);
         CHECK_INT(upgrade_101(server, "GET http://a.example HTTP/1.1\r\n" UPGRADE "\r\n"), 404);
+        CHECK_INT(upgrade_101(server, "GET http://a.example?t HTTP/1.1\r\n" UPGRADE "\r\n"), 404);
         settle(server);
         CHECK_INT(count_of(tape_text(&events), "abs connect"), 1);
+        CHECK_INT(count_of(tape_text(&events), "connect"), 3);
+        finish(server);
+    }
+    TEST("a body of no bytes is no body, and fields that do not concern us do not") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        CHECK_INT(upgrade_101(server, "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0\r\n"
+                              "Expect: x\r\nHTTP2-Settings: AAA\r\nContent-Type: x/y\r\n\r\n"),
+                  101);
         finish(server);
     }
 }
@@ -281,6 +291,20 @@ static const request malformed[] = {
     BAD("a slash in the Host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"),
     BAD("a user in the Host", "GET / HTTP/1.1\r\nHost: u@b\r\n\r\n"),
     BAD("a bad port in the Host", "GET / HTTP/1.1\r\nHost: a:x\r\n\r\n"),
+    BAD("an IPv6 Host without its end", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"),
+    BAD("an IPv6 Host with more behind it", "GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n"),
+    BAD("a Host that is a list", "GET / HTTP/1.1\r\nHost: \"a\"\r\n\r\n"),
+    BAD("a target of another scheme", "GET ftp://a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"),
+    BAD("an absolute target without a host", "GET http:///t HTTP/1.1\r\n" UPGRADE "\r\n"),
+    BAD("an absolute target with a user", "GET http://u@a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"),
+    BAD("two lengths", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0\r\nContent-Length: 0\r\n\r\n"),
+    BAD("a length that is no number", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0x\r\n\r\n"),
+    BAD("a negative length", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: -1\r\n\r\n"),
+    BAD("an empty length", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length:\r\n\r\n"),
+    BAD("a length over 2^64", "GET /t HTTP/1.1\r\n" UPGRADE
+        "Content-Length: 18446744073709551616\r\n\r\n"),
+    BAD("a length and a transfer coding", "GET /t HTTP/1.1\r\n" UPGRADE
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     BAD("a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
     BAD("noise", "\xff\xfe\x00\x01 \r\n\r\n"),
     BAD("no key", "GET /t HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -567,6 +591,28 @@ static void too_much(void) {
         EXPECT_EVENTS("connect; ");
         finish(server);
     }
+    TEST("whatever the read buffer's size, requests and messages come to the same") {
+        azc_config config = quick();
+        config.read_buffer = 1;
+        azc_channel_desc d = recorder("/t");
+        d.on_message = echo_text;
+        azc_server *server = serve(&config, d);
+        client *c = client_open(server);
+        answer a;
+        client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+        CHECK_INT(client_answer(c, &a), 101);
+        client_text(c, "one by one");
+        EXPECT_TEXT(c, "one by one");
+        client_bye(c, 1000, "done");
+        EXPECT_CLOSE(c, 1000, "done");
+        EXPECT_EOF(c);
+        client_close(c);
+        c = client_open(server);
+        client_print(c, "NONSENSE\r\n\r\n");
+        REFUSED(c, 400, "nonsense");
+        EXPECT_EVENTS("connect; close 1000 done; ");
+        finish(server);
+    }
     TEST("an answer survives a peer that keeps sending after its bad request") {
         azc_server *server = serve(NULL, recorder("/t"));
         size_t len;
@@ -661,6 +707,12 @@ static int look_upgrade(azc_conn *conn) {
     CHECK_INT(azc_ping(conn, "x", 1), AZC_ERR_STATE);
     CHECK_INT(azc_join(conn, "r"), AZC_ERR_STATE);
     CHECK_INT(azc_leave(conn, "r"), AZC_ERR_STATE);
+    CHECK_INT(azc_leave_all(conn), AZC_ERR_STATE);
+    CHECK_INT(azc_close(conn, 1000, ""), AZC_ERR_STATE);
+    CHECK_STR(azc_header(conn, NULL), NULL);
+    CHECK_STR(azc_cookie(conn, NULL), NULL);
+    CHECK_STR(azc_cookie(conn, ""), NULL);
+    CHECK(azc_find(azc_server_of(conn), azc_id(conn)) == NULL); /* not a connection yet */
     note("upgrade");
     return AZC_OK;
 }
@@ -749,7 +801,7 @@ static void program_says(void) {
         answer a;
         client_print(c, "GET /look/a%%20b?x=1&y=%%C3%%A9+z&x=2&empty=&bare&=n&%%78%%78=q HTTP/1.1\r\n"
                         UPGRADE "X-Thing: \t first  one \t\r\nX-Thing: second\r\nX-Empty:\r\n"
-                        "Cookie: ab=3; a=1; b=two=2; q=\"quoted\"; a=9; e=; pct=%%20\r\n\r\n");
+                        "Cookie: ab=3; bare; =x; a=1; b=two=2; q=\"quoted\"; a=9; e=; pct=%%20\r\n\r\n");
         CHECK_INT(client_answer(c, &a), 101);
         EXPECT_TEXT(c, "welcome");
         EXPECT_EVENTS("upgrade; connect; ");
@@ -840,6 +892,13 @@ static void origins(void) {
             {"A.Example:4000", "http://a.example:4000", 101},
             {"127.0.0.1:4000", "http://127.0.0.1:4000", 101},
             {"[::1]:4000", "http://[::1]:4000", 101},
+            {"a.example", "http://a.example:80", 101}, /* the port that is not said */
+            {"a.example:80", "http://a.example", 101},
+            {"a.example:443", "https://a.example", 101},
+            {"a.example", "https://a.example:443", 101},
+            {"a.example", "http://a.example:443", 403},
+            {"a.example", "http://a.example:8", 403},
+            {"a.example", "http://a.example:8080", 403},
             {"a.example", "http://b.example", 403},
             {"a.example:4000", "http://a.example", 403},
             {"a.example:4000", "http://a.example:4001", 403},
@@ -881,6 +940,12 @@ static void origins(void) {
             if (!CHECK_INT(origin_status("https://b.example http://c.example:8080", "/t",
                                          "a.example", cases[i].origin), cases[i].status))
                 printf("    Origin %s\n", cases[i].origin ? cases[i].origin : "(none)");
+    }
+    TEST("two Origins are no origin") {
+        CHECK_INT(origin_status(NULL, "/t", "a.example", "http://a.example\r\nOrigin: http://a.example"), 403);
+        CHECK_INT(origin_status(NULL, "/t", "a.example", "http://b.example\r\nOrigin: http://a.example"), 403);
+        CHECK_INT(origin_status("https://b.example", "/t", "a.example",
+                                "https://b.example\r\nOrigin: http://x.example"), 403);
     }
     TEST("with * anybody may") {
         CHECK_INT(origin_status("*", "/t", "a.example", "http://b.example"), 101);

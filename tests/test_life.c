@@ -129,6 +129,26 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 4001 go away; ");
         finish(server);
     }
+    TEST("frames in the request's segment are not delivered when on_connect closes") {
+        azc_channel_desc d = recorder("/t");
+        d.on_connect = close_connect;
+        azc_server *server = serve(NULL, d);
+        unsigned char all[512];
+        static const char head[] = "GET /t HTTP/1.1\r\n" UPGRADE "\r\n";
+        size_t n = sizeof head - 1;
+        memcpy(all, head, n);
+        n += put_frame(all + n, FIN | TEXT, "eager", 5, SHORTEST, some_mask);
+        n += put_frame(all + n, FIN | PING, "eager", 5, SHORTEST, some_mask);
+        client *c = client_open(server);
+        client_send(c, all, n);
+        answer a;
+        CHECK_INT(client_answer(c, &a), 101);
+        EXPECT_TEXT(c, "Unauthorized");
+        EXPECT_CLOSE(c, 4001, "go away");
+        end_of(c);
+        EXPECT_EVENTS("connect; close 4001 go away; ");
+        finish(server);
+    }
     TEST("the program closes between polls: what is queued goes first, on_close runs next turn") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
@@ -623,6 +643,23 @@ static void callbacks(void) {
         for (azc_cursor m = azc_members(served, NULL); azc_next(&m);)
             sum += ((unsigned char *)azc_data(m.conn))[23];
         CHECK_INT(sum, 210 - (1 + 4 + 7 + 10 + 13 + 16 + 19));
+        finish(server);
+    }
+    TEST("a message larger than max_backlog can never be sent, and says so") {
+        azc_config config = quick();
+        config.max_backlog = 200000;
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP;
+        azc_server *server = serve(&config, d);
+        char *data = (char *)calloc(1, 200000);
+        client *c = join_channel(server, "/t");
+        CHECK_INT(azc_send_binary(member_of(served), data, 200000), AZC_ERR_FULL);
+        CHECK_INT(azc_broadcast_binary(served, NULL, data, 200000, NULL), 0);
+        CHECK_INT(azc_send_binary(member_of(served), data, 150000), AZC_OK);
+        EXPECT_FRAME(c, BINARY, data, 150000);
+        EXPECT_SILENCE(c);
+        CHECK_INT(count_of(tape_text(&events), "close"), 0);
+        free(data);
         finish(server);
     }
     TEST("azc_send_json and azc_broadcast_json send what was written, or say why not") {

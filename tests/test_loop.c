@@ -94,6 +94,56 @@ static void backlogs(void) {
         for (int i = 0; i < 17; i++) EXPECT_FRAME(c, BINARY, data, sizeof data);
         finish(server);
     }
+    TEST("on_drain also comes when a send was refused with the backlog below half") {
+        azc_config config = quick();
+        config.max_message = 4096, config.read_buffer = 4096, config.max_backlog = 16384;
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP;
+        azc_server *server = serve(&config, d);
+        client *c = join_channel(server, "/t");
+        static char data[10000];
+        CHECK_INT(azc_send_binary(member_of(served), data, 7000), AZC_OK);
+        CHECK_INT(azc_send_binary(member_of(served), data, 10000), AZC_ERR_FULL);
+        EXPECT_FRAME(c, BINARY, data, 7000);
+        settle(server);
+        EXPECT_EVENTS("connect; drain; ");
+        finish(server);
+    }
+    TEST("a peer that is paused and goes is 1006, and what it had sent meanwhile is not delivered") {
+        azc_config config = small_backlog();
+        config.ping_ms = -1;
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP, d.on_drain = NULL;
+        azc_server *server = serve(&config, d);
+        client *c = stalled(server, "/t");
+        static char data[1000];
+        for (int i = 0, full = 0; i < 20000 && full < 100; i++) {
+            full += azc_send_binary(member_of(served), data, sizeof data) == AZC_ERR_FULL;
+            azc_poll(server, 0);
+        }
+        CHECK(azc_backlog(member_of(served)) > 8192);
+        client_text(c, "unheard"), settle(server);
+        EXPECT_EVENTS("connect; ");
+        client_reset(c);
+        pump_until(server, azc_count(served, NULL) == 0);
+        EXPECT_EVENTS("close 1006; ");
+        finish(server);
+    }
+    TEST("azc_ping ignores the backlog while it is within max_backlog") {
+        azc_config config = small_backlog();
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP;
+        azc_server *server = serve(&config, d);
+        join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        static char data[1000];
+        while (azc_send_binary(conn, data, sizeof data) == AZC_OK) {}
+        int sent = 0, result;
+        while ((result = azc_ping(conn, data, 125)) == AZC_OK && sent < 100000) sent++;
+        CHECK(sent >= 1);
+        if (sent < 100000) CHECK_INT(result, AZC_ERR_FULL);
+        finish(server);
+    }
     TEST("max_backlog is raised to hold one max_message") {
         azc_config config = quick();
         config.max_message = 100000, config.max_backlog = 1000;
@@ -110,6 +160,7 @@ static void backlogs(void) {
     TEST("a reader that stalls is closed with 1013, the others miss nothing, in order") {
         azc_config config = quick();
         config.max_backlog = 65536, config.max_message = 1024, config.read_buffer = 4096;
+        config.close_ms = 30000; /* the slow one has time to read all that it was promised */
         azc_server *server = serve(&config, recorder("/t"));
         client *slow = stalled(server, "/t?name=slow");
         client *fast[4];
@@ -421,7 +472,7 @@ static void crowds(void) {
             for (int i = 0; i < 500; i++) {
                 c[i] = client_open(server);
                 client_print(c[i], "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
-                if (i % 50 == 0) settle(server);
+                if (i % 200 == 0) settle(server);
             }
             answer a;
             for (int i = 0; i < 500; i++) CHECK_INT(client_answer(c[i], &a), 101);
@@ -578,6 +629,15 @@ static void stopping(void) {
         CHECK_INT(azc_run(server), AZC_OK);
         CHECK(now_ms() - began < 2000);
         EXPECT_EVENTS("connect; close 1001; ");
+        finish(server);
+    }
+    TEST("azc_stop a hundred thousand times neither blocks nor sets errno") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        errno = 0;
+        for (int i = 0; i < 100000; i++) azc_stop(server);
+        CHECK_INT(errno, 0);
+        CHECK_INT(azc_run(server), AZC_OK);
+        CHECK_INT(azc_run(server), AZC_OK); /* and stopped it stays */
         finish(server);
     }
     TEST("azc_run without peers returns as soon as it is stopped, before it began too") {
@@ -783,6 +843,8 @@ static void addresses(void) {
         CHECK_INT(azc_run(two), AZC_ERR_IN_USE);
         visit_at(one, "127.0.0.1", "127.0.0.1");
         finish(one);
+        listening(two); /* it was no lasting error */
+        visit_at(two, "127.0.0.1", "127.0.0.1");
         finish(two);
     }
     TEST("a port is free again right after azc_destroy") {

@@ -85,6 +85,8 @@ static void expect_pattern(const char *other, const char *path, int error) {
     }
 }
 
+static azc_server *serve_pages(azc_config *config);
+
 static void routing(void) {
     TEST("a literal segment wins over a parameter, and that over the rest, at every depth") {
         static const char *const cases[] = {
@@ -161,6 +163,21 @@ static void routing(void) {
         for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
             expect_pattern(fine[i][0], fine[i][1], AZC_OK);
     }
+    TEST("a bad description is AZC_ERR_ARGUMENT") {
+        for (int i = 0; i < 6; i++) {
+            azc_server *server = create(NULL);
+            azc_channel_desc d = recorder("/t");
+            if (i == 0) d.when_full = 2;
+            if (i == 1) d.when_full = -1;
+            if (i == 2) d.subprotocols = "fine, not fine";
+            if (i == 3) d.subprotocols = "a\r\nb";
+            if (i == 4) d.data_size = (size_t)-1;
+            if (i < 5) CHECK(azc_add_channel(server, &d) == NULL);
+            else CHECK_INT(azc_add_page(server, "/", "a\r\nX: y", "x", 1), AZC_ERR_ARGUMENT);
+            if (!CHECK_INT(azc_listen(server), AZC_ERR_ARGUMENT)) printf("    %d\n", i);
+            finish(server);
+        }
+    }
     TEST("of many errors azc_listen returns the first") {
         azc_server *server = create(NULL);
         azc_channel_desc d = recorder("nope");
@@ -171,6 +188,18 @@ static void routing(void) {
         CHECK_INT(azc_listen(server), AZC_ERR_PATTERN);
         CHECK_INT(azc_run(server), AZC_ERR_PATTERN);
         CHECK(strstr(azc_error(server), "nope") != NULL);
+        finish(server);
+    }
+    TEST("arguments of a query: decoded, the first of a name, and malformed ones a 400") {
+        azc_server *server = serve_pages(NULL);
+        CHECK_INT(get_once(server, "/do?do=reply&n=201&n=202"), 201);
+        CHECK_INT(get_once(server, "/do?&&do=%72eply&%6E=2%301&"), 201);
+        CHECK_INT(get_once(server, "/do?x=%C3%A9&do=reply&n=203"), 203);
+        CHECK_INT(get_once(server, "/do?x=%"), 400);
+        CHECK_INT(get_once(server, "/do?x=%0"), 400);
+        CHECK_INT(get_once(server, "/do?%zz=1"), 400);
+        CHECK_INT(get_once(server, "/do?x=%00"), 400);
+        CHECK_INT(get_once(server, "/do?x=%FF"), 400);
         finish(server);
     }
     TEST("channels are routed by the same rules, each with its own parameters") {
@@ -248,6 +277,15 @@ static int reply_handler(azc_conn *conn, void *user) {
         CHECK_INT(azc_reply_header(conn, NULL, "x"), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply_header(conn, "A", NULL), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply(conn, 200, "text/plain", "good", 4), AZC_OK);
+    }
+    if (strcmp(want, "fields") == 0) { /* as many as fit, then an error, and still an answer */
+        char value[101];
+        int n = 0, result;
+        memset(value, 'v', 100), value[100] = 0;
+        while ((result = azc_reply_header(conn, "X-Filler", value)) == AZC_OK && n < 100000) n++;
+        CHECK_INT(result, AZC_ERR_FULL);
+        CHECK(n > 2);
+        CHECK_INT(azc_reply(conn, 200, "text/plain", "filled", 6), AZC_OK);
     }
     if (strcmp(want, "full") == 0) {
         CHECK_INT(azc_reply(conn, 200, NULL, large_page, LARGE), AZC_ERR_FULL);
@@ -471,6 +509,9 @@ static void pages(void) {
         CHECK(answer_field(&got, "A", NULL) == NULL && answer_field(&got, "X", NULL) == NULL);
         CHECK_INT(get_once(server, "/do?do=full"), 200);
         CHECK_STR(got.body, "less");
+        CHECK_INT(get_once(server, "/do?do=fields"), 200);
+        CHECK_STR(got.body, "filled");
+        CHECK(answer_field(&got, "X-Filler", &n) != NULL && n > 2);
         finish(server);
     }
     TEST("a handler's result is the status, a negative one a 500") {
@@ -479,6 +520,8 @@ static void pages(void) {
         CHECK_INT(get_once(server, "/do?do=status&n=404"), 404);
         CHECK_INT(get_once(server, "/do?do=status&n=503"), 503);
         CHECK_INT(get_once(server, "/do?do=status&n=-15"), 500);
+        CHECK_INT(get_once(server, "/do?do=status&n=199"), 500); /* no status */
+        CHECK_INT(get_once(server, "/do?do=status&n=600"), 500);
         CHECK(get_once(server, "/do?do=status&n=0") >= 200); /* some answer, not a hang */
         client *c = client_open(server);
         client_print(c, "HEAD /do?do=100k HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -498,6 +541,38 @@ static void pages(void) {
         CHECK_INT(client_answer(begun, &got), 408);
         EXPECT_EOF(begun);
         EXPECT_EOF(idle);
+        finish(server);
+    }
+    TEST("a slow reader of a large page has longer than handshake_ms, one that stopped has not") {
+        enum { HUGE = 24 << 20 }; /* more than the kernel takes */
+        char *page = (char *)calloc(1, HUGE);
+        azc_config config = quick();
+        config.handshake_ms = 100;
+        azc_server *server = create(&config);
+        azc_add_page(server, "/huge", "text/plain", page, HUGE);
+        listening(server);
+        int base = descriptors();
+        client *slow = client_open(server), *stuck = client_open(server);
+        client_print(slow, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+        client_print(stuck, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+        for (long long end = now_ms() + 400; now_ms() < end; pump(server, 5)) {
+            char piece[100000];
+            ssize_t n = recv(slow->fd, piece, sizeof piece, 0);
+            if (!CHECK(n != 0)) break; /* 20 MB a second at most: it takes more than a second */
+        }
+        CHECK_INT(descriptors(), base + 3); /* two clients, and the server's end of one */
+        CHECK(client_await(slow, 1000000) && slow->eof == 0);
+        finish(server);
+        free(page);
+    }
+    TEST("a request to upgrade to something else is served as if it had not asked") {
+        azc_server *server = serve_pages(NULL);
+        client *c = client_open(server);
+        client_print(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+                        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAA\r\n\r\n");
+        CHECK_INT(client_answer(c, &got), 200);
+        CHECK_STR(got.body, page_bytes);
+        CHECK_INT(get(c, "/"), 200);
         finish(server);
     }
     TEST("a kept connection may serve for longer than handshake_ms in all") {
