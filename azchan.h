@@ -1317,7 +1317,8 @@ static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_messag
         if (k > 0 && f.fin && f.opcode != 0 && f.len <= rest) {
             unsigned char *data = p + k;
             azc__unmask(data, (size_t)f.len, f.mask, 0);
-            int bad = f.opcode == AZC__OP_TEXT && !azc__utf8_valid(data, (size_t)f.len);
+            int bad = f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
+                      !azc__utf8_valid(data, (size_t)f.len);
             azc__event_make(event, bad ? -1007 : f.opcode, data, (size_t)f.len);
             return event->kind < 0 ? n : (size_t)k + (size_t)f.len;
         }
@@ -1605,10 +1606,10 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
         host += 3;
         return azc__http_authority_same(host, strlen(host), r->host, r->host_len, port);
     }
-    while (*allowed) {
+    for (allowed += strspn(allowed, " "); *allowed; allowed += strspn(allowed, " ")) {
         size_t n = strcspn(allowed, " ");
         if ((n == 1 && *allowed == '*') || azc__http_same(allowed, n, origin)) return 1;
-        allowed += n + strspn(allowed + n, " ");
+        allowed += n;
     }
     return 0;
 }

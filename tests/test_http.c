@@ -134,9 +134,8 @@ static azc__request request; /* its strings are in parsed's copy of the head */
 /* Parse a head that ends against an unreadable page, as azc__http_scan would hand it over. */
 static int parse(const char *head) {
     size_t n = strlen(head);
-    char *copy = (char *)placed(head, n);
     if (scan(head, n, MAX, n, n) != (int)n) return -1;
-    copy = (char *)placed(head, n);
+    char *copy = (char *)placed(head, n);
     memset(&request, 0xA5, sizeof request);
     return azc__http_parse(&request, copy, n);
 }
