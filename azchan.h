@@ -112,6 +112,8 @@
 
      AZCHAN_IMPLEMENTATION   in one translation unit: the code
      AZCHAN_STATIC           declare and define all functions static
+     AZCHAN_USE_EPOLL        Linux: epoll instead of poll, for thousands of mostly idle
+                             connections; poll pays for each of them at every wake
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call
                              to bring your own transport, or to make calls fail in tests
      AZC_ASSERT(x)           default assert(x)
@@ -581,6 +583,9 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef AZCHAN_USE_EPOLL
+#include <sys/epoll.h>
+#endif
 
 #if !defined(CLOCK_MONOTONIC) || !defined(AF_UNIX)
 #error "azchan.h: POSIX is hidden: include azchan.h before system headers where it is implemented"
@@ -621,6 +626,7 @@ enum {
     AZC__MAX_IOV = 16,
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
+    AZC__MAX_READY = 256,    /* that one epoll_wait tells of */
     AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
     AZC__RETRY_MS = 100,     /* for accept, after EMFILE and its like */
     AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
@@ -771,11 +777,11 @@ typedef struct azc__room {
     size_t len;   /* of the name, which follows the struct */
 } azc__room;
 
-/* What poll() watches. First in each struct that has one. */
+/* What the loop watches. First in each struct that has one. */
 typedef struct azc__source {
     int fd;
     int at; /* index in the server's poll arrays, -1: not watched */
-    uint8_t kind;
+    uint8_t kind, events;
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN };
 enum { AZC__READ = 1, AZC__WRITE = 2 };
@@ -852,9 +858,14 @@ struct azc_server {
     azc__source wake, listener;
     int wake_write, port;
     uint8_t listening, stopping, busy, cursors, accept_paused;
+#ifdef AZCHAN_USE_EPOLL
+    int epoll;
+    struct epoll_event ready[AZC__MAX_READY];
+#else
     struct pollfd *polls;
     azc__source **sources;
     int poll_count, poll_cap;
+#endif
     int64_t now, accept_retry;
 
     azc_conn **slots;  /* by id */
@@ -2421,11 +2432,20 @@ static int azc__room_table_grow(azc_server *s) {
     return 1;
 }
 
+/* Where there is no room there is no table. */
+static void azc__room_table_trim(azc_server *s) {
+    if (s->room_count > 0) return;
+    azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
+    s->rooms = NULL;
+    s->room_cap = 0;
+}
+
 /* name: len bytes; a NUL goes behind them. */
 static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
                                  size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
     azc__room *room = (azc__room *)azc__zalloc(&s->mem, sizeof *room + len + 1);
+    if (room == NULL) azc__room_table_trim(s);
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = len;
@@ -2443,10 +2463,7 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     *at = room->chain;
     s->room_count--;
     azc__free(&s->mem, room, sizeof *room + room->len + 1);
-    if (s->room_count > 0) return;
-    azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
-    s->rooms = NULL;
-    s->room_cap = 0;
+    azc__room_table_trim(s);
 }
 
 /* Whichever list is shorter tells whether conn is in the room. */
@@ -3274,27 +3291,73 @@ static int azc__error(azc_server *s, int code, const char *format, ...) {
     return code;
 }
 
-/* ---- Readiness: these three functions are all that knows poll() ---- */
+/* ---- Readiness: these four functions are all that knows poll(), or epoll ---- */
 
-/* Watch a source for events, none included; 0 without memory, possible only the first time. */
+#ifdef AZCHAN_USE_EPOLL
+
+/* Watch a source for events, none included; 0 on failure, possible only the first time. */
+static int azc__watch(azc_server *s, azc__source *source, int events) {
+    if (source->at >= 0 && source->events == events) return 1;
+    struct epoll_event e;
+    memset(&e, 0, sizeof e);
+    e.events = (events & AZC__READ ? (uint32_t)EPOLLIN : 0u) |
+               (events & AZC__WRITE ? (uint32_t)EPOLLOUT : 0u);
+    e.data.ptr = source;
+    int op = source->at < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+    if (AZC_SYS(epoll_ctl)(s->epoll, op, source->fd, &e) < 0) return source->at >= 0;
+    source->at = 0;
+    source->events = (uint8_t)events;
+    return 1;
+}
+
+/* Stop watching. Not while a scan of ready ones is under way. */
+static void azc__unwatch(azc_server *s, azc__source *source) {
+    struct epoll_event e; /* old kernels want one */
+    memset(&e, 0, sizeof e);
+    if (source->at >= 0) AZC_SYS(epoll_ctl)(s->epoll, EPOLL_CTL_DEL, source->fd, &e);
+    source->at = -1;
+}
+
+/* Wait; returns how many sources are ready, -1 with errno on failure. */
+static int azc__wait(azc_server *s, int ms) {
+    return AZC_SYS(epoll_wait)(s->epoll, s->ready, AZC__MAX_READY, ms);
+}
+
+/* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
+static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+    const struct epoll_event *e = &s->ready[(*at)++];
+    *events = (e->events & ~(uint32_t)EPOLLOUT ? AZC__READ : 0) |
+              (e->events & (uint32_t)EPOLLOUT ? AZC__WRITE : 0);
+    return (azc__source *)e->data.ptr;
+}
+
+#else
+
+static int azc__watch_grow(azc_server *s) {
+    size_t old_cap = (size_t)s->poll_cap, cap = old_cap ? old_cap * 2 : 16;
+    if (s->poll_count < s->poll_cap) return 1;
+    struct pollfd *polls = (struct pollfd *)azc__alloc(&s->mem, cap * sizeof *polls);
+    azc__source **sources = (azc__source **)azc__alloc(&s->mem, cap * sizeof *sources);
+    if (polls == NULL || sources == NULL) {
+        azc__free(&s->mem, polls, cap * sizeof *polls);
+        azc__free(&s->mem, sources, cap * sizeof *sources);
+        return 0;
+    }
+    if (old_cap > 0) {
+        memcpy(polls, s->polls, old_cap * sizeof *polls);
+        memcpy(sources, s->sources, old_cap * sizeof *sources);
+    }
+    azc__free(&s->mem, s->polls, old_cap * sizeof *polls);
+    azc__free(&s->mem, s->sources, old_cap * sizeof *sources);
+    s->polls = polls;
+    s->sources = sources;
+    s->poll_cap = (int)cap;
+    return 1;
+}
+
 static int azc__watch(azc_server *s, azc__source *source, int events) {
     if (source->at < 0) {
-        if (s->poll_count == s->poll_cap) {
-            size_t old_cap = (size_t)s->poll_cap, cap = old_cap ? old_cap * 2 : 16;
-            struct pollfd *polls = (struct pollfd *)s->mem.alloc(
-                s->mem.user, s->polls, old_cap * sizeof *polls, cap * sizeof *polls);
-            if (polls == NULL) return 0;
-            s->polls = polls;
-            azc__source **sources = (azc__source **)s->mem.alloc(
-                s->mem.user, s->sources, old_cap * sizeof *sources, cap * sizeof *sources);
-            if (sources == NULL) {
-                s->polls = (struct pollfd *)s->mem.alloc(s->mem.user, polls, cap * sizeof *polls,
-                                                         old_cap * sizeof *polls);
-                return 0;
-            }
-            s->sources = sources;
-            s->poll_cap = (int)cap;
-        }
+        if (!azc__watch_grow(s)) return 0;
         source->at = s->poll_count++;
         s->sources[source->at] = source;
         s->polls[source->at].fd = source->fd;
@@ -3305,7 +3368,7 @@ static int azc__watch(azc_server *s, azc__source *source, int events) {
     return 1;
 }
 
-/* Stop watching; the last source takes its place. Not while a scan of ready ones is under way. */
+/* The last source takes the place of the one that goes. */
 static void azc__unwatch(azc_server *s, azc__source *source) {
     if (source->at < 0) return;
     int last = --s->poll_count;
@@ -3315,17 +3378,19 @@ static void azc__unwatch(azc_server *s, azc__source *source) {
     source->at = -1;
 }
 
-/* The next ready source from index *at on, with its events; NULL at the end. */
-static azc__source *azc__ready(azc_server *s, int *at, int *events) {
-    for (; *at < s->poll_count; ++*at) {
-        short got = s->polls[*at].revents;
-        if (got == 0) continue;
-        s->polls[*at].revents = 0;
-        *events = (got & ~POLLOUT ? AZC__READ : 0) | (got & POLLOUT ? AZC__WRITE : 0);
-        return s->sources[(*at)++];
-    }
-    return NULL;
+static int azc__wait(azc_server *s, int ms) {
+    return AZC_SYS(poll)(s->polls, (nfds_t)s->poll_count, ms);
 }
+
+static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+    while (s->polls[*at].revents == 0) ++*at;
+    short got = s->polls[*at].revents;
+    s->polls[*at].revents = 0;
+    *events = (got & ~POLLOUT ? AZC__READ : 0) | (got & POLLOUT ? AZC__WRITE : 0);
+    return s->sources[(*at)++];
+}
+
+#endif
 
 /* ---- Connections ---- */
 
@@ -3572,11 +3637,12 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     azc__room_sweep(s);
     azc__settle(s);
     if (s->stopping && s->conn_count == 0) return 0;
-    int ready = AZC_SYS(poll)(s->polls, (nfds_t)s->poll_count, azc__wait_ms(s, timeout_ms));
+    int ready = azc__wait(s, azc__wait_ms(s, timeout_ms));
     if (ready < 0 && errno != EINTR && errno != EAGAIN)
         return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
     s->now = azc__clock();
-    for (azc__source *source; ready > 0 && (source = azc__ready(s, &at, &events)); ready--) {
+    for (; ready > 0; ready--) {
+        azc__source *source = azc__ready(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
         else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
         else azc__wake_ready(s);
@@ -3768,6 +3834,10 @@ static int azc__wake_open(azc_server *s) {
     azc__fd_prepare(fds[1], 1);
     s->wake.fd = fds[0];
     s->wake_write = fds[1];
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
+    if (s->epoll < 0) return azc__error(s, AZC_ERR_SYSTEM, "epoll: %s", strerror(errno));
+#endif
     return AZC_OK;
 }
 
@@ -3793,8 +3863,12 @@ static void azc__server_free(azc_server *s) {
         s->uses = use->next;
         azc__free(&mem, use, sizeof *use);
     }
+#ifdef AZCHAN_USE_EPOLL
+    if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
+#else
     azc__free(&mem, s->polls, (size_t)s->poll_cap * sizeof *s->polls);
     azc__free(&mem, s->sources, (size_t)s->poll_cap * sizeof *s->sources);
+#endif
     azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
     azc__free(&mem, s->scratch, azc__scratch_size(s));
@@ -3818,6 +3892,9 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->wake.kind = AZC__WAKE;
     s->listener.kind = AZC__LISTENER;
     s->accept_retry = INT64_MAX;
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = -1;
+#endif
     s->failed = azc__config_check(s);
     if (s->failed) s->config.max_request = s->config.read_buffer = 0;
     azc__config_fill(&s->config);
