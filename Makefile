@@ -31,7 +31,7 @@ test: $(TESTS)
 	    $(BUILD)/tests/log
 
 # What needs more than cc and make. Nothing is installed here: what is missing is named.
-check: check-warnings check-sanitize check-valgrind check-interop
+check: check-warnings check-epoll check-sanitize check-valgrind check-coverage check-interop
 
 need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
 
@@ -60,6 +60,22 @@ check-sanitize:
 check-valgrind:
 	$(call need,valgrind,valgrind)
 	@$(MAKE) -s test BUILD=$(BUILD)/valgrind TEST_RUN="valgrind -q --error-exitcode=9 --leak-check=full"
+
+# Linux: every test on the epoll build too.
+check-epoll:
+	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="$(CFLAGS) -DAZCHAN_USE_EPOLL"
+
+# Lines and branches of azchan.h that make test runs; $(BUILD)/coverage/report has the others.
+coverage:
+	$(call need,gcovr,gcovr)
+	@rm -rf $(BUILD)/coverage
+	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
+	    CFLAGS="-O0 --coverage -fprofile-abs-path -DNDEBUG" >/dev/null
+	@gcovr -r . -f azchan.h --branches --exclude-throw-branches \
+	    $(BUILD)/coverage >$(BUILD)/coverage/branches
+	@gcovr -r . -f azchan.h $(BUILD)/coverage \
+	    >$(BUILD)/coverage/lines
+	@grep -h azchan.h $(BUILD)/coverage/lines $(BUILD)/coverage/branches | cut -c 1-100
 
 check-interop: examples
 	$(call need,node,nodejs)

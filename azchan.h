@@ -544,7 +544,7 @@ AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or a
 
 /* Was all of it written?
  *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (did not fit) |
- *             AZC_ERR_UTF8 | AZC_ERR_RANGE (a NaN, an infinity, depth over 64) | AZC_ERR_STATE
+ *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) | AZC_ERR_STATE
  *             (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_json_finish(azc_writer *w);
 
@@ -1911,8 +1911,10 @@ static int azc__json_type(char c) {
     }
 }
 
-/* Check the value at p without recursion: of each open container one bit, is it an object? */
-static const char *azc__json_value_end(const char *p, const char *end, const char **bad) {
+/* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
+ * an object? */
+static const char *azc__json_value_end(const char *p, const char *end, int max_depth,
+                                       const char **bad) {
     uint64_t objects = 0;
     int depth = 0;
     for (;;) {
@@ -1920,7 +1922,7 @@ static const char *azc__json_value_end(const char *p, const char *end, const cha
         int opens = p < end && (*p == '{' || *p == '[');
         if (opens) {
             *bad = p;
-            if (depth++ == AZC__MAX_DEPTH) return NULL;
+            if (depth++ == max_depth) return NULL;
             objects = objects << 1 | (*p == '{');
             p = azc__json_space(p + 1, end);
         } else {
@@ -1962,7 +1964,7 @@ AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
     *doc = azc__json_none();
     if (text == NULL) return AZC_ERR_ARGUMENT;
     const char *end = text + len, *bad = text, *start = azc__json_space(text, end);
-    const char *stop = azc__json_value_end(text, end, &bad);
+    const char *stop = azc__json_value_end(text, end, AZC__MAX_DEPTH, &bad);
     if (stop != NULL) bad = azc__json_space(stop, end);
     if (stop == NULL || bad != end) {
         doc->text = text;
@@ -2088,7 +2090,7 @@ AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
 }
 
 /* A number as digits * 10^exponent, without a point, which would depend on the locale. Digits
- * past the 768 that can decide a double's rounding only leave a trace in the last one. */
+ * past the 768 that can decide a double's rounding only leave a trace in the 770th. */
 typedef struct azc__decimal {
     char digits[800]; /* no leading or trailing zeros; room for an exponent and a NUL */
     int count, negative;
@@ -2098,11 +2100,11 @@ typedef struct azc__decimal {
 static void azc__decimal_digit(azc__decimal *d, char c, int fraction) {
     if (c == '0' && d->count == 0) {
         d->exponent -= fraction;
-    } else if (d->count < 768) {
+    } else if (d->count < 770) {
         d->digits[d->count++] = c;
         d->exponent -= fraction;
     } else {
-        if (c != '0') d->digits[767] |= 1;
+        if (c != '0') d->digits[769] |= 1;
         d->exponent += !fraction;
     }
 }
@@ -2132,7 +2134,7 @@ AZC_API int azc_json_double(azc_json value, double *out) {
     *out = 0;
     if (value.type != AZC_JSON_NUMBER) return AZC_ERR_TYPE;
     azc__decimal_read(&d, value.text, value.text + value.len);
-    if (d.count == 0) return AZC_OK;
+    if (d.count == 0) d.digits[d.count++] = '0';
     snprintf(d.digits + d.count, sizeof d.digits - (size_t)d.count, "e%ld", d.exponent);
     double v = strtod(d.digits, NULL);
     if (v > DBL_MAX) return AZC_ERR_RANGE;
@@ -2306,8 +2308,15 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
 }
 
 AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
-    if (value.type == AZC_JSON_NONE) azc_put_null(w, name);
-    else azc__put_value(w, name, value.text, value.len);
+    const char *end = value.text + value.len, *bad;
+    if (value.type == AZC_JSON_NONE) {
+        azc_put_null(w, name);
+    } else if (azc__put_begin(w, name)) {
+        int left = AZC__MAX_DEPTH - w->azc__depth;
+        if (azc__json_value_end(value.text, end, left, &bad) == end)
+            azc__put_raw(w, value.text, value.len);
+        else if (w->azc__error == 0) w->azc__error = AZC_ERR_RANGE;
+    }
 }
 
 static void azc__put_open(azc_writer *w, const char *name, int array) {

@@ -20,7 +20,9 @@
 #include <sys/un.h>
 #include <time.h>
 
+#ifndef WAIT_MS
 #define WAIT_MS 5000
+#endif
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
@@ -295,6 +297,7 @@ typedef struct client {
     int eof;            /* 1: the peer ended the stream; 2: it was reset */
     unsigned char *in;  /* received, not yet looked at */
     size_t len, size;
+    unsigned char *buffer; /* of size bytes; in is somewhere in it */
     struct client *next;
 } client;
 
@@ -305,7 +308,7 @@ static inline void client_unlink(client *c) {
     while (*at && *at != c) at = &(*at)->next;
     if (*at) *at = c->next;
     if (c->fd >= 0) close(c->fd);
-    free(c->in), free(c);
+    free(c->buffer), free(c);
 }
 
 /* Close without a word. */
@@ -406,12 +409,16 @@ static inline int client_drip(client *c, const void *bytes, size_t len) {
 /* Receive what is there; never waits. */
 static inline void client_fill(client *c) {
     while (!c->eof) {
-        if (c->size - c->len < 65536) {
-            c->size = c->size ? c->size * 2 : 131072;
-            c->in = (unsigned char *)realloc(c->in, c->size);
-            if (!c->in) abort();
+        size_t used = (size_t)(c->in - c->buffer);
+        if (c->size - used - c->len < 65536) {
+            if (used <= c->size / 2) c->size = c->size ? c->size * 2 : 131072;
+            unsigned char *buffer = (unsigned char *)malloc(c->size);
+            if (!buffer) abort();
+            if (c->len) memcpy(buffer, c->in, c->len);
+            free(c->buffer);
+            c->in = c->buffer = buffer, used = 0;
         }
-        ssize_t n = recv(c->fd, c->in + c->len, c->size - c->len, 0);
+        ssize_t n = recv(c->fd, c->in + c->len, c->size - used - c->len, 0);
         if (n > 0) c->len += (size_t)n;
         else if (n == 0) c->eof = 1;
         else if (errno == EAGAIN || errno == EWOULDBLOCK) return;
@@ -430,7 +437,7 @@ static inline int client_await(client *c, size_t n) {
 }
 
 static inline void client_take(client *c, size_t n) {
-    memmove(c->in, c->in + n, c->len - n);
+    c->in += n;
     c->len -= n;
 }
 

@@ -19,10 +19,18 @@ static inline size_t random_below(size_t n) { return (size_t)((random_bits() >> 
 
 enum { WINDOW = 1 << 18 };
 
+/* n bytes of one value, before an unreadable page; guarded_free gives them back. */
+static inline void *guarded_fill(int byte, size_t n) {
+    char *fill = (char *)malloc(n + 1);
+    void *p = guarded(memset(fill, byte, n + 1), n);
+    free(fill);
+    return p;
+}
+
 /* Copy n bytes to the end of one standing window; the next call overwrites them. */
 static inline void *placed(const void *bytes, size_t n) {
     static char *window;
-    if (window == NULL) window = (char *)guarded(memset(malloc(WINDOW), 0, WINDOW), WINDOW);
+    if (window == NULL) window = (char *)guarded_fill(0, WINDOW);
     if (n > WINDOW) abort();
     if (n > 0) memmove(window + WINDOW - n, bytes, n);
     return window + WINDOW - n;

@@ -137,7 +137,7 @@ static void heads(void) {
 }
 
 static void writing(void) {
-    unsigned char *out = (unsigned char *)guarded("0123456789", 10);
+    unsigned char *out = (unsigned char *)guarded_fill('?', 10);
     TEST("heads for the peer: RFC 6455 5.7") {
         CHECK_INT(azc__frame_write(out, AZC__OP_TEXT, 5), 2);
         CHECK(memcmp(out, "\x81\x05", 2) == 0);

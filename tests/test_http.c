@@ -437,7 +437,7 @@ static void pieces(void) {
  * promised: n bytes and a NUL. NULL when refused. */
 static const char *decoded(const char *text, size_t n, int plus) {
     static char copy[1000];
-    char *out = (char *)guarded(memset(copy, '?', n + 1), n + 1), *end = out;
+    char *out = (char *)guarded_fill('?', n + 1), *end = out;
     int status = azc__http_decode(&end, (const char *)placed(text, n), n, plus);
     if (status == 0) {
         CHECK(end[-1] == 0 && end <= out + n + 1);
@@ -453,7 +453,7 @@ static const char *decoded(const char *text, size_t n, int plus) {
 static const char *query_of(const char *query) {
     static char shown[1000];
     size_t n = 0, room = strlen(query) * 2 + 3;
-    char *out = (char *)guarded(memset(malloc(room), '?', room), room), *end = out;
+    char *out = (char *)guarded_fill('?', room), *end = out;
     int status = azc__http_query(&end, (const char *)placed(query, strlen(query) + 1));
     for (const char *p = out; status == 0 && *p;) {
         const char *value = p + strlen(p) + 1;

@@ -222,29 +222,24 @@ static void backlogs(void) {
     }
     TEST("past half of max_backlog reading from that peer pauses: its echoes cannot overrun it") {
         azc_config config = small_backlog();
+        config.ping_ms = -1;
         azc_server *server = serve(&config, echoer("/t"));
         client *c = stalled(server, "/t"), *other = join_channel(server, "/t");
-        static unsigned char frames[16][1100];
+        static unsigned char frames[16 * 1100];
         unsigned char data[1000];
-        size_t len = 0;
+        size_t len = 0, at = 0, total = 0, before = memory.peak = memory.bytes;
         for (int i = 0; i < 16; i++) {
             memset(data, 'A' + i, sizeof data);
-            len = put_frame(frames[i], FIN | TEXT, data, sizeof data, SHORTEST, some_mask);
+            len += put_frame(frames + len, FIN | TEXT, data, sizeof data, SHORTEST, some_mask);
         }
         /* push until neither the server nor the kernel takes more */
-        size_t at = 0, total = 0;
-        memory.peak = memory.bytes;
-        size_t before = memory.bytes;
-        int idle = 0;
-        while (idle < 50 && total < 64u << 20) {
-            size_t i = total / len % 16;
-            long n = client_send_some(c, frames[i] + at, len - at);
-            CHECK(n >= 0);
-            if (n < 0) break;
-            total += (size_t)n, at = (at + (size_t)n) % len;
-            idle = n ? 0 : idle + 1;
+        for (int idle = 0; idle < 50 && total < 64u << 20;) {
+            long n = client_send_some(c, frames + at, len - at);
+            if (!CHECK(n >= 0)) break;
+            at = (at + (size_t)n) % len, total += (size_t)n, idle = n ? 0 : idle + 1;
             azc_poll(server, n ? 0 : 1);
         }
+        len /= 16;
         CHECK(total < 64u << 20); /* it did pause */
         CHECK(memory.peak - before < 8 * 16384);
         EXPECT_EVENTS("");
@@ -282,16 +277,18 @@ static void backlogs(void) {
         azc_config config = small_backlog();
         azc_server *server = serve(&config, echoer("/t"));
         client *c = stalled(server, "/t");
-        unsigned char ping[200];
+        static unsigned char pings[500 * 131];
         char data[125] = {0};
-        size_t len = put_frame(ping, FIN | PING, data, 125, SHORTEST, some_mask), at = 0;
-        size_t before = memory.peak = memory.bytes, total = 0;
+        size_t len = 0, at = 0, total = 0, before = memory.peak = memory.bytes;
+        for (int i = 0; i < 500; i++)
+            len += put_frame(pings + len, FIN | PING, data, 125, SHORTEST, some_mask);
         for (int idle = 0; idle < 20 && total < 32u << 20;) {
-            long n = client_send_some(c, ping + at, len - at);
+            long n = client_send_some(c, pings + at, len - at);
             if (!CHECK(n >= 0)) break;
             at = (at + (size_t)n) % len, total += (size_t)n, idle = n ? 0 : idle + 1;
-            if (total % 64 == 0 || n == 0) azc_poll(server, n ? 0 : 1);
+            azc_poll(server, n ? 0 : 1);
         }
+        len = 131;
         CHECK(memory.peak - before < 8 * 16384);
         for (size_t i = 0; i < total / len && test.bad == 0; i++) EXPECT_FRAME(c, PONG, data, 125);
         finish(server);
@@ -444,26 +441,6 @@ static void crowds(void) {
         CHECK_INT(azc_count(served, NULL), 3);
         finish(server);
     }
-    TEST("when descriptors run out accept pauses without spinning, and resumes") {
-        azc_server *server = serve(NULL, echoer("/t"));
-        client *c = join_channel(server, "/t");
-        client *extra = client_open(server); /* connected by the kernel, not yet accepted */
-        struct rlimit limit, low;
-        getrlimit(RLIMIT_NOFILE, &limit);
-        low = limit;
-        int spare = open("/dev/null", O_RDONLY); /* the lowest free number */
-        close(spare);
-        low.rlim_cur = (rlim_t)spare;
-        setrlimit(RLIMIT_NOFILE, &low);
-        int turns = turns_in(server, 200);
-        if (!CHECK(turns < 60)) printf("    %d turns\n", turns);
-        client_text(c, "still");
-        EXPECT_TEXT(c, "still");
-        setrlimit(RLIMIT_NOFILE, &limit);
-        CHECK_INT(client_upgrade(extra, "/t", ""), 101);
-        CHECK(azc_count(served, NULL) == 2);
-        finish(server);
-    }
     TEST("five hundred connections come, talk and go, and their memory goes with them") {
         azc_server *server = serve(NULL, echoer("/t"));
         size_t first = 0;
@@ -488,6 +465,31 @@ static void crowds(void) {
             CHECK(memory.bytes <= first + 4096);
         }
         CHECK(first < 400000);
+        finish(server);
+    }
+    TEST("when descriptors run out accept pauses without spinning, and resumes") {
+        const char *preload = getenv("LD_PRELOAD");
+        if (preload && strstr(preload, "vgpreload")) { /* has limits of its own */
+            puts("note: not tried under valgrind");
+            return;
+        }
+        azc_server *server = serve(NULL, echoer("/t"));
+        client *c = join_channel(server, "/t");
+        client *extra = client_open(server); /* connected by the kernel, not yet accepted */
+        struct rlimit limit, low;
+        getrlimit(RLIMIT_NOFILE, &limit);
+        low = limit;
+        int spare = open("/dev/null", O_RDONLY); /* the lowest free number */
+        close(spare);
+        low.rlim_cur = (rlim_t)spare;
+        setrlimit(RLIMIT_NOFILE, &low);
+        int turns = turns_in(server, 200);
+        if (!CHECK(turns < 60)) printf("    %d turns\n", turns);
+        client_text(c, "still");
+        EXPECT_TEXT(c, "still");
+        setrlimit(RLIMIT_NOFILE, &limit);
+        CHECK_INT(client_upgrade(extra, "/t", ""), 101);
+        CHECK(azc_count(served, NULL) == 2);
         finish(server);
     }
 }
@@ -524,6 +526,12 @@ static azc_server *signalled;
 static void on_signal(int number) {
     (void)number;
     azc_stop(signalled);
+}
+static pthread_t waiting_thread;
+static void *signal_soon(void *unused) {
+    usleep(30000);
+    pthread_kill(waiting_thread, SIGUSR1);
+    return unused;
 }
 static void *stop_soon(void *server) {
     usleep(30000);
@@ -653,13 +661,11 @@ static void stopping(void) {
         action.sa_handler = on_signal;
         sigaction(SIGUSR1, &action, &old);
         signalled = server;
-        pid_t child = fork();
-        if (child == 0) {
-            usleep(30000);
-            kill(getppid(), SIGUSR1);
-            _exit(0);
-        }
+        pthread_t thread;
+        waiting_thread = pthread_self();
+        CHECK(pthread_create(&thread, NULL, signal_soon, NULL) == 0);
         CHECK_INT(azc_run(server), AZC_OK);
+        pthread_join(thread, NULL);
         sigaction(SIGUSR1, &old, NULL);
         finish(server);
     }
@@ -670,15 +676,13 @@ static void stopping(void) {
         action.sa_handler = on_signal;
         sigaction(SIGUSR1, &action, &old);
         signalled = NULL; /* azc_stop(NULL) */
-        pid_t child = fork();
-        if (child == 0) {
-            usleep(20000);
-            kill(getppid(), SIGUSR1);
-            _exit(0);
-        }
+        pthread_t thread;
+        waiting_thread = pthread_self();
+        CHECK(pthread_create(&thread, NULL, signal_soon, NULL) == 0);
         long long began = now_ms();
-        CHECK_INT(azc_poll(server, 1000), 1);
-        CHECK(now_ms() - began < 900);
+        CHECK_INT(azc_poll(server, 10000), 1);
+        CHECK(now_ms() - began < 9000);
+        pthread_join(thread, NULL);
         sigaction(SIGUSR1, &old, NULL);
         client_close(join_channel(server, "/t"));
         finish(server);

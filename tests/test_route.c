@@ -34,7 +34,7 @@ static void clear(azc__route **list) {
 static char segments[2000];
 static int split(const char *path) {
     size_t n = strlen(path), room = n + 1;
-    char *out = (char *)guarded(memset(segments, '?', room), room), *end = out;
+    char *out = (char *)guarded_fill('?', room), *end = out;
     int count = azc__route_split(&end, (const char *)placed(path, n), n);
     if (count > 0) memcpy(segments, out, (size_t)(end - out));
     guarded_free(out, room);

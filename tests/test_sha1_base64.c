@@ -12,7 +12,7 @@ static const char *hex_of(const unsigned char digest[20]) {
 
 static const char *sha1_of(const void *bytes, size_t n) {
     static unsigned char *digest; /* against an unreadable page, too */
-    if (digest == NULL) digest = (unsigned char *)guarded("twenty bytes of none", 20);
+    if (digest == NULL) digest = (unsigned char *)guarded_fill('?', 20);
     azc__sha1(bytes, n, digest);
     return hex_of(digest);
 }
@@ -26,7 +26,7 @@ static void sha1(void) {
         CHECK_STR(sha1_of(placed(text, 56), 56), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
     }
     TEST("SHA-1 of RFC 3174 7.3 TEST3: a million times the letter a") {
-        char *a = (char *)guarded(memset(malloc(1000000), 'a', 1000000), 1000000);
+        char *a = (char *)guarded_fill('a', 1000000);
         CHECK_STR(sha1_of(a, 1000000), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
         guarded_free(a, 1000000);
     }
@@ -53,7 +53,7 @@ static void sha1(void) {
 static const char *base64_of(const void *bytes, size_t n) {
     static char text[1024];
     size_t size = 4 * ((n + 2) / 3) + 1;
-    char *out = (char *)guarded(memset(text, '?', size), size);
+    char *out = (char *)guarded_fill('?', size);
     azc__base64((const unsigned char *)placed(bytes, n), n, out);
     memcpy(text, out, size);
     guarded_free(out, size);
@@ -118,7 +118,7 @@ static int is_digit_of_base64(int c) {
 
 static void keys(void) {
     TEST("the accept key of RFC 6455 1.3") {
-        char *out = (char *)guarded("0123456789012345678901234567", 29);
+        char *out = (char *)guarded_fill('?', 29);
         const char *key = (const char *)placed("dGhlIHNhbXBsZSBub25jZQ==", 24);
         azc__accept_key(key, out);
         CHECK_STR(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");

@@ -103,7 +103,7 @@ static void by_hand(void) {
             "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xF7\xBF\xBF\xBF",
             "\xC2", "\xC2 ", "\xE2\x82", "\xE2\x82 ", "\xE2 ", "\xF0\x9F\x98", "\xF0\x9F ",
             "\xC2\xC2\x80", "\xE2\x82\xC2\x80", "\xC2\x80\x80",
-            "\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5\xED\xA0\x80" "edited"};
+            ("\xCE\xBA\xE1\xBD\xB9\xCF\x83\xCE\xBC\xCE\xB5\xED\xA0\x80" "edited")};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
             if (!CHECK(!azc__utf8_valid(bad[i], strlen(bad[i])))) printf("    %zu\n", i);
             compare((const unsigned char *)bad[i], strlen(bad[i]));
