@@ -36,10 +36,12 @@
 
    Errors need no check on the way: what azc_create, azc_use or azc_add_channel refused is kept
    and azc_run returns it; azc_error says it in words. Every function takes NULL for an answer:
-   it returns AZC_ERR_ARGUMENT, or nothing. A stop before azc_run makes that return at once. Callbacks return AZC_OK (or anything
-   positive) when all is well; a negative AZC_ERR_* is shown to on_error, or, without on_error,
-   logged and told to the peer as {"type":"error","code":"INVALID_JSON"} for AZC_ERR_JSON,
-   "INTERNAL_ERROR" for the rest. The connection lives on in each case.
+   it returns AZC_ERR_ARGUMENT, or nothing. A stop before azc_run makes that return at once.
+
+   Callbacks return AZC_OK (or anything positive) when all is well; a negative AZC_ERR_* is shown
+   to on_error, or, without on_error, logged and told to the peer as
+   {"type":"error","code":"INVALID_JSON"} for AZC_ERR_JSON, "INTERNAL_ERROR" for the rest. The
+   connection lives on in each case.
 
    A BYTE'S WAY: what one azc_poll does, in this order
 
@@ -537,15 +539,15 @@ AZC_API void azc_put_uint(azc_writer *w, const char *name, uint64_t value);
 AZC_API void azc_put_double(azc_writer *w, const char *name, double value); /* reads back equal */
 AZC_API void azc_put_bool(azc_writer *w, const char *name, int value);
 AZC_API void azc_put_null(azc_writer *w, const char *name);
-AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value); /* as read; NONE: null */
+AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value); /* NONE: null */
 AZC_API void azc_put_object(azc_writer *w, const char *name);
 AZC_API void azc_put_array(azc_writer *w, const char *name);
 AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or azc_put_array */
 
 /* Was all of it written?
  *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (did not fit) |
- *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) | AZC_ERR_STATE
- *             (a name missing or where none may be, an end too many or too few) */
+ *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) |
+ *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_json_finish(azc_writer *w);
 
 /* azc_json_finish, then send or broadcast as text. Returns what either would. */
@@ -1311,7 +1313,8 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
 
 /* Decode up to one event from p. A whole frame is unmasked where it lies; what is incomplete goes
  * to *in, which exists only while needed. max_message AZC__DISCARD: the connection is closing, only
- * control frames matter, and messages are passed over. event->data is good, and may get a NUL at its end, until azc__decode_done.
+ * control frames matter, and messages are passed over. event->data is good, and may get a NUL at
+ * its end, until azc__decode_done.
  * Returns the bytes taken, all n when event->kind is 0 or negative. */
 static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
