@@ -622,8 +622,10 @@ enum {
     AZC__MAX_SUBPROTOCOL = 100,
     AZC__MAX_TYPE = 200,     /* bytes of a Content-Type */
     AZC__MAX_ROOM = 255,     /* bytes of a room's name */
-    AZC__SMALL_PIECE = 512,  /* bytes of a connection's first output piece, its header included: */
-    AZC__PIECE = 4032,       /* most answers fit; what follows comes in larger ones */
+    AZC__CLASSES = 7,        /* sizes of transient memory, see azc__class_size: */
+    AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
+    AZC__PIECE = 4,          /* and that of those behind it, at least */
+    AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
     AZC__SHARE = 1024,       /* a broadcast frame of at least this is shared, not copied */
     AZC__MAX_IOV = 16,
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
@@ -641,7 +643,14 @@ enum {
 typedef struct azc__mem {
     void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
     void *user;
+    struct azc__spare *pool[7]; /* by size class */
+    size_t pool_bytes;          /* at most AZC__POOL, none after an idle wait */
 } azc__mem;
+
+/* Memory of outputs and half-received inputs that is free just now. */
+typedef struct azc__spare {
+    struct azc__spare *next;
+} azc__spare;
 
 /* Data of any type may start at a multiple of its size. */
 typedef union azc__aligned {
@@ -877,6 +886,8 @@ struct azc_server {
     azc_conn *timer_first[AZC__T_COUNT], *timer_last[AZC__T_COUNT];
     int timer_ms[AZC__T_COUNT];
     azc_conn *touched_first, *touched_last;
+    const char *checked; /* the text that on_message has just now, known to be UTF-8 */
+    size_t checked_len;
 
     azc_channel *channels;
     azc__page *pages;
@@ -899,6 +910,8 @@ struct azc_server {
 
 /* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
 
+/* `inline`, here and below, marks what runs for every message. */
+
 static void *azc__alloc(const azc__mem *mem, size_t size) {
     return mem->alloc(mem->user, NULL, 0, size);
 }
@@ -914,81 +927,122 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
-static void azc__piece_append(azc__out *out, azc__piece *piece) {
-    if (out->tail == NULL) out->head = piece;
-    else out->tail->next = piece;
+/* Transient memory, of outputs and of half-received input, comes in these sizes and goes through a
+ * pool, so that a busy turn allocates nothing. */
+static const size_t azc__class_size[AZC__CLASSES] = {64, 512, 1024, 2048, 4032, 16320, 66560};
+
+static int azc__class(size_t size, int least) {
+    while (least < AZC__CLASSES && azc__class_size[least] < size) least++;
+    return least;
 }
 
-/* Make room for n bytes, in one stretch if asked, so that azc__out_put cannot fail. The tail is
- * the piece being filled; a fresh one may wait behind it. */
-static int azc__out_reserve(const azc__mem *mem, azc__out *out, size_t n, int contiguous) {
-    size_t room = out->tail == NULL ? 0 : out->tail->room;
-    if (room >= n) return 1;
-    size_t size = sizeof(azc__piece) + (contiguous ? n : n - room);
-    size_t least = out->head == NULL ? AZC__SMALL_PIECE : AZC__PIECE;
-    if (size < least) size = least;
-    azc__piece *piece = (azc__piece *)azc__alloc(mem, size);
-    if (piece == NULL) return 0;
-    memset(piece, 0, sizeof *piece);
+/* Take memory of at least *size bytes and of at least a class; *size becomes what it is. Where a
+ * large class would waste more than a quarter the size is exact and comes from the allocator. */
+static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
+    int c = azc__class(*size, least);
+    if (c == AZC__CLASSES || (c > AZC__PIECE && azc__class_size[c] - *size > *size / 4))
+        return azc__alloc(mem, *size);
+    *size = azc__class_size[c];
+    azc__spare *spare = mem->pool[c];
+    if (spare == NULL) return azc__alloc(mem, *size);
+    mem->pool[c] = spare->next;
+    mem->pool_bytes -= *size;
+    return spare;
+}
+
+/* size: as azc__take left it. */
+static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
+    int c = azc__class(size, 0);
+    if (c == AZC__CLASSES || size != azc__class_size[c] || mem->pool_bytes + size > AZC__POOL) {
+        azc__free(mem, ptr, size);
+        return;
+    }
+    azc__spare *spare = (azc__spare *)ptr;
+    spare->next = mem->pool[c];
+    mem->pool[c] = spare;
+    mem->pool_bytes += size;
+}
+
+static void azc__pool_free(azc__mem *mem) {
+    for (int c = 0; c < AZC__CLASSES; c++) {
+        while (mem->pool[c] != NULL) {
+            azc__spare *spare = mem->pool[c];
+            mem->pool[c] = spare->next;
+            azc__free(mem, spare, azc__class_size[c]);
+        }
+    }
+    mem->pool_bytes = 0;
+}
+
+/* A piece with room for n bytes or more; its data starts behind it. */
+static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int least) {
+    size_t size = sizeof(azc__piece) + n;
+    azc__piece *piece = (azc__piece *)azc__take(mem, &size, least);
+    if (piece == NULL) return NULL;
+    piece->next = NULL;
     piece->data = (unsigned char *)(piece + 1);
+    piece->len = 0;
     piece->room = size - sizeof *piece;
     piece->size = size;
-    azc__piece_append(out, piece);
-    if (contiguous || out->tail == NULL) {
-        if (out->tail != NULL) out->tail->room = 0;
-        out->tail = piece;
-    }
-    return 1;
-}
-
-static void azc__out_put(azc__out *out, const void *bytes, size_t n) {
-    const unsigned char *from = (const unsigned char *)bytes;
-    out->bytes += n;
-    while (n > 0) {
-        azc__piece *piece = out->tail;
-        if (piece->room == 0) piece = out->tail = piece->next;
-        size_t k = azc__min(n, piece->room);
-        unsigned char *own = (unsigned char *)(piece + 1);
-        memcpy(own + (piece->data - own) + piece->len, from, k);
-        piece->len += k;
-        piece->room -= k;
-        from += k;
-        n -= k;
-    }
-}
-
-/* Queue bytes that stay where they are: a shared block's, or (block NULL) the program's. */
-static int azc__out_refer(const azc__mem *mem, azc__out *out, const void *bytes, size_t n,
-                          azc__block *block) {
-    if (n == 0) return 1;
-    azc__piece *piece = (azc__piece *)azc__zalloc(mem, sizeof *piece);
-    if (piece == NULL) return 0;
-    piece->data = (const unsigned char *)bytes;
-    piece->len = n;
-    piece->size = sizeof *piece;
-    piece->block = block;
-    if (block != NULL) block->refs++;
-    azc__piece_append(out, piece);
-    if (out->tail != NULL) out->tail->room = 0;
-    out->tail = piece;
-    out->bytes += n;
-    return 1;
+    piece->block = NULL;
+    return piece;
 }
 
 static void azc__block_release(const azc__mem *mem, azc__block *block) {
     if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
 }
 
+static void azc__piece_free(azc__mem *mem, azc__piece *piece) {
+    azc__block_release(mem, piece->block);
+    azc__give(mem, piece, piece->size);
+}
+
+static void azc__out_append(azc__out *out, azc__piece *piece) {
+    if (out->tail == NULL) out->head = piece;
+    else out->tail->next = piece;
+    out->tail = piece;
+}
+
+/* Queue n bytes, in one stretch, for the caller to fill in. NULL without memory. */
+static inline unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
+    azc__piece *piece = out->tail;
+    if (piece == NULL || piece->room < n) {
+        piece = azc__piece_make(mem, n, piece == NULL ? AZC__FIRST_PIECE : AZC__PIECE);
+        if (piece == NULL) return NULL;
+        azc__out_append(out, piece);
+    }
+    unsigned char *p = (unsigned char *)piece + piece->size - piece->room;
+    piece->len += n;
+    piece->room -= n;
+    out->bytes += n;
+    return p;
+}
+
+/* Queue bytes that stay where they are: a shared block's, or (block NULL) the program's. */
+static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_t n,
+                          azc__block *block) {
+    if (n == 0) return 1;
+    azc__piece *piece = azc__piece_make(mem, 0, 0);
+    if (piece == NULL) return 0;
+    piece->data = (const unsigned char *)bytes;
+    piece->len = n;
+    piece->room = 0;
+    piece->block = block;
+    if (block != NULL) block->refs++;
+    azc__out_append(out, piece);
+    out->bytes += n;
+    return 1;
+}
+
 /* n bytes of the output have gone. */
-static void azc__out_consume(const azc__mem *mem, azc__out *out, size_t n) {
+static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     out->bytes -= n;
     while (out->head != NULL && out->head->len <= n) {
         azc__piece *piece = out->head;
         n -= piece->len;
         out->head = piece->next;
         if (out->head == NULL) out->tail = NULL;
-        azc__block_release(mem, piece->block);
-        azc__free(mem, piece, piece->size);
+        azc__piece_free(mem, piece);
     }
     if (n > 0) {
         out->head->data += n;
@@ -998,15 +1052,18 @@ static void azc__out_consume(const azc__mem *mem, azc__out *out, size_t n) {
 
 /* Grow *data so that it holds need bytes: by doubling, but not past most, which is what the peer
  * announced; so memory follows the bytes that came, never the announcement alone. */
-static int azc__grow(const azc__mem *mem, unsigned char **data, size_t *cap, size_t need,
-                     size_t most) {
+static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t need, size_t most) {
     if (need <= *cap) return 1;
-    size_t want = *cap < 512 ? 512 : *cap * 2;
-    if (want > most) want = most;
+    size_t want = azc__min(*cap * 2, most);
     if (want < need) want = need;
-    unsigned char *grown = (unsigned char *)mem->alloc(mem->user, *data, *cap, want);
+    int large = *cap > azc__class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
+    void *grown = large ? mem->alloc(mem->user, *data, *cap, want) : azc__take(mem, &want, 0);
     if (grown == NULL) return 0;
-    *data = grown;
+    if (!large && *cap > 0) {
+        memcpy(grown, *data, *cap);
+        azc__give(mem, *data, *cap);
+    }
+    *data = (unsigned char *)grown;
     *cap = want;
     return 1;
 }
@@ -1164,7 +1221,7 @@ static uint64_t azc__big_endian(const unsigned char *p, int n) {
  * may still take. Each rule is checked as soon as its byte is there, so that a head cut anywhere
  * fails in the same way.
  * Returns its length, 0 for more needed, or a negative close code. */
-static int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t room,
+static inline int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t room,
                            azc__frame *f) {
     if (n < 1) return 0;
     f->fin = p[0] >> 7;
@@ -1190,33 +1247,46 @@ static int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t 
     return size;
 }
 
-/* Write a server's frame head: unmasked, in one frame. Returns its length: 2, 4 or 10. */
-static size_t azc__frame_write(unsigned char out[10], int opcode, size_t len) {
-    int wide = len < 126 ? 0 : len < 65536 ? 2 : 8;
+static size_t azc__frame_overhead(size_t len) { return len < 126 ? 2 : len < 65536 ? 4 : 10; }
+
+/* Write a server's frame head: unmasked, in one frame. Returns its length. */
+static inline size_t azc__frame_write(unsigned char *out, int opcode, size_t len) {
+    size_t size = azc__frame_overhead(len);
     out[0] = (unsigned char)(0x80 | opcode);
-    out[1] = (unsigned char)(wide == 0 ? len : wide == 2 ? 126 : 127);
-    for (int i = 0; i < wide; i++) out[1 + wide - i] = (unsigned char)((uint64_t)len >> (8 * i));
-    return 2 + (size_t)wide;
+    out[1] = (unsigned char)(size == 2 ? len : size == 4 ? 126 : 127);
+    for (size_t i = size; i > 2; i--, len >>= 8) out[i - 1] = (unsigned char)len;
+    return size;
 }
 
-/* XOR with the mask, p[0] being the payload's byte number `offset`. RFC 6455 5.3 */
-static void azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4], uint64_t offset) {
-    unsigned char turned[8];
-    uint64_t key, w[4];
-    for (unsigned i = 0; i < 8; i++) turned[i] = mask[(offset + i) & 3];
-    memcpy(&key, turned, 8);
+/* XOR with the mask, p[0] being the payload's byte number `offset`. RFC 6455 5.3
+ * Returns whether any byte is now over 127: if not, no text needs a second look. */
+static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4],
+                              uint64_t offset) {
+    unsigned char twice[8];
+    uint32_t half;
+    uint64_t w[4], seen = 0;
+    memcpy(twice, mask, 4);
+    memcpy(twice + 4, mask, 4);
+    memcpy(&half, twice + (offset & 3), 4);
+    uint64_t key = (uint64_t)half << 32 | half;
     size_t i = 0;
     for (; n - i >= 32; i += 32) {
         memcpy(w, p + i, 32);
         w[0] ^= key, w[1] ^= key, w[2] ^= key, w[3] ^= key;
+        seen |= w[0] | w[1] | w[2] | w[3];
         memcpy(p + i, w, 32);
     }
     for (; n - i >= 8; i += 8) {
         memcpy(w, p + i, 8);
         w[0] ^= key;
+        seen |= w[0];
         memcpy(p + i, w, 8);
     }
-    for (; i < n; i++) p[i] ^= turned[i & 7];
+    for (; i < n; i++) {
+        p[i] ^= twice[(offset + i) & 3];
+        seen |= p[i];
+    }
+    return (seen & 0x8080808080808080u) != 0;
 }
 
 static int azc__close_code_valid(uint64_t code) {
@@ -1241,10 +1311,19 @@ static void azc__event_make(azc__event *event, int opcode, unsigned char *data, 
 
 #define AZC__DISCARD UINT64_MAX
 
-static void azc__in_free(const azc__mem *mem, azc__in **in) {
+/* An azc__in is of class 1, like first pieces. */
+static int azc__in_make(azc__mem *mem, azc__in **in) {
+    size_t size = sizeof **in;
+    if (*in != NULL) return 1;
+    *in = (azc__in *)azc__take(mem, &size, 1);
+    if (*in != NULL) memset(*in, 0, offsetof(azc__in, raw));
+    return *in != NULL;
+}
+
+static void azc__in_free(azc__mem *mem, azc__in **in) {
     if (*in == NULL) return;
-    azc__free(mem, (*in)->data, (*in)->cap);
-    azc__free(mem, *in, sizeof **in);
+    if ((*in)->data != NULL) azc__give(mem, (*in)->data, (*in)->cap);
+    azc__give(mem, *in, azc__class_size[1]);
     *in = NULL;
 }
 
@@ -1272,7 +1351,7 @@ static size_t azc__decode_head(azc__in *in, uint64_t max_message, const unsigned
 
 /* Take payload of the frame at hand into the control buffer or the message. A bad byte of text
  * fails at once; returns the bytes taken. */
-static size_t azc__decode_payload(const azc__mem *mem, azc__in *in, uint64_t max_message,
+static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_message,
                                   const unsigned char *p, size_t n, azc__event *event) {
     size_t take = in->left < n ? (size_t)in->left : n;
     uint64_t offset = in->frame.len - in->left;
@@ -1291,9 +1370,10 @@ static size_t azc__decode_payload(const azc__mem *mem, azc__in *in, uint64_t max
         }
         unsigned char *to = in->data + in->len;
         memcpy(to, p, take);
-        azc__unmask(to, take, in->frame.mask, offset);
+        int high = azc__unmask(to, take, in->frame.mask, offset);
         in->len += take;
-        if (in->opcode == AZC__OP_TEXT) in->utf8 = azc__utf8(in->utf8, to, take);
+        if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0))
+            in->utf8 = azc__utf8(in->utf8, to, take);
         if (in->utf8 == AZC__UTF8_BAD) event->kind = -1007;
     }
     return take;
@@ -1316,7 +1396,7 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
  * control frames matter, and messages are passed over. event->data is good, and may get a NUL at
  * its end, until azc__decode_done.
  * Returns the bytes taken, all n when event->kind is 0 or negative. */
-static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_message,
+static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
     event->kind = AZC__OP_MORE;
     event->data = p;
@@ -1330,14 +1410,13 @@ static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_messag
         if (k < 0) return n;
         if (k > 0 && f.fin && f.opcode != 0 && f.len <= rest) {
             unsigned char *data = p + k;
-            azc__unmask(data, (size_t)f.len, f.mask, 0);
-            int bad = f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
+            int high = azc__unmask(data, (size_t)f.len, f.mask, 0);
+            int bad = high && f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
                       !azc__utf8_valid(data, (size_t)f.len);
             azc__event_make(event, bad ? -1007 : f.opcode, data, (size_t)f.len);
             return event->kind < 0 ? n : (size_t)k + (size_t)f.len;
         }
-        if (*in == NULL) *in = (azc__in *)azc__zalloc(mem, sizeof **in);
-        if (*in == NULL) event->kind = -1011;
+        if (!azc__in_make(mem, in)) event->kind = -1011;
         if (*in == NULL) return n;
     }
     size_t done = 0;
@@ -1351,7 +1430,7 @@ static size_t azc__decode(const azc__mem *mem, azc__in **in, uint64_t max_messag
 }
 
 /* The event was dealt with: give up the memory of what is no longer half received. */
-static void azc__decode_done(const azc__mem *mem, azc__in **in) {
+static void azc__decode_done(azc__mem *mem, azc__in **in) {
     azc__in *i = *in;
     if (i != NULL && !i->in_frame && i->raw_len == 0 && i->opcode == 0) azc__in_free(mem, in);
 }
@@ -1454,7 +1533,7 @@ static int azc__http_authority(const char *s, size_t len) {
                     : strchr("#^`|", c) != NULL ||
                       (!azc__http_token_char(c) && strchr("(),;=", c) == NULL)) return 0;
     }
-    if (literal && i == len) return 0;
+    if (literal ? i < 2 || i == len : i == 0 && len > 0) return 0;
     i += (size_t)literal;
     if (i < len && s[i++] != ':') return 0;
     while (i < len && s[i] >= '0' && s[i] <= '9') i++;
@@ -2622,17 +2701,16 @@ static void azc__end(azc_conn *conn, int state, int code) {
 
 /* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
 static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t len) {
-    unsigned char head[10];
-    size_t n = azc__frame_write(head, opcode, len);
-    if (!azc__out_reserve(&conn->server->mem, &conn->out, n + len + 1, 1)) return 0;
-    azc__out_put(&conn->out, head, n);
-    azc__out_put(&conn->out, payload, len);
-    azc__out_put(&conn->out, "", 1);
-    azc__piece *piece = conn->out.tail;
-    piece->len--;
-    piece->room++;
+    size_t n = 2 + len;
+    unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, n + 1);
+    if (p == NULL) return 0;
+    azc__frame_write(p, opcode, len);
+    if (len > 0) memcpy(p + 2, payload, len);
+    p[n] = 0;
+    conn->out.tail->len--;
+    conn->out.tail->room++;
     conn->out.bytes--;
-    conn->bytes_out += n + len;
+    conn->bytes_out += n;
     azc__touch(conn);
     return 1;
 }
@@ -2672,6 +2750,11 @@ static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     return conn->state == AZC__OPEN ? AZC_OK : AZC_ERR_CLOSED;
 }
 
+/* Outgoing text is checked, but for a message that is passed on as it came. */
+static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
+    return (text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
+}
+
 static int azc__send_full(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
@@ -2687,45 +2770,47 @@ static int azc__send_full(azc_conn *conn, size_t size) {
 
 /* A frame on its way to one connection or to many; encoded as a block when that saves copies. */
 typedef struct azc__message {
-    unsigned char head[10];
-    size_t head_len, len;
+    int opcode;
+    size_t len, size; /* of the payload; of the frame */
     const void *data;
     azc__block *block;
 } azc__message;
 
 static void azc__message_make(azc__message *m, int opcode, const void *data, size_t len) {
-    m->head_len = azc__frame_write(m->head, opcode, len);
+    m->opcode = opcode;
     m->data = data;
     m->len = len;
+    m->size = len + azc__frame_overhead(len);
     m->block = NULL;
 }
 
+static inline void azc__message_write(const azc__message *m, unsigned char *p) {
+    size_t n = azc__frame_write(p, m->opcode, m->len);
+    if (m->len > 0) memcpy(p + n, m->data, m->len);
+}
+
 static int azc__message_share(const azc__mem *mem, azc__message *m) {
-    size_t size = m->head_len + m->len;
-    if (m->block != NULL || size < AZC__SHARE) return 1;
-    m->block = (azc__block *)azc__alloc(mem, sizeof *m->block + size);
+    if (m->size < AZC__SHARE) return 1;
+    m->block = (azc__block *)azc__alloc(mem, sizeof *m->block + m->size);
     if (m->block == NULL) return 0;
     m->block->refs = 1;
-    m->block->len = size;
-    unsigned char *bytes = (unsigned char *)(m->block + 1);
-    memcpy(bytes, m->head, m->head_len);
-    memcpy(bytes + m->head_len, m->data, m->len);
+    m->block->len = m->size;
+    azc__message_write(m, (unsigned char *)(m->block + 1));
     return 1;
 }
 
 /* The one place where messages enter an output. conn passed azc__send_check. */
-static int azc__message_queue(azc_conn *conn, const azc__message *m) {
+static inline int azc__message_queue(azc_conn *conn, const azc__message *m) {
     azc_server *s = conn->server;
-    size_t size = m->head_len + m->len;
+    size_t size = m->size;
     if (size > s->config.max_backlog || conn->out.bytes > s->config.max_backlog - size)
         return azc__send_full(conn, size);
-    if (m->block != NULL) {
-        if (!azc__out_refer(&s->mem, &conn->out, m->block + 1, size, m->block))
-            return AZC_ERR_MEMORY;
-    } else {
-        if (!azc__out_reserve(&s->mem, &conn->out, size, 0)) return AZC_ERR_MEMORY;
-        azc__out_put(&conn->out, m->head, m->head_len);
-        azc__out_put(&conn->out, m->data, m->len);
+    if (m->block == NULL) {
+        unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
+        if (p == NULL) return AZC_ERR_MEMORY;
+        azc__message_write(m, p);
+    } else if (!azc__out_refer(&s->mem, &conn->out, m->block + 1, size, m->block)) {
+        return AZC_ERR_MEMORY;
     }
     conn->bytes_out += size;
     s->stats.messages_out++;
@@ -2736,7 +2821,7 @@ static int azc__message_queue(azc_conn *conn, const azc__message *m) {
 
 /* A callback has returned: its cursors are void, and its error is somebody's business. */
 static void azc__returned(azc_conn *conn, int result) {
-    azc__room_sweep(conn->server);
+    if (conn->server->cursors) azc__room_sweep(conn->server);
     if (result >= 0) return;
     const azc_channel_desc *desc = &conn->channel->desc;
     if (desc->on_error != NULL) {
@@ -2753,8 +2838,12 @@ static void azc__returned(azc_conn *conn, int result) {
 }
 
 static void azc__message_text(azc_conn *conn, const char *text, size_t len) {
+    azc_server *s = conn->server;
     const azc_channel_desc *desc = &conn->channel->desc;
+    s->checked = text;
+    s->checked_len = len;
     if (desc->on_message != NULL) azc__returned(conn, desc->on_message(conn, text, len));
+    s->checked = NULL;
 }
 
 static void azc__message_data(azc_conn *conn, int (*callback)(azc_conn *, const void *, size_t),
@@ -2846,12 +2935,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
                      status == 426 ? "Connection: close, Upgrade\r\n"
                      : status != 101 && !r->keep_alive ? "Connection: close\r\n" : "");
     size_t total = (size_t)n + r->extra_len + 2;
-    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len), 0)) return AZC_ERR_MEMORY;
-    azc__out_put(&conn->out, head, (size_t)n);
-    azc__out_put(&conn->out, r->extra, r->extra_len);
-    azc__out_put(&conn->out, "\r\n", 2);
-    if (!keep) azc__out_put(&conn->out, body, len);
-    else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
+    unsigned char *p = azc__out_claim(&s->mem, &conn->out, total + (keep ? 0 : len));
+    if (p == NULL) return AZC_ERR_MEMORY;
+    memcpy(p, head, (size_t)n);
+    memcpy(p + n, r->extra, r->extra_len);
+    memcpy(p + total - 2, "\r\n", 2);
+    if (!keep && len > 0) memcpy(p + total, body, len);
+    if (keep && !azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
     r->answered = 1;
     r->status = status;
     r->sent = total + len;
@@ -3101,10 +3191,9 @@ static void azc__request_bad(azc_conn *conn, int status) {
 /* Keep the bytes of a head that is not complete. */
 static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
     azc_server *s = conn->server;
-    if (conn->in == NULL) conn->in = (azc__in *)azc__zalloc(&s->mem, sizeof *conn->in);
+    if (!azc__in_make(&s->mem, &conn->in)) return 0;
     azc__in *in = conn->in;
-    if (in == NULL || !azc__grow(&s->mem, &in->data, &in->cap, in->len + n, s->config.max_request))
-        return 0;
+    if (!azc__grow(&s->mem, &in->data, &in->cap, in->len + n, s->config.max_request)) return 0;
     memcpy(in->data + in->len, p, n);
     in->len += n;
     in->scan = *scan;
@@ -3308,7 +3397,7 @@ static int azc__error(azc_server *s, int code, const char *format, ...) {
 #ifdef AZCHAN_USE_EPOLL
 
 /* Watch a source for events, none included; 0 on failure, possible only the first time. */
-static int azc__watch(azc_server *s, azc__source *source, int events) {
+static inline int azc__watch(azc_server *s, azc__source *source, int events) {
     if (source->at >= 0 && source->events == events) return 1;
     struct epoll_event e;
     memset(&e, 0, sizeof e);
@@ -3367,7 +3456,8 @@ static int azc__watch_grow(azc_server *s) {
     return 1;
 }
 
-static int azc__watch(azc_server *s, azc__source *source, int events) {
+static inline int azc__watch(azc_server *s, azc__source *source, int events) {
+    if (source->at >= 0 && source->events == events) return 1;
     if (source->at < 0) {
         if (!azc__watch_grow(s)) return 0;
         source->at = s->poll_count++;
@@ -3375,6 +3465,7 @@ static int azc__watch(azc_server *s, azc__source *source, int events) {
         s->polls[source->at].fd = source->fd;
         s->polls[source->at].revents = 0;
     }
+    source->events = (uint8_t)events;
     s->polls[source->at].events = (short)((events & AZC__READ ? POLLIN : 0) |
                                           (events & AZC__WRITE ? POLLOUT : 0));
     return 1;
@@ -3406,27 +3497,33 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 /* ---- Connections ---- */
 
+/* Several pieces in one call. */
+static ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
+    struct iovec iov[AZC__MAX_IOV];
+    struct msghdr msg;
+    size_t n = 0;
+    for (azc__piece *p = conn->out.head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
+        iov[n].iov_base = (void *)(uintptr_t)p->data;
+        iov[n].iov_len = p->len;
+        *total += p->len;
+    }
+    memset(&msg, 0, sizeof msg);
+    msg.msg_iov = iov;
+    msg.msg_iovlen = n;
+    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+}
+
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
 static void azc__flush(azc_conn *conn) {
     azc__out *out = &conn->out;
     azc_statistics *stats = &conn->server->stats;
     if (out->bytes > stats->peak_backlog) stats->peak_backlog = out->bytes;
     while (out->bytes > 0 && conn->state != AZC__DEAD) {
-        struct iovec iov[AZC__MAX_IOV];
-        size_t total = 0;
-        int n = 0;
-        for (azc__piece *p = out->head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
-            iov[n].iov_base = (void *)(uintptr_t)p->data;
-            iov[n].iov_len = p->len;
-            total += p->len;
-        }
-        struct msghdr msg;
-        memset(&msg, 0, sizeof msg);
-        msg.msg_iov = iov;
-        msg.msg_iovlen = (unsigned)n;
-        ssize_t sent = n == 1 ? AZC_SYS(send)(conn->source.fd, iov[0].iov_base, total,
-                                              AZC__MSG_FLAGS)
-                              : AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+        const azc__piece *head = out->head;
+        size_t total = head->next == NULL ? head->len : 0;
+        ssize_t sent = head->next == NULL ? AZC_SYS(send)(conn->source.fd, head->data, total,
+                                                          AZC__MSG_FLAGS)
+                                          : azc__send_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
             azc__drop(conn);
@@ -3475,7 +3572,7 @@ static void azc__conn_ready(azc_conn *conn, int events) {
     if (conn->state == AZC__DEAD) return;
     if (events & AZC__READ) {
         /* Not asked for: POLLERR or POLLHUP, the connection is gone in both directions. */
-        if (azc__wants(conn) & AZC__READ) azc__read(conn);
+        if (conn->source.events & AZC__READ) azc__read(conn);
         else azc__drop(conn);
     }
     if (!(events & AZC__WRITE)) return;
@@ -3502,24 +3599,30 @@ static void azc__accept_pause(azc_server *s, int64_t until) {
 
 static void azc__reap(azc_conn *conn) {
     azc_server *s = conn->server;
-    AZC_SYS(close)(conn->source.fd);
     azc__unwatch(s, &conn->source);
+    AZC_SYS(close)(conn->source.fd);
     azc__conn_free(conn);
+    if (s->conn_count == 0) azc__pool_free(&s->mem);
     azc__accept_resume(s);
 }
 
-/* Steps 5 to 7 of a turn, for the connections that were touched. on_close may touch more, and a
- * flush may end one, so the first two go on until neither does. */
+static int azc__untold(const azc_conn *conn) {
+    return conn->connected && conn->state > AZC__OPEN;
+}
+
+/* Steps 5 to 7 of a turn, for the connections that were touched. An on_close may touch more, and
+ * give more to send to those that were flushed, and a flush may end one: then once more. */
 static void azc__settle(azc_server *s) {
     for (int again = 1; again;) {
         again = 0;
         for (azc_conn *c = s->touched_first; c != NULL; c = c->next_touched) {
-            if (c->connected && c->state > AZC__OPEN) azc__tell_close(c);
-        }
-        for (azc_conn *c = s->touched_first; c != NULL; c = c->next_touched) {
+            if (azc__untold(c)) {
+                azc__tell_close(c);
+                again = 1;
+            }
             azc__flush(c);
             azc__linger(c);
-            if (c->connected && c->state > AZC__OPEN) again = 1;
+            again |= azc__untold(c);
         }
     }
     while (s->touched_first != NULL) {
@@ -3629,7 +3732,7 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
             due = s->timer_first[i]->due;
     }
     if (due == INT64_MAX) return timeout_ms;
-    int64_t left = due - azc__clock();
+    int64_t left = due - s->now; /* a wake ago: at most that much too late */
     if (left < 0) left = 0;
     if (left > INT_MAX) left = INT_MAX;
     return timeout_ms < 0 || left < timeout_ms ? (int)left : timeout_ms;
@@ -3653,6 +3756,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     if (ready < 0 && errno != EINTR && errno != EAGAIN)
         return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
     s->now = azc__clock();
+    if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
         azc__source *source = azc__ready(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
@@ -3856,6 +3960,7 @@ static int azc__wake_open(azc_server *s) {
 static size_t azc__scratch_size(const azc_server *s) { return s->config.max_request * 6 + 256; }
 
 static void azc__server_free(azc_server *s) {
+    azc__pool_free(&s->mem);
     azc__mem mem = s->mem;
     while (s->channels != NULL) {
         azc_channel *channel = s->channels;
@@ -3895,7 +4000,7 @@ static void azc__server_free(azc_server *s) {
 /* The memory of a server, everything else at its start. */
 static azc_server *azc__server_make(const azc_config *config) {
     azc__mem mem = {config->alloc != NULL ? config->alloc : azc__default_alloc,
-                    config->alloc_user};
+                    config->alloc_user, {NULL, NULL, NULL, NULL, NULL, NULL, NULL}, 0};
     azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
     s->mem = mem;
@@ -4072,7 +4177,7 @@ AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
     azc__message m;
     int error = azc__send_check(conn, text, len);
     if (error != AZC_OK) return error;
-    if (!azc__utf8_valid(text, len)) return AZC_ERR_UTF8;
+    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
     azc__message_make(&m, AZC__OP_TEXT, text, len);
     return azc__message_queue(conn, &m);
 }
@@ -4117,13 +4222,14 @@ static azc__room *azc__room_named(const azc_channel *channel, const char *room) 
     return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
-static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const void *data,
+static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
                           size_t len, const azc_conn *except) {
     azc__message m;
     int count = 0;
     if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
         return AZC_ERR_ARGUMENT;
-    if (opcode == AZC__OP_TEXT && !azc__utf8_valid(data, len)) return AZC_ERR_UTF8;
+    if (opcode == AZC__OP_TEXT && !azc__text_valid(channel->server, data, len))
+        return AZC_ERR_UTF8;
     azc__message_make(&m, opcode, data, len);
     const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
@@ -4147,7 +4253,7 @@ AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *te
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    return azc__broadcast(channel, room, AZC__OP_BINARY, data, len, except);
+    return azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except);
 }
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,

@@ -71,7 +71,7 @@ typedef union block { /* before each allocation */
 static inline void *memory_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
     block *old = ptr ? (block *)ptr - 1 : NULL, *fresh = NULL;
     CHECK(user == (void *)&memory);
-    if (old) CHECK_INT(old_size, old->size);
+    CHECK_INT(old_size, old ? old->size : 0);
     if (new_size > 0) {
         memory.calls++;
         if (memory.none || (memory.fail > 0 && --memory.fail == 0)) return NULL;
@@ -97,7 +97,7 @@ static inline int descriptors(void) {
     return n;
 }
 
-/* ---- What happened: lines that tests compare -------------------------------------------------- */
+/* ---- What happened: lines that tests compare ------------------------------------------------- */
 
 typedef struct tape {
     char *text;
@@ -234,7 +234,7 @@ static inline azc_channel_desc echoer(const char *path) {
     return d;
 }
 
-/* ---- Servers ----------------------------------------------------------------------------------- */
+/* ---- Servers --------------------------------------------------------------------------------- */
 
 static inline void log_line(void *user, const char *message) {
     CHECK(user == (void *)&log_lines);
@@ -289,7 +289,7 @@ static inline azc_conn *member_of(azc_channel *channel) {
     return azc_next(&c) ? c.conn : NULL;
 }
 
-/* ---- Clients ----------------------------------------------------------------------------------- */
+/* ---- Clients --------------------------------------------------------------------------------- */
 
 typedef struct client {
     azc_server *server;
@@ -465,7 +465,7 @@ static inline int expect_silence(client *c, const char *file, int line) {
 }
 #define EXPECT_SILENCE(c) expect_silence(c, __FILE__, __LINE__)
 
-/* ---- HTTP -------------------------------------------------------------------------------------- */
+/* ---- HTTP ------------------------------------------------------------------------------------ */
 
 typedef struct answer {
     int status;
@@ -563,7 +563,7 @@ static inline client *join_channel(azc_server *server, const char *target) {
     return c;
 }
 
-/* ---- Frames ------------------------------------------------------------------------------------ */
+/* ---- Frames ---------------------------------------------------------------------------------- */
 
 enum { CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10, FIN = 0x80 };
 enum { SHORTEST = 0, LENGTH16 = 1, LENGTH64 = 2 };

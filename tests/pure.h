@@ -1,8 +1,8 @@
-/* pure.h: what the tests of the sections without I/O share. Include it after azchan.h and test.h. */
+/* pure.h: what the tests of the sections without I/O share. Comes after azchan.h and test.h. */
 #ifndef PURE_H
 #define PURE_H
 
-/* ---- Numbers that only look random: every run is the same (xorshift64*, Vigna) ---------------- */
+/* ---- Numbers that only look random: every run is the same (xorshift64*, Vigna) --------------- */
 
 static uint64_t random_state = 0x9E3779B97F4A7C15u;
 
@@ -15,7 +15,7 @@ static inline uint64_t random_bits(void) {
 
 static inline size_t random_below(size_t n) { return (size_t)((random_bits() >> 16) % n); }
 
-/* ---- Input whose last byte lies against an unreadable page, again and again ------------------- */
+/* ---- Input whose last byte lies against an unreadable page, again and again ------------------ */
 
 enum { WINDOW = 1 << 18 };
 
@@ -36,7 +36,7 @@ static inline void *placed(const void *bytes, size_t n) {
     return window + WINDOW - n;
 }
 
-/* ---- Memory that counts, checks old sizes, and fails on demand -------------------------------- */
+/* ---- Memory that counts, checks old sizes, and fails on demand ------------------------------- */
 
 static struct {
     size_t bytes, peak, blocks;
@@ -70,6 +70,12 @@ static inline void *pure_alloc(void *user, void *ptr, size_t old_size, size_t ne
     return fresh ? fresh + 2 : NULL;
 }
 
-static const azc__mem pure_mem = {pure_alloc, &pure_memory};
+static azc__mem pure_mem = {pure_alloc, &pure_memory, {NULL}, 0};
+
+/* Bytes in use, what the pool keeps for the next need not counted. */
+static inline size_t pure_bytes(void) {
+    azc__pool_free(&pure_mem);
+    return pure_memory.bytes;
+}
 
 #endif

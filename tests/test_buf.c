@@ -4,7 +4,7 @@
 #include "test.h"
 #include "pure.h"
 
-/* ---- The model: what is queued, in order ------------------------------------------------------ */
+/* ---- The model: what is queued, in order ----------------------------------------------------- */
 
 static unsigned char queued[WINDOW], source[WINDOW];
 static size_t first, last; /* queued[first..last) is unsent */
@@ -14,20 +14,18 @@ static void model_clear(void) {
     for (size_t i = 0; i < sizeof source; i++) source[i] = (unsigned char)(i * 131 + (i >> 8));
 }
 
-static void model_put(const void *bytes, size_t n) {
-    memcpy(queued + last, bytes, n);
-    last += n;
-}
-
 /* The pieces hold exactly what the model does; returns how many there are. */
 static int same(const azc__out *out) {
     size_t at = first;
     int pieces = 0, ok = out->bytes == last - first && (out->head == NULL) == (out->tail == NULL);
     for (const azc__piece *p = out->head; p != NULL; p = p->next, pieces++) {
+        const unsigned char *own = (const unsigned char *)p;
         ok &= p->len <= last - at && memcmp(p->data, queued + at, p->len) == 0;
         at += p->len;
-        if (p->block == NULL && p->size > sizeof *p)
-            ok &= p->data + p->len + p->room <= (const unsigned char *)p + p->size;
+        if (p->data >= own && p->data <= own + p->size)
+            ok &= p->data + p->len + p->room == own + p->size;
+        else ok &= p->room == 0;
+        ok &= (p->next == NULL) == (p == out->tail);
     }
     CHECK(ok && at == last);
     return pieces;
@@ -38,16 +36,22 @@ static void consume(azc__out *out, size_t n) {
     first += n;
 }
 
-static void put(azc__out *out, const void *bytes, size_t n, int contiguous) {
-    if (!CHECK(azc__out_reserve(&pure_mem, out, n, contiguous))) return;
-    long calls = pure_memory.calls;
-    azc__out_put(out, bytes, n);
-    CHECK_INT(pure_memory.calls, calls); /* it must not fail, so it must not allocate */
-    model_put(bytes, n);
-    if (contiguous && n > 0) {
-        CHECK(out->tail->len >= n);
-        CHECK(memcmp(out->tail->data + out->tail->len - n, bytes, n) == 0);
+static void put(azc__out *out, const void *bytes, size_t n) {
+    unsigned char *p = azc__out_claim(&pure_mem, out, n);
+    if (p == NULL) {
+        CHECK(pure_memory.none);
+        return;
     }
+    if (n > 0) memcpy(p, bytes, n);
+    memcpy(queued + last, bytes, n);
+    last += n;
+    if (n > 0) CHECK(out->tail->data + out->tail->len == p + n);
+}
+
+static void refer(azc__out *out, const void *bytes, size_t n, azc__block *block) {
+    CHECK(azc__out_refer(&pure_mem, out, bytes, n, block));
+    if (n > 0) memcpy(queued + last, bytes, n);
+    last += n;
 }
 
 static azc__block *block_make(size_t n) {
@@ -59,85 +63,77 @@ static azc__block *block_make(size_t n) {
     return block;
 }
 
+static void gone(const azc__out *out) {
+    CHECK(out->head == NULL && out->tail == NULL && out->bytes == 0);
+    CHECK_INT(pure_bytes(), 0);
+    CHECK_INT(pure_mem.pool_bytes, 0);
+}
+
 static void queue(void) {
     azc__out out;
     memset(&out, 0, sizeof out);
     TEST("bytes come out as they went in, however much is taken at a time") {
         for (size_t take = 1; take < 40; take++) {
             model_clear();
-            put(&out, "hello ", 6, 0);
-            put(&out, "", 0, 0);
-            put(&out, "world", 5, 0);
+            put(&out, "hello ", 6);
+            put(&out, "", 0);
+            put(&out, "world", 5);
             CHECK_INT(same(&out), 1);
             while (out.bytes > 0) {
                 consume(&out, take < out.bytes ? take : out.bytes);
                 same(&out);
             }
-            CHECK(out.head == NULL && out.tail == NULL);
-            CHECK_INT(pure_memory.bytes, 0);
+            gone(&out);
         }
     }
-    TEST("a little output takes one small piece, more comes in large ones, all is given back") {
+    TEST("a little output takes a small piece, more comes in larger ones, all is given back") {
         model_clear();
-        put(&out, source, 10, 0);
-        CHECK_INT(pure_memory.bytes, AZC__SMALL_PIECE);
-        size_t room = AZC__SMALL_PIECE - sizeof(azc__piece) - 10;
-        put(&out, source, room, 0);
-        CHECK_INT(pure_memory.bytes, AZC__SMALL_PIECE);
-        put(&out, source, 1, 0);
-        CHECK_INT(pure_memory.bytes, AZC__SMALL_PIECE + AZC__PIECE);
-        put(&out, source, AZC__PIECE - sizeof(azc__piece) - 1, 0);
-        CHECK_INT(pure_memory.bytes, AZC__SMALL_PIECE + AZC__PIECE);
+        put(&out, source, 10);
+        size_t small = azc__class_size[AZC__FIRST_PIECE], large = azc__class_size[AZC__PIECE];
+        CHECK_INT(pure_memory.bytes, small);
+        put(&out, source, small - sizeof(azc__piece) - 10);
+        CHECK_INT(pure_memory.bytes, small);
+        put(&out, source, 1);
+        CHECK_INT(pure_memory.bytes, small + large);
+        put(&out, source, large - sizeof(azc__piece) - 1);
+        CHECK_INT(pure_memory.bytes, small + large);
         CHECK_INT(same(&out), 2);
-        consume(&out, 10 + room);
-        CHECK_INT(pure_memory.bytes, AZC__PIECE);
         consume(&out, out.bytes);
-        CHECK_INT(pure_memory.bytes, 0);
+        gone(&out);
     }
-    TEST("what does not fit into the piece at hand fills it and goes on in the next") {
+    TEST("what was claimed lies in one stretch") {
         model_clear();
-        put(&out, source, 100, 0);
-        put(&out, source, 9000, 0);
-        CHECK_INT(same(&out), 2);
-        CHECK_INT(out.head->room, 0);
-        CHECK_INT(pure_memory.bytes, AZC__SMALL_PIECE + sizeof(azc__piece) + 9000 -
-                                     (AZC__SMALL_PIECE - sizeof(azc__piece) - 100));
-        consume(&out, 9100);
-    }
-    TEST("in one stretch, when asked") {
-        model_clear();
-        put(&out, source, 400, 0);
-        put(&out, source, 127, 1);
+        put(&out, source, 400);
+        put(&out, source, 127);
         CHECK_INT(same(&out), 2);
         CHECK_INT(out.tail->len, 127);
-        put(&out, source, 3, 1); /* there is room in the same piece now */
+        put(&out, source, 3); /* there is room in the same piece now */
         CHECK_INT(same(&out), 2);
-        put(&out, source, 2 * AZC__PIECE, 1);
-        put(&out, source, 5, 0);
+        put(&out, source, 100000);
+        CHECK_INT(out.tail->len, 100000);
+        CHECK_INT(same(&out), 3);
+        put(&out, source, 5);
         CHECK_INT(same(&out), 4);
         consume(&out, out.bytes);
-        CHECK_INT(pure_memory.bytes, 0);
+        gone(&out);
     }
-    TEST("a reserve that needs no memory asks for none") {
+    TEST("a piece that was sent in part is filled behind what is left") {
         model_clear();
-        CHECK(azc__out_reserve(&pure_mem, &out, 0, 0));
-        CHECK(out.head == NULL);
-        put(&out, source, 100, 0);
-        long calls = pure_memory.calls;
-        CHECK(azc__out_reserve(&pure_mem, &out, out.tail->room, 0));
-        CHECK(azc__out_reserve(&pure_mem, &out, out.tail->room, 1));
-        CHECK_INT(pure_memory.calls, calls);
-        consume(&out, 100);
+        put(&out, source, 100);
+        consume(&out, 60);
+        put(&out, source + 100, 100);
+        CHECK_INT(same(&out), 1);
+        consume(&out, 140);
+        gone(&out);
     }
     TEST("bytes that are referred to are sent from where they are") {
         model_clear();
-        put(&out, "head", 4, 0);
-        CHECK(azc__out_refer(&pure_mem, &out, source, 100, NULL));
-        model_put(source, 100);
+        put(&out, "head", 4);
+        refer(&out, source, 100, NULL);
         CHECK(out.tail->data == source);
-        put(&out, "foot", 4, 0);
+        put(&out, "foot", 4);
         CHECK_INT(same(&out), 3);
-        CHECK(azc__out_refer(&pure_mem, &out, NULL, 0, NULL));
+        refer(&out, NULL, 0, NULL);
         CHECK_INT(same(&out), 3);
         consume(&out, 4 + 50);
         CHECK(out.head->data == source + 50);
@@ -145,7 +141,7 @@ static void queue(void) {
         consume(&out, 51);
         CHECK_INT(same(&out), 1);
         consume(&out, 3);
-        CHECK_INT(pure_memory.bytes, 0);
+        gone(&out);
     }
     TEST("a shared block goes with the last output that refers to it") {
         azc__out others[3];
@@ -163,31 +159,30 @@ static void queue(void) {
         CHECK_INT(block->refs, 1);
         CHECK(memcmp(others[2].head->data, source, 2000) == 0);
         azc__out_consume(&pure_mem, &others[2], 2000);
-        CHECK_INT(pure_memory.bytes, 0);
+        gone(&others[2]);
         azc__block_release(&pure_mem, NULL);
     }
     TEST("without memory nothing changes") {
         model_clear();
         azc__block *block = block_make(10);
         pure_memory.none = 1;
-        CHECK(!azc__out_reserve(&pure_mem, &out, 1, 0));
+        CHECK(azc__out_claim(&pure_mem, &out, 1) == NULL);
         CHECK(!azc__out_refer(&pure_mem, &out, source, 5, NULL));
         CHECK(out.head == NULL && out.tail == NULL && out.bytes == 0);
         pure_memory.none = 0;
-        put(&out, source, 300, 0);
+        put(&out, source, 300);
         pure_memory.none = 1;
         size_t room = out.tail->room;
-        CHECK(!azc__out_reserve(&pure_mem, &out, room + 1, 0));
-        CHECK(!azc__out_reserve(&pure_mem, &out, room + 1, 1));
+        CHECK(azc__out_claim(&pure_mem, &out, room + 1) == NULL);
         CHECK(!azc__out_refer(&pure_mem, &out, block + 1, 10, block));
         CHECK(block->refs == 1 && out.tail->room == room);
         CHECK_INT(same(&out), 1);
-        put(&out, source, room, 0); /* what is there still takes bytes */
+        put(&out, source, room); /* what is there still takes bytes */
         pure_memory.none = 0;
         CHECK_INT(same(&out), 1);
         consume(&out, out.bytes);
         azc__block_release(&pure_mem, block);
-        CHECK_INT(pure_memory.bytes, 0);
+        gone(&out);
     }
     TEST("random puts, references, failures and sends lose nothing and mix nothing up") {
         for (int round = 0; round < 300; round++) {
@@ -197,87 +192,144 @@ static void queue(void) {
                 size_t n = random_below(random_below(4) ? 200 : 6000);
                 size_t from = random_below(1000);
                 switch (random_below(8)) {
-                case 0:
-                    CHECK(azc__out_refer(&pure_mem, &out, source + from, n, NULL));
-                    model_put(source + from, n);
-                    break;
-                case 1:
-                    CHECK(azc__out_refer(&pure_mem, &out, block + 1, 1500, block));
-                    model_put(source, 1500);
-                    break;
-                case 2: case 3:
-                    consume(&out, random_below(out.bytes + 1));
-                    break;
-                case 4:
-                    pure_memory.none = 1;
-                    if (azc__out_reserve(&pure_mem, &out, n, n & 1)) {
-                        azc__out_put(&out, source + from, n);
-                        model_put(source + from, n);
-                    }
+                case 0: refer(&out, source + from, n, NULL); break;
+                case 1: refer(&out, block + 1, 1500, block); break;
+                case 2: case 3: consume(&out, random_below(out.bytes + 1)); break;
+                default:
+                    pure_memory.none = random_below(5) == 0;
+                    put(&out, source + from, n);
                     pure_memory.none = 0;
-                    break;
-                default: put(&out, source + from, n, random_below(3) == 0);
                 }
                 same(&out);
                 if (random_below(40) == 0) consume(&out, out.bytes);
+                if (random_below(40) == 0) azc__pool_free(&pure_mem);
             }
             consume(&out, out.bytes);
-            CHECK(out.head == NULL && out.tail == NULL);
             CHECK_INT(block->refs, 1);
             azc__block_release(&pure_mem, block);
-            if (!CHECK_INT(pure_memory.bytes, 0)) return;
+            gone(&out);
+            if (test.bad) return;
         }
+    }
+}
+
+static void pool(void) {
+    TEST("memory that is given is taken again by who needs its size, without the allocator") {
+        for (int c = 0; c < AZC__CLASSES; c++) {
+            size_t size = azc__class_size[c], less = size - size / 8;
+            void *p = azc__take(&pure_mem, &less, 0);
+            CHECK_INT(less, size);
+            CHECK_INT(pure_memory.bytes, size);
+            memset(p, 1, less);
+            azc__give(&pure_mem, p, less);
+            CHECK_INT(pure_mem.pool_bytes, size);
+            long calls = pure_memory.calls;
+            CHECK(azc__take(&pure_mem, &size, 0) == p);
+            CHECK_INT(pure_memory.calls, calls);
+            CHECK_INT(pure_mem.pool_bytes, 0);
+            azc__give(&pure_mem, p, size);
+            size_t other = azc__class_size[(c + 1) % AZC__CLASSES];
+            void *q = azc__take(&pure_mem, &other, 0);
+            CHECK(q != p);
+            azc__give(&pure_mem, q, other);
+            CHECK_INT(pure_bytes(), 0);
+        }
+    }
+    TEST("every size up to the largest class is held, large ones without wasting over a quarter") {
+        for (size_t asked = 1; asked < 70000; asked += 1 + asked / 50) {
+            size_t size = asked;
+            void *p = azc__take(&pure_mem, &size, 0);
+            CHECK_INT(pure_memory.bytes, size);
+            CHECK(size >= asked);
+            if (asked > azc__class_size[AZC__PIECE]) CHECK(size - asked <= asked / 4);
+            else CHECK(size == azc__class_size[azc__class(asked, 0)]);
+            memset(p, 1, size);
+            azc__give(&pure_mem, p, size);
+            CHECK_INT(pure_bytes(), 0);
+        }
+    }
+    TEST("what is larger than every class goes to the allocator and back") {
+        size_t size = azc__class_size[AZC__CLASSES - 1] + 1, asked = size;
+        void *p = azc__take(&pure_mem, &size, 0);
+        CHECK_INT(size, asked);
+        CHECK_INT(pure_memory.bytes, asked);
+        azc__give(&pure_mem, p, size);
+        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(pure_mem.pool_bytes, 0);
+    }
+    TEST("the least class is kept to, and nothing given is nothing") {
+        size_t size = 1;
+        void *p = azc__take(&pure_mem, &size, 2);
+        CHECK_INT(size, azc__class_size[2]);
+        azc__give(&pure_mem, p, size);
+        azc__give(&pure_mem, NULL, 0);
+        CHECK_INT(pure_mem.pool_bytes, size);
+        CHECK_INT(pure_bytes(), 0);
+    }
+    TEST("the pool keeps AZC__POOL bytes and not one more") {
+        enum { MANY = AZC__POOL / 4032 + 10 };
+        static void *taken[MANY];
+        size_t size = 4032;
+        for (int i = 0; i < MANY; i++) taken[i] = azc__take(&pure_mem, &size, 0);
+        for (int i = 0; i < MANY; i++) azc__give(&pure_mem, taken[i], size);
+        CHECK(pure_mem.pool_bytes <= AZC__POOL && pure_mem.pool_bytes > AZC__POOL - 4032);
+        CHECK_INT(pure_memory.bytes, pure_mem.pool_bytes);
+        CHECK_INT(pure_bytes(), 0);
     }
 }
 
 static void growing(void) {
     unsigned char *data;
-    size_t cap;
-    TEST("a buffer grows by doubling, keeps its bytes, and stops at what was announced") {
+    size_t cap, at;
+    TEST("a buffer that grows keeps its bytes, through every size") {
+        data = NULL, cap = 0, at = 0;
+        for (size_t need = 1; need < 300000; need += 1 + need / 7) {
+            if (!CHECK(azc__grow(&pure_mem, &data, &cap, need, 300000))) break;
+            CHECK(cap >= need);
+            for (size_t i = 0; i < at; i += 97)
+                if (!CHECK(data[i] == source[i % WINDOW])) break;
+            for (; at < need; at++) data[at] = source[at % WINDOW];
+        }
+        azc__give(&pure_mem, data, cap);
+        CHECK_INT(pure_bytes(), 0);
+    }
+    TEST("a large buffer grows by doubling, and not past what was announced") {
         data = NULL, cap = 0;
-        CHECK(azc__grow(&pure_mem, &data, &cap, 1, 100000));
-        CHECK_INT(cap, 512);
-        memset(data, 'g', 512);
-        CHECK(azc__grow(&pure_mem, &data, &cap, 512, 100000));
-        CHECK_INT(cap, 512);
-        CHECK(azc__grow(&pure_mem, &data, &cap, 513, 100000));
-        CHECK_INT(cap, 1024);
-        CHECK(data[0] == 'g' && data[511] == 'g');
-        CHECK(azc__grow(&pure_mem, &data, &cap, 5000, 100000));
-        CHECK_INT(cap, 5000);
-        CHECK(azc__grow(&pure_mem, &data, &cap, 5001, 6000));
-        CHECK_INT(cap, 6000);
-        CHECK(azc__grow(&pure_mem, &data, &cap, 6001, 6000)); /* need goes before most */
-        CHECK_INT(cap, 6001);
-        CHECK(data[0] == 'g' && data[511] == 'g');
-        azc__free(&pure_mem, data, cap);
+        CHECK(azc__grow(&pure_mem, &data, &cap, 70000, 1000000));
+        CHECK_INT(cap, 70000);
+        CHECK(azc__grow(&pure_mem, &data, &cap, 70000, 1000000));
+        CHECK_INT(cap, 70000);
+        CHECK(azc__grow(&pure_mem, &data, &cap, 70001, 1000000));
+        CHECK_INT(cap, 140000);
+        CHECK(azc__grow(&pure_mem, &data, &cap, 140001, 150000));
+        CHECK_INT(cap, 150000);
+        CHECK(azc__grow(&pure_mem, &data, &cap, 150001, 150000)); /* need goes before most */
+        CHECK_INT(cap, 150001);
+        azc__give(&pure_mem, data, cap);
         CHECK_INT(pure_memory.bytes, 0);
     }
     TEST("a buffer that cannot grow stays as it was") {
-        data = NULL, cap = 0;
-        CHECK(azc__grow(&pure_mem, &data, &cap, 600, 1000));
-        unsigned char *before = data;
-        memset(data, 'g', 600);
-        pure_memory.none = 1;
-        CHECK(!azc__grow(&pure_mem, &data, &cap, 700, 100000));
-        CHECK(data == before && cap == 600 && data[599] == 'g');
-        CHECK(azc__grow(&pure_mem, &data, &cap, 600, 100000));
-        pure_memory.none = 0;
-        azc__free(&pure_mem, data, cap);
-        CHECK_INT(pure_memory.bytes, 0);
-    }
-    TEST("a small announcement takes a small buffer") {
-        data = NULL, cap = 0;
-        CHECK(azc__grow(&pure_mem, &data, &cap, 1, 3));
-        CHECK_INT(cap, 3);
-        azc__free(&pure_mem, data, cap);
-        azc__free(&pure_mem, NULL, 0);
-        CHECK_INT(pure_memory.bytes, 0);
+        static const size_t sizes[] = {60, 600, 70000};
+        for (int i = 0; i < 3; i++) {
+            data = NULL, cap = 0;
+            CHECK(azc__grow(&pure_mem, &data, &cap, sizes[i], 1000000));
+            unsigned char *before = data;
+            size_t size = cap;
+            memset(data, 'g', cap);
+            pure_memory.none = 1;
+            CHECK(!azc__grow(&pure_mem, &data, &cap, size + 1, 1000000));
+            CHECK(data == before && cap == size && data[0] == 'g' && data[size - 1] == 'g');
+            CHECK(azc__grow(&pure_mem, &data, &cap, size, 1000000));
+            pure_memory.none = 0;
+            azc__give(&pure_mem, data, cap);
+            CHECK_INT(pure_bytes(), 0);
+        }
     }
     TEST("zeroed memory is zeroed") {
         unsigned char *zeros = (unsigned char *)azc__zalloc(&pure_mem, 100);
         for (int i = 0; i < 100; i++) CHECK_INT(zeros[i], 0);
         azc__free(&pure_mem, zeros, 100);
+        azc__free(&pure_mem, NULL, 0);
         pure_memory.none = 1;
         CHECK(azc__zalloc(&pure_mem, 1) == NULL);
         pure_memory.none = 0;
@@ -286,7 +338,9 @@ static void growing(void) {
 
 int main(int argc, char **argv) {
     test_start(argc, argv);
+    model_clear();
     queue();
+    pool();
     growing();
     return test_end();
 }

@@ -4,7 +4,7 @@
 #include "test.h"
 #include "pure.h"
 
-/* ---- Masks ------------------------------------------------------------------------------------ */
+/* ---- Masks ----------------------------------------------------------------------------------- */
 
 static void masks(void) {
     TEST("unmasking is XOR with mask[i % 4] at every offset, alignment and length (RFC 6455 5.3)") {
@@ -17,9 +17,24 @@ static void masks(void) {
                     for (size_t i = 0; i < sizeof text; i++)
                         want[i] = text[i] = (unsigned char)(i * 37 + n);
                     for (size_t i = 0; i < n; i++) want[shift + i] ^= mask[(offset + i) % 4];
-                    azc__unmask(text + shift, n, mask, offset);
+                    int high = 0;
+                    for (size_t i = 0; i < n; i++) high |= want[shift + i] >> 7;
+                    wrong += (azc__unmask(text + shift, n, mask, offset) != 0) != high;
                     wrong += memcmp(text, want, sizeof text) != 0;
                 }
+            }
+        }
+        CHECK_INT(wrong, 0);
+    }
+    TEST("unmasking tells of one byte over 127, wherever it stands") {
+        static const unsigned char mask[4] = {0x80, 0, 0x80, 0};
+        int wrong = 0;
+        for (size_t n = 1; n <= 80; n++) {
+            for (size_t at = 0; at <= n; at++) { /* at n: there is none */
+                unsigned char text[81];
+                for (size_t i = 0; i <= n; i++) text[i] = (unsigned char)('a' ^ mask[(i + 1) % 4]);
+                text[at] ^= 0x80;
+                wrong += (azc__unmask(text, n, mask, 1) != 0) != (at < n);
             }
         }
         CHECK_INT(wrong, 0);
@@ -41,7 +56,7 @@ static void masks(void) {
     }
 }
 
-/* ---- Heads ------------------------------------------------------------------------------------ */
+/* ---- Heads ----------------------------------------------------------------------------------- */
 
 static int head(const void *bytes, size_t n, int open, uint64_t room, azc__frame *f) {
     return azc__frame_head((const unsigned char *)placed(bytes, n), n, open, room, f);
@@ -120,7 +135,8 @@ static void heads(void) {
                 int want = top || lens[i] < 65536 ? -1002 : lens[i] > rooms[r] ? -1009 : 0;
                 azc__frame f;
                 for (size_t n = 0; n < 14; n++)
-                    CHECK_INT(head(p, n, 0, rooms[r], &f), top && n > 2 ? -1002 : n < 10 ? 0 : want);
+                    CHECK_INT(head(p, n, 0, rooms[r], &f),
+                        top && n > 2 ? -1002 : n < 10 ? 0 : want);
                 for (size_t n = 14; n < 16; n++)
                     CHECK_INT(head(p, n, 0, rooms[r], &f), want ? want : 14);
                 if (!want) CHECK(f.len == lens[i] && memcmp(f.mask, p + 10, 4) == 0);
@@ -149,15 +165,17 @@ static void writing(void) {
         CHECK(memcmp(out, "\x82\x7F\x00\x00\x00\x00\x00\x01\x00\x00", 10) == 0);
     }
     TEST("a written head, masked, is read as it was meant, in its shortest form") {
-        static const uint64_t lens[] = {0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536,
+        static const uint64_t lens[] = {0, 1, 124, 125, 126, 127, 128, 255, 256, 65534, 65535,
+            65536,
                                         65537, 0xFFFFFF, 0x7FFFFFFF, 0xFFFFFFFF, 0x123456789AB};
         for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
             if (lens[i] > SIZE_MAX) continue;
-            size_t n = azc__frame_write(out, AZC__OP_BINARY, (size_t)lens[i]);
-            CHECK_INT(n, lens[i] < 126 ? 2 : lens[i] < 65536 ? 4 : 10);
-            CHECK_INT(out[1] & 0x80, 0); /* 5.1: a server does not mask */
-            unsigned char masked[14] = {0};
-            memcpy(masked, out, n);
+            size_t n = lens[i] < 126 ? 2 : lens[i] < 65536 ? 4 : 10;
+            unsigned char *at = out + 10 - n, masked[14] = {0}; /* its end is the page's */
+            CHECK_INT(azc__frame_overhead((size_t)lens[i]), n);
+            CHECK_INT(azc__frame_write(at, AZC__OP_BINARY, (size_t)lens[i]), n);
+            CHECK_INT(at[1] & 0x80, 0); /* 5.1: a server does not mask */
+            memcpy(masked, at, n);
             masked[1] |= 0x80;
             azc__frame f;
             CHECK_INT(head(masked, n + 4, 0, UINT64_MAX, &f), n + 4);
@@ -167,7 +185,7 @@ static void writing(void) {
     guarded_free(out, 10);
 }
 
-/* ---- Close frames ----------------------------------------------------------------------------- */
+/* ---- Close frames ---------------------------------------------------------------------------- */
 
 /* RFC 6455 7.4.1, 7.4.2, and 1012-1014 from IANA's registry that 11.7 opens. */
 static int code_may_be_sent(int code) {
@@ -204,7 +222,7 @@ static void closes(void) {
     }
 }
 
-/* ---- Conversations: what the decoder tells, in words ------------------------------------------ */
+/* ---- Conversations: what the decoder tells, in words ----------------------------------------- */
 
 typedef struct story {
     char text[4096];
@@ -271,7 +289,7 @@ static const char *decode(story *s, const void *bytes, size_t n, uint64_t max, c
     }
     azc__in_free(&pure_mem, &in);
     CHECK(in == NULL);
-    CHECK_INT(pure_memory.bytes, 0);
+    CHECK_INT(pure_bytes(), 0);
     return s->text;
 }
 
@@ -473,11 +491,11 @@ static void limits(void) {
             azc__decode(&pure_mem, &in, (uint64_t)1 << 50, w->bytes + i, 1, &e);
             CHECK_INT(e.kind, 0);
             size_t came = i < 14 ? 0 : i - 13;
-            CHECK(pure_memory.bytes <= sizeof *in + 512 + 2 * came);
+            CHECK(pure_memory.bytes <= 512 + 512 + 3 * came);
         }
         azc__in_free(&pure_mem, &in);
     }
-    TEST("a flood of tiny and empty fragments costs one max_message at most") {
+    TEST("a flood of tiny and empty fragments costs no more than a message of max_message") {
         azc__in *in = NULL;
         azc__event e;
         unsigned char first[] = {0x02, 0x80, 1, 2, 3, 4};
@@ -491,7 +509,7 @@ static void limits(void) {
         unsigned char over[] = {0x00, 0x81, 1, 2, 3, 4};
         azc__decode(&pure_mem, &in, 5000, over, sizeof over, &e);
         CHECK_INT(e.kind, -1009);
-        CHECK(pure_memory.peak <= sizeof *in + 5001 + 5001);
+        CHECK(pure_memory.peak <= 512 + 64 + 512 + 1024 + 2048 + 4032 + 5001);
         CHECK(in->cap <= 5001);
         azc__in_free(&pure_mem, &in);
     }
@@ -502,9 +520,9 @@ static void limits(void) {
         azc__decode(&pure_mem, &in, 50000, w->bytes, 1508, &e);
         CHECK_INT(e.kind, 0);
         azc__decode(&pure_mem, &in, 50000, w->bytes + 1508, 10, &e);
-        CHECK_INT(in->cap, 2001);
+        CHECK_INT(in->cap, 2048);
         azc__in_free(&pure_mem, &in);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(pure_bytes(), 0);
     }
     TEST("an idle connection between messages holds no memory") {
         azc__in *in = NULL;
@@ -515,7 +533,7 @@ static void limits(void) {
         CHECK(in != NULL && e.kind == AZC__OP_TEXT);
         azc__decode_done(&pure_mem, &in);
         CHECK(in == NULL);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(pure_bytes(), 0);
     }
     TEST("each allocation that fails is 1011, and leaves nothing behind") {
         w = text(text(text(fresh(), 0x01, "Hel"), 0x89, "p"), 0x00, "lo ");
@@ -538,7 +556,7 @@ static void limits(void) {
     }
 }
 
-/* ---- While closing: only control frames matter ------------------------------------------------ */
+/* ---- While closing: only control frames matter ----------------------------------------------- */
 
 /* The story without its data messages, which nobody is to look at then. */
 static const char *decode_closing(wire *w, cuts how) {
@@ -601,7 +619,7 @@ static void closing(void) {
             CHECK_INT(azc__decode(&pure_mem, &in, AZC__DISCARD, w->bytes + i, n, &e), n);
             CHECK_INT(e.kind, 0);
         }
-        CHECK(pure_memory.peak <= sizeof *in);
+        CHECK(pure_memory.peak <= 512);
         azc__in_free(&pure_mem, &in);
     }
     TEST("closing in the middle of a text's character does not bring its end into a message") {
@@ -617,11 +635,11 @@ static void closing(void) {
         }
         CHECK_INT(e.kind, AZC__OP_CLOSE);
         azc__in_free(&pure_mem, &in);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(pure_bytes(), 0);
     }
 }
 
-/* ---- Against a decoder of its own ------------------------------------------------------------- */
+/* ---- Against a decoder of its own ------------------------------------------------------------ */
 
 /* The whole of the rules, with the message in one array, for complete input. */
 static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
@@ -656,7 +674,8 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
         e.kind = is_control ? f.opcode : f.fin ? opcode : 0;
         e.data = is_control ? control : message;
         e.len = is_control ? (size_t)f.len : len;
-        if (e.kind == 8 && azc__close_check(control, e.len)) e.kind = azc__close_check(control, e.len);
+        if (e.kind == 8 && azc__close_check(control, e.len)) e.kind = azc__close_check(control,
+            e.len);
         if (e.kind < 0) break;
         if (e.kind > 0) tell(&s, &e);
         if (e.kind == opcode) len = 0, opcode = 0;

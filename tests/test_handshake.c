@@ -58,7 +58,7 @@ static void well(azc_server *server) { /* it still serves */
     settle(server);
 }
 
-/* ---- Let in ------------------------------------------------------------------------------------ */
+/* ---- Let in ---------------------------------------------------------------------------------- */
 
 static int upgrade_101(azc_server *server, const char *text) {
     client *c = client_open(server);
@@ -220,10 +220,11 @@ static void let_in(void) {
         azc_server *server = serve(NULL, d);
         CHECK_INT(upgrade_101(server, "GET http://a.example/t?name=abs HTTP/1.1\r\n" UPGRADE
                                       "\r\n"), 101);
-        CHECK_INT(upgrade_101(server, "GET HTTP://a.example:80/t HTTP/1.1\r\n" UPGRADE "\r\n"), 101);
-        CHECK_INT(upgrade_101(server, "GET https://a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"), 101);
-        CHECK_INT(upgrade_101(server, "GET http://a.example HTTP/1.1\r\n" UPGRADE "\r\n"), 404);
-        CHECK_INT(upgrade_101(server, "GET http://a.example?t HTTP/1.1\r\n" UPGRADE "\r\n"), 404);
+#define ABSOLUTE(target) upgrade_101(server, "GET " target " HTTP/1.1\r\n" UPGRADE "\r\n")
+        CHECK_INT(ABSOLUTE("HTTP://a.example:80/t"), 101);
+        CHECK_INT(ABSOLUTE("https://a.example/t"), 101);
+        CHECK_INT(ABSOLUTE("http://a.example"), 404);
+        CHECK_INT(ABSOLUTE("http://a.example?t"), 404);
         settle(server);
         CHECK_INT(count_of(tape_text(&events), "abs connect"), 1);
         CHECK_INT(count_of(tape_text(&events), "connect"), 3);
@@ -238,7 +239,7 @@ static void let_in(void) {
     }
 }
 
-/* ---- Refused ----------------------------------------------------------------------------------- */
+/* ---- Refused --------------------------------------------------------------------------------- */
 
 #define BAD(what, text) {what, text, sizeof text - 1}
 
@@ -297,7 +298,8 @@ static const request malformed[] = {
     BAD("a target of another scheme", "GET ftp://a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"),
     BAD("an absolute target without a host", "GET http:///t HTTP/1.1\r\n" UPGRADE "\r\n"),
     BAD("an absolute target with a user", "GET http://u@a.example/t HTTP/1.1\r\n" UPGRADE "\r\n"),
-    BAD("two lengths", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0\r\nContent-Length: 0\r\n\r\n"),
+    BAD("two lengths", "GET /t HTTP/1.1\r\n" UPGRADE
+        "Content-Length: 0\r\nContent-Length: 0\r\n\r\n"),
     BAD("a length that is no number", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0x\r\n\r\n"),
     BAD("a negative length", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: -1\r\n\r\n"),
     BAD("an empty length", "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length:\r\n\r\n"),
@@ -447,7 +449,7 @@ static void malformed_requests(void) {
     }
 }
 
-/* ---- Limits of a request ----------------------------------------------------------------------- */
+/* ---- Limits of a request --------------------------------------------------------------------- */
 
 static char *filled(const char *before, size_t fill, const char *after, size_t *len) {
     *len = strlen(before) + fill + strlen(after);
@@ -655,7 +657,7 @@ static void too_much(void) {
     }
 }
 
-/* ---- What the program says --------------------------------------------------------------------- */
+/* ---- What the program says ------------------------------------------------------------------- */
 
 static int program_status, program_reply;
 static int refuse_upgrade(azc_conn *conn) {
@@ -799,9 +801,11 @@ static void program_says(void) {
         azc_server *server = serve(NULL, d);
         client *c = client_open(server);
         answer a;
-        client_print(c, "GET /look/a%%20b?x=1&y=%%C3%%A9+z&x=2&empty=&bare&=n&%%78%%78=q HTTP/1.1\r\n"
-                        UPGRADE "X-Thing: \t first  one \t\r\nX-Thing: second\r\nX-Empty:\r\n"
-                        "Cookie: ab=3; bare; =x; a=1; b=two=2; q=\"quoted\"; a=9; e=; pct=%%20\r\n\r\n");
+        client_print(c, "GET /look/a%%20b?x=1&y=%%C3%%A9+z&x=2&empty=&bare&=n&%%78%%78=q "
+                        "HTTP/1.1\r\n" UPGRADE "X-Thing: \t first  one \t\r\n"
+                        "X-Thing: second\r\nX-Empty:\r\n"
+                        "Cookie: ab=3; bare; =x; a=1; b=two=2; q=\"quoted\"; a=9; e=; "
+                        "pct=%%20\r\n\r\n");
         CHECK_INT(client_answer(c, &a), 101);
         EXPECT_TEXT(c, "welcome");
         EXPECT_EVENTS("upgrade; connect; ");
@@ -859,7 +863,7 @@ static void program_says(void) {
     }
 }
 
-/* ---- Origins ----------------------------------------------------------------------------------- */
+/* ---- Origins --------------------------------------------------------------------------------- */
 
 static int origin_status(const char *origins, const char *target, const char *host,
                          const char *origin) {
@@ -942,8 +946,10 @@ static void origins(void) {
                 printf("    Origin %s\n", cases[i].origin ? cases[i].origin : "(none)");
     }
     TEST("two Origins are no origin") {
-        CHECK_INT(origin_status(NULL, "/t", "a.example", "http://a.example\r\nOrigin: http://a.example"), 403);
-        CHECK_INT(origin_status(NULL, "/t", "a.example", "http://b.example\r\nOrigin: http://a.example"), 403);
+        CHECK_INT(origin_status(NULL, "/t", "a.example",
+                                "http://a.example\r\nOrigin: http://a.example"), 403);
+        CHECK_INT(origin_status(NULL, "/t", "a.example",
+                                "http://b.example\r\nOrigin: http://a.example"), 403);
         CHECK_INT(origin_status("https://b.example", "/t", "a.example",
                                 "https://b.example\r\nOrigin: http://x.example"), 403);
     }

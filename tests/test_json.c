@@ -1,4 +1,4 @@
-/* [10] JSON: the reader against RFC 8259, the writer against the reader, numbers against IEEE 754. */
+/* [10] JSON: the reader by RFC 8259, the writer by the reader, numbers by IEEE 754. */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- A locale with a decimal point of its own, on machines that have none installed ----------- */
+/* ---- A locale with a decimal point of its own, on machines that have none installed ---------- */
 
 static const char *point = "."; /* what the two below use instead of "." */
 
@@ -70,7 +70,7 @@ static int next_locale(int i) {
 }
 #define EACH_LOCALE for (int locale = next_locale(0); locale; locale = next_locale(locale))
 
-/* ---- Documents -------------------------------------------------------------------------------- */
+/* ---- Documents ------------------------------------------------------------------------------- */
 
 static azc_json doc; /* as last read */
 
@@ -186,7 +186,8 @@ static void documents(void) {
             "\"\\uDBFF\\uDFFF\"", "\"\\ud83d\\ude00\"", "\"\\uFFFE\\uFFFF\"", "\"\x7F\"", "\"/\"",
             "\"\xC3\xA4\"", "\"\xE2\x82\xAC\"", "\"\xF0\x9F\x98\x80\"", "\"\xF4\x8F\xBF\xBF\"",
             "\"\xEF\xBF\xBF\"", "\"\xE2\x80\xA8\xE2\x80\xA9\"", "\"\xEF\xBB\xBF\"", "\"\\u0022\"",
-            "\"\\u005C\"", "\"\\\\u0061\"", "\"\\\\\\u0061\"", "\"a\\u0000b\"", "\"'\"", "\"[,]{:}\"",
+            "\"\\u005C\"", "\"\\\\u0061\"", "\"\\\\\\u0061\"", "\"a\\u0000b\"", "\"'\"",
+            "\"[,]{:}\"",
             "[\"\\uDBFF\\uDFFE\"]", "\"\\\\n\""};
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) allow(good[i]);
     }
@@ -206,7 +207,8 @@ static void documents(void) {
         refuse("{\"a\":", 5), refuse("{\"a\"", 4), refuse("{\"a", 3), refuse("{\"a\":1,", 7);
         refuse("[[]", 3), refuse("[[],", 4), refuse("[1]x", 3), refuse("[1]]", 3);
         refuse("/**/1", 0), refuse("1//", 1), refuse("[1/**/]", 2), refuse("#", 0), refuse("*", 0);
-        refuse("<null>", 0), refuse("\\u0061", 0), refuse("'a'", 0), refuse("a", 0), refuse("(1)", 0);
+        refuse("<null>", 0), refuse("\\u0061", 0), refuse("'a'", 0), refuse("a", 0),
+            refuse("(1)", 0);
         refuse("[1]\f", 3), refuse("\v1", 0), refuse("\f[]", 0), refuse("[\f]", 1);
         refuse("\xEF\xBB\xBF[]", 0), refuse("\xC2\xA0[]", 0), refuse("[]\xE2\x81\xA0", 2);
         refuse("\xFE\xFF", 0), refuse("[\xFF]", 1), refuse("[\x7F]", 1);
@@ -214,7 +216,8 @@ static void documents(void) {
         refuse_bytes("[1]\0", 4, 3), refuse_bytes("nu\0l", 4, 2);
     }
     TEST("words are null, true and false in small letters, whole") {
-        refuse("nul", 3), refuse("nulll", 4), refuse("Null", 0), refuse("NULL", 0), refuse("nuLl", 2);
+        refuse("nul", 3), refuse("nulll", 4), refuse("Null", 0), refuse("NULL", 0),
+            refuse("nuLl", 2);
         refuse("tru", 3), refuse("truth", 3), refuse("True", 0), refuse("t", 1), refuse("f", 1);
         refuse("fals", 4), refuse("falsE", 4), refuse("FALSE", 0), refuse("n", 1), refuse("nan", 1);
         refuse("NaN", 0), refuse("Infinity", 0), refuse("undefined", 0), refuse("[truefalse]", 5);
@@ -225,9 +228,11 @@ static void documents(void) {
         refuse("-00", 2), refuse("012.5", 1), refuse(".5", 0), refuse("-.5", 1), refuse("1.", 2);
         refuse("-1.", 3), refuse("0.", 2), refuse("1.e1", 2), refuse("1.5.5", 3), refuse("1..5", 2);
         refuse("1e", 2), refuse("1e+", 3), refuse("1e-", 3), refuse("1E", 2), refuse("1ee1", 2);
-        refuse("1e+-1", 3), refuse("1e1.5", 3), refuse("0e", 2), refuse("1e1e1", 3), refuse("--1", 1);
+        refuse("1e+-1", 3), refuse("1e1.5", 3), refuse("0e", 2), refuse("1e1e1", 3),
+            refuse("--1", 1);
         refuse("-+1", 1), refuse("0x10", 1), refuse("1_000", 1), refuse("1,5", 1), refuse("1f", 1);
-        refuse("-a", 1), refuse("- 1", 1), refuse("-Infinity", 1), refuse("-NaN", 1), refuse("1 000", 2);
+        refuse("-a", 1), refuse("- 1", 1), refuse("-Infinity", 1), refuse("-NaN", 1),
+            refuse("1 000", 2);
         refuse("\xEF\xBC\x91", 0), refuse("[1.]", 3), refuse("[-]", 2), refuse("[1e]", 3);
         refuse("[0 1]", 3), refuse("[1+2]", 2), refuse("1-", 1), refuse("[01]", 2);
     }
@@ -244,10 +249,12 @@ static void documents(void) {
             text[2] = (char)c;
             if (c == 0 || !strchr("\"\\/bfnrt", c)) refuse_bytes(text, 4, 1);
         }
-        refuse("\"\\u\"", 1), refuse("\"\\u0\"", 1), refuse("\"\\u00\"", 1), refuse("\"\\u000\"", 1);
+        refuse("\"\\u\"", 1), refuse("\"\\u0\"", 1), refuse("\"\\u00\"", 1),
+            refuse("\"\\u000\"", 1);
         refuse("\"\\u000g\"", 1), refuse("\"\\ug000\"", 1), refuse("\"\\u-001\"", 1);
         refuse("\"\\u 001\"", 1), refuse("\"\\U0061\"", 1), refuse("\"\\u0x61\"", 1);
-        refuse("\"ab\\u12\"", 3), refuse("\"\\x61\"", 1), refuse("\"\\'\"", 1), refuse("\"\\0\"", 1);
+        refuse("\"ab\\u12\"", 3), refuse("\"\\x61\"", 1), refuse("\"\\'\"", 1),
+            refuse("\"\\0\"", 1);
         refuse("\"\x80\"", 1), refuse("\"\xC0\x80\"", 1), refuse("\"\xC3\"", 2);
         refuse("\"\xC3(\"", 2), refuse("\"\xED\xA0\x80\"", 2), refuse("\"\xF4\x90\x80\x80\"", 2);
         refuse("\"\xE2\x82\"", 3), refuse("\"\xFF\"", 1), refuse("\"a\xE0\x9F\x80\"", 3);
@@ -258,8 +265,10 @@ static void documents(void) {
         refuse("\"\\uD800\"", 1), refuse("\"\\uDBFF\"", 1), refuse("\"\\uDC00\"", 1);
         refuse("\"\\uDFFF\"", 1), refuse("\"\\uD800\\uD800\"", 1), refuse("\"\\uDC00\\uD800\"", 1);
         refuse("\"\\uD800a\"", 1), refuse("\"\\uD800\\n\"", 1), refuse("\"\\uD800\\u\"", 1);
-        refuse("\"\\uD800\\u0061\"", 1), refuse("\"\\uD800\\uDBFF\"", 1), refuse("\"\\ud800\\ue000\"", 1);
-        refuse("\"\\uD800\\uDC0\"", 1), refuse("\"\\uD800\\uDC0g\"", 1), refuse("\"\\uD800/uDC00\"", 1);
+        refuse("\"\\uD800\\u0061\"", 1), refuse("\"\\uD800\\uDBFF\"", 1),
+            refuse("\"\\ud800\\ue000\"", 1);
+        refuse("\"\\uD800\\uDC0\"", 1), refuse("\"\\uD800\\uDC0g\"", 1),
+            refuse("\"\\uD800/uDC00\"", 1);
         refuse("\"\\uD800\\UDC00\"", 1), refuse("\"\\uD800\\uDC00\\uDC00\"", 13);
         refuse("\"\\uD800", 1), refuse("\"\\uD800\\uDC00", 13), refuse("{\"\\uD800\":1}", 2);
     }
@@ -318,7 +327,7 @@ static void documents(void) {
     }
 }
 
-/* ---- Looking into values ---------------------------------------------------------------------- */
+/* ---- Looking into values --------------------------------------------------------------------- */
 
 static const char *string_of(azc_json value) {
     static char buf[3000];
@@ -477,20 +486,27 @@ static void looking(void) {
     }
 }
 
-/* ---- Numbers ---------------------------------------------------------------------------------- */
+/* ---- Numbers --------------------------------------------------------------------------------- */
 
 static char zeros[3000]; /* a long number */
 
 static void integers(void) {
-    TEST("exact integers, whatever they are written as; fractions and what does not fit are RANGE") {
+    TEST("exact integers, however they are written; fractions and what does not fit are RANGE") {
         enum { OK = AZC_OK, NO = AZC_ERR_RANGE };
-        static const struct { const char *text; int i64; int64_t i; int u64; uint64_t u; } cases[] = {
+        static const struct {
+            const char *text;
+            int i64;
+            int64_t i;
+            int u64;
+            uint64_t u;
+        } cases[] = {
             {"0", OK, 0, OK, 0}, {"-0", OK, 0, OK, 0}, {"1", OK, 1, OK, 1}, {"-1", OK, -1, NO, 0},
             {"0.0", OK, 0, OK, 0}, {"0e999999999999", OK, 0, OK, 0}, {"-0.000e-99", OK, 0, OK, 0},
             {"1e2", OK, 100, OK, 100}, {"1E2", OK, 100, OK, 100}, {"1e+2", OK, 100, OK, 100},
             {"1.5e1", OK, 15, OK, 15}, {"1.50e1", OK, 15, OK, 15}, {"1.0", OK, 1, OK, 1},
             {"100e-2", OK, 1, OK, 1}, {"-120e-1", OK, -12, NO, 0}, {"0.001e3", OK, 1, OK, 1},
-            {"1.5", NO, 0, NO, 0}, {"1e-1", NO, 0, NO, 0}, {"0.1", NO, 0, NO, 0}, {"-0.5", NO, 0, NO, 0},
+            {"1.5", NO, 0, NO, 0}, {"1e-1", NO, 0, NO, 0}, {"0.1", NO, 0, NO, 0},
+            {"-0.5", NO, 0, NO, 0},
             {"1.05e1", NO, 0, NO, 0}, {"1e-400", NO, 0, NO, 0}, {"1e400", NO, 0, NO, 0},
             {"1e99999999999999999999", NO, 0, NO, 0}, {"1e-99999999999999999999", NO, 0, NO, 0},
             {"9007199254740992", OK, 9007199254740992, OK, 9007199254740992u},
@@ -652,17 +668,22 @@ static void doubles(void) {
     TEST("doubles are the nearest ones, at every edge of their range") {
         EACH_LOCALE {
             static const struct { const char *text; uint64_t bits; } cases[] = {
-                {"0", 0}, {"0.0", 0}, {"0e5", 0}, {"1", 0x3FF0000000000000}, {"-1", 0xBFF0000000000000},
-                {"0.1", 0x3FB999999999999A}, {"0.5", 0x3FE0000000000000}, {"1.5", 0x3FF8000000000000},
-                {"1e2", 0x4059000000000000}, {"1E2", 0x4059000000000000}, {"100", 0x4059000000000000},
+                {"0", 0}, {"0.0", 0}, {"0e5", 0}, {"1", 0x3FF0000000000000},
+                {"-1", 0xBFF0000000000000},
+                {"0.1", 0x3FB999999999999A}, {"0.5", 0x3FE0000000000000},
+                {"1.5", 0x3FF8000000000000},
+                {"1e2", 0x4059000000000000}, {"1E2", 0x4059000000000000},
+                {"100", 0x4059000000000000},
                 {"1e23", 0x44B52D02C7E14AF6}, {"1e22", 0x4480F0CF064DD592},
                 {"3.141592653589793", 0x400921FB54442D18},
                 {"9007199254740991", 0x433FFFFFFFFFFFFF}, {"9007199254740992", 0x4340000000000000},
                 {"9007199254740993", 0x4340000000000000}, {"9007199254740995", 0x4340000000000002},
-                {"9223372036854775807", 0x43E0000000000000}, {"9223372036854775808", 0x43E0000000000000},
+                {"9223372036854775807", 0x43E0000000000000},
+                {"9223372036854775808", 0x43E0000000000000},
                 {"18446744073709551615", 0x43F0000000000000},
                 {"18446744073709551616", 0x43F0000000000000},
-                {"5e-324", 1}, {"4.9406564584124654e-324", 1}, {"4e-324", 1}, {"-5e-324", 0x8000000000000001},
+                {"5e-324", 1}, {"4.9406564584124654e-324", 1}, {"4e-324", 1},
+                {"-5e-324", 0x8000000000000001},
                 {"2.4703282292062328e-324", 1}, {"2.4703282292062327e-324", 0}, {"1e-324", 0},
                 {"1e-400", 0}, {"1e-99999999999", 0}, {"-1e-400", 0x8000000000000000},
                 {"2.2250738585072014e-308", 0x0010000000000000},
@@ -762,7 +783,7 @@ static void doubles(void) {
     }
 }
 
-/* ---- The writer ------------------------------------------------------------------------------- */
+/* ---- The writer ------------------------------------------------------------------------------ */
 
 static void put_nothing(azc_writer *w) { (void)w; }
 static void put_word(azc_writer *w) { azc_put_null(w, NULL); }
@@ -1033,6 +1054,21 @@ static void states(void) {
             }
         }
     }
+    TEST("a value that was not read but made up does not get into the text") {
+        static const char *const made_up[] = {"1,2", "]", "\"", "{\"a\":1", "tru", "", " ", "01",
+                                              "\"\xFF\"", "1 "};
+        for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {
+            char buf[100];
+            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_json value;
+            value.text = (const char *)placed(made_up[i], strlen(made_up[i]));
+            value.len = strlen(made_up[i]);
+            value.type = AZC_JSON_NUMBER;
+            azc_put_json(&w, "x", value);
+            CHECK_INT(azc_json_finish(&w), AZC_ERR_RANGE);
+            CHECK_STR(buf, "");
+        }
+    }
     TEST("NaN and infinities are RANGE wherever they stand") {
         static const double bad[] = {NAN, -NAN, INFINITY, -INFINITY};
         for (int i = 0; i < 4; i++) {
@@ -1043,7 +1079,8 @@ static void states(void) {
         }
     }
     TEST("text that is not UTF-8 is refused as a value and as a name") {
-        static const char *const bad[] = {"\xFF", "\xC3", "a\xED\xA0\x80", "\xC0\x80", "\xF4\x90\x80\x80"};
+        static const char *const bad[] = {"\xFF", "\xC3", "a\xED\xA0\x80", "\xC0\x80",
+            "\xF4\x90\x80\x80"};
         for (int i = 0; i < 10; i++) {
             char buf[100];
             azc_writer w = azc_json_to(buf, sizeof buf);

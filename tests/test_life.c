@@ -13,7 +13,7 @@ static void end_of(client *c) {
     client_close(c);
 }
 
-/* ---- Closing ----------------------------------------------------------------------------------- */
+/* ---- Closing --------------------------------------------------------------------------------- */
 
 static int close_code;
 static const char *close_reason;
@@ -182,6 +182,7 @@ static void closing(void) {
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
             if (!CHECK_INT(azc_close(conn, bad[i], ""), AZC_ERR_ARGUMENT)) printf("%d\n", bad[i]);
         CHECK_INT(azc_close(conn, 1000, reason), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_close(conn, 0, "r"), AZC_ERR_ARGUMENT); /* a reason needs a code */
         settle(server);
         EXPECT_EVENTS("connect; ");
         EXPECT_SILENCE(c);
@@ -316,7 +317,7 @@ static void closing(void) {
     }
 }
 
-/* ---- Dropped in every state -------------------------------------------------------------------- */
+/* ---- Dropped in every state ------------------------------------------------------------------ */
 
 enum { STATES = 11 };
 /* Bring a client into a state; returns whether on_connect ran and on_close did not yet. */
@@ -406,7 +407,7 @@ static void dropped(void) {
     }
 }
 
-/* ---- Callbacks --------------------------------------------------------------------------------- */
+/* ---- Callbacks ------------------------------------------------------------------------------- */
 
 static int fail_with, fail_where;
 static int f_connect(azc_conn *c) { return note_connect(c), fail_where == 1 ? fail_with : 0; }
@@ -559,7 +560,9 @@ static void callbacks(void) {
         client *c = join_channel(server, "/t");
         CHECK_INT(azc_count(served, NULL), 1);
         CHECK(azc_data(member_of(served)) == NULL);
-        client_text(c, "x"), client_frame(c, FIN | BINARY, "x", 1), client_frame(c, FIN | PONG, "", 0);
+        client_text(c, "x");
+        client_frame(c, FIN | BINARY, "x", 1);
+        client_frame(c, FIN | PONG, "", 0);
         client_frame(c, FIN | PING, "?", 1);
         EXPECT_FRAME(c, PONG, "?", 1);
         client_bye(c, 1000, "");

@@ -29,7 +29,7 @@ static client *stalled(azc_server *server, const char *target) {
     return c;
 }
 
-/* ---- Backlogs ---------------------------------------------------------------------------------- */
+/* ---- Backlogs -------------------------------------------------------------------------------- */
 
 static void backlogs(void) {
     TEST("a send past max_backlog queues nothing, returns AZC_ERR_FULL and closes with 1013") {
@@ -54,7 +54,7 @@ static void backlogs(void) {
         EXPECT_EOF(c);
         finish(server);
     }
-    TEST("with AZC_FULL_DROP it returns AZC_ERR_FULL and that is all; on_drain says when to go on") {
+    TEST("with AZC_FULL_DROP it returns AZC_ERR_FULL, and on_drain says when to go on") {
         azc_config config = small_backlog();
         azc_channel_desc d = recorder("/t");
         d.when_full = AZC_FULL_DROP;
@@ -109,7 +109,7 @@ static void backlogs(void) {
         EXPECT_EVENTS("connect; drain; ");
         finish(server);
     }
-    TEST("a peer that is paused and goes is 1006, and what it had sent meanwhile is not delivered") {
+    TEST("a paused peer that goes is 1006, what it had sent meanwhile is not delivered") {
         azc_config config = small_backlog();
         config.ping_ms = -1;
         azc_channel_desc d = recorder("/t");
@@ -295,7 +295,7 @@ static void backlogs(void) {
     }
 }
 
-/* ---- Deadlines --------------------------------------------------------------------------------- */
+/* ---- Deadlines ------------------------------------------------------------------------------- */
 
 static void deadlines(void) {
     TEST("a silent peer is pinged after ping_ms and dropped with 1006 pong_ms later") {
@@ -321,7 +321,8 @@ static void deadlines(void) {
         azc_config config = quick();
         config.ping_ms = 50, config.pong_ms = 100;
         azc_server *server = serve(&config, recorder("/t"));
-        client *polite = join_channel(server, "/t?name=p"), *rude = join_channel(server, "/t?name=r");
+        client *polite = join_channel(server, "/t?name=p");
+        client *rude = join_channel(server, "/t?name=r");
         int pings = 0;
         for (long long end = now_ms() + 500; now_ms() < end;) {
             client_fill(polite);
@@ -351,6 +352,30 @@ static void deadlines(void) {
         EXPECT_CLOSE(c, 1000, "");
         client_bye(c, 1000, "");
         EXPECT_EOF(c);
+        finish(server);
+    }
+    TEST("who goes from among many takes nobody's deadline along") {
+        azc_config config = quick();
+        config.ping_ms = 150, config.handshake_ms = 150;
+        azc_server *server = serve(&config, recorder("/t"));
+        client *open[9], *silent[9];
+        for (int i = 0; i < 9; i++) {
+            open[i] = join_channel(server, "/t");
+            silent[i] = client_open(server);
+            settle(server);
+        }
+        static const int leave[] = {4, 0, 8, 3, 5}; /* the middle, the ends, the neighbours */
+        for (int i = 0; i < 5; i++) {
+            client_close(open[leave[i]]), client_close(silent[leave[i]]);
+            settle(server);
+        }
+        static const int stay[] = {1, 2, 6, 7};
+        for (int i = 0; i < 4; i++) {
+            frame f;
+            CHECK(client_read(open[stay[i]], &f) && f.opcode == PING);
+            EXPECT_EOF(silent[stay[i]]);
+        }
+        CHECK_INT(azc_count(served, NULL), 4);
         finish(server);
     }
     TEST("azc_poll with a negative timeout wakes for the server's own deadlines") {
@@ -384,7 +409,7 @@ static void deadlines(void) {
     }
 }
 
-/* ---- Connections at their limit ---------------------------------------------------------------- */
+/* ---- Connections at their limit -------------------------------------------------------------- */
 
 /* How many turns of 10 ms pass in so many ms: a spinning loop makes far more. */
 static int turns_in(azc_server *server, int ms) {
@@ -494,7 +519,7 @@ static void crowds(void) {
     }
 }
 
-/* ---- Stopping ---------------------------------------------------------------------------------- */
+/* ---- Stopping -------------------------------------------------------------------------------- */
 
 static int stop_message(azc_conn *conn, const char *text, size_t len) {
     note_text(conn, text, len);
@@ -570,7 +595,7 @@ static void *visit(void *arg) {
         if (n <= 0) break;
         got += (int)n;
     }
-    v->closed = got >= 4 && (unsigned char)in[0] == 0x88 && in[2] == 3 && (unsigned char)in[3] == 0xe9;
+    v->closed = got >= 4 && memcmp(in, "\x88", 1) == 0 && memcmp(in + 2, "\x03\xe9", 2) == 0;
     unsigned char bye[8];
     send(fd, bye, put_frame(bye, FIN | CLOSE, "\x03\xe9", 2, SHORTEST, some_mask), MSG_NOSIGNAL);
     v->done = recv(fd, in, sizeof in, 0) == 0;
@@ -590,7 +615,10 @@ static void stopping(void) {
         for (int i = 0; i < 3; i++) EXPECT_CLOSE(c[i], 1001, NULL);
         EXPECT_EVENTS("text stop; close 1001; close 1001; close 1001; ");
         CHECK_INT(azc_count(served, NULL), 0);
-        for (int i = 0; i < 2; i++) client_bye(c[i], 1001, ""), client_await(c[i], 1), client_close(c[i]);
+        for (int i = 0; i < 2; i++) {
+            client_bye(c[i], 1001, "");
+            client_await(c[i], 1), client_close(c[i]);
+        }
         settle(server);
         CHECK_INT(azc_poll(server, 0), 1); /* one is still there */
         client_bye(c[2], 1001, "");
@@ -763,7 +791,7 @@ static void stopping(void) {
     }
 }
 
-/* ---- Addresses --------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 static int peer_upgrade(azc_conn *conn) {
     note("%s", azc_peer(conn));
@@ -926,8 +954,8 @@ static void addresses(void) {
         unlink(path);
     }
     TEST("addresses that are none are AZC_ERR_ADDRESS, named in words") {
-        static const char *const bad[] = {"not an address", "1.2.3", "256.1.1.1", "1.2.3.4.5", ":::",
-                                          "unix:", "203.0.113.77" /* nobody's here */,
+        static const char *const bad[] = {"not an address", "1.2.3", "256.1.1.1", "1.2.3.4.5",
+                                          ":::", "unix:", "203.0.113.77" /* nobody's here */,
                                           "unix:/nonexistent/dir/socket"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
             azc_server *server = serve_at(bad[i], 0);
@@ -958,7 +986,8 @@ static void addresses(void) {
             azc_channel_desc d = recorder("/t");
             azc_add_channel(server, &d);
             int result = azc_listen(server);
-            if (!CHECK(result == AZC_ERR_ARGUMENT || result == AZC_ERR_ADDRESS)) printf("    %d\n", i);
+            if (!CHECK(result == AZC_ERR_ARGUMENT || result == AZC_ERR_ADDRESS))
+                printf("    %d\n", i);
             CHECK(azc_error(server)[0] != 0);
             finish(server);
         }
@@ -986,7 +1015,7 @@ static void addresses(void) {
     }
 }
 
-/* ---- Bad use ----------------------------------------------------------------------------------- */
+/* ---- Bad use --------------------------------------------------------------------------------- */
 
 static int null_handler(azc_conn *conn, void *user) { return (void)conn, (void)user, AZC_OK; }
 

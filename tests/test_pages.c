@@ -19,7 +19,7 @@ static int get_once(azc_server *server, const char *target) {
     return status;
 }
 
-/* ---- Routes ------------------------------------------------------------------------------------ */
+/* ---- Routes ---------------------------------------------------------------------------------- */
 
 /* Replies with the route's name and what its parameters are. */
 static int name_route(azc_conn *conn, void *user) {
@@ -226,7 +226,7 @@ static void routing(void) {
     }
 }
 
-/* ---- Pages ------------------------------------------------------------------------------------- */
+/* ---- Pages ----------------------------------------------------------------------------------- */
 
 static char page_bytes[] = "<h1>page</h1>";
 static char *large_page;
@@ -433,14 +433,15 @@ static void pages(void) {
         if (!CHECK(memory.peak - before < 1000000))
             printf("    %lu bytes\n", (unsigned long)(memory.peak - before));
         /* answered in order, all of it or up to one that says it is the last */
-        int answered = 0;
-        for (; answered < asked && client_answer(c, &got) == 200; answered++) {
+        int answered = 0, last = 0;
+        for (; answered < asked && !last; answered++) {
+            if (!CHECK_INT(client_answer(c, &got), 200)) break;
             CHECK(got.len == 100000 && memcmp(got.body, large_page, 100000) == 0);
-            if (closes(&got)) break;
+            last = closes(&got);
         }
-        if (answered == asked) EXPECT_SILENCE(c);
-        else EXPECT_EOF(c);
-        CHECK(answered == asked || closes(&got));
+        CHECK(answered >= 2);
+        if (last) EXPECT_EOF(c);
+        else EXPECT_SILENCE(c);
         finish(server);
     }
     TEST("a page and a channel share a path, and a page's connection may become a channel") {
@@ -544,10 +545,10 @@ static void pages(void) {
         finish(server);
     }
     TEST("a slow reader of a large page has longer than handshake_ms, one that stopped has not") {
-        enum { HUGE = 24 << 20 }; /* more than the kernel takes */
+        enum { HUGE = 64 << 20 }; /* more than the kernel takes */
         char *page = (char *)calloc(1, HUGE);
         azc_config config = quick();
-        config.handshake_ms = 100;
+        config.handshake_ms = 250;
         azc_server *server = create(&config);
         azc_add_page(server, "/huge", "text/plain", page, HUGE);
         listening(server);
@@ -555,10 +556,10 @@ static void pages(void) {
         client *slow = client_open(server), *stuck = client_open(server);
         client_print(slow, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
         client_print(stuck, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
-        for (long long end = now_ms() + 400; now_ms() < end; pump(server, 5)) {
-            char piece[100000];
+        for (long long end = now_ms() + 700; now_ms() < end; pump(server, 5)) {
+            static char piece[250000];
             ssize_t n = recv(slow->fd, piece, sizeof piece, 0);
-            if (!CHECK(n != 0)) break; /* 20 MB a second at most: it takes more than a second */
+            if (!CHECK(n != 0)) break; /* 50 MB a second at most: it takes more than a second */
         }
         CHECK_INT(descriptors(), base + 3); /* two clients, and the server's end of one */
         CHECK(client_await(slow, 1000000) && slow->eof == 0);
@@ -588,7 +589,7 @@ static void pages(void) {
     }
 }
 
-/* ---- The chain --------------------------------------------------------------------------------- */
+/* ---- The chain ------------------------------------------------------------------------------- */
 
 static int pass(azc_conn *conn, void *user) {
     note("%s %s %s", (const char *)user, azc_method(conn), azc_target(conn));
@@ -668,7 +669,7 @@ static void chain(void) {
     }
 }
 
-/* ---- The logger -------------------------------------------------------------------------------- */
+/* ---- The logger ------------------------------------------------------------------------------ */
 
 typedef struct log_entry {
     char peer[64], method[32], target[256];

@@ -5,7 +5,7 @@
 #include "test.h"
 #include "pure.h"
 
-/* ---- The hash --------------------------------------------------------------------------------- */
+/* ---- The hash -------------------------------------------------------------------------------- */
 
 /* SipHash-2-4 with its words put together from bytes, as the paper has them (section 2). */
 static uint64_t turn(uint64_t x, int n) { return x << n | x >> (64 - n); }
@@ -79,7 +79,7 @@ static void hashing(void) {
     }
 }
 
-/* ---- A server without sockets ----------------------------------------------------------------- */
+/* ---- A server without sockets ---------------------------------------------------------------- */
 
 enum { CONNS = 12, NAMES = 40 };
 static azc_server server;
@@ -216,14 +216,22 @@ static void table(void) {
     }
     TEST("rooms whose hashes are one are still told apart") {
         begin();
-        azc_join(a, "x"), azc_join(a, "other"), azc_join(other, "x");
-        azc__room *rooms[3] = {named(&channels[0], "x"),
-                               named(&channels[0], "other"),
-                               named(&channels[1], "x")};
-        uint64_t hash = rooms[0]->hash;
-        memset(server.rooms, 0, server.room_cap * sizeof *server.rooms);
-        for (int i = 0; i < 3; i++) rooms[i]->hash = hash, azc__room_link(&server, rooms[i]);
-        CHECK(named(&channels[0], "x") == rooms[0]); /* the first linked, last in chain */
+        static const char *const names[] = {"x", "xy", "y", "x"};
+        azc__room *rooms[4];
+        for (int i = 0; i < 4; i++) {
+            azc_join(i < 3 ? a : other, names[i]);
+            rooms[i] = named(&channels[i / 3], names[i]);
+        }
+        for (int first = 0; first < 4; first++) { /* the first linked is the last in the chain */
+            uint64_t hash = azc__room_hash(&server, rooms[first]->channel, names[first],
+                                           rooms[first]->len);
+            memset(server.rooms, 0, server.room_cap * sizeof *server.rooms);
+            for (int i = 0; i < 4; i++) {
+                rooms[(first + i) % 4]->hash = hash;
+                azc__room_link(&server, rooms[(first + i) % 4]);
+            }
+            CHECK(named(&channels[first / 3], names[first]) == rooms[first]);
+        }
         azc_leave_all(a), azc_leave_all(other);
         end();
     }
@@ -336,7 +344,7 @@ static void memory_fails(void) {
     }
 }
 
-/* ---- Cursors over what changes ---------------------------------------------------------------- */
+/* ---- Cursors over what changes --------------------------------------------------------------- */
 
 static void cursors(void) {
     azc_conn *c = conns[0];
@@ -470,7 +478,7 @@ static void cursors(void) {
     }
 }
 
-/* ---- Against a table of yes and no ------------------------------------------------------------ */
+/* ---- Against a table of yes and no ----------------------------------------------------------- */
 
 static unsigned char is_in[2][CONNS][NAMES];
 

@@ -4,7 +4,7 @@
 #include "test.h"
 #include "pure.h"
 
-/* ---- A table of routes ------------------------------------------------------------------------ */
+/* ---- A table of routes ----------------------------------------------------------------------- */
 
 static int add(azc__route **list, const char *pattern) {
     azc__route *route = NULL;
@@ -38,6 +38,7 @@ static int split(const char *path) {
     int count = azc__route_split(&end, (const char *)placed(path, n), n);
     if (count > 0) memcpy(segments, out, (size_t)(end - out));
     guarded_free(out, room);
+    if (count < 0) CHECK_INT(count, -400);
     return count;
 }
 
@@ -57,7 +58,7 @@ static const char *find(const azc__route *list, const char *path) {
     return shown;
 }
 
-/* ---- Patterns --------------------------------------------------------------------------------- */
+/* ---- Patterns -------------------------------------------------------------------------------- */
 
 static int pattern_error(const char *pattern) {
     azc__route *list = NULL;
@@ -113,7 +114,7 @@ static void patterns(void) {
     }
 }
 
-/* ---- Who wins --------------------------------------------------------------------------------- */
+/* ---- Who wins -------------------------------------------------------------------------------- */
 
 /* By its own recursion over encoded paths: literal before :param before *rest, segment by
  * segment from the left; a higher number is better, 0 does not match. */
@@ -135,7 +136,8 @@ static unsigned long rank(const char *pattern, const char *path) {
 
 static const char *const rivals[] = {"/a/b", "/a/:x", "/:x/b", "/:x/:y", "/a/*r", "/:x/*r", "/*r"};
 enum { RIVALS = 7 };
-static const char *const paths[] = {"/", "/a", "/a/", "/a/b", "/a/c", "/c/b", "/c/d", "/c/", "/a/b/",
+static const char *const paths[] = {"/", "/a", "/a/", "/a/b", "/a/c", "/c/b", "/c/d", "/c/",
+    "/a/b/",
     "/a/b/c", "/c/b/d", "/c", "//", "//b", "/b/a", "/ab/b", "/a/bc", "/a//b"};
 
 static void try_order(const int *order, int count, int *wrong) {
@@ -216,7 +218,8 @@ static void precedence(void) {
             CHECK_INT(add(&list, "/before"), AZC_OK);
             CHECK_INT(add(&list, pairs[i][0]), AZC_OK);
             CHECK_INT(add(&list, "/:q/:r/:s/:t"), AZC_OK);
-            if (!CHECK_INT(add(&list, pairs[i][1]), AZC_ERR_CONFLICT)) printf("    %s\n", pairs[i][1]);
+            if (!CHECK_INT(add(&list, pairs[i][1]), AZC_ERR_CONFLICT)) printf("    %s\n",
+                pairs[i][1]);
             int count = 0;
             for (azc__route *r = list; r != NULL; r = r->next) count++;
             CHECK_INT(count, 3);
@@ -231,7 +234,7 @@ static void precedence(void) {
     }
 }
 
-/* ---- Paths and values ------------------------------------------------------------------------- */
+/* ---- Paths and values ------------------------------------------------------------------------ */
 
 static void values(void) {
     azc__route *list = NULL;
@@ -284,7 +287,8 @@ static void values(void) {
     }
     TEST("what cannot be decoded is 400, whether a route is there or not") {
         static const char *const bad[] = {"/%", "/%2", "/a/%zz/b", "/%00", "/rooms/%00",
-            "/rooms/a%00b", "/%FF", "/rooms/%C3", "/rooms/%C3/%A4", "/none/%ED%A0%80", "/files/a/%C0%80"};
+            "/rooms/a%00b", "/%FF", "/rooms/%C3", "/rooms/%C3/%A4", "/none/%ED%A0%80",
+            "/files/a/%C0%80"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
             if (!CHECK_STR(find(list, bad[i]), "-400")) printf("    %s\n", bad[i]);
     }

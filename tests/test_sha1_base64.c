@@ -47,7 +47,7 @@ static void sha1(void) {
     }
 }
 
-/* ---- Base64 ----------------------------------------------------------------------------------- */
+/* ---- Base64 ---------------------------------------------------------------------------------- */
 
 /* Into memory that ends where the text with its NUL must end. */
 static const char *base64_of(const void *bytes, size_t n) {
@@ -105,7 +105,7 @@ static void base64(void) {
     }
 }
 
-/* ---- The handshake's key ---------------------------------------------------------------------- */
+/* ---- The handshake's key --------------------------------------------------------------------- */
 
 static int key_valid(const char *key) {
     return azc__key_valid((const char *)placed(key, strlen(key) + 1));

@@ -4,7 +4,7 @@
 #include "test.h"
 #include "pure.h"
 
-/* ---- The reference: the definition by values, without a table of bytes ------------------------ */
+/* ---- The reference: the definition by values, without a table of bytes ----------------------- */
 
 /* One character at p: 1 whole, 0 unfinished so far, -1 such that no bytes behind can save it. */
 static int wanted_char(const unsigned char *p, size_t n, size_t *size) {
@@ -74,7 +74,7 @@ static size_t encode(unsigned char *out, uint32_t c, size_t size) {
     return size;
 }
 
-/* ---- By hand ---------------------------------------------------------------------------------- */
+/* ---- By hand --------------------------------------------------------------------------------- */
 
 static void by_hand(void) {
     TEST("RFC 3629 section 7: its examples are valid") {
@@ -133,7 +133,7 @@ static void by_hand(void) {
     }
 }
 
-/* ---- Exhaustively ----------------------------------------------------------------------------- */
+/* ---- Exhaustively ---------------------------------------------------------------------------- */
 
 /* Each side of every border that RFC 3629 section 4 draws between bytes. */
 static const unsigned char borders[] = {
@@ -192,7 +192,7 @@ static void everything(void) {
     }
 }
 
-/* ---- Long strings, which go by words ---------------------------------------------------------- */
+/* ---- Long strings, which go by words --------------------------------------------------------- */
 
 static void long_strings(void) {
     TEST("a bad byte is found at each place of a long string, at each alignment") {

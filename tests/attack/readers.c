@@ -1,0 +1,254 @@
+/* Peers that send and never read, and members of a room that stall. */
+#include "attack.h"
+
+enum { MAX_BACKLOG = 256 << 10, MAX_MESSAGE = 64 << 10, PIECE_ROOM = 16 << 10 };
+
+/* Push the same bytes until neither the server nor the kernels take more, or `most` were taken.
+ * Returns how many were. */
+static size_t push(client *c, const unsigned char *bytes, size_t len, size_t most) {
+    size_t total = 0;
+    for (int idle = 0; idle < 60 && total < most;) {
+        size_t at = total % len;
+        long n = client_send_some(c, bytes + at, len - at);
+        if (n < 0) break;
+        total += (size_t)n, idle = n ? 0 : idle + 1;
+        if (n == 0) poll(NULL, 0, 2);
+    }
+    return total;
+}
+
+/* Read `most` bytes, which are copies of a frame, and send the rest of one of ours once the socket
+ * takes it. Returns how many came as they should. */
+static size_t pull(client *c, size_t most, const unsigned char *frame, size_t len,
+                   const unsigned char *rest, size_t rest_len) {
+    static unsigned char bytes[65536];
+    size_t total = 0;
+    for (long long end = now_ms() + WAIT_MS; total < most && now_ms() < end;) {
+        long sent = rest_len ? client_send_some(c, rest, rest_len) : 0;
+        ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
+        if (sent > 0) rest += sent, rest_len -= (size_t)sent;
+        if (n <= 0) poll(NULL, 0, 1);
+        for (ssize_t i = 0; i < n; i++, total++)
+            if (bytes[i] != frame[total % len]) return total;
+    }
+    return total;
+}
+
+/* PEERS flood the server with copies of one frame and read nothing; then they read. `answer` is
+ * what each frame is answered with. */
+static void flood(int opcode, size_t len, int answer) {
+    enum { PEERS = 10, MOST = 64 << 20 };
+    static unsigned char frames[1 << 18], data[MAX_MESSAGE], answers[MAX_MESSAGE + 14];
+    size_t total[PEERS], unit, all = 0;
+    memset(data, 'x', sizeof data);
+    size_t answer_len = put_frame(answers, FIN | answer, data, len, SHORTEST, NULL);
+    unit = put_frame(frames, FIN | opcode, data, len, SHORTEST, some_mask);
+    for (all = unit; all + unit <= sizeof frames; all += unit) memcpy(frames + all, frames, unit);
+    azc_config config = defaults();
+    config.ping_ms = -1;
+    host h = host_start(&config, AZC_FULL_CLOSE);
+    client *peers[PEERS];
+    for (int i = 0; i < PEERS; i++) peers[i] = peer_in(&h, "/echo");
+    report start = mark(&h), r, still;
+    for (int i = 0; i < PEERS; i++) {
+        total[i] = push(peers[i], frames, all, MOST);
+        CHECK(total[i] < MOST); /* reading did pause */
+    }
+    r = look(&h);
+    CHECK(r.stats.pauses >= PEERS);
+    CHECK(r.stats.peak_backlog <= MAX_BACKLOG);
+    CHECK(r.stats.peak_backlog >= MAX_BACKLOG / 2);
+    CHECK(r.backlog > MAX_BACKLOG / 2 && r.backlog <= MAX_BACKLOG);
+    CHECK(r.peak - start.bytes < PEERS * (size_t)(MAX_BACKLOG + MAX_MESSAGE + PIECE_ROOM));
+    CHECK_INT(r.stats.dropped, 0);
+    poll(NULL, 0, 200);
+    still = look(&h);
+    CHECK_INT(still.stats.bytes_in, r.stats.bytes_in); /* and stays paused */
+    CHECK(still.turns - r.turns < 80);                 /* without spinning */
+    CHECK(newcomer(&h, NULL) < 1000);
+    for (int i = 0; i < PEERS; i++) { /* every whole frame that the server took is answered */
+        size_t rest = (unit - total[i] % unit) % unit, count = (total[i] + rest) / unit;
+        CHECK_INT(pull(peers[i], count * answer_len, answers, answer_len, frames + unit - rest, rest),
+                  count * answer_len);
+    }
+    EVENTUALLY(&h, r, r.backlog == 0);
+    CHECK_INT(r.stats.open, PEERS);
+    CHECK_INT(r.stats.dropped, 0);
+    CHECK(r.drains > 0 || answer == PONG);
+    CHECK(r.bytes <= start.bytes + PIECE_ROOM);
+    host_end(&h);
+}
+
+static void floods(void) {
+    TEST("ten peers flood an echo and never read: reading pauses, and goes on when they drain") {
+        flood(TEXT, 1000, TEXT);
+        flood(BINARY, 20, BINARY);
+        flood(TEXT, MAX_MESSAGE, TEXT);
+    }
+    TEST("ten peers flood with pings and never read: the pongs wait within the backlog") {
+        flood(PING, 125, PONG);
+        flood(PING, 0, PONG);
+    }
+    TEST("a peer that never reads again is dropped by pings, whatever it still sends") {
+        static unsigned char frames[1 << 16], data[1000];
+        size_t all = 0;
+        while (all + 1100 <= sizeof frames)
+            all += put_frame(frames + all, FIN | BINARY, data, sizeof data, SHORTEST, some_mask);
+        azc_config config = defaults();
+        config.ping_ms = config.pong_ms = 300;
+        host h = host_start(&config, AZC_FULL_CLOSE);
+        client *c = peer_in(&h, "/echo");
+        report r;
+        CHECK(push(c, frames, all, 64 << 20) < 64 << 20);
+        for (long long end = now_ms() + WAIT_MS; now_ms() < end; poll(NULL, 0, 20)) {
+            if (client_send_some(c, frames, all) < 0) break;
+            if ((r = look(&h)).stats.open == 0) break;
+        }
+        EVENTUALLY(&h, r, r.stats.connections == 0);
+        CHECK_INT(r.stats.closed[6], 1);
+        host_end(&h);
+    }
+}
+
+/* ---- A room ------------------------------------------------------------------------------------ */
+
+enum { MEMBERS = 200, STALLED = 20, ROUNDS = 1000 };
+static const size_t sizes[] = {100, 900, 3000, 26000}; /* in all more than the kernels take */
+enum { SIZES = sizeof sizes / sizeof *sizes, CYCLE = 30000 + 4 * 4 };
+
+/* Read messages until `count` are read or none comes; each must be the one wanted, or, with gaps
+ * allowed, a later one. Returns how many were read; *next is the number after the last. */
+static long read_numbered(client *c, long *next, int gaps) {
+    static char want[65536];
+    static long made = -1; /* what want holds: the members are mostly abreast */
+    long n = 0;
+    for (frame f; *next < ROUNDS; n++) {
+        size_t buffered = c->len;
+        client_fill(c);
+        if (c->len == 0 && buffered == 0) break;
+        if (!client_read(c, &f)) break;
+        if (f.opcode == CLOSE) {
+            CHECK_INT(f.code, 1013);
+            break;
+        }
+        long number = atol((char *)f.data);
+        if (f.opcode == PING) continue;
+        size_t len = sizes[*next % SIZES];
+        if (gaps && number > *next) *next = number, len = sizes[number % SIZES];
+        if (*next != made) numbered(want, len, made = *next);
+        if (!CHECK_INT(number, *next) || !CHECK_INT(f.len, len)) return -1;
+        if (!CHECK(memcmp(f.data, want, len) == 0)) return -1;
+        ++*next;
+    }
+    return n;
+}
+
+static void room(int when_full) {
+    azc_config config = defaults();
+    config.ping_ms = -1;
+    config.close_ms = 60000; /* so that those closed with 1013 can be asked what they got */
+    if (!descriptors_for(MEMBERS + 200)) return;
+    host h = host_start(&config, when_full);
+    client *members[MEMBERS];
+    long next[MEMBERS] = {0};
+    for (int i = 0; i < MEMBERS; i++) {
+        int stalls = i % (MEMBERS / STALLED) == 0;
+        members[i] = stalls ? peer_in(&h, "/room?stalled=1") : peer_in(&h, "/room");
+    }
+    report start = mark(&h), r = start;
+    broadcasts(&h, ROUNDS, sizes, SIZES);
+    long long end = now_ms() + 40000, began = now_ms();
+    for (int left = MEMBERS - STALLED; left > 0 && now_ms() < end && test.bad == 0;) {
+        left = MEMBERS - STALLED;
+        long got = 0;
+        for (int i = 0; i < MEMBERS; i++) {
+            if (i % (MEMBERS / STALLED) == 0) continue;
+            got += read_numbered(members[i], &next[i], 0);
+            left -= next[i] == ROUNDS;
+        }
+        if (got == 0) poll(NULL, 0, 1);
+    }
+    for (int i = 0; i < MEMBERS; i++)
+        if (i % (MEMBERS / STALLED) != 0 && !CHECK_INT(next[i], ROUNDS)) break;
+    r = look(&h);
+    CHECK_INT(r.broadcasts, ROUNDS);
+    CHECK(r.stats.peak_backlog <= MAX_BACKLOG + 4); /* a Close frame may go beyond */
+    CHECK(r.stats.peak_backlog > MAX_BACKLOG / 2);
+    /* Each stalled member holds max_backlog; of small messages in pieces of AZC__PIECE of its own,
+     * of large ones, which all share, a reference each. The readers hold one message. */
+    size_t cycles = MAX_BACKLOG / CYCLE + 1, references = 2 * sizeof(azc__piece) + 2 * AZC__PIECE;
+    size_t cap = STALLED * cycles * references + MAX_BACKLOG + CYCLE +
+                 (MEMBERS - STALLED) * references + 65536;
+    CHECK(r.peak - start.bytes <= cap);
+    CHECK(cap < (STALLED + 1) * (size_t)MAX_BACKLOG);
+    if (when_full == AZC_FULL_CLOSE) {
+        CHECK_INT(r.stats.closed[13], STALLED);
+        CHECK_INT(r.stats.dropped, STALLED); /* one each: the one that closed it */
+        CHECK_INT(r.stats.open, MEMBERS - STALLED);
+    } else {
+        CHECK_INT(r.stats.open, MEMBERS);
+        CHECK(r.stats.dropped > STALLED);
+    }
+    printf("  1,000 broadcasts to 200: %lld ms, peak %lu KiB of at most %lu, %lld dropped\n",
+           now_ms() - began, (unsigned long)((r.peak - start.bytes) / 1024),
+           (unsigned long)(cap / 1024), (long long)r.stats.dropped);
+    /* The stalled read at last: what they were promised, in order, and no more. */
+    long promised = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < MEMBERS; i += MEMBERS / STALLED) {
+            long n;
+            for (int idle = 0; idle < 100; idle = n ? 0 : idle + 1) {
+                promised += n = read_numbered(members[i], &next[i], when_full == AZC_FULL_DROP);
+                if (n < 0 || pass || (when_full == AZC_FULL_CLOSE && members[i]->eof)) break;
+                if (n == 0) poll(NULL, 0, 1);
+            }
+            CHECK(next[i] > 0);
+        }
+    EVENTUALLY(&h, r, r.backlog == 0);
+    if (when_full == AZC_FULL_DROP) {
+        CHECK_INT(promised + (long)r.stats.dropped, STALLED * ROUNDS);
+        CHECK(r.drains >= STALLED);
+    }
+    CHECK_INT(r.stats.messages_out, promised + (MEMBERS - STALLED) * (long)ROUNDS);
+    host_end(&h);
+}
+
+static void rooms(void) {
+    TEST("a room of 200 with 20 that stall: they are closed with 1013, 180 miss nothing") {
+        room(AZC_FULL_CLOSE);
+    }
+    TEST("a room of 200 with 20 that stall and drop: they miss the newest, 180 miss nothing") {
+        room(AZC_FULL_DROP);
+    }
+    TEST("whatever the mix of sizes, a stalled member's memory is at most twice its backlog") {
+        /* small frames between large shared ones: the worst for an output made of pieces */
+        static const size_t mixes[][2] = {{1, 1024}, {100, 1100}, {1, 4096}, {500, 500}};
+        azc_config config = defaults();
+        config.ping_ms = -1;
+        for (size_t m = 0; m < sizeof mixes / sizeof *mixes; m++) {
+            host h = host_start(&config, AZC_FULL_DROP);
+            client *c = peer_in(&h, "/room?stalled=1"), *d = peer_in(&h, "/room?stalled=2");
+            report start = mark(&h), r;
+            CHECK(c && d);
+            int rounds = (int)(16000000 / (mixes[m][0] + mixes[m][1]));
+            broadcasts(&h, rounds < 400000 ? rounds : 400000, mixes[m], 2);
+            for (long long end = now_ms() + 20000; now_ms() < end; poll(NULL, 0, 5))
+                if ((r = look(&h)).stats.dropped > 1000) break;
+            r = look(&h);
+            CHECK(r.stats.dropped > 1000);
+            if (r.peak - start.bytes > 2 * 2 * MAX_BACKLOG)
+                printf("  sizes %lu and %lu: %lu bytes for two backlogs of at most %d\n",
+                       (unsigned long)mixes[m][0], (unsigned long)mixes[m][1],
+                       (unsigned long)(r.peak - start.bytes), MAX_BACKLOG);
+            CHECK(r.peak - start.bytes <= 2 * 2 * MAX_BACKLOG);
+            host_end(&h);
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    floods();
+    rooms();
+    return test_end();
+}

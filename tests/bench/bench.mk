@@ -1,0 +1,37 @@
+# make bench [QUICK=1] [CORES=1]   azchan.h beside the floor and its peers: a table, bench.svg
+# make check-speed                 instructions and system calls against tests/bench/limits
+# make limits                      keep this run's as the new limits
+# Included by the Makefile, which gives CC, WARN, CFLAGS, LDFLAGS and BUILD.
+BENCH = tests/bench
+BENCH_OUT = $(BUILD)/bench
+BENCH_LOAD = $(BENCH)/load.h $(BENCH)/count.h
+BENCH_CC = $(CC) $(WARN) $(CFLAGS)
+
+$(BENCH_OUT)/%: $(BENCH)/%.c $(BENCH_LOAD) azchan.h $(BENCH)/bench.mk
+	@mkdir -p $(@D)
+	$(BENCH_CC) $< -o $@ $(LDFLAGS)
+
+$(BENCH_OUT)/server_epoll: $(BENCH)/server.c azchan.h $(BENCH)/bench.mk
+	@mkdir -p $(@D)
+	@if grep -q AZCHAN_USE_EPOLL azchan.h; then set -x; \
+	    $(BENCH_CC) -DAZCHAN_USE_EPOLL $< -o $@ $(LDFLAGS); fi
+
+$(BENCH_OUT)/peer_lws: $(BENCH)/peer_lws.c $(BENCH)/bench.mk
+	@mkdir -p $(@D)
+	@if pkg-config --exists libwebsockets 2>/dev/null; then set -x; \
+	    $(BENCH_CC) $$(pkg-config --cflags libwebsockets) $< -o $@ $(LDFLAGS) \
+	    $$(pkg-config --libs libwebsockets); fi
+
+bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_lws)
+	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --ws $(BENCH)/peer_ws.mjs \
+	    $(if $(QUICK),--quick) $(if $(filter 1,$(CORES)),--one-core)
+	$(BENCH_OUT)/draw <$(BENCH_OUT)/results >$(BENCH_OUT)/bench.svg
+	$(if $(QUICK)$(CORES),,cp $(BENCH_OUT)/bench.svg $(BENCH)/bench.svg)
+
+check-speed: $(addprefix $(BENCH_OUT)/,check server)
+	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits
+
+limits: $(addprefix $(BENCH_OUT)/,check server)
+	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits --write
+
+.PHONY: bench check-speed limits
