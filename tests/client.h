@@ -21,7 +21,12 @@
 #include <time.h>
 
 #ifndef WAIT_MS
+#ifndef WAIT_MS
 #define WAIT_MS 5000
+#endif
+#ifndef CLIENT_CLOCK /* scenario.h has its own */
+#define CLIENT_CLOCK clock_gettime
+#endif
 #endif
 
 #ifndef MSG_NOSIGNAL
@@ -30,7 +35,7 @@
 
 static inline long long now_ms(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    CLIENT_CLOCK(CLOCK_MONOTONIC, &t);
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 

@@ -494,6 +494,7 @@ static void limits(void) {
             CHECK(pure_memory.bytes <= 512 + 512 + 3 * came);
         }
         azc__in_free(&pure_mem, &in);
+        CHECK_INT(pure_bytes(), 0);
     }
     TEST("a flood of tiny and empty fragments costs no more than a message of max_message") {
         azc__in *in = NULL;
@@ -512,6 +513,7 @@ static void limits(void) {
         CHECK(pure_memory.peak <= 512 + 64 + 512 + 1024 + 2048 + 4032 + 5001);
         CHECK(in->cap <= 5001);
         azc__in_free(&pure_mem, &in);
+        CHECK_INT(pure_bytes(), 0);
     }
     TEST("a final frame takes no more than it needs") {
         azc__in *in = NULL;

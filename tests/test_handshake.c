@@ -341,6 +341,7 @@ static const char *unclear[] = { /* refused, with 400 or a more telling status *
     "GET /t HTTP/1.1\r\n" UPGRADE "Sec-WebSocket-Version: 8\r\n\r\n",
     "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: x\r\n\r\n",
     "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 5\r\n\r\nhello",
+    "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 1\r\n\r\n\x81",
     "GET /t HTTP/1.1\r\n" UPGRADE "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "GET http:/// HTTP/1.1\r\n" UPGRADE "\r\n",
 };

@@ -73,26 +73,26 @@ static struct {
     order broadcast;
 } inside;
 
-static int in_connect(azc_conn *conn) {
+static inline int in_connect(azc_conn *conn) {
     inside.report.connects++;
     return azc_channel_of(conn) == inside.channels[3] ? azc_join(conn, "r") : AZC_OK;
 }
-static int in_sink(azc_conn *conn, const char *text, size_t len) {
+static inline int in_sink(azc_conn *conn, const char *text, size_t len) {
     CHECK(text[len] == 0);
     return conn ? AZC_OK : AZC_ERR_APP;
 }
-static int in_sink_binary(azc_conn *conn, const void *data, size_t len) {
+static inline int in_sink_binary(azc_conn *conn, const void *data, size_t len) {
     return in_sink(conn, (const char *)data, len);
 }
-static int in_bye(azc_conn *conn, const char *text, size_t len) {
+static inline int in_bye(azc_conn *conn, const char *text, size_t len) {
     (void)text, (void)len;
     return azc_close(conn, 4000, "bye");
 }
-static int in_drain(azc_conn *conn) {
+static inline int in_drain(azc_conn *conn) {
     inside.report.drains++;
     return conn ? AZC_OK : AZC_ERR_APP;
 }
-static void in_close(azc_conn *conn, int code, const char *reason) {
+static inline void in_close(azc_conn *conn, int code, const char *reason) {
     CHECK(code >= 1000 && reason != NULL);
     inside.report.closes++;
     inside.report.missed += azc_dropped(conn);
@@ -154,9 +154,9 @@ static inline void in_run(int line) {
     }
 }
 
-static inline void in_open(const azc_config *config, int when_full) {
+/* The channels and pages of the server; a program may have its own. */
+static inline void in_channels(int when_full) {
     static const char *const paths[4] = {"/echo", "/sink", "/bye", "/room"};
-    inside.server = azc_create(config);
     for (int i = 0; i < 4; i++) {
         azc_channel_desc d;
         memset(&d, 0, sizeof d);
@@ -168,6 +168,14 @@ static inline void in_open(const azc_config *config, int when_full) {
     }
     CHECK_INT(azc_add_page(inside.server, "/small", "text/plain", "small", 5), AZC_OK);
     CHECK_INT(azc_add_page(inside.server, "/big", "text/plain", big_page, BIG), AZC_OK);
+}
+#ifndef IN_CHANNELS
+#define IN_CHANNELS in_channels
+#endif
+
+static inline void in_open(const azc_config *config, int when_full) {
+    inside.server = azc_create(config);
+    IN_CHANNELS(when_full);
     if (azc_listen(inside.server) != AZC_OK) puts(azc_error(inside.server)), _exit(1);
 }
 

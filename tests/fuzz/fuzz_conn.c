@@ -23,11 +23,7 @@
 int FUZZ_TARGET(const uint8_t *data, size_t size);
 
 #ifdef __clang__ /* libFuzzer shall look at azchan.h alone: twice the speed */
-#define CONN_UNSEEN _Pragma("clang attribute push(__attribute__((no_sanitize(\"coverage\"))), apply_to = function)")
-#define CONN_SEEN _Pragma("clang attribute pop")
-#else
-#define CONN_UNSEEN
-#define CONN_SEEN
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 #endif
 
 /* ---- A kernel of arrays -------------------------------------------------------------------------- */
@@ -238,9 +234,15 @@ static int conn_sys_connect(int fd, const struct sockaddr *address, socklen_t le
     return fd == (int)len && address == NULL;
 }
 
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #define AZC_SYS(call) conn_sys_##call
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
+#endif
 
 /* ---- The program --------------------------------------------------------------------------------- */
 
@@ -835,3 +837,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
     FUZZ_CHECK(memcmp(&whole, &cut, sizeof whole) == 0);
     return 0;
 }
+
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
