@@ -31,13 +31,15 @@ test: $(TESTS)
 	    $(BUILD)/tests/log
 
 # What needs more than cc and make. Nothing is installed here: what is missing is named.
-check: check-warnings check-epoll check-sanitize check-valgrind check-coverage check-interop
+check: check-warnings check-epoll check-sanitize check-valgrind check-interop check-attacks check-soak \
+    check-fuzz coverage check-speed
 
 need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
 
 STRICT = -Wall -Wextra -pedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wcast-qual \
     -Wundef -Wvla -Wdouble-promotion -Wformat=2 -Wnull-dereference -Wswitch-enum -Werror
 
+# Quiet wherever it is dropped in: compilers, standards, optimisation, C++.
 check-warnings:
 	$(call need,g++,g++)
 	$(call need,clang,clang)
@@ -53,13 +55,14 @@ check-warnings:
 check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
 	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-	@$(MAKE) -s $(BUILD)/thread/tests/test_life BUILD=$(BUILD)/thread \
+	@$(MAKE) -s $(BUILD)/thread/tests/test_loop BUILD=$(BUILD)/thread \
 	    CFLAGS="-O1 -g -fsanitize=thread"
-	$(BUILD)/thread/tests/test_life
+	$(BUILD)/thread/tests/test_loop
 
 check-valgrind:
 	$(call need,valgrind,valgrind)
-	@$(MAKE) -s test BUILD=$(BUILD)/valgrind TEST_RUN="valgrind -q --error-exitcode=9 --leak-check=full"
+	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g -DTEST_SECONDS=300" \
+	    TEST_RUN="env TEST_QUICK=1 valgrind -q --error-exitcode=9 --leak-check=full"
 
 # Linux: every test on the epoll build too.
 check-epoll:
@@ -82,7 +85,10 @@ check-interop: examples
 	cd tests/interop && BUILD=$(abspath $(BUILD)) node ws.mjs && \
 	    BUILD=$(abspath $(BUILD)) node browser.mjs
 
+-include tests/attack/attack.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
+
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all examples run test check check-warnings check-sanitize check-valgrind check-interop clean
+.PHONY: all examples run test check check-warnings check-epoll check-sanitize check-valgrind \
+    check-interop coverage clean

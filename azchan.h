@@ -122,7 +122,8 @@
 
    RFC COVERAGE. 6455 except the client's side; extensions are never negotiated, so RSV bits are
    an error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form,
-   no request bodies. 8259 fully, with these documented limits: depth 64, and a \u escape that
+   no request bodies; no Date field, which 9110 6.6.1 spares servers without a clock, as boards
+   are. 8259 fully, with these documented limits: depth 64, and a \u escape that
    is half of a surrogate pair is refused. 3629 for all text, in and out. Upgrade over HTTP/2
    (8441) and TLS are a proxy's job.
 */
@@ -299,8 +300,8 @@ typedef struct azc_channel_desc {
     int (*on_binary)(azc_conn *conn, const void *data, size_t len);
     int (*on_ping)(azc_conn *conn, const void *data, size_t len);     /* answered already */
     int (*on_pong)(azc_conn *conn, const void *data, size_t len);
-    int (*on_drain)(azc_conn *conn);   /* backlog was past half of max_backlog, or refused a
-                                 send, and is below half again: time to go on */
+    int (*on_drain)(azc_conn *conn);   /* backlog was past half of max_backlog, or refused what
+                                 fits it when empty, and is below half again: time to go on */
     void (*on_close)(azc_conn *conn, int code, const char *reason); /* who closed first gave
                                  code and reason. 1005: none given; 1006: dropped. "" not NULL */
     void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
@@ -309,7 +310,7 @@ typedef struct azc_channel_desc {
 /* Register a channel.
  *   desc      copied
  *   returns   the channel, or NULL: the error is kept, azc_listen returns it (AZC_ERR_PATTERN,
- *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY)
+ *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY); after azc_listen: NULL
  *   call      before azc_listen */
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc);
 
@@ -424,8 +425,8 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 
 /* ---- Requests and pages --------------------------------------------------------------------- */
 
-/* Returns AZC_OK to pass the request on, or an HTTP status that answers it, with the lines of
- * azc_reply_header. After azc_reply the result does not matter; a negative AZC_ERR_* is a 500. */
+/* Returns AZC_OK to pass the request on, or an HTTP status (200 to 599) that answers it, with the
+ * lines of azc_reply_header; anything else is a 500. After azc_reply it does not matter. */
 typedef int (*azc_handler)(azc_conn *conn, void *user);
 
 /* Add a handler to the chain that every well-formed request passes before routing, in the order
@@ -453,8 +454,9 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  *   type      Content-Type, or NULL for none
  *   body,len  copied
  *   returns   AZC_OK | AZC_ERR_STATE (not in a request, or answered) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_FULL (over max_backlog) | AZC_ERR_MEMORY
- *   call      handlers and on_upgrade; azc_reply_header before azc_reply */
+ *             AZC_ERR_FULL (over max_backlog; over 1 KiB of header lines) | AZC_ERR_MEMORY
+ *   call      handlers and on_upgrade; azc_reply_header before azc_reply
+ * A peer that asks on (pipelines) past half of max_backlog gets what fits, then the end. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
 
@@ -2390,10 +2392,10 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
 }
 
 AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
-    const char *end = value.text + value.len, *bad;
     if (value.type == AZC_JSON_NONE) {
         azc_put_null(w, name);
     } else if (azc__put_begin(w, name)) {
+        const char *end = value.text + value.len, *bad;
         int left = AZC__MAX_DEPTH - w->azc__depth;
         if (azc__json_value_end(value.text, end, left, &bad) == end)
             azc__put_raw(w, value.text, value.len);
@@ -3176,7 +3178,6 @@ static void azc__request_answer(azc_conn *conn, int status) {
         conn->bytes_out = 0;
         if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
-        conn->since = s->now;
         if (r->keep_alive) azc__timer_set(conn, AZC__T_HANDSHAKE);
         else azc__end(conn, AZC__LINGER, 0);
     }
@@ -3206,6 +3207,7 @@ static size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
     azc__scan scan;
     memset(&scan, 0, sizeof scan);
     if (conn->in != NULL) scan = conn->in->scan;
+    else conn->since = s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     if (k < 0) {
         azc__request_bad(conn, -k);
@@ -3335,9 +3337,10 @@ static void azc__conn_free(azc_conn *conn) {
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
-/* A slot for a newcomer; at least half are free, so the search is short. */
+/* A slot for a newcomer; one in nine is free at least, so the search is short. */
 static int azc__slot_find(azc_server *s, uint32_t *slot) {
-    if ((uint32_t)s->conn_count * 2 >= s->slot_cap) {
+    uint32_t count = (uint32_t)s->conn_count;
+    if (count + count / 8 + 1 >= s->slot_cap) {
         uint32_t cap = s->slot_cap ? s->slot_cap * 2 : 16;
         azc_conn **slots = (azc_conn **)s->mem.alloc(s->mem.user, s->slots,
                                                      s->slot_cap * sizeof *slots,
@@ -4111,7 +4114,7 @@ AZC_API void azc_stop(azc_server *server) {
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
 static int azc__refused(azc_server *s, int code, const char *what, const char *path) {
-    if (s->failed) return code;
+    if (s->failed || s->listening) return code;
     s->failed = code;
     return azc__error(s, code, "%s %s: %s", what, path != NULL ? path : "(no path)",
                       azc_strerror(code));

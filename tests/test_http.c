@@ -106,6 +106,9 @@ static void ends(void) {
             n += 2;
             expect_scan(head, n, MAX, fields <= 64 ? (int)n : -431);
         }
+        for (int i = 0; i < 66; i++) memcpy(head + 3 * i, "x\r\n", 3); /* lines of any length */
+        expect_scan(head, 65 * 3, MAX, 0);
+        expect_scan(head, 66 * 3, MAX, -431);
     }
     TEST("random heads, most of them damaged, have one answer in every cut") {
         static const char *const bits[] = {"GET / HTTP/1.1", "\r\n", "\r\n", "\r\n", "A: b",
@@ -271,11 +274,12 @@ static void hosts(void) {
     }
     TEST("a Host is uri-host and port, of RFC 3986's characters") {
         static const char *const good[] = {"a", "a.example:80", "127.0.0.1:4000", "[::1]:4000",
-            "[::1]", "a-b_c~d", "a%20b", "a!$&'()*+,;=b", "a:"};
+            "[::1]", "a-b_c~d", "a%20b", "a!$&'()*+,;=b", "a:", "[2001:db8::10]:80",
+            "[::ffff:10.0.0.1]", "[ABCD:ef01:2345::6789]"};
         static const char *const bad[] = {"a b", "a/b", "u@a", "a?b", "a#b", "a\\b", "a\"b", "<a>",
             "a^b", "a`b", "a|b", "{a}", "a, b", "\xC3\xA4", "a\tb", "a:8x",
             "a:-1", "a:80:80", "[::1", "[::1]80", "::1", "[::g]", "[x::1]", "a[::1]", "[[::1]]",
-            "[::1]:x", "a]", "@", "[]", "a\x80", ":80"};
+            "[::1]:x", "a]", "@", "[]", "a\x80", ":80", ":"};
         char head[100];
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
             snprintf(head, sizeof head, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", good[i]);
@@ -287,6 +291,10 @@ static void hosts(void) {
             if (!CHECK_INT(parse(head), -400)) printf("    %s\n", bad[i]);
         }
         CHECK(azc__http_authority("a\0b", 3) == 0);
+        CHECK(azc__http_authority((const char *)placed("a:80", 4), 4));
+        CHECK(azc__http_authority((const char *)placed("[::1]", 5), 5));
+        CHECK(!azc__http_authority((const char *)placed("[::1", 4), 4));
+        CHECK(azc__http_authority((const char *)placed("abc", 3), 3));
     }
 }
 
@@ -496,7 +504,8 @@ static void escapes(void) {
     }
     TEST("malformed escapes, NUL and what is not UTF-8 then are refused") {
         static const char *const bad[] = {"%", "%2", "a%", "a%2", "%2G", "%G2", "%%20", "%-1",
-            "% 2", "%G2%80%80%80", "%g3%80", "%00", "a%00b", "%80", "%C3", "%C3(", "%C0%AF", "%ED%A0%80", "%FF", "%F4%90%80%80",
+            "% 2", "%G2%80%80%80", "%g3%80", "%00", "a%00b", "%80", "%C3", "%C3(", "%C0%AF",
+            "%ED%A0%80", "%FF", "%F4%90%80%80",
             "%E2%82", "\xC3", "\xFF", "%2\x80"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
             if (!CHECK(!decoded(bad[i], strlen(bad[i]), 0))) printf("    %s\n", bad[i]);

@@ -807,7 +807,7 @@ static void put_everything(azc_writer *w) {
     azc_json inner, none;
     azc_json_read(&inner, " [1, {\"a\":\"\\u0041\"} ] ", 22);
     azc_json_read(&none, "", 0);
-    azc_put_string(w, "s", "a\"\\/\b\f\n\r\t\x01\x1F\x7F\xC3\xA4");
+    azc_put_string(w, "s", "a \"\\/\b\f\n\r\t\x01\x1F\x7F\xC3\xA4");
     azc_put_text(w, "t", "a\0b", 3);
     azc_put_int(w, "i", -7);
     azc_put_uint(w, "u", 7);
@@ -867,7 +867,7 @@ static const struct script {
     {put_explicit, "{\"a\":1,\"b\":{}}"}, {put_containers_first, "{\"a\":{},\"b\":[]}"},
     {put_array_of_all, "[null,true,false,\"text\",\"\",18446744073709551615,-9223372036854775808,"
                        "-0.5]"},
-    {put_everything, "{\"s\":\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7F\xC3\xA4\","
+    {put_everything, "{\"s\":\"a \\\"\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7F\xC3\xA4\","
                      "\"t\":\"a\\u0000b\",\"i\":-7,\"u\":7,\"d\":1.5,\"b\":true,\"n\":null,"
                      "\"j\":[1, {\"a\":\"\\u0041\"} ],\"none\":null,"
                      "\"o\":{\"x\":null,\"e\":[],\"y\":null},\"a\":[1,{},[\"deep\"],2],"

@@ -788,6 +788,22 @@ static void logger(void) {
         finish(server);
         fclose(file);
     }
+    TEST("a request's duration is its own, not that of the connection it came on") {
+        FILE *file = tmpfile();
+        azc_server *server = create(NULL);
+        log_entry e;
+        azc_use(server, azc_logger, file);
+        azc_add_page(server, "/", "text/plain", "hello", 5);
+        listening(server);
+        client *c = client_open(server);
+        CHECK_INT(get(c, "/"), 200);
+        pump(server, 300);
+        CHECK_INT(get(c, "/"), 200);
+        EXPECT_LOG(1, "GET", "/", 200);
+        CHECK(e.ms < 250);
+        finish(server);
+        fclose(file);
+    }
     TEST("a silent connection that ends before any request leaves no line") {
         FILE *file = tmpfile();
         azc_server *server = create(NULL);

@@ -76,6 +76,12 @@ static void hashing(void) {
         CHECK(azc__sip_hash(key, bytes, 5) != azc__sip_hash(other, bytes, 5));
         CHECK(azc__sip_hash(key, bytes, 5) != azc__sip_hash(another, bytes, 5));
         CHECK(azc__sip_hash(key, "\0\0", 1) != azc__sip_hash(key, "\0\0", 2));
+        static azc_server seeded;
+        uint64_t none = azc__room_hash(&seeded, NULL, "x", 1);
+        seeded.seed[0] = 1;
+        CHECK(azc__room_hash(&seeded, NULL, "x", 1) != none);
+        seeded.seed[0] = 0, seeded.seed[1] = 1;
+        CHECK(azc__room_hash(&seeded, NULL, "x", 1) != none);
     }
 }
 

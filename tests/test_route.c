@@ -51,10 +51,14 @@ static const char *find(const azc__route *list, const char *path) {
     const azc__route *route = azc__route_find(list, segments, count);
     if (route == NULL) return NULL;
     azc__route_values(route, segments, count, &end);
-    size_t n = (size_t)snprintf(shown, sizeof shown, "%s", (const char *)route->target);
+    size_t n = (size_t)(end - values); /* now once more, into just the room that took */
+    char *exact = (char *)guarded_fill('?', n), *exact_end = exact;
+    azc__route_values(route, segments, count, &exact_end);
+    CHECK(exact_end == exact + n && memcmp(exact, values, n) == 0);
+    guarded_free(exact, n);
+    n = (size_t)snprintf(shown, sizeof shown, "%s", (const char *)route->target);
     for (const char *p = values; p < end; p += strlen(p) + 1)
         n += (size_t)snprintf(shown + n, sizeof shown - n, "|%s", p);
-    CHECK(strlen(values) <= sizeof values);
     return shown;
 }
 

@@ -31,7 +31,7 @@ static void explode(const char *bomb, size_t len, int status) {
     CHECK_INT(r.stats.refused[status - 400], BOMBS);
     CHECK_INT(r.stats.requests, BOMBS);
     CHECK_INT(r.stats.accepted, BOMBS);
-    CHECK(r.peak - start.bytes < BOMBS * (size_t)HEAD_BYTES);
+    CHECK(r.peak - start.bytes < BOMBS * (size_t)HEAD_BYTES + AZC__POOL);
     CHECK(newcomer(&h, NULL) < 1000);
     host_end(&h);
 }
@@ -118,7 +118,7 @@ static void streams(void) {
         EVENTUALLY(&h, r, r.stats.bytes_in == sent);
         CHECK_INT(r.stats.connections, PEERS);
         CHECK(r.peak - start.bytes > PEERS * (size_t)MAX_REQUEST * 9 / 10); /* it does hold them */
-        CHECK(r.peak - start.bytes < PEERS * (size_t)HEAD_BYTES + 32768);
+        CHECK(r.peak - start.bytes < PEERS * (size_t)HEAD_BYTES + AZC__POOL);
         for (client *c = clients; c; c = c->next) {
             answer a;
             if (!CHECK_INT(client_answer(c, &a), 408)) break;

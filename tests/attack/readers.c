@@ -1,7 +1,8 @@
 /* Peers that send and never read, and members of a room that stall. */
 #include "attack.h"
 
-enum { MAX_BACKLOG = 256 << 10, MAX_MESSAGE = 64 << 10, PIECE_ROOM = 16 << 10 };
+enum { MAX_BACKLOG = 256 << 10, MAX_MESSAGE = 64 << 10, PIECE_ROOM = 16 << 10,
+       PIECE = 4096 }; /* of an output, at most, for small frames */
 
 /* Push the same bytes until neither the server nor the kernels take more, or `most` were taken.
  * Returns how many were. */
@@ -75,7 +76,7 @@ static void flood(int opcode, size_t len, int answer) {
     CHECK_INT(r.stats.open, PEERS);
     CHECK_INT(r.stats.dropped, 0);
     CHECK(r.drains > 0 || answer == PONG);
-    CHECK(r.bytes <= start.bytes + PIECE_ROOM);
+    CHECK(r.bytes <= start.bytes + AZC__POOL);
     host_end(&h);
 }
 
@@ -174,11 +175,11 @@ static void room(int when_full) {
     CHECK_INT(r.broadcasts, ROUNDS);
     CHECK(r.stats.peak_backlog <= MAX_BACKLOG + 4); /* a Close frame may go beyond */
     CHECK(r.stats.peak_backlog > MAX_BACKLOG / 2);
-    /* Each stalled member holds max_backlog; of small messages in pieces of AZC__PIECE of its own,
-     * of large ones, which all share, a reference each. The readers hold one message. */
-    size_t cycles = MAX_BACKLOG / CYCLE + 1, references = 2 * sizeof(azc__piece) + 2 * AZC__PIECE;
+    /* Each stalled member holds max_backlog; of small messages in pieces of its own, of large ones,
+     * which all share, a reference each. The readers hold one message. */
+    size_t cycles = MAX_BACKLOG / CYCLE + 1, references = 2 * sizeof(azc__piece) + 2 * PIECE;
     size_t cap = STALLED * cycles * references + MAX_BACKLOG + CYCLE +
-                 (MEMBERS - STALLED) * references + 65536;
+                 (MEMBERS - STALLED) * references + AZC__POOL;
     CHECK(r.peak - start.bytes <= cap);
     CHECK(cap < (STALLED + 1) * (size_t)MAX_BACKLOG);
     if (when_full == AZC_FULL_CLOSE) {

@@ -124,7 +124,7 @@ static void silent_and_slow(void) {
             if (took > worst) worst = took;
         }
         r = look(&h);
-        CHECK(worst < 2000);
+        CHECK(worst < WAIT_MS);
         CHECK_INT(r.stats.open, NEWCOMERS);
         CHECK(r.stats.connections <= MOST);
         printf("  1,500 that return: worst newcomer %lld ms, %lld gave way\n", worst,
@@ -237,7 +237,7 @@ static void garbage(void) {
             EVENTUALLY(&h, r, r.stats.connections == 0); /* the silent ones by deadlines */
             leave(crowd, WAVE);
             if (wave == 0) first = r;
-            if (!CHECK_INT(r.bytes, first.bytes) || !CHECK_INT(r.blocks, first.blocks)) break;
+            if (!CHECK(r.bytes <= first.bytes + AZC__POOL)) break;
         }
         CHECK_INT(r.stats.accepted, ALL);
         CHECK(r.stats.opened > ALL / 4 && r.stats.closed[2] > ALL / 10 && r.stats.closed[6] > ALL / 10);

@@ -134,7 +134,7 @@ static inline int fuzz_utf8_char(const uint8_t *p, size_t n, uint32_t *code) {
 }
 
 /* 1 valid, 0 cut short, -1 bad; *good: the bytes of whole characters in front. */
-static inline int fuzz_utf8(const void *bytes, size_t n, size_t *good) {
+static inline int fuzz_text(const void *bytes, size_t n, size_t *good) {
     const uint8_t *p = (const uint8_t *)bytes;
     size_t i = 0;
     int k = 1;

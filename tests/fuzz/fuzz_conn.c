@@ -185,6 +185,9 @@ static int conn_sys_shutdown(int fd, int how) {
 }
 static int conn_sys_close(int fd) {
     if (fd >= CONN_FIRST) conn_socket_of(fd)->closed = 1;
+#ifdef AZCHAN_USE_EPOLL
+    memset(&conn_now->watched[fd], 0, sizeof *conn_now->watched);
+#endif
     return 0;
 }
 static ssize_t conn_sys_read(int fd, void *to, size_t n) {
@@ -429,7 +432,7 @@ static int conn_on_connect(azc_conn *conn) {
 }
 static int conn_on_message(azc_conn *conn, const char *text, size_t len) {
     conn_check_callback(conn, text, len, conn_now->server->config.max_message);
-    FUZZ_CHECK(fuzz_utf8(text, len, NULL) == 1);
+    FUZZ_CHECK(fuzz_text(text, len, NULL) == 1);
     conn_note(conn, 'T', text, len);
     return conn_obey(conn, text, len);
 }
@@ -463,7 +466,7 @@ static void conn_on_close(azc_conn *conn, int code, const char *reason) {
     conn_socket *k = conn_of(conn);
     FUZZ_CHECK(k->opened == 1 && k->ended++ == 0);
     FUZZ_CHECK(code == 1005 || code == 1006 || azc__close_code_valid((uint64_t)code));
-    FUZZ_CHECK(reason != NULL && strlen(reason) <= 123 && fuzz_utf8(reason, strlen(reason), 0) == 1);
+    FUZZ_CHECK(reason != NULL && strlen(reason) <= 123 && fuzz_text(reason, strlen(reason), 0) == 1);
     FUZZ_CHECK(azc_find(conn_now->server, k->id) == NULL);
     FUZZ_CHECK(azc_send_text(conn, "x", 1) == AZC_ERR_CLOSED && azc_join(conn, "a") == AZC_ERR_CLOSED);
     conn_note_number(conn, 'X', code);
@@ -587,13 +590,13 @@ static void conn_check_frames(const uint8_t *p, const uint8_t *end, int whole) {
         }
         if (n < head + len) break;
         const uint8_t *payload = p + head;
-        if (opcode == 1) FUZZ_CHECK(fuzz_utf8(payload, len, NULL) == 1);
+        if (opcode == 1) FUZZ_CHECK(fuzz_text(payload, len, NULL) == 1);
         p = payload + len;
         if (opcode != 8) continue;
         FUZZ_CHECK(p == end && len != 1);
         if (len == 0) return;
         FUZZ_CHECK(azc__close_code_valid((uint64_t)payload[0] << 8 | payload[1]));
-        FUZZ_CHECK(fuzz_utf8(payload + 2, len - 2, NULL) == 1);
+        FUZZ_CHECK(fuzz_text(payload + 2, len - 2, NULL) == 1);
     }
     FUZZ_CHECK(p == end || !whole);
 }

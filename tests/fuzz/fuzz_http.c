@@ -82,14 +82,15 @@ static int http_scan_wanted(const uint8_t *p, size_t n, size_t max) {
 
 static int http_authority_wanted(http_text t) {
     size_t i;
-    if (t.n > 0 && *t.p == '[') {
+    if (t.n == 0) return 1;
+    if (*t.p == '[') {
         i = 1 + http_span(t, 1, HTTP_DIGIT "abcdefABCDEF:.");
-        if (i == t.n || t.p[i++] != ']') return 0;
+        if (i == 1 || i == t.n || t.p[i++] != ']') return 0;
     } else {
         i = http_span(t, 0, HTTP_DIGIT HTTP_ALPHA "-._~%!$&'()*+,;=");
+        if (i == 0) return 0;
     }
-    if (i == t.n) return 1;
-    return t.p[i] == ':' && i + 1 + http_span(t, i + 1, HTTP_DIGIT) == t.n;
+    return i == t.n || (t.p[i] == ':' && i + 1 + http_span(t, i + 1, HTTP_DIGIT) == t.n);
 }
 
 static int http_line_wanted(http_wanted *w, http_text line) {
@@ -239,7 +240,7 @@ static int http_decode_wanted(char *out, http_text t, int plus) {
         out[n++] = (char)value;
     }
     out[n] = 0;
-    return fuzz_utf8(out, (size_t)n, NULL) == 1 ? n : -1;
+    return fuzz_text(out, (size_t)n, NULL) == 1 ? n : -1;
 }
 
 /* ---- The properties ---------------------------------------------------------------------------- */
@@ -256,7 +257,7 @@ static int http_handler(azc_conn *conn, void *user) {
         static const char *const names[] = {"a", "b", "rest"};
         const char *value = azc_param(conn, names[i]);
         if (value == NULL) continue;
-        FUZZ_CHECK(fuzz_utf8(value, strlen(value), NULL) == 1);
+        FUZZ_CHECK(fuzz_text(value, strlen(value), NULL) == 1);
         to += snprintf(to, sizeof path - (size_t)(to - path), "/%s", value);
     }
     int n = http_decode_wanted(decoded, http_want->path, 0);

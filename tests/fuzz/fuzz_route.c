@@ -40,7 +40,7 @@ static int route_equal(route_part a, route_part b) {
  * something, but after the last one there need not be. */
 static int route_good(const char *pattern) {
     route_part a, b, next;
-    if (*pattern != '/' || fuzz_utf8(pattern, strlen(pattern), NULL) != 1) return 0;
+    if (*pattern != '/' || fuzz_text(pattern, strlen(pattern), NULL) != 1) return 0;
     for (const char *c = pattern; *c; c++) {
         if ((unsigned char)*c <= ' ' || *c == 127 || *c == '?' || *c == '#' || *c == '%') return 0;
     }
@@ -95,7 +95,7 @@ static int route_decode(route_part part, char *out) {
         out[n++] = (char)value;
     }
     out[n] = 0;
-    return fuzz_utf8(out, n, NULL) == 1;
+    return fuzz_text(out, n, NULL) == 1;
 }
 
 /* An empty path is "/". Returns 0 for one that is malformed. */

@@ -12,11 +12,11 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
     fuzz_input in = {data, data + size};
     fuzz_cuts cuts = fuzz_cuts_from(fuzz_byte(&in));
     size_t offset = fuzz_byte(&in) & 15, n = fuzz_left(&in), good = 0;
-    uint8_t *block = (uint8_t *)malloc(offset + n + (offset + n == 0)), *p = block + offset;
+    uint8_t *block = (uint8_t *)calloc(offset + n + !(offset + n), 1), *p = block + offset;
     if (block == NULL) abort();
     if (n > 0) memcpy(p, in.p, n);
 
-    int whole = fuzz_utf8(p, n, &good);
+    int whole = fuzz_text(p, n, &good);
     FUZZ_CHECK(utf8_told(azc__utf8(0, p, n)) == whole);
     FUZZ_CHECK(azc__utf8_valid(p, n) == (whole == 1));
 
@@ -26,7 +26,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
         size_t piece = fuzz_cut(&cuts, n - at);
         state = azc__utf8(state, p + at, piece);
         at += piece;
-        int part = at <= good ? fuzz_utf8(p, at, NULL) : fuzz_utf8(p + good, at - good, NULL);
+        int part = at <= good ? fuzz_text(p, at, NULL) : fuzz_text(p + good, at - good, NULL);
         FUZZ_CHECK(utf8_told(state) == part);
         FUZZ_CHECK(state == azc__utf8(0, p, at));
     }

@@ -1,0 +1,68 @@
+# make fuzz | check-fuzz | fuzz-corpus, for the Makefile to include.
+#
+#     make fuzz SECONDS=30            each target for so long, from the seeds and the corpus
+#     make fuzz FUZZ="http json"      only these; -j2 runs two at a time
+#     make check-fuzz                 fuzz, then the JSON reader against Node's JSON.parse
+#     make fuzz-corpus                merge what $(BUILD)/fuzz has found into tests/fuzz/corpus
+#
+# What breaks a property is left in $(BUILD)/fuzz as crash-TARGET-*: give it to the target's program
+# to see it again, and keep it among the seeds under a name that says what it is.
+FUZZ ?= http conn json writer route utf8
+FUZZ_FLAGS = -std=c99 -Wall -Wextra -O1 -g -fsanitize=fuzzer,address,undefined \
+    -fno-sanitize-recover=all
+FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=32:malloc_context_size=8
+FUZZ_LEN_http = 600
+FUZZ_LEN_conn = 500
+FUZZ_LEN_json = 1000
+FUZZ_LEN_writer = 300
+FUZZ_LEN_route = 200
+FUZZ_LEN_utf8 = 96
+
+need-fuzzer:
+	@command -v clang >/dev/null || { echo "fuzz: clang is missing: install clang"; exit 1; }
+	@mkdir -p $(BUILD)/fuzz
+	@echo 'int LLVMFuzzerTestOneInput(const char *p, long n) { return !p && n; }' | \
+	    clang -fsanitize=fuzzer,address,undefined -x c - -o $(BUILD)/fuzz/probe \
+	    2>$(BUILD)/fuzz/probe.log || { cat $(BUILD)/fuzz/probe.log; \
+	    echo "fuzz: clang's fuzzer runtime is missing: install libclang-rt-dev"; exit 1; }
+
+$(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h azchan.h | need-fuzzer
+	@mkdir -p $(@D)
+	clang $(FUZZ_FLAGS) $< -o $@
+
+$(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/*.[ch] azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+# What was found in earlier runs of this build stays in its folder and is the next run's start.
+$(FUZZ:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
+	@mkdir -p $(BUILD)/fuzz/found/$*
+	@$(BUILD)/fuzz/pack -x tests/fuzz/corpus/$*.pack $(BUILD)/fuzz/found/$*
+	@$(FUZZ_RUN) $< -max_total_time=$(or $(SECONDS),30) -max_len=$(FUZZ_LEN_$*) -timeout=20 \
+	    -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/crash-$*- \
+	    $(BUILD)/fuzz/found/$* tests/fuzz/seeds/$* >$(BUILD)/fuzz/$*.log 2>&1 || \
+	    { tail -40 $(BUILD)/fuzz/$*.log; echo "fuzz $*: FAILED, see $(BUILD)/fuzz/crash-$*-*"; exit 1; }
+	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: nothing found, executions: /p' \
+	    $(BUILD)/fuzz/$*.log
+
+fuzz: $(FUZZ:%=fuzz-%)
+
+# The smallest inputs that together reach all that is reached.
+$(FUZZ:%=fuzz-corpus-%): fuzz-corpus-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
+	@rm -rf $(BUILD)/fuzz/merged/$* && mkdir -p $(BUILD)/fuzz/merged/$* $(BUILD)/fuzz/found/$*
+	@$(FUZZ_RUN) $< -merge=1 -max_len=$(FUZZ_LEN_$*) $(BUILD)/fuzz/merged/$* \
+	    tests/fuzz/seeds/$* $(BUILD)/fuzz/found/$* >$(BUILD)/fuzz/$*.log 2>&1
+	@$(BUILD)/fuzz/pack tests/fuzz/corpus/$*.pack $(BUILD)/fuzz/merged/$*
+	@ls -l tests/fuzz/corpus/$*.pack
+
+fuzz-corpus: $(FUZZ:%=fuzz-corpus-%)
+
+check-json-node: $(BUILD)/fuzz/json_accept
+	@command -v node >/dev/null || { echo "$@: node is missing: install nodejs"; exit 1; }
+	@node tests/fuzz/json_node.mjs $(BUILD)/fuzz/json_accept $(or $(DOCUMENTS),200000)
+
+check-fuzz: fuzz check-json-node
+
+$(BUILD)/tests/test_fuzz: $(wildcard tests/fuzz/*.[ch])
+
+.PHONY: need-fuzzer fuzz fuzz-corpus check-fuzz check-json-node $(FUZZ:%=fuzz-%) $(FUZZ:%=fuzz-corpus-%)
