@@ -3027,8 +3027,11 @@ static int azc__switch_protocols(azc_conn *conn, const char *key) {
              "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s%s%s",
              accept, chosen ? "Sec-WebSocket-Protocol: " : "", chosen ? chosen : "",
              chosen ? "\r\n" : "");
+    size_t kept = r->extra_len;
     azc__extra(r, lines);
-    return azc__respond(conn, 101, NULL, NULL, 0, 0);
+    int error = azc__respond(conn, 101, NULL, NULL, 0, 0);
+    if (error != AZC_OK) r->extra_len = kept; /* they are not for the 503 that follows */
+    return error;
 }
 
 /* Give a connection what outlives its request: zeroed data, and its strings. */
@@ -4315,7 +4318,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
-    if (error != AZC_OK || !conn->connected) return error;
+    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
     const azc__room *r = azc__room_named(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
@@ -4326,7 +4329,8 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 AZC_API int azc_leave_all(azc_conn *conn) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    while (conn->connected && conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms);
+    while (conn->state == AZC__OPEN && conn->rooms != NULL)
+        azc__member_remove(conn->server, conn->rooms);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
     return AZC_OK;
 }
