@@ -931,7 +931,7 @@ static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Transient memory, of outputs and of half-received input, comes in these sizes and goes through a
  * pool, so that a busy turn allocates nothing. */
-static const size_t azc__class_size[AZC__CLASSES] = {64, 512, 1024, 2048, 4032, 16320, 66560};
+static const size_t azc__class_size[AZC__CLASSES] = {64, 512, 1024, 2048, 4096, 16384, 66560};
 
 static int azc__class(size_t size, int least) {
     while (least < AZC__CLASSES && azc__class_size[least] < size) least++;
@@ -1406,7 +1406,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
     if (*in == NULL || (!(*in)->in_frame && (*in)->raw_len == 0)) {
         azc__frame f;
         int open = *in != NULL && (*in)->opcode != 0;
-        int k = azc__frame_head(p, n, open, max_message - (open ? (*in)->len : 0), &f);
+        int k = azc__frame_head(p, n, open, max_message, &f); /* azc__decode_head has the sum */
         size_t rest = n - (k > 0 ? (size_t)k : 0);
         if (k < 0) event->kind = k;
         if (k < 0) return n;
@@ -1711,7 +1711,7 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
 
 /* ==== [9] ROUTE: path patterns; pure, no I/O ================================================== */
 
-/* The length of a pattern's next segment and its kind; 0 for a bad one. */
+/* A segment's kind; 0 for a bad one. */
 static char azc__route_kind(const char *p, size_t len, int last) {
     int named = len > 1;
     if (len == 0) return last ? (char)AZC__LITERAL : 0;
