@@ -30,9 +30,14 @@ test: $(TESTS)
 	    END { f += $(words $(TESTS)) - n; print p + 0 " passed, " f " failed"; exit f > 0 }' \
 	    $(BUILD)/tests/log
 
-# What needs more than cc and make. Nothing is installed here: what is missing is named.
-check: check-warnings check-epoll check-sanitize check-valgrind check-interop check-attacks check-soak \
-    check-fuzz coverage check-speed
+# What needs more than cc and make. Nothing is installed here: what is missing is named. First what
+# may share the machine, then what keeps time.
+check:
+	@$(MAKE) -s -j2 check-warnings check-fuzz check-valgrind check-sanitize check-epoll coverage \
+	    check-speed
+	@$(MAKE) -s check-interop
+	@$(MAKE) -s check-attacks
+	@$(MAKE) -s check-soak
 
 need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
 

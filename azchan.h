@@ -3382,9 +3382,10 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *r
 
 /* ==== [13] LOOP: the system calls, all of them ================================================ */
 
-static int64_t azc__clock(void) {
+/* Milliseconds; without a clock time stands still. */
+static int64_t azc__clock(const azc_server *s) {
     struct timespec t;
-    AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t);
+    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
@@ -3642,13 +3643,18 @@ static void azc__settle(azc_server *s) {
 }
 
 /* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static void azc__fd_prepare(int fd, int nonblocking) {
+static void azc__fd_prepare(int fd) {
     AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (nonblocking) AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK);
 #ifdef SO_NOSIGPIPE
     int on = 1;
     AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
 #endif
+}
+
+/* What the loop reads until it is empty must not block it. Returns 0 or -1. */
+static int azc__fd_nonblocking(int fd) {
+    azc__fd_prepare(fd);
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) < 0 ? -1 : 0;
 }
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
@@ -3680,7 +3686,7 @@ static int azc__accept(azc_server *s) {
         azc__accept_pause(s, s->now + AZC__RETRY_MS);
         return 0;
     }
-    azc__fd_prepare(fd, 0);
+    azc__fd_prepare(fd);
     int family = address.any.sa_family == AF_INET ? AF_INET
                  : address.any.sa_family == AF_INET6 ? AF_INET6 : 0;
     const void *raw = family == AF_INET ? (const void *)&address.v4.sin_addr
@@ -3761,7 +3767,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     int ready = azc__wait(s, azc__wait_ms(s, timeout_ms));
     if (ready < 0 && errno != EINTR && errno != EAGAIN)
         return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
-    s->now = azc__clock();
+    s->now = azc__clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
         azc__source *source = azc__ready(s, &at, &events);
@@ -3831,7 +3837,11 @@ static int azc__bind(int fd, const azc__address *address, socklen_t len) {
     if (address->any.sa_family == AF_INET6)
         AZC_SYS(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (AZC_SYS(bind)(fd, &address->any, len) < 0) return -1;
-    return AZC_SYS(listen)(fd, SOMAXCONN);
+    if (AZC_SYS(listen)(fd, SOMAXCONN) == 0) return 0;
+    int cause = errno;
+    if (address->any.sa_family == AF_UNIX) AZC_SYS(unlink)(address->un.sun_path);
+    errno = cause;
+    return -1;
 }
 
 static int azc__listen_error(azc_server *s, const char *what) {
@@ -3854,8 +3864,7 @@ static int azc__listen(azc_server *s) {
                           "\"localhost\" or \"unix:/path\"", s->config.host);
     int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s, "socket");
-    azc__fd_prepare(fd, 1);
-    if (azc__bind(fd, &address, len) < 0) {
+    if (azc__fd_nonblocking(fd) < 0 || azc__bind(fd, &address, len) < 0) {
         int code = azc__listen_error(s, "bind");
         AZC_SYS(close)(fd);
         return code;
@@ -3890,7 +3899,7 @@ static void azc__seed(azc_server *s) {
     ssize_t n = fd < 0 ? -1 : AZC_SYS(read)(fd, s->seed, sizeof s->seed);
     if (fd >= 0) AZC_SYS(close)(fd);
     if (n == (ssize_t)sizeof s->seed) return;
-    s->seed[0] = (uint64_t)azc__clock() * 0x9E3779B97F4A7C15u;
+    s->seed[0] = (uint64_t)azc__clock(s) * 0x9E3779B97F4A7C15u;
     s->seed[1] = (uint64_t)(uintptr_t)s ^ s->seed[0] >> 32;
 }
 
@@ -3952,10 +3961,10 @@ static int azc__wake_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
         return azc__error(s, AZC_ERR_SYSTEM, "pipe: %s", strerror(errno));
-    azc__fd_prepare(fds[0], 1);
-    azc__fd_prepare(fds[1], 1);
     s->wake.fd = fds[0];
     s->wake_write = fds[1];
+    if (azc__fd_nonblocking(fds[0]) < 0 || azc__fd_nonblocking(fds[1]) < 0)
+        return azc__error(s, AZC_ERR_SYSTEM, "fcntl: %s", strerror(errno));
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
     if (s->epoll < 0) return azc__error(s, AZC_ERR_SYSTEM, "epoll: %s", strerror(errno));
@@ -4052,7 +4061,7 @@ AZC_API azc_server *azc_create(const azc_config *config) {
     memset(&none, 0, sizeof none);
     azc_server *s = azc__server_make(config != NULL ? config : &none);
     if (s == NULL) return NULL;
-    s->now = azc__clock();
+    s->now = azc__clock(s);
     azc__seed(s);
     int error = azc__wake_open(s);
     if (error == AZC_OK && !azc__watch(s, &s->wake, AZC__READ))
@@ -4109,9 +4118,11 @@ AZC_API int azc_run(azc_server *server) {
 
 AZC_API void azc_stop(azc_server *server) {
     int kept = errno;
-    /* A full pipe has the byte that matters in it already. */
-    if (server != NULL && server->wake_write >= 0 &&
-        AZC_SYS(write)(server->wake_write, "", 1) < 0) errno = kept;
+    ssize_t n = server == NULL || server->wake_write < 0 ? 0 : -1;
+    while (n < 0) {
+        n = AZC_SYS(write)(server->wake_write, "", 1);
+        if (n < 0 && errno != EINTR) break; /* full: the byte that matters is in it already */
+    }
     errno = kept;
 }
 

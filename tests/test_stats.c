@@ -590,6 +590,17 @@ static void backlogs(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
+    TEST("on_drain is owed for a refusal below half, too") {
+        client *c;
+        azc_server *server = dropping(&c);
+        static char large[10000];
+        CHECK_INT(azc_send_binary(member_of(served), large, 7000), AZC_OK);
+        CHECK_INT(azc_send_binary(member_of(served), large, 10000), AZC_ERR_FULL);
+        settle(server);
+        EXPECT_EVENTS("drain; ");
+        EXPECT_FRAME(c, BINARY, large, 7000);
+        finish(server);
+    }
     TEST("a message that no backlog could ever hold is refused, and promises no on_drain") {
         client *c;
         azc_server *server = dropping(&c);

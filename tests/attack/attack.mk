@@ -1,6 +1,5 @@
 # Attacks on a real server, and the soak; included by the Makefile, which sets WARN.
 ATTACKS = $(patsubst tests/attack/%.c,$(BUILD)/attack/%,$(wildcard tests/attack/*.c))
-SECONDS = 600
 SEED = 1
 
 $(BUILD)/attack/%: tests/attack/%.c tests/attack/*.h tests/*.h azchan.h
@@ -16,7 +15,7 @@ check-attacks: $(ATTACKS)
 	@failed=0; for t in $(ATTACKS); do $$t || failed=1; done; exit $$failed
 
 soak: $(BUILD)/soak
-	$(BUILD)/soak $(SECONDS) $(SEED)
+	$(BUILD)/soak $(or $(SECONDS),600) $(SEED)
 
 check-soak: $(BUILD)/soak
 	$(BUILD)/soak 20 $(SEED)

@@ -50,9 +50,11 @@ typedef struct conn_socket {
     const uint8_t *in; /* what recv gives next */
     size_t in_len, window;
     int accepted, eof, reset, shut, closed;
-    conn_bytes out, log; /* what the peer got; what the callbacks saw */
+    conn_bytes sent, out; /* by the peer; to the peer */
+    conn_bytes log, heard; /* what callbacks and calls gave; messages and the end of it alone */
     uint64_t id;
     int opened, ended, requests; /* callbacks */
+    int code, excused, deaf; /* of on_close; closed by the program or by time; no on_message */
     uint8_t head_only[CONN_HEADS];
 } conn_socket;
 
@@ -369,7 +371,10 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
     case 'j': result = azc_join(to, rest); break;
     case 'l': result = azc_leave(to, rest); break;
     case 'L': result = azc_leave_all(to); break;
-    case 'c': result = azc_close(to, atoi(rest), len > 5 ? rest + 5 : NULL); break;
+    case 'c':
+        result = azc_close(to, atoi(rest), len > 5 ? rest + 5 : NULL);
+        if (result == AZC_OK) conn_of(to)->excused = 1;
+        break;
     case 'n': conn_big(to, rest, len); break;
     case 'v': if (to != NULL) conn_walk(to, rest, len); break;
     case 'q': conn_ask(self, 0); break;
@@ -404,8 +409,17 @@ static int conn_obey(azc_conn *conn, const char *text, size_t n) {
     return result;
 }
 
-static void conn_check_callback(azc_conn *conn, const void *data, size_t n, size_t most) {
+/* A kind, two bytes of length, and the payload: see conn_check_heard. */
+static void conn_hear(conn_socket *k, int opcode, const void *payload, size_t n) {
+    uint8_t head[3] = {(uint8_t)opcode, (uint8_t)n, (uint8_t)(n >> 8)};
+    conn_append(&k->heard, head, sizeof head);
+    conn_append(&k->heard, payload, n);
+}
+
+static void conn_check_callback(azc_conn *conn, int opcode, const void *data, size_t n,
+                                size_t most) {
     conn_socket *k = conn_of(conn);
+    if (opcode != 0) conn_hear(k, opcode, data, n);
     FUZZ_CHECK(k->opened == 1 && k->ended == 0 && k->id == azc_id(conn));
     FUZZ_CHECK(azc_find(conn_now->server, k->id) == conn);
     FUZZ_CHECK(n <= most && ((const char *)data)[n] == 0);
@@ -427,18 +441,17 @@ static int conn_on_connect(azc_conn *conn) {
     const char *script = azc_query(conn, "do");
     FUZZ_CHECK(k->opened++ == 0 && k->ended == 0);
     k->id = azc_id(conn);
+    k->deaf = conn->channel->desc.on_message == NULL;
     conn_note_string(conn, 'O', azc_target(conn));
     return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
 }
 static int conn_on_message(azc_conn *conn, const char *text, size_t len) {
-    conn_check_callback(conn, text, len, conn_now->server->config.max_message);
+    conn_check_callback(conn, 1, text, len, conn_now->server->config.max_message);
     FUZZ_CHECK(fuzz_text(text, len, NULL) == 1);
-    conn_note(conn, 'T', text, len);
     return conn_obey(conn, text, len);
 }
 static int conn_on_binary(azc_conn *conn, const void *data, size_t len) {
-    conn_check_callback(conn, data, len, conn_now->server->config.max_message);
-    conn_note(conn, 'B', data, len);
+    conn_check_callback(conn, 2, data, len, conn_now->server->config.max_message);
     if (conn_now->wild) {
         FUZZ_CHECK(azc_poll(conn_now->server, 0) == AZC_ERR_STATE);
         FUZZ_CHECK(azc_run(conn_now->server) == AZC_ERR_STATE);
@@ -448,17 +461,15 @@ static int conn_on_binary(azc_conn *conn, const void *data, size_t len) {
     return result == AZC_OK || len % 3 > 0 ? AZC_OK : result;
 }
 static int conn_on_ping(azc_conn *conn, const void *data, size_t len) {
-    conn_check_callback(conn, data, len, AZC__MAX_CONTROL);
-    conn_note(conn, 'I', data, len);
+    conn_check_callback(conn, 9, data, len, AZC__MAX_CONTROL);
     return conn_obey(conn, (const char *)data, len);
 }
 static int conn_on_pong(azc_conn *conn, const void *data, size_t len) {
-    conn_check_callback(conn, data, len, AZC__MAX_CONTROL);
-    conn_note(conn, 'U', data, len);
+    conn_check_callback(conn, 10, data, len, AZC__MAX_CONTROL);
     return conn_obey(conn, (const char *)data, len);
 }
 static int conn_on_drain(azc_conn *conn) {
-    conn_check_callback(conn, "", 0, 0);
+    conn_check_callback(conn, 0, "", 0, 0);
     FUZZ_CHECK(conn_now->wild && azc_backlog(conn) <= conn_now->server->config.max_backlog / 2);
     return azc_send_text(conn, "drained", 7);
 }
@@ -469,6 +480,7 @@ static void conn_on_close(azc_conn *conn, int code, const char *reason) {
     FUZZ_CHECK(reason != NULL && strlen(reason) <= 123 && fuzz_text(reason, strlen(reason), 0) == 1);
     FUZZ_CHECK(azc_find(conn_now->server, k->id) == NULL);
     FUZZ_CHECK(azc_send_text(conn, "x", 1) == AZC_ERR_CLOSED && azc_join(conn, "a") == AZC_ERR_CLOSED);
+    k->code = code;
     conn_note_number(conn, 'X', code);
     conn_note_string(conn, 'X', reason);
     conn_walk(conn, "", 0);
@@ -572,8 +584,104 @@ static int conn_line_is(const uint8_t *p, const uint8_t *end, const char *start)
     return (size_t)(end - p) >= n && memcmp(p, start, n) == 0;
 }
 
+/* ---- What the program should have heard ---------------------------------------------------------- */
+
+typedef struct conn_hearing {
+    const conn_socket *socket;
+    const uint8_t *p, *end; /* of its heard */
+    size_t max_message;
+    int deaf; /* the program stopped to listen: it closed */
+} conn_hearing;
+
+/* This is what it heard next, unless it had closed by then. */
+static void conn_expect(conn_hearing *h, int opcode, const uint8_t *payload, size_t n) {
+    if (h->socket->deaf || h->deaf) return;
+    if (h->p == h->end) {
+        FUZZ_CHECK(h->socket->excused);
+        h->deaf = 1;
+        return;
+    }
+    FUZZ_CHECK(h->p[0] == opcode && (h->p[1] | h->p[2] << 8) == (int)n);
+    if (n > 0) FUZZ_CHECK(memcmp(h->p + 3, payload, n) == 0);
+    h->p += 3 + n;
+}
+
+/* Nothing more, but on_close with this code. */
+static void conn_expect_end(conn_hearing *h, int code) {
+    FUZZ_CHECK(h->p == h->end);
+    FUZZ_CHECK(h->socket->ended && (h->socket->code == code || h->socket->excused));
+}
+
+/* A client's frames, and the code with which they end: 1006 when they just end. RFC 6455 5, 7.4 */
+static int conn_frames_wanted(conn_hearing *h, const uint8_t *p, const uint8_t *end) {
+    static uint8_t message[4096], control[125];
+    size_t have = 0, good;
+    int open = 0;
+    while (p < end) {
+        size_t n = (size_t)(end - p), head = 2, len;
+        int opcode = p[0] & 15, fin = p[0] >> 7;
+        if (p[0] & 0x70 || (opcode > 2 && opcode < 8) || opcode > 10) return 1002;
+        if (opcode >= 8 && !fin) return 1002;
+        if (opcode == 0 ? !open : opcode < 8 && open) return 1002;
+        if (n < 2) break;
+        len = p[1] & 127;
+        if (!(p[1] & 0x80) || (opcode >= 8 && len > 125) || (opcode == 8 && len == 1)) return 1002;
+        if (len == 127 && n > 2 && p[2] & 0x80) return 1002;
+        if (len > 125) head = len == 126 ? 4 : 10;
+        if (n < head) break;
+        if (head > 2) {
+            uint64_t wide = 0;
+            for (size_t i = 2; i < head; i++) wide = wide << 8 | p[i];
+            if (wide <= (head == 4 ? 125 : 65535)) return 1002;
+            if (wide > h->max_message) return 1009;
+            len = (size_t)wide;
+        }
+        if (opcode < 8 && len > h->max_message - have) return 1009;
+        if (n < head + 4) break;
+        const uint8_t *mask = p + head;
+        p += head + 4;
+        n = (size_t)(end - p) < len ? (size_t)(end - p) : len;
+        uint8_t *to = opcode < 8 ? message + have : control;
+        for (size_t i = 0; i < n; i++) to[i] = p[i] ^ mask[i & 3];
+        p += n;
+        if (opcode == 1 || opcode == 2) open = opcode;
+        if (opcode < 8) have += n;
+        if (opcode < 8 && open == 1 && fuzz_text(message, have, &good) < 0) return 1007;
+        if (n < len) break;
+        if (opcode == 9 || opcode == 10) conn_expect(h, opcode, control, len);
+        if (opcode == 8 && len == 0) return 1005;
+        if (opcode == 8) {
+            unsigned code = (unsigned)control[0] << 8 | control[1];
+            if (code < 1000 || code >= 5000 || (code > 1003 && code < 1007) ||
+                (code > 1014 && code < 3000)) return 1002;
+            return fuzz_text(control + 2, len - 2, &good) == 1 ? (int)code : 1007;
+        }
+        if (opcode >= 8 || !fin) continue;
+        if (open == 1 && good < have) return 1007;
+        conn_expect(h, open, message, have);
+        have = 0;
+        open = 0;
+    }
+    return 1006;
+}
+
+/* All that the peer sent behind its upgrade, and nothing else, reached the program. */
+static void conn_check_heard(const conn_socket *k, size_t max_message) {
+    if (!k->opened) return;
+    const uint8_t *p = k->sent.p, *end = p + k->sent.len, *heard = k->heard.p;
+    conn_hearing h = {k, heard, k->heard.len > 0 ? heard + k->heard.len : heard, max_message, 0};
+    for (int i = 0; i < k->requests; i++) { /* the last one is it */
+        p += memcmp(p, "\r\n", 2) == 0 ? 2 : 0;
+        while (memcmp(p, "\r\n\r\n", 4) != 0) p++;
+        p += 4;
+    }
+    conn_expect_end(&h, conn_frames_wanted(&h, p, end));
+}
+
 /* Server's frames (RFC 6455 5.2): unmasked, whole, in the shortest form; nothing after Close. */
-static void conn_check_frames(const uint8_t *p, const uint8_t *end, int whole) {
+static void conn_check_frames(const conn_socket *k, const uint8_t *p, const uint8_t *end,
+                              int whole) {
+    const uint8_t *heard = k->heard.p, *last = k->heard.len > 0 ? heard + k->heard.len : heard;
     while (p < end) {
         size_t n = (size_t)(end - p), head = 2, len;
         int opcode = *p & 15;
@@ -591,6 +699,11 @@ static void conn_check_frames(const uint8_t *p, const uint8_t *end, int whole) {
         if (n < head + len) break;
         const uint8_t *payload = p + head;
         if (opcode == 1) FUZZ_CHECK(fuzz_text(payload, len, NULL) == 1);
+        if (opcode == 10 && !k->deaf && whole) { /* a pong, of the next ping that was heard */
+            while (heard < last && *heard != 9) heard += 3 + (heard[1] | heard[2] << 8);
+            FUZZ_CHECK(heard < last && heard[1] == len && memcmp(heard + 3, payload, len) == 0);
+            heard += 3 + len;
+        }
         p = payload + len;
         if (opcode != 8) continue;
         FUZZ_CHECK(p == end && len != 1);
@@ -632,7 +745,7 @@ static void conn_check_output(const conn_socket *k, int whole) {
         FUZZ_CHECK((status == 101) == upgrade && upgrade == accept);
         if (status == 101) {
             FUZZ_CHECK(k->opened == 1);
-            conn_check_frames(p, end, whole);
+            conn_check_frames(k, p, end, whole);
             return;
         }
         if (i < k->requests && i < CONN_HEADS && k->head_only[i]) length = 0;
@@ -671,6 +784,7 @@ static void conn_deliver(conn_socket *k, const uint8_t *p, size_t n, fuzz_cuts *
         size_t piece = cuts != NULL ? fuzz_cut(cuts, n) : n;
         k->in = p;
         k->in_len = piece;
+        conn_append(&k->sent, p, piece);
         for (int i = 0; i < 40 && k->in_len > 0 && !k->closed; i++) conn_poll();
         k->in_len = 0; /* not read: it is closed, or stalled for good */
         p += piece;
@@ -760,6 +874,8 @@ static void conn_step(fuzz_input *in, fuzz_cuts *cuts) {
     case 15:                                                           /* o: time passes */
         conn_now->now += 1 + 20 * (int64_t)fuzz_byte(in);
         conn_poll();
+        for (int i = 0; i < conn_now->count; i++)
+            conn_now->sockets[i].excused |= conn_now->sockets[i].ended;
         break;
     default:                                                           /* p: between two polls */
         if (conn != NULL) conn_obey(conn, (const char *)p, n);
@@ -770,6 +886,7 @@ static void conn_step(fuzz_input *in, fuzz_cuts *cuts) {
 /* Everybody goes; then all is as before. */
 static void conn_end(int at_once) {
     azc_server *s = conn_now->server;
+    size_t max_message = s->config.max_message;
     conn_now->memory.fail = 0;
     for (int i = 0; i < conn_now->taken && !at_once; i++) {
         conn_now->sockets[i].eof = 1;
@@ -785,6 +902,7 @@ static void conn_end(int at_once) {
         const conn_socket *k = &conn_now->sockets[i];
         FUZZ_CHECK(k->opened == k->ended && k->accepted == k->closed);
         conn_check_output(k, !conn_now->wild);
+        if (!conn_now->wild) conn_check_heard(k, max_message);
     }
 }
 
@@ -794,10 +912,13 @@ static void conn_run(conn_world *world, fuzz_input in, unsigned wild, unsigned l
     conn_now = world;
     for (int i = 0; i < CONN_MOST; i++) { /* the buffers stay */
         conn_socket *k = &world->sockets[i];
-        conn_bytes out = {k->out.p, 0, k->out.cap}, log = {k->log.p, 0, k->log.cap};
+        conn_bytes *all[] = {&k->sent, &k->out, &k->log, &k->heard}, kept[4];
+        for (int j = 0; j < 4; j++) kept[j] = *all[j];
         memset(k, 0, sizeof *k);
-        k->out = out;
-        k->log = log;
+        for (int j = 0; j < 4; j++) {
+            *all[j] = kept[j];
+            all[j]->len = 0;
+        }
     }
     world->count = world->taken = world->wake = world->stopped = 0;
     world->now = 100000;
@@ -815,11 +936,13 @@ static void conn_run(conn_world *world, fuzz_input in, unsigned wild, unsigned l
     conn_end(wild && limits & 32);
 }
 
+static int conn_same(const conn_bytes *a, const conn_bytes *b) {
+    return a->len == b->len && (a->len == 0 || memcmp(a->p, b->p, a->len) == 0);
+}
 static void conn_compare(const conn_socket *a, const conn_socket *b) {
     FUZZ_CHECK(a->opened == b->opened && a->ended == b->ended && a->requests == b->requests);
-    FUZZ_CHECK(a->log.len == b->log.len && a->out.len == b->out.len && a->shut == b->shut);
-    if (a->log.len > 0) FUZZ_CHECK(memcmp(a->log.p, b->log.p, a->log.len) == 0);
-    if (a->out.len > 0) FUZZ_CHECK(memcmp(a->out.p, b->out.p, a->out.len) == 0);
+    FUZZ_CHECK(conn_same(&a->log, &b->log) && conn_same(&a->heard, &b->heard));
+    FUZZ_CHECK(conn_same(&a->out, &b->out) && a->shut == b->shut);
 }
 
 int FUZZ_TARGET(const uint8_t *data, size_t size) {
