@@ -1039,16 +1039,16 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
 /* n bytes of the output have gone. */
 static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     out->bytes -= n;
-    while (out->head != NULL && out->head->len <= n) {
-        azc__piece *piece = out->head;
+    for (azc__piece *piece; (piece = out->head) != NULL;) {
+        if (piece->len > n) {
+            piece->data += n;
+            piece->len -= n;
+            return;
+        }
         n -= piece->len;
         out->head = piece->next;
         if (out->head == NULL) out->tail = NULL;
         azc__piece_free(mem, piece);
-    }
-    if (n > 0) {
-        out->head->data += n;
-        out->head->len -= n;
     }
 }
 

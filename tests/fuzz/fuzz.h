@@ -26,7 +26,7 @@ static inline void fuzz_fail(const char *file, int line, const char *text) {
     abort();
 }
 
-/* ---- The input: numbers first, then what is left ------------------------------------------------ */
+/* ---- The input: numbers first, then what is left --------------------------------------------- */
 
 typedef struct fuzz_input {
     const uint8_t *p, *end;
@@ -53,7 +53,7 @@ static inline void *fuzz_copy(const void *bytes, size_t n, size_t spare) {
     return copy;
 }
 
-/* ---- Numbers that only look random, and cuts ---------------------------------------------------- */
+/* ---- Numbers that only look random, and cuts ------------------------------------------------- */
 
 static inline uint64_t fuzz_random(uint64_t *state) { /* splitmix64, Vigna */
     uint64_t z = *state += 0x9E3779B97F4A7C15u;
@@ -82,7 +82,7 @@ static inline size_t fuzz_cut(fuzz_cuts *cuts, size_t left) {
     return n < left ? n : left;
 }
 
-/* ---- Memory that counts, checks old sizes, and fails on demand ---------------------------------- */
+/* ---- Memory that counts, checks old sizes, and fails on demand ------------------------------- */
 
 typedef struct fuzz_memory {
     size_t bytes, blocks;
@@ -111,7 +111,7 @@ static inline void *fuzz_alloc(void *user, void *ptr, size_t old_size, size_t ne
     return fresh != NULL ? fresh + 2 : NULL;
 }
 
-/* ---- UTF-8 by its definition, without a table of bytes ------------------------------------------ */
+/* ---- UTF-8 by its definition, without a table of bytes --------------------------------------- */
 
 /* The character at p: its bytes (1 to 4), 0 when n bytes are too few to tell, -1 when no bytes
  * that follow can make it one. A start that was cut stands for all the characters it may become. */

@@ -30,7 +30,8 @@ $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h azchan.h | need-fuzz
 	@mkdir -p $(@D)
 	clang $(FUZZ_FLAGS) $< -o $@
 
-$(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/*.[ch] azchan.h
+$(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h \
+    tests/fuzz/fuzz_json.c azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
@@ -41,7 +42,7 @@ $(FUZZ:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
 	@$(FUZZ_RUN) $< -max_total_time=$(or $(SECONDS),30) -max_len=$(FUZZ_LEN_$*) -timeout=20 \
 	    -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/crash-$*- \
 	    $(BUILD)/fuzz/found/$* tests/fuzz/seeds/$* >$(BUILD)/fuzz/$*.log 2>&1 || \
-	    { tail -40 $(BUILD)/fuzz/$*.log; echo "fuzz $*: FAILED, see $(BUILD)/fuzz/crash-$*-*"; exit 1; }
+	    { tail -40 $(BUILD)/fuzz/$*.log; echo "fuzz $*: FAILED: $(BUILD)/fuzz/crash-$*-*"; exit 1; }
 	@sed -n 's/^stat::number_of_executed_units: */fuzz $*: nothing found, executions: /p' \
 	    $(BUILD)/fuzz/$*.log
 
@@ -65,4 +66,5 @@ check-fuzz: fuzz check-json-node
 
 $(BUILD)/tests/test_fuzz: $(wildcard tests/fuzz/*.[ch])
 
-.PHONY: need-fuzzer fuzz fuzz-corpus check-fuzz check-json-node $(FUZZ:%=fuzz-%) $(FUZZ:%=fuzz-corpus-%)
+.PHONY: need-fuzzer fuzz fuzz-corpus check-fuzz check-json-node $(FUZZ:%=fuzz-%) \
+    $(FUZZ:%=fuzz-corpus-%)

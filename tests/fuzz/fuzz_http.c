@@ -9,7 +9,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size);
 
 enum { HTTP_MOST = 1024 };
 
-/* ---- The reference ----------------------------------------------------------------------------- */
+/* ---- The reference --------------------------------------------------------------------------- */
 
 typedef struct http_text { /* a part of the head */
     const char *p;
@@ -243,7 +243,7 @@ static int http_decode_wanted(char *out, http_text t, int plus) {
     return fuzz_text(out, (size_t)n, NULL) == 1 ? n : -1;
 }
 
-/* ---- The properties ---------------------------------------------------------------------------- */
+/* ---- The properties -------------------------------------------------------------------------- */
 
 static azc_server *http_server;
 static const http_wanted *http_want;

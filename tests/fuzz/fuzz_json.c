@@ -6,7 +6,7 @@
 
 int FUZZ_TARGET(const uint8_t *data, size_t size);
 
-/* ---- The reference ----------------------------------------------------------------------------- */
+/* ---- The reference --------------------------------------------------------------------------- */
 
 static const char *json_blank(const char *p, const char *end) {
     while (p < end && memchr(" \t\r\n", *p, 4) != NULL) p++;
@@ -92,7 +92,9 @@ static const char *json_value(const char *p, const char *end, int depth) {
     if (p < end && *p == closer) return p + 1;
     for (;;) {
         if (closer == '}') {
-            if (p == end || *p != '"' || (p = json_text(p, end, json_room, &n)) == NULL) return NULL;
+            if (p == end || *p != '"') return NULL;
+            p = json_text(p, end, json_room, &n);
+            if (p == NULL) return NULL;
             p = json_blank(p, end);
             if (p == end || *p++ != ':') return NULL;
             p = json_blank(p, end);
@@ -106,8 +108,8 @@ static const char *json_value(const char *p, const char *end, int depth) {
     }
 }
 
-/* The integer that a number is (NUL behind it), as decimal digits in out[24]; 0 when it has a fraction or more than
- * 20 digits. */
+/* The integer that a number is (a NUL behind it), as decimal digits in out[24]; 0 when it has a
+ * fraction or more than 20 digits. */
 static int json_integer(const char *p, size_t n, char *out) {
     const char *e = (const char *)memchr(p, 'e', n), *big = (const char *)memchr(p, 'E', n);
     if (e == NULL) e = big;
@@ -134,7 +136,7 @@ static int json_integer(const char *p, size_t n, char *out) {
     return good;
 }
 
-/* ---- The properties ---------------------------------------------------------------------------- */
+/* ---- The properties -------------------------------------------------------------------------- */
 
 static void json_check_string(azc_json v, const char *want, size_t n) {
     char *buf = (char *)malloc(n + 1);
@@ -251,9 +253,9 @@ static void json_walk_children(azc_json v, const char *p, const char *end) {
 static void json_walk(azc_json v, const char *p, const char *end) {
     size_t n;
     FUZZ_CHECK(v.text == p && v.len == (size_t)(end - p));
-    int type = *p == '{' ? AZC_JSON_OBJECT : *p == '[' ? AZC_JSON_ARRAY : *p == '"' ? AZC_JSON_STRING
-               : *p == 'n' ? AZC_JSON_NULL : *p == 't' || *p == 'f' ? AZC_JSON_BOOL
-               : AZC_JSON_NUMBER;
+    int type = *p == '{' ? AZC_JSON_OBJECT : *p == '[' ? AZC_JSON_ARRAY
+               : *p == '"' ? AZC_JSON_STRING : *p == 'n' ? AZC_JSON_NULL
+               : *p == 't' || *p == 'f' ? AZC_JSON_BOOL : AZC_JSON_NUMBER;
     FUZZ_CHECK(v.type == type);
     json_check_types(v);
     if (type == AZC_JSON_OBJECT || type == AZC_JSON_ARRAY) {

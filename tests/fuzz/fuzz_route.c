@@ -8,7 +8,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size);
 
 enum { ROUTE_MOST = 12, ROUTE_SEGMENTS = 40 };
 
-/* ---- The reference: a pattern is its text, and is read anew for every question ------------------ */
+/* ---- The reference: a pattern is its text, and is read anew for every question --------------- */
 
 typedef struct route_part { /* of a pattern or a path, between slashes */
     const char *p;
@@ -145,7 +145,7 @@ static void route_value(const char *pattern, const route_path *path, size_t i, c
     }
 }
 
-/* ---- The properties ---------------------------------------------------------------------------- */
+/* ---- The properties -------------------------------------------------------------------------- */
 
 static azc__route *route_list;
 static char *route_patterns[ROUTE_MOST]; /* those registered, in their order */

@@ -9,7 +9,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size);
 
 enum { WRITER_MOST = 600, WRITER_ROOM = 1 << 17, WRITER_GUARD = 8 };
 
-/* ---- The model: what the puts so far should give, were the buffer endless ----------------------- */
+/* ---- The model: what the puts so far should give, were the buffer endless -------------------- */
 
 typedef struct writer_model {
     char text[WRITER_ROOM];
@@ -102,7 +102,7 @@ static void writer_finish(void) {
     if (m->error == 0 && (m->depth > 0 || !m->filled)) m->error = AZC_ERR_STATE;
 }
 
-/* ---- Puts, to the model and to a writer at once -------------------------------------------------- */
+/* ---- Puts, to the model and to a writer at once ---------------------------------------------- */
 
 /* Up to 15 bytes of the input as a C string. */
 static const char *writer_name(fuzz_input *in, char out[16]) {

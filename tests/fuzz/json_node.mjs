@@ -1,5 +1,5 @@
-// The JSON reader against Node's JSON.parse: what one accepts the other does, and the values are the
-// same, but for the limits that azchan.h documents: depth 64, no lone surrogates, UTF-8 only.
+// The JSON reader against Node's JSON.parse: what one accepts the other does, and the values are
+// the same, but for the limits that azchan.h documents: depth 64, no lone surrogates, UTF-8 only.
 //
 //     node json_node.mjs JSON_ACCEPT [how many] [seed]
 //
@@ -14,7 +14,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const [accept, count = "200000", seed = "1"] = process.argv.slice(2);
 if (!accept) throw new Error("usage: node json_node.mjs JSON_ACCEPT [how many] [seed]");
 
-// ---- Numbers that only look random (mulberry32) --------------------------------------------------
+// ---- Numbers that only look random (mulberry32) -------------------------------------------------
 let state = Number(seed) >>> 0;
 function below(n) {
     state = (state + 0x6d2b79f5) >>> 0;
@@ -24,7 +24,7 @@ function below(n) {
 }
 const pick = (list) => list[below(list.length)];
 
-// ---- Documents -----------------------------------------------------------------------------------
+// ---- Documents ----------------------------------------------------------------------------------
 function kept() {
     const found = [];
     const seeds = path.join(here, "seeds/json");
@@ -44,17 +44,19 @@ function number() {
         "18446744073709551616", "1.7976931348623157e308", "1.7976931348623159e308", "5e-324",
         "2.4703282292062327e-324", "2.2250738585072011e-308", "1e23", "8.41e21", "1e400", "0.1"];
     if (below(4) === 0) return pick(edge);
-    return pick(["", "-"]) + pick(["0", String(1 + below(9)) + (below(2) ? digits(pick([2, 25])) : "")]) +
+    const whole = String(1 + below(9)) + (below(2) ? digits(pick([2, 25])) : "");
+    return pick(["", "-"]) + pick(["0", whole]) +
         (below(2) ? "." + digits(pick([3, 20])) : "") +
         (below(3) ? "" : pick(["e", "E"]) + pick(["", "+", "-"]) + digits(pick([2, 3])));
 }
+const hex = (n) => n.toString(16).padStart(4, "0");
 function string() {
     let text = "";
     for (let n = below(6); n > 0; n--) {
         text += pick([() => String.fromCharCode(32 + below(95)).replace(/["\\]/, "x"),
             () => "\\" + pick([..."\"\\/bfnrt"]),
-            () => "\\u" + below(0x10000).toString(16).padStart(4, "0"),
-            () => "\\uD8" + below(256).toString(16).padStart(2, "0") + "\\uDE1" + below(16).toString(16),
+            () => "\\u" + hex(below(0x10000)),
+            () => "\\u" + hex(0xd800 + below(0x400)) + "\\u" + hex(0xdc00 + below(0x400)),
             () => String.fromCodePoint(pick([0x80, 0x7ff, 0x800, 0xffff, 0x10000, 0x10ffff, 0x7f])),
             () => String.fromCharCode(97 + below(3))])();
     }
@@ -66,8 +68,9 @@ function value(depth) {
     if (kind < 2) return number();
     if (kind < 4) return string();
     if (kind === 4) return pick(["true", "false", "null"]);
-    const items = Array.from({ length: below(4) }, () =>
-        space() + (kind === 5 ? "" : string() + space() + ":" + space()) + value(depth - 1) + space());
+    const name = () => (kind === 5 ? "" : string() + space() + ":" + space());
+    const items = Array.from({ length: below(4) },
+        () => space() + name() + value(depth - 1) + space());
     return kind === 5 ? `[${items.join(",") || space()}]` : `{${items.join(",") || space()}}`;
 }
 function document() {
@@ -92,7 +95,7 @@ function mutate(bytes, others) {
     return b.subarray(0, 4000);
 }
 
-// ---- What should be ------------------------------------------------------------------------------
+// ---- What should be -----------------------------------------------------------------------------
 // How deep, and is there half of a surrogate pair? Of a text that JSON.parse took.
 function limits(text) {
     let depth = 0, deepest = 0;
@@ -120,7 +123,7 @@ function wanted(bytes) {
     return reason ? { reason } : { parsed };
 }
 
-// ---- Ask in batches and compare ------------------------------------------------------------------
+// ---- Ask in batches and compare -----------------------------------------------------------------
 const tally = { accepted: 0, "UTF-8": 0, "JSON.parse": 0, "lone surrogate": 0, depth: 0 };
 function compare(documents) {
     const framed = documents.flatMap((d) => {
@@ -129,7 +132,7 @@ function compare(documents) {
         return [head, d];
     });
     const child = spawnSync(accept, [], { input: Buffer.concat(framed), maxBuffer: 1 << 30 });
-    if (child.status !== 0) throw new Error(`${accept} failed: ${child.stderr} ${child.error ?? ""}`);
+    if (child.status !== 0) throw new Error(`${accept}: ${child.stderr} ${child.error ?? ""}`);
     let at = 0;
     for (const document of documents) {
         const verdict = child.stdout[at], n = child.stdout.readUInt32LE(at + 1);
@@ -137,15 +140,15 @@ function compare(documents) {
         at += verdict ? 5 + n : 5;
         const want = wanted(document), good = !want.reason;
         tally[want.reason ?? "accepted"]++;
+        const same = () => JSON.stringify(JSON.parse(written)) === JSON.stringify(want.parsed);
         let wrong = null;
         if (good !== verdict > 0)
             wrong = good ? `refused at ${n}` : `accepted, but should not be: ${want.reason}`;
-        else if (verdict === 1 && JSON.stringify(JSON.parse(written)) !== JSON.stringify(want.parsed))
-            wrong = `another value: ${written}`;
-        else if (verdict === 0 && n > document.length)
-            wrong = `the bad byte's offset is ${n}`;
+        else if (verdict === 1 && !same()) wrong = `another value: ${written}`;
+        else if (verdict === 0 && n > document.length) wrong = `the bad byte's offset is ${n}`;
         if (!wrong) continue;
-        console.log(`FAIL seed ${seed}: ${wrong}\n  ${JSON.stringify(document.toString("latin1"))}`);
+        console.log(`FAIL seed ${seed}: ${wrong}`);
+        console.log("  " + JSON.stringify(document.toString("latin1")));
         process.exit(1);
     }
 }
@@ -159,6 +162,7 @@ for (let made = 0, batch = []; made < Number(count); made++) {
     compare(batch);
     batch = [];
 }
-console.log(`json_node: ${known.length} kept and ${count} made documents, the same as JSON.parse: ` +
-    Object.entries(tally).map(([what, n]) => `${n} ${what === "accepted" ? what : `refused (${what})`}`)
-        .join(", "));
+const told = Object.entries(tally)
+    .map(([what, n]) => `${n} ${what === "accepted" ? what : `refused (${what})`}`);
+const start = `json_node: ${known.length} kept and ${count} made documents, as JSON.parse: `;
+console.log(start + told.join(", "));
