@@ -3875,8 +3875,9 @@ static int azc__listen(azc_server *s) {
         return azc__error(s, AZC_ERR_MEMORY, "out of memory");
     }
     len = sizeof address;
-    if (address.any.sa_family != AF_UNIX &&
-        AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
+    int inet = address.any.sa_family != AF_UNIX;
+    s->port = inet ? s->config.port : 0;
+    if (inet && AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
         s->port = ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port
                                                          : address.v6.sin6_port);
     s->listening = 1;
