@@ -1009,7 +1009,9 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
 static inline unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
     azc__piece *piece = out->tail;
     if (piece == NULL || piece->room < n) {
-        piece = azc__piece_make(mem, n, piece == NULL ? AZC__FIRST_PIECE : AZC__PIECE);
+        /* Small too behind one that refers: such may alternate, and waste most of a large one. */
+        int own = piece != NULL && piece->size > azc__class_size[0];
+        piece = azc__piece_make(mem, n, own ? AZC__PIECE : AZC__FIRST_PIECE);
         if (piece == NULL) return NULL;
         azc__out_append(out, piece);
     }
@@ -2937,6 +2939,7 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
                      status == 426 ? "Connection: close, Upgrade\r\n"
                      : status != 101 && !r->keep_alive ? "Connection: close\r\n" : "");
     size_t total = (size_t)n + r->extra_len + 2;
+    if (len < AZC__SHARE) keep = 0;
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, total + (keep ? 0 : len));
     if (p == NULL) return AZC_ERR_MEMORY;
     memcpy(p, head, (size_t)n);

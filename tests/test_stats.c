@@ -58,7 +58,7 @@ static uint64_t sum_closed(void) {
     return n;
 }
 
-/* ---- Connections ------------------------------------------------------------------------------- */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 static void connections(void) {
     TEST("a new server has counted nothing, and NULL has no statistics") {
@@ -165,7 +165,9 @@ static void connections(void) {
     }
 }
 
-static int teapot(azc_conn *conn, void *user) { return user ? 418 : azc_reply(conn, 599, NULL, "", 0); }
+static int teapot(azc_conn *conn, void *user) {
+    return user ? 418 : azc_reply(conn, 599, NULL, "", 0);
+}
 static int slam(azc_conn *conn) { return conn ? 599 : 0; }
 
 static void refusals(void) {
@@ -257,7 +259,7 @@ static void refusals(void) {
     }
 }
 
-/* ---- Closes ------------------------------------------------------------------------------------ */
+/* ---- Closes ---------------------------------------------------------------------------------- */
 
 static void closes(void) {
     TEST("closed[] counts each on_close by its code, codes from 3000 on in closed_app") {
@@ -306,7 +308,7 @@ static void closes(void) {
     }
 }
 
-/* ---- Messages and bytes ------------------------------------------------------------------------ */
+/* ---- Messages and bytes ---------------------------------------------------------------------- */
 
 static void traffic(void) {
     TEST("messages_in counts whole messages, not frames and not control frames") {
@@ -418,7 +420,7 @@ static void traffic(void) {
     }
 }
 
-/* ---- Backlogs ---------------------------------------------------------------------------------- */
+/* ---- Backlogs -------------------------------------------------------------------------------- */
 
 static char data[4096];
 
@@ -499,7 +501,7 @@ static void backlogs(void) {
         CHECK(other != NULL);
         finish(server);
     }
-    TEST("by default a message too much closes with 1013, counted once; broadcasts go on to others") {
+    TEST("by default a message too much closes with 1013, counted once; others go on") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, recorder("/t"));
         client *full = join_channel(server, "/t");
@@ -664,7 +666,8 @@ static void pauses(void) {
             azc_conn *conn = member_of(served);
             settle(server);
             kernel_full = 1;
-            while (8192 + (size_t)more - azc_backlog(conn) > 1100) azc_send_binary(conn, data, 1000);
+            while (8192 + (size_t)more - azc_backlog(conn) > 1100)
+                azc_send_binary(conn, data, 1000);
             size_t rest = 8192 + (size_t)more - azc_backlog(conn), head = rest < 128 ? 2 : 4;
             azc_send_binary(conn, data, rest - head);
             CHECK_INT(azc_backlog(conn), 8192 + more);

@@ -41,7 +41,7 @@ static inline int wait_instead(azc_server *server, int ms) {
 enum { BIG = 24 << 20 };
 static char big_page[BIG];
 
-/* ---- The server's process ---------------------------------------------------------------------- */
+/* ---- The server's process -------------------------------------------------------------------- */
 
 typedef struct report {
     azc_statistics stats;
@@ -179,7 +179,7 @@ static inline void in_open(const azc_config *config, int when_full) {
     if (azc_listen(inside.server) != AZC_OK) puts(azc_error(inside.server)), _exit(1);
 }
 
-/* ---- This process ------------------------------------------------------------------------------ */
+/* ---- This process ---------------------------------------------------------------------------- */
 
 /* As many descriptors as are allowed; 0 and a failed check when that is too few. */
 static inline int descriptors_for(int wanted) {
@@ -282,7 +282,7 @@ static inline void host_end(host *h) {
     CHECK_INT(r.missed, r.stats.dropped);
 }
 
-/* ---- Peers ------------------------------------------------------------------------------------- */
+/* ---- Peers ----------------------------------------------------------------------------------- */
 
 static inline client *peer_open(host *h) {
     client *c = client_open_to(NULL, "127.0.0.1", h->port, 0);

@@ -1,4 +1,4 @@
-/* Frames as weapons: tiny, endless, announced and never sent, reserved, and pings by the million. */
+/* Frames as weapons: tiny, endless, announced and never sent, reserved, and floods of pings. */
 #include "attack.h"
 
 enum { MAX_MESSAGE = 64 << 10, SMALL = 4096,
@@ -22,7 +22,7 @@ static void add_frame(int first, const void *data, size_t len) {
     pipe_.len += put_frame(pipe_.bytes + pipe_.len, first, data, len, SHORTEST, some_mask);
 }
 
-/* ---- Fragments --------------------------------------------------------------------------------- */
+/* ---- Fragments ------------------------------------------------------------------------------- */
 
 static void fragments(void) {
     TEST("a million one-byte and empty fragments are one message in max_message of memory") {
@@ -49,7 +49,7 @@ static void fragments(void) {
         EVENTUALLY(&h, r, r.stats.bytes_in > start.stats.bytes_in + 6 * ALL - 100);
         CHECK_INT(r.stats.messages_in, 0);
         CHECK(r.bytes - start.bytes < MAX_MESSAGE + POOLED);
-        CHECK(r.peak - start.bytes < 2 * MAX_MESSAGE + SMALL); /* as it grows: the old and the new */
+        CHECK(r.peak - start.bytes < 2 * MAX_MESSAGE + SMALL); /* as it grows: old and new */
         EXPECT_FRAME(c, PONG, "half", 4);
         whole[len] = '!';
         client_frame(c, FIN | CONTINUATION, "!", 1);
@@ -103,7 +103,7 @@ static void fragments(void) {
     }
 }
 
-/* ---- Announced lengths ------------------------------------------------------------------------- */
+/* ---- Announced lengths ----------------------------------------------------------------------- */
 
 /* A frame's head that announces len, then `sent` bytes of it. */
 static client *announce(host *h, int first, uint64_t len, size_t sent) {
@@ -179,7 +179,7 @@ static void lengths(void) {
     }
 }
 
-/* ---- Reserved, compressed ---------------------------------------------------------------------- */
+/* ---- Reserved, compressed -------------------------------------------------------------------- */
 
 static void reserved(void) {
     TEST("reserved bits and opcodes are a 1002, compression is never granted") {
@@ -216,7 +216,7 @@ static void reserved(void) {
     }
 }
 
-/* ---- Pings ------------------------------------------------------------------------------------- */
+/* ---- Pings ----------------------------------------------------------------------------------- */
 
 static void pings(void) {
     TEST("200,000 pings are 200,000 pongs in order, and the next peer is served meanwhile") {

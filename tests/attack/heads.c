@@ -90,7 +90,8 @@ static void streams(void) {
             repeat(piece, sizeof piece, endless[i][0], endless[i][1]);
             size_t total = 0;
             long n = 1;
-            for (long long end = now_ms() + WAIT_MS; n >= 0 && total < 64u << 20 && now_ms() < end;) {
+            long long end = now_ms() + WAIT_MS;
+            while (n >= 0 && total < 64u << 20 && now_ms() < end) {
                 n = client_send_some(c, piece, sizeof piece);
                 if (n > 0) total += (size_t)n;
                 else poll(NULL, 0, 1);
@@ -115,8 +116,10 @@ static void streams(void) {
         repeat(head, sizeof head, line_and_host, filler);
         for (int i = 0; i < PEERS; i++) {
             client *c = peer_open(&h);
-            for (size_t at = 0; at < sizeof head - 1; at += 1000)
-                client_send(c, head + at, sizeof head - 1 - at < 1000 ? sizeof head - 1 - at : 1000);
+            for (size_t at = 0, left; (left = sizeof head - 1 - at) > 0; at += left) {
+                if (left > 1000) left = 1000;
+                client_send(c, head + at, left);
+            }
         }
         uint64_t sent = (uint64_t)PEERS * (sizeof head - 1);
         EVENTUALLY(&h, r, r.stats.bytes_in == sent);

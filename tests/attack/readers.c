@@ -79,7 +79,8 @@ static void flood(int opcode, size_t len, int answer, size_t read_buffer) {
     CHECK(newcomer(&h, NULL) < 1000);
     for (int i = 0; i < PEERS; i++) { /* every whole frame that the server took is answered */
         size_t rest = (unit - total[i] % unit) % unit, count = (total[i] + rest) / unit;
-        CHECK_INT(pull(peers[i], count * answer_len, answers, answer_len, frames + unit - rest, rest),
+        const unsigned char *rest_of_it = frames + unit - rest;
+        CHECK_INT(pull(peers[i], count * answer_len, answers, answer_len, rest_of_it, rest),
                   count * answer_len);
     }
     EVENTUALLY(&h, r, r.backlog == 0);
@@ -122,7 +123,7 @@ static void floods(void) {
     }
 }
 
-/* ---- A room ------------------------------------------------------------------------------------ */
+/* ---- A room ---------------------------------------------------------------------------------- */
 
 enum { MEMBERS = 200, STALLED = 20, ROUNDS = 1000 };
 static const size_t sizes[] = {100, 900, 3000, 26000}; /* in all more than the kernels take */

@@ -166,7 +166,7 @@ static void of_one_address(void) {
     }
 }
 
-/* ---- Nonsense ---------------------------------------------------------------------------------- */
+/* ---- Nonsense -------------------------------------------------------------------------------- */
 
 /* A frame: a sane one, or one mostly well-formed, its length field perhaps a lie. */
 static size_t random_frame(unsigned char *out, int sane) {
@@ -174,7 +174,8 @@ static size_t random_frame(unsigned char *out, int sane) {
     size_t len = random_below(4) ? random_below(20) : random_below(300);
     int first = (int)random_below(8) ? (int)(random_below(2) << 7 | random_below(11))
                                      : (int)random_below(256);
-    for (size_t i = 0; i < len; i++) data[i] = (unsigned char)random_below(random_below(2) ? 256 : 128);
+    for (size_t i = 0; i < len; i++)
+        data[i] = (unsigned char)random_below(random_below(2) ? 256 : 128);
     for (int i = 0; i < 4; i++) mask[i] = (unsigned char)random_below(256);
     size_t n = put_frame(out, first, data, len, (int)random_below(16) ? SHORTEST : LENGTH16,
                          random_below(16) ? mask : NULL);
@@ -240,7 +241,8 @@ static void garbage(void) {
             if (!CHECK(r.bytes <= first.bytes + AZC__POOL)) break;
         }
         CHECK_INT(r.stats.accepted, ALL);
-        CHECK(r.stats.opened > ALL / 4 && r.stats.closed[2] > ALL / 10 && r.stats.closed[6] > ALL / 10);
+        CHECK(r.stats.opened > ALL / 4);
+        CHECK(r.stats.closed[2] > ALL / 10 && r.stats.closed[6] > ALL / 10);
         CHECK(r.stats.refused[0] > ALL / 5);
         CHECK_INT(r.connects, r.closes);
         CHECK(r.peak < 2000000);
@@ -253,7 +255,7 @@ static void garbage(void) {
     }
 }
 
-/* ---- A day's work ------------------------------------------------------------------------------ */
+/* ---- A day's work ---------------------------------------------------------------------------- */
 
 static void waves(void) {
     TEST("10,000 connections, 2,000 at once, all talk and go, and memory is where it was") {

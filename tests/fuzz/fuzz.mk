@@ -10,6 +10,8 @@
 FUZZ ?= http conn json writer route utf8
 FUZZ_FLAGS = -std=c99 -Wall -Wextra -O1 -g -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=all
+# Three times the speed; the seeds have the words that comparisons would teach.
+FUZZ_FLAGS_conn = -fno-sanitize-coverage=trace-cmp
 FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=32:malloc_context_size=8
 FUZZ_LEN_http = 600
 FUZZ_LEN_conn = 500
@@ -28,7 +30,7 @@ need-fuzzer:
 
 $(BUILD)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h azchan.h | need-fuzzer
 	@mkdir -p $(@D)
-	clang $(FUZZ_FLAGS) $< -o $@
+	clang $(FUZZ_FLAGS) $(FUZZ_FLAGS_$*) $< -o $@
 
 $(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/fuzz.h \
     tests/fuzz/fuzz_json.c azchan.h

@@ -55,7 +55,8 @@ typedef struct conn_socket {
     conn_bytes log, heard; /* what callbacks and calls gave; messages and the end of it alone */
     uint64_t id;
     int opened, ended, requests; /* callbacks */
-    int code, excused, deaf; /* of on_close; closed by the program or by time; no on_message */
+    int code, told, excused; /* of on_close; of the Close sent; closed by the program or by time */
+    int deaf;                /* no on_message */
     uint8_t head_only[CONN_HEADS];
 } conn_socket;
 
@@ -298,20 +299,23 @@ static void conn_check_lists(void) {
 
 static int conn_obey_line(azc_conn *self, const char *line, size_t n);
 
-/* Walk a room, and do the rest of the line to each who is in it. */
+/* Walk a room, and do the rest of the line to each who is in it, or at each to the one whose digit
+ * it has; then walk one's rooms, and leave them one by one (!) or all at the first (?). */
 static void conn_walk(azc_conn *self, const char *rest, size_t n) {
     char line[32], room[2] = {n > 0 ? *rest : (char)0, 0};
     if (n > 1 && n < sizeof line && rest[1] != 'v') {
         azc_channel *channel = azc_channel_of(self);
         for (azc_cursor c = azc_members(channel, *room == '*' ? NULL : room); azc_next(&c);) {
             memcpy(line, rest + 1, n - 1);
-            if (n > 2) line[1] = (char)('0' + conn_index(c.conn));
+            if (n > 2 && !(line[1] >= '0' && line[1] <= '9'))
+                line[1] = (char)('0' + conn_index(c.conn));
             conn_obey_line(self, line, n - 1);
         }
     }
     for (azc_cursor c = azc_rooms(self); azc_next(&c);) {
         conn_note_string(self, 'v', c.room);
         if (n > 1 && rest[n - 1] == '!') azc_leave(self, c.room);
+        if (n > 1 && rest[n - 1] == '?') azc_leave_all(self);
     }
 }
 
@@ -450,9 +454,19 @@ static int conn_on_connect(azc_conn *conn) {
     conn_note_string(conn, 'O', azc_target(conn));
     return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
 }
+/* Pass the message on as it came (=), without its last byte (<) or its first (>). */
+static void conn_relay(azc_conn *conn, const char *text, size_t len) {
+    size_t from = *text == '>', n = len - (*text != '=');
+    int valid = fuzz_text(text + from, n, NULL) == 1;
+    int result = azc_broadcast(azc_channel_of(conn), NULL, text + from, n, NULL);
+    FUZZ_CHECK((result == AZC_ERR_UTF8) == !valid);
+    result = azc_send_text(conn, text + from, n);
+    FUZZ_CHECK(result == AZC_ERR_CLOSED || (result == AZC_ERR_UTF8) == !valid);
+}
 static int conn_on_message(azc_conn *conn, const char *text, size_t len) {
     conn_check_callback(conn, 1, text, len, conn_now->server->config.max_message);
     FUZZ_CHECK(fuzz_text(text, len, NULL) == 1);
+    if (len > 0 && strchr("=<>", *text) != NULL && *text != 0) conn_relay(conn, text, len);
     return conn_obey(conn, text, len);
 }
 static int conn_on_binary(azc_conn *conn, const void *data, size_t len) {
@@ -616,12 +630,13 @@ static void conn_expect(conn_hearing *h, int opcode, const uint8_t *payload, siz
 static void conn_expect_end(conn_hearing *h, int code) {
     FUZZ_CHECK(h->p == h->end);
     FUZZ_CHECK(h->socket->ended && (h->socket->code == code || h->socket->excused));
+    FUZZ_CHECK(h->socket->told == h->socket->code || h->socket->excused);
 }
 
 /* A client's frames, and the code with which they end: 1006 when they just end. RFC 6455 5, 7.4 */
 static int conn_frames_wanted(conn_hearing *h, const uint8_t *p, const uint8_t *end) {
     static uint8_t message[4096], control[125];
-    size_t have = 0, good;
+    size_t have = 0, good = 0;
     int open = 0;
     while (p < end) {
         size_t n = (size_t)(end - p), head = 2, len;
@@ -685,8 +700,7 @@ static void conn_check_heard(const conn_socket *k, size_t max_message) {
 }
 
 /* Server's frames (RFC 6455 5.2): unmasked, whole, in the shortest form; nothing after Close. */
-static void conn_check_frames(const conn_socket *k, const uint8_t *p, const uint8_t *end,
-                              int whole) {
+static void conn_check_frames(conn_socket *k, const uint8_t *p, const uint8_t *end, int whole) {
     const uint8_t *heard = k->heard.p, *last = k->heard.len > 0 ? heard + k->heard.len : heard;
     while (p < end) {
         size_t n = (size_t)(end - p), head = 2, len;
@@ -713,15 +727,16 @@ static void conn_check_frames(const conn_socket *k, const uint8_t *p, const uint
         p = payload + len;
         if (opcode != 8) continue;
         FUZZ_CHECK(p == end && len != 1);
+        k->told = len == 0 ? 1005 : payload[0] << 8 | payload[1];
         if (len == 0) return;
-        FUZZ_CHECK(azc__close_code_valid((uint64_t)payload[0] << 8 | payload[1]));
+        FUZZ_CHECK(azc__close_code_valid((uint64_t)k->told));
         FUZZ_CHECK(fuzz_text(payload + 2, len - 2, NULL) == 1);
     }
     FUZZ_CHECK(p == end || !whole);
 }
 
 /* Answers, each to a request in its turn, then frames. whole: nothing may be cut off. */
-static void conn_check_output(const conn_socket *k, int whole) {
+static void conn_check_output(conn_socket *k, int whole) {
     const uint8_t *p = k->out.p, *end = k->out.len > 0 ? p + k->out.len : p;
     for (int i = 0; p < end; i++) {
         size_t length = 0;
@@ -751,6 +766,7 @@ static void conn_check_output(const conn_socket *k, int whole) {
         FUZZ_CHECK((status == 101) == upgrade && upgrade == accept);
         if (status == 101) {
             FUZZ_CHECK(k->opened == 1);
+            k->told = 1006; /* unless there is a Close */
             conn_check_frames(k, p, end, whole);
             return;
         }
@@ -778,6 +794,7 @@ static void conn_poll(void) {
         size_t bytes = 0;
         for (const azc__piece *p = conn->out.head; p != NULL; p = p->next) bytes += p->len;
         FUZZ_CHECK(bytes == azc_backlog(conn));
+        FUZZ_CHECK(bytes <= s->pause || !(conn->source.events & AZC__READ));
         FUZZ_CHECK(bytes <= s->config.max_backlog + 2 * (AZC__MAX_CONTROL + 4) + AZC__SLACK);
     }
 }
@@ -906,7 +923,7 @@ static void conn_end(int at_once) {
     FUZZ_CHECK(azc_destroy(s) == AZC_OK);
     FUZZ_CHECK(conn_now->memory.bytes == 0 && conn_now->memory.blocks == 0);
     for (int i = 0; i < conn_now->count; i++) {
-        const conn_socket *k = &conn_now->sockets[i];
+        conn_socket *k = &conn_now->sockets[i];
         FUZZ_CHECK(k->opened == k->ended && k->accepted == k->closed);
         conn_check_output(k, !conn_now->wild);
         if (!conn_now->wild) conn_check_heard(k, max_message);

@@ -18,6 +18,8 @@ typedef struct route_part { /* of a pattern or a path, between slashes */
 /* Part number i of what begins with a slash; 0 when there are not so many. */
 static int route_nth(const char *p, size_t n, size_t i, route_part *part) {
     size_t at = 0;
+    part->p = "";
+    part->n = 0;
     for (; at < n; at++) {
         if (p[at] == '/' && i-- == 0) break;
     }

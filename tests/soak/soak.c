@@ -11,9 +11,10 @@ static void soak_channels(int);
 #define IN_CHANNELS soak_channels
 #include "../attack/attack.h"
 
-enum { PEERS = 160, ROOMS = 6, SEEN = 2048, IN_SIZE = 1 << 18, OUT_SIZE = 1 << 17, LONGEST = 20000 };
+enum { PEERS = 160, ROOMS = 6, SEEN = 2048, IN_SIZE = 1 << 18, OUT_SIZE = 1 << 17,
+       LONGEST = 20000 };
 
-/* ---- The server's side ------------------------------------------------------------------------- */
+/* ---- The server's side ----------------------------------------------------------------------- */
 
 typedef struct talker {
     uint32_t last[ROOMS]; /* number of the last message to each room: none is lost on its way in */
@@ -88,7 +89,7 @@ static void soak_channels(int when_full) {
     CHECK_INT(azc_add_page(inside.server, "/big", "text/plain", big_page, BIG), AZC_OK);
 }
 
-/* ---- A peer ------------------------------------------------------------------------------------ */
+/* ---- A peer ---------------------------------------------------------------------------------- */
 
 enum { GONE, SHAKING, TALKING, LEAVING, MUTE };
 enum { OUT, JOINING, IN, PARTING };
@@ -173,7 +174,7 @@ static void ask(peer *p, const char *what, int room) {
 static void say(peer *p, int room) {
     static char text[LONGEST + 64];
     uint32_t kind = random_below(100);
-    size_t len = kind < 70 ? random_below(110) : kind < 96 ? random_below(2000) : random_below(LONGEST);
+    size_t len = random_below(kind < 70 ? 110 : kind < 96 ? 2000 : LONGEST);
     if (p->out_len + len + 1000 > OUT_SIZE) return;
     size_t n = compose(text, room, p->id, ++p->number[room], len), at = 0;
     int first = random_below(4) ? TEXT : BINARY;
@@ -211,7 +212,8 @@ static void act(peer *p) {
     } else if (dice >= 9200 && dice < 9206) {
         did.mutes++, p->state = MUTE, p->when = now + 500 + random_below(6000);
     } else if (dice >= 9300 && dice < 9306) {
-        did.broken++, put(p, FIN | 0x40 | 3, "bad", 3), p->state = LEAVING, p->may_end = 1, p->when = 0;
+        did.broken++, put(p, FIN | 0x40 | 3, "bad", 3);
+        p->state = LEAVING, p->may_end = 1, p->when = 0;
     } else if (dice >= 9400 && dice < 9412) {
         unsigned char payload[125];
         put(p, FIN | CLOSE, payload, put_close(payload, 1000 + (int)random_below(2), "bye"));
@@ -326,7 +328,8 @@ static void receive(peer *p) {
         ssize_t n = recv(p->fd, p->in + p->in_len, IN_SIZE - 1 - p->in_len, 0);
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
         if (n <= 0) {
-            if (!p->may_end && !overrun[p->id % IDS]) violation(p, n ? strerror(errno) : "end of stream", "unasked");
+            if (!p->may_end && !overrun[p->id % IDS])
+                violation(p, n ? strerror(errno) : "end of stream", "unasked");
             go(p, 0);
             return;
         }
@@ -369,15 +372,17 @@ static void round_of_all(void) {
     }
 }
 
-/* ---- The whole --------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static long long began;
 
 static void figures(const report *r) {
     printf("%5llds: %lld of %lld came and went, %lld messages sent, %lld delivered, %lld MB; "
-           "dropped %llu, pauses %llu, closed 1006: %llu, 1013: %llu; %d open, %lu KiB, RSS %ld KiB\n",
+           "dropped %llu, pauses %llu, closed 1006: %llu, 1013: %llu; %d open, %lu KiB, "
+           "RSS %ld KiB\n",
            (now - began) / 1000, (long long)r->closes, did.came, did.sent, did.delivered,
-           did.bytes >> 20, (unsigned long long)r->stats.dropped, (unsigned long long)r->stats.pauses,
+           did.bytes >> 20, (unsigned long long)r->stats.dropped,
+           (unsigned long long)r->stats.pauses,
            (unsigned long long)r->stats.closed[6], (unsigned long long)r->stats.closed[13],
            (int)r->stats.open, (unsigned long)(r->bytes / 1024), r->rss);
 }
@@ -467,14 +472,16 @@ int main(int argc, char **argv) {
     r = look(&server);
     host_end(&server);
     printf("soak: %s after %ld s, seed %ld: %lld came (%lld polite, %lld reset, %lld half-closed, "
-           "%lld fell silent, %lld broke the protocol), %lld stalls, %lld closed for a full backlog\n"
-           "soak: %lld messages sent, %lld delivered and checked, %lld MB; most memory %lu KiB before "
-           "%lld s, %lu KiB after, %.0f KiB on average in the first half then and %.0f in the second; all left %ld times: %lu bytes at first, %lu at last, "
+           "%lld fell silent, %lld broke the protocol), %lld stalls, %lld closed for them\n"
+           "soak: %lld messages sent, %lld delivered and checked, %lld MB; most memory %lu KiB "
+           "before %lld s, %lu KiB after, %.0f KiB on average in the first half then and %.0f in "
+           "the second; all left %ld times: %lu bytes at first, %lu at last, "
            "RSS %ld KiB and at most %ld\n", test.bad ? "FAILED" : "passed",
            (long)((now - began) / 1000), seed, did.came, did.polite, did.resets, did.halves,
            did.mutes, did.broken, did.stalls, did.full, did.sent, did.delivered, did.bytes >> 20,
            (unsigned long)(most_before / 1024), settled / 1000, (unsigned long)(most_after / 1024),
-           looks[0] > 0 ? sums[0] / looks[0] / 1024 : 0, looks[1] > 0 ? sums[1] / looks[1] / 1024 : 0,
+           looks[0] > 0 ? sums[0] / looks[0] / 1024 : 0,
+           looks[1] > 0 ? sums[1] / looks[1] / 1024 : 0,
            quiets, (unsigned long)first.bytes, (unsigned long)r.bytes, first.rss, rss_after);
     free(peers);
     return test.bad > 0;
