@@ -2333,7 +2333,7 @@ static int azc__put_begin(azc_writer *w, const char *name) {
         azc__put_raw(w, ":", 1);
     }
     w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
-    return 1;
+    return w->azc__error == 0; /* the first error stays */
 }
 
 static void azc__put_value(azc_writer *w, const char *name, const char *bytes, size_t n) {

@@ -937,6 +937,12 @@ static void writing(void) {
         w = azc_json_to(buf, sizeof buf);
         azc_put_string(&w, NULL, "a long text that is bad: \xFF");
         CHECK_INT(azc_json_finish(&w), AZC_ERR_UTF8);
+        char deep[200];
+        w = azc_json_to(deep, sizeof deep);
+        for (int i = 0; i < 63; i++) azc_put_array(&w, NULL);
+        azc_put_object(&w, NULL);
+        azc_put_object(&w, "\xFF"); /* two errors in one call: the name comes first */
+        CHECK_INT(azc_json_finish(&w), AZC_ERR_UTF8);
     }
     TEST("no buffer is AZC_ERR_ARGUMENT, no writer is nothing") {
         azc_writer w = azc_json_to(NULL, 100);
