@@ -615,6 +615,16 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC__PRINTF(fmt, args)
 #endif
 
+/* AZC__RARE: off the path that every message takes. azc__lane: what payloads are unmasked by, two
+ * words at once where the compiler can. */
+#if defined(__GNUC__)
+#define AZC__RARE __attribute__((noinline))
+typedef uint64_t azc__lane __attribute__((vector_size(16)));
+#else
+#define AZC__RARE
+typedef uint64_t azc__lane;
+#endif
+
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
 
 enum {
@@ -628,7 +638,7 @@ enum {
     AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
     AZC__PIECE = 4,          /* and that of those behind it, at least */
     AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
-    AZC__SHARE = 1024,       /* a broadcast frame of at least this is shared, not copied */
+    AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied */
     AZC__MAX_IOV = 16,
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
@@ -797,7 +807,12 @@ typedef struct azc__source {
     uint8_t kind, events;
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN };
-enum { AZC__READ = 1, AZC__WRITE = 2 };
+/* poll's bits; more come back for errors, and mean READ: the next read tells. */
+#ifdef AZCHAN_USE_EPOLL
+enum { AZC__READ = EPOLLIN, AZC__WRITE = EPOLLOUT };
+#else
+enum { AZC__READ = POLLIN, AZC__WRITE = POLLOUT };
+#endif
 
 /* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
 enum { AZC__T_HANDSHAKE, AZC__T_PING, AZC__T_PONG, AZC__T_CLOSE, AZC__T_COUNT, AZC__T_NONE = 255 };
@@ -863,6 +878,8 @@ struct azc_server {
     azc_config config; /* with every default filled in */
     char *strings;     /* host and origins, copied */
     size_t strings_size;
+    unsigned short_most; /* max_message, or what fits a short frame */
+    size_t read_free;  /* backlog below which a whole read_buffer may be answered */
     size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
                           that max_message and AZC__SLACK stay free */
     int failed;        /* the first error of configuration, or 0 */
@@ -888,6 +905,7 @@ struct azc_server {
     azc_conn *timer_first[AZC__T_COUNT], *timer_last[AZC__T_COUNT];
     int timer_ms[AZC__T_COUNT];
     azc_conn *touched_first, *touched_last;
+    int untold;         /* connections that ended and have yet to get their on_close */
     const char *checked; /* the text that on_message has just now, known to be UTF-8 */
     size_t checked_len;
 
@@ -931,10 +949,11 @@ static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Transient memory, of outputs and of half-received input, comes in these sizes and goes through a
  * pool, so that a busy turn allocates nothing. */
-static const size_t azc__class_size[AZC__CLASSES] = {64, 512, 1024, 2048, 4096, 16384, 66560};
+static const size_t azc__class_size[AZC__CLASSES + 1] = {64, 512, 1024, 2048, 4096, 16384, 66560,
+                                                         SIZE_MAX};
 
-static int azc__class(size_t size, int least) {
-    while (least < AZC__CLASSES && azc__class_size[least] < size) least++;
+static inline int azc__class(size_t size, int least) {
+    for (; azc__class_size[least] < size; least++) continue;
     return least;
 }
 
@@ -942,7 +961,7 @@ static int azc__class(size_t size, int least) {
  * large class would waste more than a quarter the size is exact and comes from the allocator. */
 static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
     int c = azc__class(*size, least);
-    if (c == AZC__CLASSES || (c > AZC__PIECE && azc__class_size[c] - *size > *size / 4))
+    if (c > AZC__PIECE && (c == AZC__CLASSES || azc__class_size[c] - *size > *size / 4))
         return azc__alloc(mem, *size);
     *size = azc__class_size[c];
     azc__spare *spare = mem->pool[c];
@@ -954,7 +973,7 @@ static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
 
 /* size: as azc__take left it. */
 static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
-    int c = azc__class(size, 0);
+    int c = size == azc__class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE : azc__class(size, 0);
     if (c == AZC__CLASSES || size != azc__class_size[c] || mem->pool_bytes + size > AZC__POOL) {
         azc__free(mem, ptr, size);
         return;
@@ -990,12 +1009,12 @@ static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int least) {
     return piece;
 }
 
-static void azc__block_release(const azc__mem *mem, azc__block *block) {
+static AZC__RARE void azc__block_release(const azc__mem *mem, azc__block *block) {
     if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
 }
 
-static void azc__piece_free(azc__mem *mem, azc__piece *piece) {
-    azc__block_release(mem, piece->block);
+static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
+    if (piece->block != NULL) azc__block_release(mem, piece->block);
     azc__give(mem, piece, piece->size);
 }
 
@@ -1005,16 +1024,19 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
     out->tail = piece;
 }
 
+/* Room for n bytes in one stretch. Returns 0 without memory. A piece is small behind none, and
+ * behind one that refers: such may alternate, and a large one would be wasted. */
+static AZC__RARE int azc__out_grow(azc__mem *mem, azc__out *out, size_t n) {
+    int own = out->tail != NULL && out->tail->size > azc__class_size[0];
+    azc__piece *piece = azc__piece_make(mem, n, own ? AZC__PIECE : AZC__FIRST_PIECE);
+    if (piece != NULL) azc__out_append(out, piece);
+    return piece != NULL;
+}
+
 /* Queue n bytes, in one stretch, for the caller to fill in. NULL without memory. */
 static inline unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
+    if ((out->tail == NULL || out->tail->room < n) && !azc__out_grow(mem, out, n)) return NULL;
     azc__piece *piece = out->tail;
-    if (piece == NULL || piece->room < n) {
-        /* Small too behind one that refers: such may alternate, and waste most of a large one. */
-        int own = piece != NULL && piece->size > azc__class_size[0];
-        piece = azc__piece_make(mem, n, own ? AZC__PIECE : AZC__FIRST_PIECE);
-        if (piece == NULL) return NULL;
-        azc__out_append(out, piece);
-    }
     unsigned char *p = (unsigned char *)piece + piece->size - piece->room;
     piece->len += n;
     piece->room -= n;
@@ -1040,18 +1062,20 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
 
 /* n bytes of the output have gone. */
 static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
+    azc__piece *piece = out->head, *next;
     out->bytes -= n;
-    for (azc__piece *piece; (piece = out->head) != NULL;) {
-        if (piece->len > n) {
-            piece->data += n;
-            piece->len -= n;
-            return;
-        }
+    for (; piece != NULL && piece->len <= n; piece = next) {
         n -= piece->len;
-        out->head = piece->next;
-        if (out->head == NULL) out->tail = NULL;
+        next = piece->next;
         azc__piece_free(mem, piece);
     }
+    out->head = piece;
+    if (piece == NULL) {
+        out->tail = NULL;
+        return;
+    }
+    piece->data += n;
+    piece->len -= n;
 }
 
 /* Grow *data so that it holds need bytes: by doubling, but not past most, which is what the peer
@@ -1268,25 +1292,30 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
                               uint64_t offset) {
     unsigned char twice[8];
     uint32_t half;
-    uint64_t w[4], seen = 0;
     memcpy(twice, mask, 4);
     memcpy(twice + 4, mask, 4);
     memcpy(&half, twice + (offset & 3), 4);
-    uint64_t key = (uint64_t)half << 32 | half;
-    size_t i = 0;
-    for (; n - i >= 32; i += 32) {
-        memcpy(w, p + i, 32);
-        w[0] ^= key, w[1] ^= key, w[2] ^= key, w[3] ^= key;
-        seen |= w[0] | w[1] | w[2] | w[3];
-        memcpy(p + i, w, 32);
+    uint64_t key = (uint64_t)half << 32 | half, keys[2] = {key, key}, sums[2] = {0, 0}, word;
+    azc__lane wide, sum, a, b;
+    memcpy(&wide, keys, sizeof wide);
+    memcpy(&sum, sums, sizeof sum);
+    for (; n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
+        memcpy(&a, p, sizeof a);
+        memcpy(&b, p + sizeof a, sizeof b);
+        a ^= wide, b ^= wide;
+        memcpy(p, &a, sizeof a);
+        memcpy(p + sizeof a, &b, sizeof b);
+        sum |= a | b;
     }
-    for (; n - i >= 8; i += 8) {
-        memcpy(w, p + i, 8);
-        w[0] ^= key;
-        seen |= w[0];
-        memcpy(p + i, w, 8);
+    memcpy(sums, &sum, sizeof sum);
+    uint64_t seen = sums[0] | sums[1];
+    for (; n >= 8; n -= 8, p += 8) {
+        memcpy(&word, p, 8);
+        word ^= key;
+        seen |= word;
+        memcpy(p, &word, 8);
     }
-    for (; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         p[i] ^= twice[(offset + i) & 3];
         seen |= p[i];
     }
@@ -2654,7 +2683,7 @@ static void azc__touch(azc_conn *conn) {
     if (conn->touched) return;
     conn->touched = 1;
     conn->next_touched = NULL;
-    if (s->touched_last != NULL) s->touched_last->next_touched = conn;
+    if (s->touched_first != NULL) s->touched_last->next_touched = conn;
     else s->touched_first = conn;
     s->touched_last = conn;
 }
@@ -2695,7 +2724,10 @@ static void azc__depart(azc_conn *conn) {
 /* The one way out of HTTP and OPEN. The first code stays: it is the cause. */
 static void azc__end(azc_conn *conn, int state, int code) {
     if (conn->close_code == 0) conn->close_code = (uint16_t)code;
-    if (conn->state == AZC__OPEN) azc__depart(conn);
+    if (conn->state == AZC__OPEN) {
+        azc__depart(conn);
+        conn->server->untold++;
+    }
     conn->state = (uint8_t)state;
     if (state == AZC__DEAD) azc__timer_clear(conn);
     else azc__timer_set(conn, AZC__T_CLOSE);
@@ -2733,7 +2765,7 @@ static void azc__close_code(azc_conn *conn, int state, int code) {
 }
 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
-static void azc__fail(azc_conn *conn, int code) {
+static AZC__RARE void azc__fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN) {
         azc__log(conn->server, "%s %s: failed with %d%s", azc_peer(conn), azc_target(conn), code,
                  code == 1009 ? ": a message over max_message" : "");
@@ -2750,8 +2782,8 @@ static void azc__drop(azc_conn *conn) { azc__end(conn, AZC__DEAD, 1006); }
 /* Why may a message not be sent now? */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    return conn->state == AZC__OPEN ? AZC_OK : AZC_ERR_CLOSED;
+    if (conn->state == AZC__OPEN) return AZC_OK;
+    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
 
 /* Outgoing text is checked, but for a message that is passed on as it came. */
@@ -2759,7 +2791,7 @@ static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
     return (text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
-static int azc__send_full(azc_conn *conn, size_t size) {
+static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
@@ -2772,59 +2804,40 @@ static int azc__send_full(azc_conn *conn, size_t size) {
     return AZC_ERR_FULL;
 }
 
-/* A frame on its way to one connection or to many; encoded as a block when that saves copies. */
-typedef struct azc__message {
-    int opcode;
-    size_t len, size; /* of the payload; of the frame */
-    const void *data;
-    azc__block *block;
-} azc__message;
-
-static void azc__message_make(azc__message *m, int opcode, const void *data, size_t len) {
-    m->opcode = opcode;
-    m->data = data;
-    m->len = len;
-    m->size = len + azc__frame_overhead(len);
-    m->block = NULL;
+static inline int azc__full(const azc_conn *conn, size_t size) {
+    size_t most = conn->server->config.max_backlog;
+    return size > most || conn->out.bytes > most - size;
 }
 
-static inline void azc__message_write(const azc__message *m, unsigned char *p) {
-    size_t n = azc__frame_write(p, m->opcode, m->len);
-    if (m->len > 0) memcpy(p + n, m->data, m->len);
-}
-
-static int azc__message_share(const azc__mem *mem, azc__message *m) {
-    if (m->size < AZC__SHARE) return 1;
-    m->block = (azc__block *)azc__alloc(mem, sizeof *m->block + m->size);
-    if (m->block == NULL) return 0;
-    m->block->refs = 1;
-    m->block->len = m->size;
-    azc__message_write(m, (unsigned char *)(m->block + 1));
-    return 1;
-}
-
-/* The one place where messages enter an output. conn passed azc__send_check. */
-static inline int azc__message_queue(azc_conn *conn, const azc__message *m) {
-    azc_server *s = conn->server;
-    size_t size = m->size;
-    if (size > s->config.max_backlog || conn->out.bytes > s->config.max_backlog - size)
-        return azc__send_full(conn, size);
-    if (m->block == NULL) {
-        unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
-        if (p == NULL) return AZC_ERR_MEMORY;
-        azc__message_write(m, p);
-    } else if (!azc__out_refer(&s->mem, &conn->out, m->block + 1, size, m->block)) {
-        return AZC_ERR_MEMORY;
-    }
+static inline void azc__queued(azc_conn *conn, size_t size) {
     conn->bytes_out += size;
-    s->stats.messages_out++;
-    if (conn->out.bytes > s->pause) conn->drain = 1;
+    conn->server->stats.messages_out++;
     azc__touch(conn);
+}
+
+/* Queue a message. conn passed azc__send_check. */
+static inline int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
+    size_t size = len + azc__frame_overhead(len);
+    if (azc__full(conn, size)) return azc__send_full(conn, size);
+    unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, size);
+    if (p == NULL) return AZC_ERR_MEMORY;
+    azc__queued(conn, size);
+    p += azc__frame_write(p, opcode, len);
+    if (len > 0) memcpy(p, data, len);
+    return AZC_OK;
+}
+
+/* Queue a whole frame that others send too. */
+static int azc__queue_block(azc_conn *conn, azc__block *block) {
+    if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
+    if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
+        return AZC_ERR_MEMORY;
+    azc__queued(conn, block->len);
     return AZC_OK;
 }
 
 /* A callback has returned: its cursors are void, and its error is somebody's business. */
-static void azc__returned(azc_conn *conn, int result) {
+static AZC__RARE void azc__returned(azc_conn *conn, int result) {
     if (conn->server->cursors) azc__room_sweep(conn->server);
     if (result >= 0) return;
     const azc_channel_desc *desc = &conn->channel->desc;
@@ -2841,18 +2854,28 @@ static void azc__returned(azc_conn *conn, int result) {
     else azc_send_text(conn, internal, sizeof internal - 1);
 }
 
-static void azc__message_text(azc_conn *conn, const char *text, size_t len) {
+/* Show the program what came; for the time of the callback a NUL stands behind it. */
+static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
     const azc_channel_desc *desc = &conn->channel->desc;
-    s->checked = text;
-    s->checked_len = len;
-    if (desc->on_message != NULL) azc__returned(conn, desc->on_message(conn, text, len));
-    s->checked = NULL;
-}
-
-static void azc__message_data(azc_conn *conn, int (*callback)(azc_conn *, const void *, size_t),
-                              const azc__event *e) {
-    if (callback != NULL) azc__returned(conn, callback(conn, e->data, e->len));
+    unsigned char behind = data[len];
+    int result = 0;
+    data[len] = 0;
+    if (opcode == AZC__OP_TEXT) {
+        s->stats.messages_in++;
+        s->checked = (const char *)data;
+        s->checked_len = len;
+        if (desc->on_message != NULL) result = desc->on_message(conn, s->checked, len);
+        s->checked = NULL;
+    } else {
+        int (*callback)(azc_conn *, const void *, size_t) =
+            opcode == AZC__OP_BINARY ? desc->on_binary
+            : opcode == AZC__OP_PING ? desc->on_ping : desc->on_pong;
+        s->stats.messages_in += opcode == AZC__OP_BINARY;
+        if (callback != NULL) result = callback(conn, data, len);
+    }
+    data[len] = behind;
+    if (result < 0 || s->cursors) azc__returned(conn, result);
 }
 
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
@@ -2865,24 +2888,13 @@ static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
 static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
     if (conn->state != AZC__OPEN) return;
-    const azc_channel_desc *desc = &conn->channel->desc;
-    if (e->kind <= AZC__OP_BINARY) conn->server->stats.messages_in++;
-    unsigned char behind = e->data[e->len];
-    e->data[e->len] = 0;
-    switch (e->kind) {
-    case AZC__OP_TEXT: azc__message_text(conn, (const char *)e->data, e->len); break;
-    case AZC__OP_BINARY: azc__message_data(conn, desc->on_binary, e); break;
-    case AZC__OP_PONG: azc__message_data(conn, desc->on_pong, e); break;
-    default:
-        if (!azc__control(conn, AZC__OP_PONG, e->data, e->len))
-            azc__log(conn->server, "%s: a pong not sent: out of memory", azc_peer(conn));
-        azc__message_data(conn, desc->on_ping, e);
-    }
-    e->data[e->len] = behind;
+    if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
+        azc__log(conn->server, "%s: a pong not sent: out of memory", azc_peer(conn));
+    azc__tell(conn, e->kind, e->data, e->len);
 }
 
-/* Feed frame bytes; p has a writable byte behind its n. Returns the bytes taken, at least one. */
-static size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
+/* Feed frame bytes of any kind. */
+static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
     uint64_t most = conn->state == AZC__OPEN ? s->config.max_message : AZC__DISCARD;
@@ -2892,6 +2904,21 @@ static size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc__dispatch(conn, &e);
     azc__decode_done(&s->mem, &conn->in);
     return used;
+}
+
+/* Feed an open connection; p has a writable byte behind its n. Returns the bytes taken, at least
+ * one. What comes most, a whole message in a short frame, needs few of the rules. */
+static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) {
+    unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
+    if ((opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) || len > conn->server->short_most ||
+        len > n - 6 || conn->in != NULL) return azc__feed_frames(conn, p, n);
+    int high = azc__unmask(p + 6, len, p + 2, 0);
+    if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
+        azc__fail(conn, 1007);
+        return n;
+    }
+    azc__tell(conn, (int)opcode, p + 6, len);
+    return 6 + len;
 }
 
 /* ---- Requests ---- */
@@ -3208,7 +3235,7 @@ static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned 
 }
 
 /* Feed bytes of a request head; returns the bytes taken, at least one. */
-static size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
+static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
     memset(&scan, 0, sizeof scan);
@@ -3236,12 +3263,12 @@ static size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
 }
 
 /* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
-static void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
-    while (n > 0 && conn->state < AZC__LINGER) {
-        size_t used = conn->state == AZC__HTTP ? azc__feed_http(conn, p, n)
-                                               : azc__feed_frames(conn, p, n);
-        p += used;
-        n -= used;
+static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
+    for (size_t used; n > 0; p += used, n -= used) {
+        if (conn->state == AZC__OPEN) used = azc__feed_open(conn, p, n);
+        else if (conn->state == AZC__HTTP) used = azc__feed_http(conn, p, n);
+        else if (conn->state == AZC__CLOSING) used = azc__feed_frames(conn, p, n);
+        else return;
     }
 }
 
@@ -3262,6 +3289,7 @@ static void azc__tell_close(azc_conn *conn) {
     const char *reason = "";
     int code = conn->close_code;
     conn->connected = 0;
+    s->untold--;
     ++*(code < 1016 ? &s->stats.closed[code - 1000] : &s->stats.closed_app);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (s->log_file != NULL) {
@@ -3408,11 +3436,10 @@ static int azc__error(azc_server *s, int code, const char *format, ...) {
 
 /* Watch a source for events, none included; 0 on failure, possible only the first time. */
 static inline int azc__watch(azc_server *s, azc__source *source, int events) {
-    if (source->at >= 0 && source->events == events) return 1;
+    if (source->events == events) return 1;
     struct epoll_event e;
     memset(&e, 0, sizeof e);
-    e.events = (events & AZC__READ ? (uint32_t)EPOLLIN : 0u) |
-               (events & AZC__WRITE ? (uint32_t)EPOLLOUT : 0u);
+    e.events = (uint32_t)events;
     e.data.ptr = source;
     int op = source->at < 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
     if (AZC_SYS(epoll_ctl)(s->epoll, op, source->fd, &e) < 0) return source->at >= 0;
@@ -3427,6 +3454,7 @@ static void azc__unwatch(azc_server *s, azc__source *source) {
     memset(&e, 0, sizeof e);
     if (source->at >= 0) AZC_SYS(epoll_ctl)(s->epoll, EPOLL_CTL_DEL, source->fd, &e);
     source->at = -1;
+    source->events = 0;
 }
 
 /* Wait; returns how many sources are ready, -1 with errno on failure. */
@@ -3437,8 +3465,7 @@ static int azc__wait(azc_server *s, int ms) {
 /* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
 static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     const struct epoll_event *e = &s->ready[(*at)++];
-    *events = (e->events & ~(uint32_t)EPOLLOUT ? AZC__READ : 0) |
-              (e->events & (uint32_t)EPOLLOUT ? AZC__WRITE : 0);
+    *events = (int)e->events;
     return (azc__source *)e->data.ptr;
 }
 
@@ -3467,7 +3494,7 @@ static int azc__watch_grow(azc_server *s) {
 }
 
 static inline int azc__watch(azc_server *s, azc__source *source, int events) {
-    if (source->at >= 0 && source->events == events) return 1;
+    if (source->events == events) return 1;
     if (source->at < 0) {
         if (!azc__watch_grow(s)) return 0;
         source->at = s->poll_count++;
@@ -3476,8 +3503,7 @@ static inline int azc__watch(azc_server *s, azc__source *source, int events) {
         s->polls[source->at].revents = 0;
     }
     source->events = (uint8_t)events;
-    s->polls[source->at].events = (short)((events & AZC__READ ? POLLIN : 0) |
-                                          (events & AZC__WRITE ? POLLOUT : 0));
+    s->polls[source->at].events = (short)events;
     return 1;
 }
 
@@ -3489,6 +3515,7 @@ static void azc__unwatch(azc_server *s, azc__source *source) {
     s->sources[source->at] = s->sources[last];
     s->sources[source->at]->at = source->at;
     source->at = -1;
+    source->events = 0;
 }
 
 static int azc__wait(azc_server *s, int ms) {
@@ -3497,9 +3524,8 @@ static int azc__wait(azc_server *s, int ms) {
 
 static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     while (s->polls[*at].revents == 0) ++*at;
-    short got = s->polls[*at].revents;
+    *events = s->polls[*at].revents;
     s->polls[*at].revents = 0;
-    *events = (got & ~POLLOUT ? AZC__READ : 0) | (got & POLLOUT ? AZC__WRITE : 0);
     return s->sources[(*at)++];
 }
 
@@ -3526,9 +3552,10 @@ static ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
 static void azc__flush(azc_conn *conn) {
     azc__out *out = &conn->out;
-    azc_statistics *stats = &conn->server->stats;
-    if (out->bytes > stats->peak_backlog) stats->peak_backlog = out->bytes;
-    while (out->bytes > 0 && conn->state != AZC__DEAD) {
+    azc_server *s = conn->server;
+    if (out->bytes > s->stats.peak_backlog) s->stats.peak_backlog = out->bytes;
+    if (out->bytes > s->pause && conn->state == AZC__OPEN) conn->drain = 1;
+    while (conn->state != AZC__DEAD) {
         const azc__piece *head = out->head;
         size_t total = head->next == NULL ? head->len : 0;
         ssize_t sent = head->next == NULL ? AZC_SYS(send)(conn->source.fd, head->data, total,
@@ -3538,15 +3565,14 @@ static void azc__flush(azc_conn *conn) {
         if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
             azc__drop(conn);
         if (sent <= 0) return;
-        azc__out_consume(&conn->server->mem, out, (size_t)sent);
-        stats->bytes_out += (size_t)sent;
-        if ((size_t)sent < total) return;
+        azc__out_consume(&s->mem, out, (size_t)sent);
+        s->stats.bytes_out += (size_t)sent;
+        if (out->bytes == 0 || (size_t)sent < total) return;
     }
 }
 
 /* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
-static void azc__linger(azc_conn *conn) {
-    if (conn->state != AZC__LINGER || conn->out.bytes > 0) return;
+static AZC__RARE void azc__linger(azc_conn *conn) {
     if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
     if (conn->eof) azc__end(conn, AZC__DEAD, 0);
@@ -3554,23 +3580,31 @@ static void azc__linger(azc_conn *conn) {
 
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
  * peer's own echoes never overrun its backlog. */
-static void azc__read(azc_conn *conn) {
+static AZC__RARE size_t azc__read_most(const azc_conn *conn) {
+    const azc_config *c = &conn->server->config;
+    size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
+    return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
+}
+
+static inline void azc__read(azc_conn *conn) {
     azc_server *s = conn->server;
-    size_t used = conn->out.bytes + s->config.max_message + AZC__HEADS;
-    size_t most = used < s->config.max_backlog ? s->config.max_backlog - used : 1;
-    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer,
-                              azc__min(most, s->config.read_buffer), MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
-    if (n < 0) azc__drop(conn);
-    if (n == 0) azc__feed_end(conn);
-    if (n <= 0) return;
-    conn->heard = 1;
-    s->stats.bytes_in += (size_t)n;
-    azc__feed(conn, s->read_buffer, (size_t)n);
+    size_t most = s->config.read_buffer;
+    if (conn->out.bytes >= s->read_free) most = azc__read_most(conn);
+    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
+    if (n > 0) {
+        conn->heard = 1;
+        s->stats.bytes_in += (size_t)n;
+        azc__feed(conn, s->read_buffer, (size_t)n);
+    } else if (n == 0) {
+        azc__feed_end(conn);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        azc__drop(conn);
+    }
 }
 
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
-static int azc__wants(azc_conn *conn) {
+static inline int azc__wants(azc_conn *conn) {
+    if (conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused) return AZC__READ;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
@@ -3578,20 +3612,27 @@ static int azc__wants(azc_conn *conn) {
     return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
 }
 
-static void azc__conn_ready(azc_conn *conn, int events) {
-    if (conn->state == AZC__DEAD) return;
-    if (events & AZC__READ) {
-        /* Not asked for: POLLERR or POLLHUP, the connection is gone in both directions. */
-        if (conn->source.events & AZC__READ) azc__read(conn);
-        else azc__drop(conn);
-    }
-    if (!(events & AZC__WRITE)) return;
+static void azc__writable(azc_conn *conn) {
     if (conn->out.bytes > 0) conn->heard = 1; /* it took what was stuck */
     azc__touch(conn);
     if (conn->state != AZC__OPEN || !conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
         azc__returned(conn, conn->channel->desc.on_drain(conn));
+}
+
+/* More or other than bytes to read. Returns whether to read. */
+static AZC__RARE int azc__not_only_read(azc_conn *conn, int events) {
+    if (events & AZC__WRITE && conn->state != AZC__DEAD) azc__writable(conn);
+    if (events == AZC__WRITE) return 0;
+    if (conn->source.events & AZC__READ) return 1;
+    if (conn->state != AZC__DEAD) azc__drop(conn); /* reset while it was paused */
+    return 0;
+}
+
+static inline void azc__conn_ready(azc_conn *conn, int events) {
+    if (events != AZC__READ && !azc__not_only_read(conn, events)) return;
+    if (conn->state != AZC__DEAD) azc__read(conn);
 }
 
 static void azc__accept_resume(azc_server *s) {
@@ -3607,7 +3648,7 @@ static void azc__accept_pause(azc_server *s, int64_t until) {
     azc__watch(s, &s->listener, 0);
 }
 
-static void azc__reap(azc_conn *conn) {
+static AZC__RARE void azc__reap(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__unwatch(s, &conn->source);
     AZC_SYS(close)(conn->source.fd);
@@ -3616,32 +3657,36 @@ static void azc__reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-static int azc__untold(const azc_conn *conn) {
-    return conn->connected && conn->state > AZC__OPEN;
-}
-
-/* Steps 5 to 7 of a turn, for the connections that were touched. An on_close may touch more, and
- * give more to send to those that were flushed, and a flush may end one: then once more. */
-static void azc__settle(azc_server *s) {
-    for (int again = 1; again;) {
-        again = 0;
-        for (azc_conn *c = s->touched_first; c != NULL; c = c->next_touched) {
-            if (azc__untold(c)) {
-                azc__tell_close(c);
-                again = 1;
-            }
-            azc__flush(c);
-            azc__linger(c);
-            again |= azc__untold(c);
+/* Tell of each connection that ended; an on_close may end others, before it in the list too. */
+static AZC__RARE void azc__tell_closes(azc_server *s) {
+    while (s->untold > 0) {
+        for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
+            if (conn->connected && conn->state > AZC__OPEN) azc__tell_close(conn);
         }
     }
-    while (s->touched_first != NULL) {
-        azc_conn *conn = s->touched_first;
+}
+
+/* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
+static AZC__RARE int azc__settle_ended(azc_conn *conn) {
+    if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__linger(conn);
+    azc__tell_closes(conn->server);
+    if (conn->touched) return 0;
+    if (conn->state == AZC__DEAD) azc__reap(conn);
+    else return 1;
+    return 0;
+}
+
+/* Steps 5 to 7 of a turn, for the connections that were touched. A flush may end one, whose
+ * on_close may touch others: those come around once more. */
+static void azc__settle(azc_server *s) {
+    azc_conn *conn;
+    azc__tell_closes(s);
+    while ((conn = s->touched_first) != NULL) {
         s->touched_first = conn->next_touched;
-        if (s->touched_first == NULL) s->touched_last = NULL;
         conn->touched = 0;
-        if (conn->state == AZC__DEAD) azc__reap(conn);
-        else azc__watch(s, &conn->source, azc__wants(conn));
+        if (conn->out.bytes > 0) azc__flush(conn);
+        if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
+        azc__watch(s, &conn->source, azc__wants(conn));
     }
 }
 
@@ -3726,13 +3771,13 @@ static void azc__stop_begin(azc_server *s) {
     }
 }
 
-static void azc__wake_ready(azc_server *s) {
+static AZC__RARE void azc__wake_ready(azc_server *s) {
     char bytes[64];
     while (AZC_SYS(read)(s->wake.fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
     azc__stop_begin(s);
 }
 
-static void azc__listener_ready(azc_server *s) {
+static AZC__RARE void azc__listener_ready(azc_server *s) {
     if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
     for (int i = 0; i < AZC__MAX_ACCEPTS && s->conn_count < s->config.max_connections; i++) {
         if (s->stopping || !azc__accept(s)) return;
@@ -4035,6 +4080,9 @@ static azc_server *azc__server_make(const azc_config *config) {
     if (s->failed) s->config.max_request = s->config.read_buffer = 0;
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
+    s->short_most = (unsigned)azc__min(c->max_message, 125);
+    s->read_free = c->max_backlog -
+                   azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
     s->timer_ms[AZC__T_HANDSHAKE] = c->handshake_ms;
     s->timer_ms[AZC__T_PING] = c->ping_ms;
@@ -4195,20 +4243,15 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
 /* ---- Connections ---- */
 
 AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    azc__message m;
     int error = azc__send_check(conn, text, len);
     if (error != AZC_OK) return error;
     if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
-    azc__message_make(&m, AZC__OP_TEXT, text, len);
-    return azc__message_queue(conn, &m);
+    return azc__queue(conn, AZC__OP_TEXT, text, len);
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    azc__message m;
     int error = azc__send_check(conn, data, len);
-    if (error != AZC_OK) return error;
-    azc__message_make(&m, AZC__OP_BINARY, data, len);
-    return azc__message_queue(conn, &m);
+    return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
@@ -4243,27 +4286,42 @@ static azc__room *azc__room_named(const azc_channel *channel, const char *room) 
     return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
+/* A whole frame, for many to refer to; the caller holds the first reference. */
+static azc__block *azc__block_make(const azc__mem *mem, int opcode, const void *data, size_t len) {
+    size_t head = azc__frame_overhead(len);
+    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + len);
+    if (block == NULL) return NULL;
+    block->refs = 1;
+    block->len = head + len;
+    azc__frame_write((unsigned char *)(block + 1), opcode, len);
+    memcpy((unsigned char *)(block + 1) + head, data, len);
+    return block;
+}
+
 static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
                           size_t len, const azc_conn *except) {
-    azc__message m;
+    azc__block *block = NULL;
     int count = 0;
     if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
         return AZC_ERR_ARGUMENT;
     if (opcode == AZC__OP_TEXT && !azc__text_valid(channel->server, data, len))
         return AZC_ERR_UTF8;
-    azc__message_make(&m, opcode, data, len);
     const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
-    if (audience > 1 && !azc__message_share(&channel->server->mem, &m)) return AZC_ERR_MEMORY;
+    if (audience > 1 && len >= AZC__SHARE) {
+        block = azc__block_make(&channel->server->mem, opcode, data, len);
+        if (block == NULL) return AZC_ERR_MEMORY;
+    }
     azc__member *member = r != NULL ? r->first : NULL;
     azc_conn *conn = room == NULL ? channel->first : member != NULL ? member->conn : NULL;
     while (conn != NULL) {
         if (conn != except && conn->state == AZC__OPEN)
-            count += azc__message_queue(conn, &m) == AZC_OK;
+            count += (block != NULL ? azc__queue_block(conn, block)
+                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
         if (member != NULL) member = member->next;
         conn = room == NULL ? conn->u.link.next : member != NULL ? member->conn : NULL;
     }
-    azc__block_release(&channel->server->mem, m.block);
+    azc__block_release(&channel->server->mem, block);
     return count;
 }
 
