@@ -615,8 +615,13 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC__PRINTF(fmt, args)
 #endif
 
-/* AZC__RARE: off the path that every message takes. azc__lane: what payloads are unmasked by, two
- * words at once where the compiler can. */
+/* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function.
+ * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#define AZC__HOT inline __attribute__((always_inline))
+#else
+#define AZC__HOT inline
+#endif
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
 typedef uint64_t azc__lane __attribute__((vector_size(16)));
@@ -639,6 +644,7 @@ enum {
     AZC__PIECE = 4,          /* and that of those behind it, at least */
     AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
     AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied */
+    AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
     AZC__MAX_IOV = 16,
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
@@ -930,8 +936,6 @@ struct azc_server {
 
 /* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
 
-/* `inline`, here and below, marks what runs for every message. */
-
 static void *azc__alloc(const azc__mem *mem, size_t size) {
     return mem->alloc(mem->user, NULL, 0, size);
 }
@@ -1034,7 +1038,7 @@ static AZC__RARE int azc__out_grow(azc__mem *mem, azc__out *out, size_t n) {
 }
 
 /* Queue n bytes, in one stretch, for the caller to fill in. NULL without memory. */
-static inline unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
+static AZC__HOT unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
     if ((out->tail == NULL || out->tail->room < n) && !azc__out_grow(mem, out, n)) return NULL;
     azc__piece *piece = out->tail;
     unsigned char *p = (unsigned char *)piece + piece->size - piece->room;
@@ -2815,16 +2819,61 @@ static inline void azc__queued(azc_conn *conn, size_t size) {
     azc__touch(conn);
 }
 
-/* Queue a message. conn passed azc__send_check. */
-static inline int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
+static ssize_t azc__send_pieces(const azc_conn *conn, size_t *total);
+
+static AZC__HOT int azc__queue_copy(azc_conn *conn, int opcode, const void *data, size_t len) {
     size_t size = len + azc__frame_overhead(len);
-    if (azc__full(conn, size)) return azc__send_full(conn, size);
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, size);
     if (p == NULL) return AZC_ERR_MEMORY;
     azc__queued(conn, size);
     p += azc__frame_write(p, opcode, len);
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
+}
+
+/* A message that is too much, or large. A large one that nothing waits before goes to the kernel
+ * at once, and only what that does not take is copied. */
+static AZC__RARE int azc__queue_large(azc_conn *conn, int opcode, const void *data, size_t len) {
+    azc__mem *mem = &conn->server->mem;
+    azc__out *out = &conn->out;
+    size_t size = azc__frame_overhead(len);
+    if (azc__full(conn, size + len)) return azc__send_full(conn, size + len);
+    if (out->bytes > 0) return azc__queue_copy(conn, opcode, data, len);
+    unsigned char *p = azc__out_claim(mem, out, size);
+    if (p == NULL) return AZC_ERR_MEMORY;
+    azc__frame_write(p, opcode, len);
+    if (!azc__out_refer(mem, out, data, len, NULL)) {
+        azc__out_consume(mem, out, size);
+        return AZC_ERR_MEMORY;
+    }
+    azc__queued(conn, size + len);
+    ssize_t sent = azc__send_pieces(conn, &size);
+    if (sent > 0) azc__out_consume(mem, out, (size_t)sent); /* else the turn's end tells why */
+    if (sent > 0) conn->server->stats.bytes_out += (size_t)sent;
+    if (out->bytes == 0) return AZC_OK;
+    azc__piece *piece = out->tail; /* the program's bytes, as many as are left */
+    azc__piece *own = azc__piece_make(mem, piece->len, AZC__PIECE);
+    if (own == NULL) {
+        azc__out_consume(mem, out, out->bytes); /* it ends in the middle of a frame */
+        azc__drop(conn);
+        return AZC_ERR_MEMORY;
+    }
+    memcpy(own + 1, piece->data, piece->len);
+    own->len = piece->len;
+    own->room -= piece->len;
+    if (out->head == piece) out->head = NULL;
+    out->tail = out->head;
+    azc__out_append(out, own);
+    azc__piece_free(mem, piece);
+    return AZC_OK;
+}
+
+/* Queue a message. conn passed azc__send_check. */
+static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
+    if (len >= AZC__LARGE ||
+        conn->out.bytes + len + azc__frame_overhead(len) > conn->server->config.max_backlog)
+        return azc__queue_large(conn, opcode, data, len);
+    return azc__queue_copy(conn, opcode, data, len);
 }
 
 /* Queue a whole frame that others send too. */
@@ -3534,7 +3583,7 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 /* ---- Connections ---- */
 
 /* Several pieces in one call. */
-static ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
+static AZC__RARE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     struct msghdr msg;
     size_t n = 0;

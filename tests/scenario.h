@@ -779,6 +779,24 @@ static void act_of_backlogs(void) {
     bye(c, 1001);
 }
 
+/* Large messages go to the kernel at once, until it is full, in the middle of one. */
+static void act_of_large_messages(void) {
+    static char large[20000];
+    azc_config config = act_config();
+    config.max_message = sizeof large;
+    stage(config);
+    memset(large, 'L', sizeof large);
+    client *a = shake(arrive_small(1), "/act/a", "");
+    azc_conn *conn = a && scene.room ? member_of(scene.room) : NULL;
+    int count = 0;
+    for (int more = 2; conn && more > 0 && count < 2000; count++) {
+        if (!WANT(azc_send_binary(conn, large, sizeof large) == AZC_OK)) break;
+        if (azc_backlog(conn) > 0) more -= sys.most_out ? 2 : 1; /* one behind, where it may wait */
+    }
+    for (int i = 0; i < count; i++) get(a, BINARY, large, sizeof large);
+    put_text(a, "done"), get_text(a, "done");
+}
+
 static void act_of_deadlines(void) {
     azc_config config = act_config();
     config.handshake_ms = 100000, config.ping_ms = 200000, config.pong_ms = 100000;
@@ -946,6 +964,7 @@ static const act acts[] = {
     {"backlogs", act_of_backlogs},   {"deadlines", act_of_deadlines},
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
+    {"large messages", act_of_large_messages},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 
