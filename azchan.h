@@ -436,7 +436,7 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *user);
 /* Ready-made for azc_use, with a FILE* as user (NULL: stderr): a line for each request, those
  * refused before any handler too, and for each close:
  *     127.0.0.1 GET /chat 101 129B 0ms
- *     127.0.0.1 WS /chat 1001 5210B 81230ms */
+ *     127.0.0.1 WS /chat 1001 81s */
 AZC_API int azc_logger(azc_conn *conn, void *file);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels;
@@ -645,6 +645,7 @@ enum {
     AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
     AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied */
     AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
+    AZC__MEMBERS = 21,       /* memberships that are allocated together */
     AZC__MAX_IOV = 16,
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
@@ -796,6 +797,11 @@ typedef struct azc__member {
     struct azc__member *next_room, *prev_room; /* of the connection */
 } azc__member;
 
+typedef struct azc__members {
+    struct azc__members *next;
+    azc__member member[AZC__MEMBERS];
+} azc__members;
+
 typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
     azc_channel *channel; /* NULL: no room, but an address and its connections' count */
@@ -847,6 +853,9 @@ struct azc_conn {
     unsigned paused : 1;        /* not read, for its backlog's sake */
     uint16_t close_code;        /* for on_close */
     uint32_t tail_size, dropped;
+    uint32_t due;               /* ms, as the low bits of the server's clock */
+    uint32_t since;             /* the same for a request; in seconds once open */
+    uint32_t prev_timer, next_timer; /* 1 + a slot, or 0 */
     azc_server *server;
     azc_channel *channel;
     union {
@@ -856,9 +865,7 @@ struct azc_conn {
         } link;                 /* connected: in the channel's list */
     } u;
     azc_conn *next_touched;
-    azc_conn *prev_timer, *next_timer;
-    int64_t due, since;         /* ms */
-    uint64_t id, bytes_out;
+    uint64_t id;
     azc__out out;
     azc__in *in;
     azc__member *rooms;
@@ -900,15 +907,16 @@ struct azc_server {
 #else
     struct pollfd *polls;
     azc__source **sources;
-    int poll_count, poll_cap;
+    uint32_t source_count, poll_cap, source_cap;
 #endif
     int64_t now, accept_retry;
 
     azc_conn **slots;  /* by id */
     uint32_t slot_cap, slot_hint;
+    uint32_t slot_count; /* slots ever used: those behind are not even zero */
     int conn_count;
     uint64_t serial;
-    azc_conn *timer_first[AZC__T_COUNT], *timer_last[AZC__T_COUNT];
+    uint32_t timer_first[AZC__T_COUNT], timer_last[AZC__T_COUNT]; /* 1 + a slot, or 0 */
     int timer_ms[AZC__T_COUNT];
     azc_conn *touched_first, *touched_last;
     int untold;         /* connections that ended and have yet to get their on_close */
@@ -925,6 +933,9 @@ struct azc_server {
     azc__room **rooms;
     size_t room_cap, room_count;
     uint64_t seed[2];
+    azc__members *members;     /* all that were allocated, */
+    azc__member *free_members; /* and those not in use, linked by next */
+    size_t member_count;       /* in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
 
     unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
@@ -949,12 +960,20 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
     return ptr == NULL ? NULL : memset(ptr, 0, size);
 }
 
+/* An array of twice as many elements, which replaces this one; NULL without memory. */
+static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t each) {
+    uint32_t more = *cap ? *cap * 2 : 16;
+    void *grown = mem->alloc(mem->user, array, *cap * each, more * each);
+    if (grown != NULL) *cap = more;
+    return grown;
+}
+
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Transient memory, of outputs and of half-received input, comes in these sizes and goes through a
  * pool, so that a busy turn allocates nothing. */
-static const size_t azc__class_size[AZC__CLASSES + 1] = {64, 512, 1024, 2048, 4096, 16384, 66560,
-                                                         SIZE_MAX};
+static const size_t azc__class_size[AZC__CLASSES + 1] = {
+    sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX};
 
 static inline int azc__class(size_t size, int least) {
     for (; azc__class_size[least] < size; least++) continue;
@@ -2606,8 +2625,40 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
     return NULL;
 }
 
+/* Memberships come many at once, for an allocator's word for each would be a quarter more. They
+ * go all at once too, when the last is free. */
+static azc__member *azc__member_make(azc_server *s) {
+    if (s->free_members == NULL) {
+        azc__members *more = (azc__members *)azc__alloc(&s->mem, sizeof *more);
+        if (more == NULL) return NULL;
+        more->next = s->members;
+        s->members = more;
+        for (int i = 0; i < AZC__MEMBERS; i++) {
+            more->member[i].next = s->free_members;
+            s->free_members = &more->member[i];
+        }
+    }
+    azc__member *m = s->free_members;
+    s->free_members = m->next;
+    s->member_count++;
+    memset(m, 0, sizeof *m);
+    return m;
+}
+
+static void azc__member_give(azc_server *s, azc__member *m) {
+    m->next = s->free_members;
+    s->free_members = m;
+    if (--s->member_count > 0) return;
+    s->free_members = NULL;
+    while (s->members != NULL) {
+        azc__members *some = s->members;
+        s->members = some->next;
+        azc__free(&s->mem, some, sizeof *some);
+    }
+}
+
 static int azc__member_add(azc_conn *conn, azc__room *room) {
-    azc__member *m = (azc__member *)azc__zalloc(&conn->server->mem, sizeof *m);
+    azc__member *m = azc__member_make(conn->server);
     if (m == NULL) return 0;
     m->conn = conn;
     m->room = room;
@@ -2623,7 +2674,7 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
 
 static void azc__member_free(azc_server *s, azc__member *m) {
     azc__room *room = m->room;
-    azc__free(&s->mem, m, sizeof *m);
+    azc__member_give(s, m);
     room->refs--;
     azc__room_release(s, room);
 }
@@ -2692,26 +2743,36 @@ static void azc__touch(azc_conn *conn) {
     s->touched_last = conn;
 }
 
+/* The connection in slot n - 1, NULL for 0. */
+static azc_conn *azc__nth(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
+
 static void azc__timer_clear(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->timer == AZC__T_NONE) return;
-    if (conn->prev_timer != NULL) conn->prev_timer->next_timer = conn->next_timer;
-    else s->timer_first[conn->timer] = conn->next_timer;
-    if (conn->next_timer != NULL) conn->next_timer->prev_timer = conn->prev_timer;
-    else s->timer_last[conn->timer] = conn->prev_timer;
+    azc_conn *prev = azc__nth(s, conn->prev_timer), *next = azc__nth(s, conn->next_timer);
+    *(prev != NULL ? &prev->next_timer : &s->timer_first[conn->timer]) = conn->next_timer;
+    *(next != NULL ? &next->prev_timer : &s->timer_last[conn->timer]) = conn->prev_timer;
     conn->timer = AZC__T_NONE;
 }
 
 static void azc__timer_set(azc_conn *conn, int timer) {
     azc_server *s = conn->server;
+    uint32_t n = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
     azc__timer_clear(conn);
-    conn->due = s->timer_ms[timer] < 0 ? INT64_MAX : s->now + s->timer_ms[timer];
+    conn->due = (uint32_t)(s->now + s->timer_ms[timer]);
     conn->timer = (uint8_t)timer;
     conn->prev_timer = s->timer_last[timer];
-    conn->next_timer = NULL;
-    if (conn->prev_timer != NULL) conn->prev_timer->next_timer = conn;
-    else s->timer_first[timer] = conn;
-    s->timer_last[timer] = conn;
+    conn->next_timer = 0;
+    azc_conn *prev = azc__nth(s, conn->prev_timer);
+    *(prev != NULL ? &prev->next_timer : &s->timer_first[timer]) = n;
+    s->timer_last[timer] = n;
+}
+
+/* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
+static azc_conn *azc__timer_next(const azc_server *s, int timer, int *left) {
+    azc_conn *conn = s->timer_ms[timer] < 0 ? NULL : azc__nth(s, s->timer_first[timer]);
+    if (conn != NULL) *left = (int32_t)(conn->due - (uint32_t)s->now);
+    return conn;
 }
 
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
@@ -2750,7 +2811,6 @@ static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t 
     conn->out.tail->len--;
     conn->out.tail->room++;
     conn->out.bytes--;
-    conn->bytes_out += n;
     azc__touch(conn);
     return 1;
 }
@@ -2813,8 +2873,7 @@ static inline int azc__full(const azc_conn *conn, size_t size) {
     return size > most || conn->out.bytes > most - size;
 }
 
-static inline void azc__queued(azc_conn *conn, size_t size) {
-    conn->bytes_out += size;
+static inline void azc__queued(azc_conn *conn) {
     conn->server->stats.messages_out++;
     azc__touch(conn);
 }
@@ -2825,7 +2884,7 @@ static AZC__HOT int azc__queue_copy(azc_conn *conn, int opcode, const void *data
     size_t size = len + azc__frame_overhead(len);
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, size);
     if (p == NULL) return AZC_ERR_MEMORY;
-    azc__queued(conn, size);
+    azc__queued(conn);
     p += azc__frame_write(p, opcode, len);
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
@@ -2846,7 +2905,7 @@ static AZC__RARE int azc__queue_large(azc_conn *conn, int opcode, const void *da
         azc__out_consume(mem, out, size);
         return AZC_ERR_MEMORY;
     }
-    azc__queued(conn, size + len);
+    azc__queued(conn);
     ssize_t sent = azc__send_pieces(conn, &size);
     if (sent > 0) azc__out_consume(mem, out, (size_t)sent); /* else the turn's end tells why */
     if (sent > 0) conn->server->stats.bytes_out += (size_t)sent;
@@ -2881,7 +2940,7 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
-    azc__queued(conn, block->len);
+    azc__queued(conn);
     return AZC_OK;
 }
 
@@ -3026,7 +3085,6 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     r->answered = 1;
     r->status = status;
     r->sent = total + len;
-    conn->bytes_out += r->sent;
     azc__touch(conn);
     return AZC_OK;
 }
@@ -3137,7 +3195,6 @@ static void azc__connect(azc_conn *conn) {
     azc_channel *channel = conn->channel;
     conn->state = AZC__OPEN;
     conn->connected = 1;
-    conn->since = s->now;
     conn->u.link.prev = NULL;
     conn->u.link.next = channel->first;
     if (channel->first != NULL) channel->first->u.link.prev = conn;
@@ -3232,9 +3289,9 @@ static void azc__log_request(const azc_conn *conn) {
     s->stats.requests++;
     if (r->status >= 400) s->stats.refused[r->status - 400]++;
     if (s->log_file == NULL) return;
-    fprintf(s->log_file, "%s %s %s %d %lluB %lldms\n", azc_peer(conn),
+    fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
             r->method != NULL ? r->method : "-", azc_target(conn), r->status,
-            (unsigned long long)r->sent, (long long)(s->now - conn->since));
+            (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
     fflush(s->log_file);
 }
 
@@ -3257,7 +3314,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
     s->current = NULL;
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
-        conn->bytes_out = 0;
+        conn->since = (uint32_t)(s->now / 1000);
         if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
         if (r->keep_alive) azc__timer_set(conn, AZC__T_HANDSHAKE);
@@ -3289,7 +3346,7 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
     azc__scan scan;
     memset(&scan, 0, sizeof scan);
     if (conn->in != NULL) scan = conn->in->scan;
-    else conn->since = s->now;
+    else conn->since = (uint32_t)s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     if (k < 0) {
         azc__request_bad(conn, -k);
@@ -3342,9 +3399,8 @@ static void azc__tell_close(azc_conn *conn) {
     ++*(code < 1016 ? &s->stats.closed[code - 1000] : &s->stats.closed_app);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (s->log_file != NULL) {
-        fprintf(s->log_file, "%s WS %s %d %lluB %lldms\n", azc_peer(conn), azc_target(conn),
-                code, (unsigned long long)conn->bytes_out,
-                (long long)(s->now - conn->since));
+        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+                (long)((uint32_t)(s->now / 1000) - conn->since));
         fflush(s->log_file);
     }
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
@@ -3424,17 +3480,17 @@ static void azc__conn_free(azc_conn *conn) {
 static int azc__slot_find(azc_server *s, uint32_t *slot) {
     uint32_t count = (uint32_t)s->conn_count;
     if (count + count / 8 + 1 >= s->slot_cap) {
-        uint32_t cap = s->slot_cap ? s->slot_cap * 2 : 16;
-        azc_conn **slots = (azc_conn **)s->mem.alloc(s->mem.user, s->slots,
-                                                     s->slot_cap * sizeof *slots,
-                                                     cap * sizeof *slots);
+        void *slots = azc__twice(&s->mem, s->slots, &s->slot_cap, sizeof *s->slots);
         if (slots == NULL) return 0;
-        memset(slots + s->slot_cap, 0, (cap - s->slot_cap) * sizeof *slots);
-        s->slots = slots;
-        s->slot_cap = cap;
+        s->slots = (azc_conn **)slots;
+        s->slot_hint = s->slot_count;
     }
-    while (s->slots[s->slot_hint & (s->slot_cap - 1)] != NULL) s->slot_hint++;
-    *slot = s->slot_hint++ & (s->slot_cap - 1);
+    for (;; s->slot_hint++) {
+        if (s->slot_hint == s->slot_cap) s->slot_hint = 0;
+        if (s->slot_hint == s->slot_count) s->slots[s->slot_count++] = NULL;
+        if (s->slots[s->slot_hint] == NULL) break;
+    }
+    *slot = s->slot_hint++;
     return 1;
 }
 
@@ -3451,7 +3507,7 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *r
     conn->family = (uint8_t)family;
     if (family != 0) memcpy(conn->u.raw, raw, family == AF_INET ? 4 : 16);
     conn->timer = AZC__T_NONE;
-    conn->since = s->now;
+    conn->since = (uint32_t)s->now;
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
     s->slots[slot] = conn;
     s->conn_count++;
@@ -3521,24 +3577,17 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 #else
 
 static int azc__watch_grow(azc_server *s) {
-    size_t old_cap = (size_t)s->poll_cap, cap = old_cap ? old_cap * 2 : 16;
-    if (s->poll_count < s->poll_cap) return 1;
-    struct pollfd *polls = (struct pollfd *)azc__alloc(&s->mem, cap * sizeof *polls);
-    azc__source **sources = (azc__source **)azc__alloc(&s->mem, cap * sizeof *sources);
-    if (polls == NULL || sources == NULL) {
-        azc__free(&s->mem, polls, cap * sizeof *polls);
-        azc__free(&s->mem, sources, cap * sizeof *sources);
-        return 0;
+    azc__mem *mem = &s->mem;
+    if (s->source_count == s->source_cap) {
+        void *sources = azc__twice(mem, s->sources, &s->source_cap, sizeof *s->sources);
+        if (sources == NULL) return 0;
+        s->sources = (azc__source **)sources;
     }
-    if (old_cap > 0) {
-        memcpy(polls, s->polls, old_cap * sizeof *polls);
-        memcpy(sources, s->sources, old_cap * sizeof *sources);
+    if (s->source_count == s->poll_cap) {
+        void *polls = azc__twice(mem, s->polls, &s->poll_cap, sizeof *s->polls);
+        if (polls == NULL) return 0;
+        s->polls = (struct pollfd *)polls;
     }
-    azc__free(&s->mem, s->polls, old_cap * sizeof *polls);
-    azc__free(&s->mem, s->sources, old_cap * sizeof *sources);
-    s->polls = polls;
-    s->sources = sources;
-    s->poll_cap = (int)cap;
     return 1;
 }
 
@@ -3546,7 +3595,7 @@ static inline int azc__watch(azc_server *s, azc__source *source, int events) {
     if (source->events == events) return 1;
     if (source->at < 0) {
         if (!azc__watch_grow(s)) return 0;
-        source->at = s->poll_count++;
+        source->at = (int)s->source_count++;
         s->sources[source->at] = source;
         s->polls[source->at].fd = source->fd;
         s->polls[source->at].revents = 0;
@@ -3559,7 +3608,7 @@ static inline int azc__watch(azc_server *s, azc__source *source, int events) {
 /* The last source takes the place of the one that goes. */
 static void azc__unwatch(azc_server *s, azc__source *source) {
     if (source->at < 0) return;
-    int last = --s->poll_count;
+    uint32_t last = --s->source_count;
     s->polls[source->at] = s->polls[last];
     s->sources[source->at] = s->sources[last];
     s->sources[source->at]->at = source->at;
@@ -3568,7 +3617,7 @@ static void azc__unwatch(azc_server *s, azc__source *source) {
 }
 
 static int azc__wait(azc_server *s, int ms) {
-    return AZC_SYS(poll)(s->polls, (nfds_t)s->poll_count, ms);
+    return AZC_SYS(poll)(s->polls, (nfds_t)s->source_count, ms);
 }
 
 static azc__source *azc__ready(azc_server *s, int *at, int *events) {
@@ -3756,7 +3805,7 @@ static int azc__fd_nonblocking(int fd) {
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
-    azc_conn *oldest = s->timer_first[AZC__T_HANDSHAKE];
+    azc_conn *oldest = azc__nth(s, s->timer_first[AZC__T_HANDSHAKE]);
     azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
              oldest != NULL ? "the oldest request gives way" : "newcomers wait");
     if (oldest == NULL) azc__accept_pause(s, INT64_MAX);
@@ -3812,7 +3861,7 @@ static void azc__listener_close(azc_server *s) {
 static void azc__stop_begin(azc_server *s) {
     if (s->stopping) return;
     s->stopping = 1;
-    for (uint32_t i = 0; i < s->slot_cap; i++) {
+    for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
         if (conn->state == AZC__OPEN) azc__close_code(conn, AZC__CLOSING, 1001);
@@ -3835,22 +3884,20 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
 
 /* Until the earliest deadline, but no longer than timeout_ms. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int64_t due = s->accept_retry;
+    int64_t least = s->accept_retry - s->now; /* a wake ago: at most that much too late */
+    int left;
     for (int i = 0; i < AZC__T_COUNT; i++) {
-        if (s->timer_first[i] != NULL && s->timer_first[i]->due < due)
-            due = s->timer_first[i]->due;
+        if (azc__timer_next(s, i, &left) != NULL && left < least) least = left;
     }
-    if (due == INT64_MAX) return timeout_ms;
-    int64_t left = due - s->now; /* a wake ago: at most that much too late */
-    if (left < 0) left = 0;
-    if (left > INT_MAX) left = INT_MAX;
-    return timeout_ms < 0 || left < timeout_ms ? (int)left : timeout_ms;
+    if (least < 0) least = 0;
+    if (least > INT_MAX) return timeout_ms;
+    return timeout_ms < 0 || least < timeout_ms ? (int)least : timeout_ms;
 }
 
 static void azc__expire_all(azc_server *s) {
+    int left;
     for (int i = 0; i < AZC__T_COUNT; i++) {
-        while (s->timer_first[i] != NULL && s->timer_first[i]->due <= s->now)
-            azc__expire(s->timer_first[i]);
+        for (azc_conn *c; (c = azc__timer_next(s, i, &left)) != NULL && left <= 0;) azc__expire(c);
     }
     if (s->accept_retry <= s->now) azc__accept_resume(s);
 }
@@ -4096,8 +4143,8 @@ static void azc__server_free(azc_server *s) {
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
-    azc__free(&mem, s->polls, (size_t)s->poll_cap * sizeof *s->polls);
-    azc__free(&mem, s->sources, (size_t)s->poll_cap * sizeof *s->sources);
+    azc__free(&mem, s->polls, s->poll_cap * sizeof *s->polls);
+    azc__free(&mem, s->sources, s->source_cap * sizeof *s->sources);
 #endif
     azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
@@ -4179,7 +4226,7 @@ AZC_API int azc_destroy(azc_server *server) {
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
-    for (uint32_t i = 0; i < server->slot_cap; i++) {
+    for (uint32_t i = 0; i < server->slot_count; i++) {
         if (server->slots[i] != NULL) azc__drop(server->slots[i]);
     }
     azc__settle(server);
@@ -4396,7 +4443,7 @@ AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->
 
 AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
     uint32_t slot = (uint32_t)(id & AZC__SLOT_MASK);
-    if (server == NULL || slot >= server->slot_cap) return NULL;
+    if (server == NULL || slot >= server->slot_count) return NULL;
     azc_conn *conn = server->slots[slot];
     return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
 }

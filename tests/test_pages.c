@@ -687,9 +687,14 @@ static int log_entry_at(FILE *file, int n, log_entry *e) {
     fseek(file, 0, SEEK_END);
     if (!found) return 0;
     int end = 0;
-    if (!CHECK(sscanf(line, "%63s %31s %255s %d %ldB %ldms%n", e->peer, e->method, e->target,
-                      &e->code, &e->bytes, &e->ms, &end) == 6 && line[end] == '\n'))
-        printf("    %s\n", line);
+    int ok = sscanf(line, "%63s %31s %255s %d %ldB %ldms%n", e->peer, e->method, e->target,
+                    &e->code, &e->bytes, &e->ms, &end) == 6;
+    if (!ok) {
+        ok = sscanf(line, "%63s %31s %255s %d %lds%n", e->peer, e->method, e->target, &e->code,
+                    &e->ms, &end) == 5 && strcmp(e->method, "WS") == 0;
+        e->bytes = 0, e->ms *= 1000;
+    }
+    if (!CHECK(ok && line[end] == '\n')) printf("    %s\n", line);
     CHECK_STR(e->peer, "127.0.0.1");
     CHECK(e->bytes >= 0 && e->ms >= 0 && e->ms < 10000);
     return 1;
@@ -730,11 +735,10 @@ static void logger(void) {
         c = join_channel(server, "/chat");
         EXPECT_LOG(3, "GET", "/chat", 101);
         CHECK_INT(e.bytes, 129);
-        for (int i = 0; i < 100; i++) azc_send_text(member_of(served), "0123456789", 10);
-        pump(server, 30);
+        pump(server, 1010);
         client_bye(c, 1000, ""), settle(server);
         EXPECT_LOG(4, "WS", "/chat", 1000);
-        CHECK(e.bytes >= 1000 && e.bytes < 2000 && e.ms >= 25);
+        CHECK(e.ms == 1000 || e.ms == 2000);
         c = join_channel(server, "/chat?x=1");
         client_close(c), settle(server);
         EXPECT_LOG(5, "GET", "/chat?x=1", 101);
