@@ -1498,6 +1498,13 @@ static void azc__decode_done(azc__mem *mem, azc__in **in) {
  * Returns how many of the n belong to the head, 0 for more needed, or a negative HTTP status. */
 static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, size_t max) {
     for (size_t i = 0; i < n; i++) {
+        if (!scan->cr) { /* most are neither ends of lines nor wrong */
+            size_t from = i, most = i + azc__min(n - i, max - scan->total);
+            while (i < most && p[i] >= 32 && p[i] != 127) i++;
+            scan->total += (uint32_t)(i - from);
+            scan->line += (uint32_t)(i - from);
+            if (i == n) return 0;
+        }
         unsigned char c = p[i];
         if (scan->total == max) return scan->lines == 0 ? -414 : -431;
         scan->total++;
@@ -1519,17 +1526,23 @@ static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, siz
 
 /* RFC 9110 5.6.2 */
 static int azc__http_token_char(unsigned char c) {
-    return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
-           (c != 0 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+    return ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || (c >= '0' && c <= '9') ||
+           (c != 0 && strchr("!#$%&'*+.^_`|~", c) != NULL);
 }
 
 static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
 static int azc__http_same(const char *a, size_t n, const char *b) {
     for (size_t i = 0; i < n; i++) {
-        if (b[i] == 0 || azc__lower(a[i]) != azc__lower(b[i])) return 0;
+        if (b[i] == 0 || (a[i] != b[i] && azc__lower(a[i]) != azc__lower(b[i]))) return 0;
     }
     return b[n] == 0;
+}
+
+static int azc__http_is(const azc__field *f, const char *name) {
+    size_t len = strlen(name);
+    return (*f->name | 32) == (*name | 32) && strlen(f->name) == len &&
+           azc__http_same(f->name, len, name);
 }
 
 /* The next element of a comma-separated list, without the space around it; 0 at the end. */
@@ -1545,7 +1558,7 @@ static int azc__http_list(const char **at, const char **item, size_t *len) {
 
 static const char *azc__http_field(const azc__request *r, const char *name) {
     for (int i = 0; i < r->field_count; i++) {
-        if (azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name))
+        if (azc__http_is(&r->fields[i], name))
             return r->fields[i].value;
     }
     return NULL;
@@ -1554,7 +1567,7 @@ static const char *azc__http_field(const azc__request *r, const char *name) {
 static int azc__http_count(const azc__request *r, const char *name) {
     int n = 0;
     for (int i = 0; i < r->field_count; i++) {
-        n += azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name);
+        n += azc__http_is(&r->fields[i], name);
     }
     return n;
 }
@@ -1564,7 +1577,7 @@ static int azc__http_has(const azc__request *r, const char *name, const char *to
     for (int i = 0; i < r->field_count; i++) {
         const char *at = r->fields[i].value, *item;
         size_t len;
-        if (!azc__http_same(r->fields[i].name, strlen(r->fields[i].name), name)) continue;
+        if (!azc__http_is(&r->fields[i], name)) continue;
         while (azc__http_list(&at, &item, &len)) {
             if (azc__http_same(item, len, token)) return 1;
         }
@@ -3146,7 +3159,7 @@ static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__re
             const azc__field *f = &r->fields[i];
             const char *at = f->value, *item;
             size_t len;
-            if (!azc__http_same(f->name, strlen(f->name), "Sec-WebSocket-Protocol")) continue;
+            if (!azc__http_is(f, "Sec-WebSocket-Protocol")) continue;
             while (azc__http_list(&at, &item, &len)) { /* case counts: 6455 4.1 */
                 if (strlen(p) == len && memcmp(item, p, len) == 0) return n;
             }
@@ -3671,9 +3684,9 @@ static void azc__flush(azc_conn *conn) {
 
 /* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
 static AZC__RARE void azc__linger(azc_conn *conn) {
-    if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
-    conn->shut = 1;
     if (conn->eof) azc__end(conn, AZC__DEAD, 0);
+    else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
+    conn->shut = 1;
 }
 
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
@@ -4612,7 +4625,7 @@ static void azc__cookies_split(azc__request *r, char *out) {
     r->cookies = out;
     for (int i = 0; i < r->field_count; i++) {
         const char *p = r->fields[i].value;
-        if (!azc__http_same(r->fields[i].name, strlen(r->fields[i].name), "Cookie")) continue;
+        if (!azc__http_is(&r->fields[i], "Cookie")) continue;
         for (p += strspn(p, " ;"); *p; p += strspn(p, " ;")) {
             size_t len = strcspn(p, ";"), name = strcspn(p, "=;");
             if (name > 0 && name < len) {
