@@ -86,8 +86,8 @@ coverage:
 
 check-interop: examples
 	$(call need,node,nodejs)
-	cd tests/interop && BUILD=$(abspath $(BUILD)) node ws.mjs && \
-	    BUILD=$(abspath $(BUILD)) node browser.mjs
+	cd tests/interop && for script in ws browser pages; do \
+	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 -include tests/attack/attack.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
 

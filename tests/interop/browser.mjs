@@ -8,114 +8,20 @@
 
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import {
-    assert, build, free_port, give_up, need_binary, need_package, pause, root, run, Server, test,
-    until,
+    assert, free_port, need_binary, pause, root, run, Server, test, until,
 } from './lib.mjs';
+import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
 need_binary('chat');
 
-/* Everything the browser writes goes into one folder, and that goes away. */
-const home = fs.mkdtempSync(path.join(os.tmpdir(), 'azchan-browser-'));
-process.on('exit', () => fs.rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
-process.env.TMPDIR = home;
-process.env.HOME = home;
-for (const name of ['CONFIG', 'CACHE', 'DATA', 'STATE']) {
-    process.env[`XDG_${name}_HOME`] = path.join(home, name.toLowerCase());
-}
-
-const { chromium } = need_package('playwright-core');
-const browser = await chromium.launch({
-    executablePath: find_chromium(),
-    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-        '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    timeout: 30000,
-}).catch((error) => give_up(`the browser does not start: ${error.message}`));
-
-function find_chromium() {
-    const name = process.env.CHROMIUM || 'chromium';
-    if (name.includes('/')) return name;
-    for (const dir of (process.env.PATH || '').split(':')) {
-        const file = path.join(dir, name);
-        if (fs.existsSync(file)) return file;
-    }
-    return give_up(`no ${name} in PATH: install it, or name it in CHROMIUM`);
-}
-
-/* ---- Tabs ----------------------------------------------------------------------------------- */
-
-const desktop = { viewport: { width: 1280, height: 900 } };
-const phone = {
-    viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true,
-};
-
-/* A tab of a browser profile of its own. What it asks the network for, and what its console says,
-   is kept: check() says that neither was out of place. */
-class Tab {
-    static async open(t, url, view = desktop) {
-        const tab = new Tab();
-        tab.host = new URL(url).host;
-        tab.console = [];
-        tab.errors = [];
-        tab.elsewhere = [];
-        tab.sockets = [];
-        const context = await browser.newContext(view);
-        context.setDefaultTimeout(10000);
-        t.after(() => context.close());
-        const page = await context.newPage();
-        tab.page = page;
-        page.on('console', (message) => {
-            tab.console.push(message.text());
-            if (['error', 'warning'].includes(message.type())) tab.errors.push(message.text());
-        });
-        page.on('pageerror', (error) => tab.errors.push(String(error)));
-        page.on('request', (request) => tab.#visit(request.url()));
-        /* Not Playwright's own event: some versions skip sockets that find no server */
-        tab.devtools = await context.newCDPSession(page);
-        tab.devtools.on('Network.webSocketCreated', ({ requestId, url }) => {
-            tab.#visit(url);
-            tab.sockets.push({ requestId, url, at: Date.now(), frames: [] });
-        });
-        tab.devtools.on('Network.webSocketFrameReceived', ({ requestId, response }) => {
-            const socket = tab.sockets.find((one) => one.requestId === requestId);
-            if (response.opcode === 1) socket.frames.push(response.payloadData);
-        });
-        await tab.devtools.send('Network.enable');
-        await page.goto(url);
-        return tab;
-    }
-
-    #visit(url) {
-        const { protocol, host } = new URL(url);
-        if (!['data:', 'blob:', 'about:'].includes(protocol) && host !== this.host) {
-            this.elsewhere.push(url);
-        }
-    }
-    /* Chromium itself reports each try that found no server: that is no fault of the page. */
-    check_but_lost() {
-        this.errors = this.errors.filter((text) => !/^WebSocket connection to .* fail/.test(text));
-        this.check();
-    }
-    check() {
-        assert.deepEqual(this.errors, [], 'the console is clean');
-        assert.deepEqual(this.elsewhere, [], 'nothing is asked of another host');
-    }
-
-    /* What a person does and sees on the chat's page. It asks for a name first. */
-    static async chat(t, server, name, view, hash = '') {
-        const tab = await Tab.open(t, `${server.http}/${hash}`, view);
+/* What a person does and sees on the chat's page. It asks for a name first. */
+class Chat extends Tab {
+    static async come(t, server, name, view, hash = '') {
+        const tab = await Chat.open(t, `${server.http}/${hash}`, view);
         await tab.call_me(name);
         return tab;
-    }
-    received() { return this.sockets.flatMap(({ frames }) => frames).join('\n'); }
-    state() { return this.page.getAttribute('#status', 'data-state'); }
-    online(ms) {
-        return until(`${this.name} online`, async () => await this.state() === 'open', ms);
-    }
-    offline() {
-        return until(`${this.name} seen offline`, async () => await this.state() !== 'open');
     }
     async call_me(name) {
         this.name = name;
@@ -171,8 +77,8 @@ class Tab {
 
 async function two_tabs(t) {
     const server = await t.server('chat', '0');
-    const ada = await Tab.chat(t, server, 'Ada');
-    const bob = await Tab.chat(t, server, 'Bob');
+    const ada = await Chat.come(t, server, 'Ada');
+    const bob = await Chat.come(t, server, 'Bob');
     for (const tab of [ada, bob]) await tab.counts(2);
     return { server, ada, bob };
 }
@@ -187,7 +93,7 @@ test('page: two tabs see each other\'s messages, names and count', async (t) => 
     for (const tab of [ada, bob]) await tab.sees('Bob', 'Grüße, Ada 👋');
     for (const tab of [ada, bob]) assert.equal((await tab.messages()).length, 2, 'each once');
 
-    const cyd = await Tab.chat(t, server, 'Cyd');
+    const cyd = await Chat.come(t, server, 'Cyd');
     for (const tab of [ada, bob, cyd]) await tab.counts(3);
     await cyd.page.close();
     for (const tab of [ada, bob]) await tab.counts(2);
@@ -305,9 +211,9 @@ test('page: a room keeps to itself', async (t) => {
 
 test('page: the address leads to a room, and any room can be named', async (t) => {
     const server = await t.server('chat', '0');
-    const ada = await Tab.chat(t, server, 'Ada', desktop, '#tea');
+    const ada = await Chat.come(t, server, 'Ada', desktop, '#tea');
     await ada.inside('tea');
-    const bob = await Tab.chat(t, server, 'Bob');
+    const bob = await Chat.come(t, server, 'Bob');
     await bob.page.fill('#room', 'Café Nr. 5');
     await bob.page.press('#room', 'Enter');
     await bob.inside('café-nr-5');
@@ -390,9 +296,9 @@ test('page: a server that stops in order and comes back, with a tab in a room', 
 
 test('page: fits a phone and a desktop, and is worth a picture', async (t) => {
     const server = await t.server('chat', '0');
-    const mei = await Tab.chat(t, server, 'Mei', desktop);
-    const omar = await Tab.chat(t, server, 'Omar', phone);
-    const noor = await Tab.chat(t, server, 'Noor', desktop);
+    const mei = await Chat.come(t, server, 'Mei', desktop);
+    const omar = await Chat.come(t, server, 'Omar', phone);
+    const noor = await Chat.come(t, server, 'Noor', desktop);
     const talk = [
         [mei, 'Morning! The new build runs on the board.'],
         [noor, 'The router, or the little box in the greenhouse?'],
@@ -427,12 +333,10 @@ test('page: fits a phone and a desktop, and is worth a picture', async (t) => {
     await noor.page.focus('#input');
     await noor.page.keyboard.type('And b', { delay: 30 });
     for (const tab of [mei, omar]) await tab.typed('Noor');
-    const folder = path.join(build, 'screenshots');
-    fs.mkdirSync(folder, { recursive: true });
     await pause(300); /* for what moves to come to rest */
     await noor.page.keyboard.type('i', { delay: 30 });
-    await mei.page.screenshot({ path: path.join(folder, 'chat-desktop.png') });
-    await omar.page.screenshot({ path: path.join(folder, 'chat-phone.png') });
+    await picture(mei, 'chat-desktop');
+    await picture(omar, 'chat-phone');
     for (const tab of [mei, omar, noor]) tab.check();
 });
 
