@@ -759,17 +759,17 @@ typedef struct azc__request {
     char *path;                   /* still encoded, its end is path_len */
     char *query;                  /* still encoded; NULL if none */
     size_t path_len;
-    azc__field fields[AZC__MAX_FIELDS];
-    int field_count;
     uint64_t body;    /* Content-Length */
-    uint8_t chunked;  /* any Transfer-Encoding */
-    uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;     /* another request waits behind it */
-    int status;       /* as answered */
     const azc__route *route;
     char *cookies;    /* as pairs, once asked for */
     size_t sent;      /* bytes of the answer */
     size_t extra_len; /* of azc_reply_header's lines */
+    int field_count;
+    int status;       /* as answered */
+    uint8_t chunked;  /* any Transfer-Encoding */
+    uint8_t upgrade, keep_alive, head_only, answered;
+    uint8_t more;     /* another request waits behind it */
+    azc__field fields[AZC__MAX_FIELDS];
     char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
 } azc__request;
 
@@ -841,23 +841,23 @@ struct azc_conn {
     azc__source source;
     uint8_t state;
     uint8_t timer;              /* deadline class */
-    uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
-    uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
-    uint8_t reason_len;         /* the last bytes of the output are the Close reason */
-    unsigned touched : 1;       /* in the server's list */
+    uint8_t touched;            /* in the server's list */
+    uint8_t heard;              /* the peer lived since the last look */
+    uint8_t drain;              /* owes an on_drain */
+    uint8_t eof;                /* the peer ended its direction */
     unsigned connected : 1;     /* on_connect ran, on_close has not */
-    unsigned heard : 1;         /* the peer lived since the last look */
-    unsigned drain : 1;         /* owes an on_drain */
-    unsigned eof : 1;           /* the peer ended its direction */
     unsigned shut : 1;          /* we ended ours */
     unsigned paused : 1;        /* not read, for its backlog's sake */
+    uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close */
-    uint32_t tail_size, dropped;
+    uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
+    uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
     uint32_t due;               /* ms, as the low bits of the server's clock */
     uint32_t since;             /* the same for a request; in seconds once open */
     uint32_t prev_timer, next_timer; /* 1 + a slot, or 0 */
     azc_server *server;
     azc_channel *channel;
+    azc__out out;
     union {
         unsigned char raw[16];  /* HTTP: the peer's address, network order */
         struct {
@@ -865,13 +865,13 @@ struct azc_conn {
         } link;                 /* connected: in the channel's list */
     } u;
     azc_conn *next_touched;
-    uint64_t id;
-    azc__out out;
     azc__in *in;
     azc__member *rooms;
-    azc__room *address;         /* counts the connections of this address, or NULL */
     unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
                                    (name, value) of each query argument, "" */
+    uint64_t id;
+    azc__room *address;         /* counts the connections of this address, or NULL */
+    uint32_t tail_size, dropped;
 };
 
 struct azc_channel {
@@ -886,50 +886,45 @@ struct azc_channel {
     const char *subprotocols; /* "v2\0v1\0\0" */
 };
 
+/* The fields used most come first: what lies within 128 bytes takes a shorter instruction. The
+ * large ones come last. */
 struct azc_server {
     azc__mem mem;
-    azc_config config; /* with every default filled in */
-    char *strings;     /* host and origins, copied */
-    size_t strings_size;
-    unsigned short_most; /* max_message, or what fits a short frame */
-    size_t read_free;  /* backlog below which a whole read_buffer may be answered */
-    size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
-                          that max_message and AZC__SLACK stay free */
-    int failed;        /* the first error of configuration, or 0 */
-    char error[200];
-
-    azc__source wake, listener;
-    int wake_write, port;
-    uint8_t listening, stopping, busy, cursors, accept_paused;
-#ifdef AZCHAN_USE_EPOLL
-    int epoll;
-    struct epoll_event ready[AZC__MAX_READY];
-#else
-    struct pollfd *polls;
-    azc__source **sources;
-    uint32_t source_count, poll_cap, source_cap;
-#endif
     int64_t now, accept_retry;
-
     azc_conn **slots;  /* by id */
+    azc_conn *touched_first, *touched_last;
+    uint8_t listening, stopping, busy, cursors, accept_paused;
+    unsigned short_most; /* max_message, or what fits a short frame */
     uint32_t slot_cap, slot_hint;
     uint32_t slot_count; /* slots ever used: those behind are not even zero */
     int conn_count;
+    int failed;        /* the first error of configuration, or 0 */
+    int untold;         /* connections that ended and have yet to get their on_close */
+
+    azc__source wake, listener;
+    int wake_write, port;
+#ifdef AZCHAN_USE_EPOLL
+    int epoll;
+#else
+    uint32_t source_count, poll_cap, source_cap;
+    struct pollfd *polls;
+    azc__source **sources;
+#endif
+    azc_config config; /* with every default filled in */
+    size_t read_free;  /* backlog below which a whole read_buffer may be answered */
+    size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
+                          that max_message and AZC__SLACK stay free */
     uint64_t serial;
     uint32_t timer_first[AZC__T_COUNT], timer_last[AZC__T_COUNT]; /* 1 + a slot, or 0 */
     int timer_ms[AZC__T_COUNT];
-    azc_conn *touched_first, *touched_last;
-    int untold;         /* connections that ended and have yet to get their on_close */
     const char *checked; /* the text that on_message has just now, known to be UTF-8 */
     size_t checked_len;
 
     azc_channel *channels;
-    azc__page *pages;
     azc__use *uses;
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
 
-    azc_statistics stats;
     azc__room **rooms;
     size_t room_cap, room_count;
     uint64_t seed[2];
@@ -941,8 +936,15 @@ struct azc_server {
     unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
     char *scratch;              /* the request's strings before they have a connection's tail */
     char *strings_at;           /* where the next goes */
-    azc__request request;
+    char *strings;              /* host and origins, copied */
+    size_t strings_size;
     azc_conn *current; /* whose request that is, while it is answered */
+    azc__request request;
+    azc_statistics stats;
+    char error[200];
+#ifdef AZCHAN_USE_EPOLL
+    struct epoll_event ready[AZC__MAX_READY];
+#endif
 };
 
 /* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
