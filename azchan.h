@@ -95,6 +95,31 @@
    once, then azc_json_get and friends walk it without allocation and without further errors:
    a missing member is a value of type NONE, and looking into NONE gives NONE.
 
+   ANY SIZE. A channel with on_part takes messages as they arrive. An upload:
+
+       static int file_part(azc_conn *conn, const void *data, size_t len, int flags) {
+           upload *u = azc_data(conn);
+           if (flags & AZC_FIRST) u->got = 0;
+           if ((u->got += len) > MOST) return azc_close(conn, 1009, "larger than 64 MiB");
+           ...write len bytes of data...
+           return flags & AZC_LAST ? azc_send_text(conn, "stored", 6) : AZC_OK;
+       }
+
+   The way out is in messages of some KiB each, from on_connect and again from each on_drain, up
+   to half of max_backlog, below which on_drain comes (128 KiB are half of the default):
+
+       static int file_more(azc_conn *conn) {
+           char chunk[8192];
+           for (size_t n; azc_backlog(conn) <= 128 << 10;) {
+               if ((n = fread(chunk, 1, sizeof chunk, file_of(conn))) == 0)
+                   return azc_close(conn, 1000, "all");
+               azc_send_binary(conn, chunk, n);
+           }
+           return AZC_OK;
+       }
+
+   Measured with 64 MiB: 512 bytes above an idle connection on the way in, 130 KiB on the way out.
+
    SECURITY
 
    Defended here, and tested: requests and frames that break their RFC (refused with the status
@@ -305,6 +330,9 @@ typedef struct azc_channel_desc {
     void (*on_close)(azc_conn *conn, int code, const char *reason); /* who closed first gave
                                  code and reason. 1005: none given; 1006: dropped. "" not NULL */
     void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
+#ifndef AZCHAN_CORE
+    int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags); /* see FEEDS */
+#endif
 } azc_channel_desc;
 
 /* Register a channel.
@@ -396,6 +424,25 @@ typedef struct azc_cursor {
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
 AZC_API azc_cursor azc_rooms(azc_conn *conn);
 AZC_API int azc_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all */
+
+/* ---- Feeds ---------------------------------------------------------------------------------- */
+
+#ifndef AZCHAN_CORE
+
+/* azc_channel_desc.on_part, if set, takes the channel's messages as they arrive, in place of
+ * on_message and on_binary: whatever a message's size, it costs no memory but the read buffer.
+ *   data,len  the next bytes of the message, in the read buffer; a part of text may end inside a
+ *             character, but all in all it is UTF-8. Parts are cut where the network, the peer's
+ *             fragments and read_buffer cut them. An empty message is one part of no bytes
+ *   flags     AZC_FIRST, AZC_LAST: which part of the message this is, both if it is the only one;
+ *             AZC_TEXT: of text, not binary
+ *   returns   as on_message
+ * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
+ * comes after that, nor when the peer is gone: on_close tells.
+ *   RFC       6455 5.4 */
+enum { AZC_FIRST = 1, AZC_LAST = 2, AZC_TEXT = 4 };
+
+#endif /* AZCHAN_CORE */
 
 /* ---- What the peer asked -------------------------------------------------------------------- */
 
@@ -732,6 +779,9 @@ typedef struct azc__event {
     int kind;
     unsigned char *data;
     size_t len;
+#ifndef AZCHAN_CORE
+    int flags; /* of on_part */
+#endif
 } azc__event;
 
 enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
@@ -884,6 +934,7 @@ struct azc_channel {
     size_t data_size; /* rounded up, so that the strings start behind it */
     size_t size;      /* allocated, this struct included; the subprotocols follow, each with NUL */
     const char *subprotocols; /* "v2\0v1\0\0" */
+    unsigned short_end; /* payloads of fewer bytes take the short path; 0 where parts are told */
 };
 
 /* The fields used most come first: what lies within 128 bytes takes a shorter instruction. The
@@ -894,7 +945,6 @@ struct azc_server {
     azc_conn **slots;  /* by id */
     azc_conn *touched_first, *touched_last;
     uint8_t listening, stopping, busy, cursors, accept_paused;
-    unsigned short_most; /* max_message, or what fits a short frame */
     uint32_t slot_cap, slot_hint;
     uint32_t slot_count; /* slots ever used: those behind are not even zero */
     int conn_count;
@@ -1367,7 +1417,10 @@ static void azc__event_make(azc__event *event, int opcode, unsigned char *data, 
     event->len = len;
 }
 
+/* For max_message: the connection is closing, messages are passed over; and: their parts are told
+ * as they come. */
 #define AZC__DISCARD UINT64_MAX
+#define AZC__PARTS (UINT64_MAX - 1)
 
 /* An azc__in is of class 1, like first pieces. */
 static int azc__in_make(azc__mem *mem, azc__in **in) {
@@ -1407,10 +1460,29 @@ static size_t azc__decode_head(azc__in *in, uint64_t max_message, const unsigned
     return take;
 }
 
+#ifndef AZCHAN_CORE
+/* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
+static void azc__decode_part(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
+                             azc__event *event) {
+    int last = in->left == 0 && in->frame.fin;
+    int high = azc__unmask(p, n, in->frame.mask, offset);
+    if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) in->utf8 = azc__utf8(in->utf8, p, n);
+    if (in->left == 0) in->in_frame = 0;
+    if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) event->kind = -1007;
+    if (event->kind < 0 || (n == 0 && !last)) return;
+    event->kind = in->opcode;
+    event->data = p;
+    event->len = n;
+    event->flags = (in->len == 0 ? AZC_FIRST : 0) | (last ? AZC_LAST : 0);
+    in->len = 1;
+    if (last) in->opcode = 0;
+}
+#endif
+
 /* Take payload of the frame at hand into the control buffer or the message. A bad byte of text
  * fails at once; returns the bytes taken. */
 static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_message,
-                                  const unsigned char *p, size_t n, azc__event *event) {
+                                  unsigned char *p, size_t n, azc__event *event) {
     size_t take = in->left < n ? (size_t)in->left : n;
     uint64_t offset = in->frame.len - in->left;
     in->left -= take;
@@ -1419,6 +1491,10 @@ static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_messa
         azc__unmask(in->raw + offset, take, in->frame.mask, offset);
     } else if (max_message == AZC__DISCARD) {
         in->utf8 = 0;
+#ifndef AZCHAN_CORE
+    } else if (max_message == AZC__PARTS) {
+        azc__decode_part(in, p, take, offset, event);
+#endif
     } else {
         size_t need = in->len + take + 1; /* and a NUL */
         size_t most = in->frame.fin ? need + (size_t)in->left : (size_t)max_message + 1;
@@ -1450,15 +1526,17 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
 }
 
 /* Decode up to one event from p. A whole frame is unmasked where it lies; what is incomplete goes
- * to *in, which exists only while needed. max_message AZC__DISCARD: the connection is closing, only
- * control frames matter, and messages are passed over. event->data is good, and may get a NUL at
- * its end, until azc__decode_done.
+ * to *in, which exists only while needed. event->data is good, and may get a NUL at its end, until
+ * azc__decode_done.
  * Returns the bytes taken, all n when event->kind is 0 or negative. */
 static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
     event->kind = AZC__OP_MORE;
     event->data = p;
     event->len = 0;
+#ifndef AZCHAN_CORE
+    event->flags = AZC_FIRST | AZC_LAST;
+#endif
     if (*in == NULL || (!(*in)->in_frame && (*in)->raw_len == 0)) {
         azc__frame f;
         int open = *in != NULL && (*in)->opcode != 0;
@@ -1482,7 +1560,8 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
         if (!(*in)->in_frame) done += azc__decode_head(*in, max_message, p + done, n - done, event);
         if (!(*in)->in_frame || event->kind < 0) continue;
         done += azc__decode_payload(mem, *in, max_message, p + done, n - done, event);
-        if (event->kind == 0 && (*in)->left == 0) azc__decode_frame_end(*in, event);
+        if (event->kind == 0 && (*in)->in_frame && (*in)->left == 0)
+            azc__decode_frame_end(*in, event);
     }
     return event->kind < 0 ? n : done;
 }
@@ -3001,6 +3080,18 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
     if (result < 0 || s->cursors) azc__returned(conn, result);
 }
 
+#ifndef AZCHAN_CORE
+static void azc__tell_part(azc_conn *conn, const azc__event *e) {
+    unsigned char behind = e->data[e->len];
+    int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_TEXT : 0);
+    conn->server->stats.messages_in += (flags & AZC_LAST) != 0;
+    e->data[e->len] = 0;
+    int result = conn->channel->desc.on_part(conn, e->data, e->len, flags);
+    e->data[e->len] = behind;
+    azc__returned(conn, result);
+}
+#endif
+
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
 static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
     int code = e->len >= 2 ? (int)azc__big_endian(e->data, 2) : 1005;
@@ -3013,6 +3104,10 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn->server, "%s: a pong not sent: out of memory", azc_peer(conn));
+#ifndef AZCHAN_CORE
+    if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__tell_part(conn, e);
+    else
+#endif
     azc__tell(conn, e->kind, e->data, e->len);
 }
 
@@ -3021,6 +3116,9 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
     azc_server *s = conn->server;
     azc__event e;
     uint64_t most = conn->state == AZC__OPEN ? s->config.max_message : AZC__DISCARD;
+#ifndef AZCHAN_CORE
+    if (most != AZC__DISCARD && conn->channel->short_end == 0) most = AZC__PARTS;
+#endif
     size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
     if (e.kind < 0) azc__fail(conn, -e.kind);
     if (e.kind <= 0) return used;
@@ -3033,8 +3131,9 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
  * one. What comes most, a whole message in a short frame, needs few of the rules. */
 static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
-    if ((opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) || len > conn->server->short_most ||
-        len > n - 6 || conn->in != NULL) return azc__feed_frames(conn, p, n);
+    if ((opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
+        len >= conn->channel->short_end || len > n - 6 || conn->in != NULL)
+        return azc__feed_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
     if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
         azc__fail(conn, 1007);
@@ -4191,7 +4290,6 @@ static azc_server *azc__server_make(const azc_config *config) {
     if (s->failed) s->config.max_request = s->config.read_buffer = 0;
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
-    s->short_most = (unsigned)azc__min(c->max_message, 125);
     s->read_free = c->max_backlog -
                    azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
@@ -4321,6 +4419,10 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     channel->server = s;
     channel->size = size;
     channel->desc = *desc;
+    channel->short_end = (unsigned)azc__min(s->config.max_message, 125) + 1;
+#ifndef AZCHAN_CORE
+    if (desc->on_part != NULL) channel->short_end = 0;
+#endif
     channel->data_size = (desc->data_size + align - 1) / align * align;
     channel->subprotocols = (const char *)(channel + 1);
     int error = azc__subprotocols_copy((char *)(channel + 1), list) ? AZC_OK : AZC_ERR_ARGUMENT;
