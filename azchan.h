@@ -233,6 +233,9 @@ typedef struct azc_config {
                              max_message would not fit any more, the peer is not read until it
                              drains: its own echoes never overrun it */
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
+    int max_rooms;        /* rooms in use, of all channels together; no limit. Past it azc_join
+                             returns AZC_ERR_FULL. What is left counts until the callback ends */
+    int max_memberships;  /* connections in rooms, each in each; the same */
     int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
     int pong_ms;          /* and dropped (1006) when silent for this long after, 10 s */
@@ -244,6 +247,11 @@ typedef struct azc_config {
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
     void *alloc_user;
+    void *memory;         /* NULL: use alloc. Else the server lives in these memory_size bytes and */
+    size_t memory_size;   /* nowhere else: see FIXED MEMORY. Then max_rooms is max_connections and */
+    size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
+                             64; of the program's channels, pages and handlers with their paths, */
+    size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
 } azc_config;
 
 /* Create a server; nothing is opened but a pipe for azc_stop.
@@ -256,6 +264,10 @@ AZC_API azc_server *azc_create(const azc_config *config);
  *   returns   AZC_ERR_STATE inside a callback (nothing happens). NULL is fine
  *   call      not from callbacks */
 AZC_API int azc_destroy(azc_server *server);
+
+/* How many bytes config.memory must have so that, within the other fields' limits, nothing ever
+ * fails for memory: see FIXED MEMORY. 0 for a bad config, SIZE_MAX for more than there can be. */
+AZC_API size_t azc_memory_bound(const azc_config *config);
 
 /* Bind and listen on config.host and config.port.
  *   returns   AZC_OK (again, too) | the first error of azc_create, azc_use, azc_add_* |
@@ -395,8 +407,8 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
 /* ---- Rooms ---------------------------------------------------------------------------------- */
 
 /* A room is a name in its channel, 1 to 255 bytes. It exists while someone is in it.
- *   azc_join  AZC_OK, also when already in | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT |
- *             AZC_ERR_MEMORY (not in) | AZC_ERR_STATE (a request)
+ *   azc_join  AZC_OK, also when already in | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL
+ *             (max_rooms, max_memberships) | AZC_ERR_MEMORY (not in) | AZC_ERR_STATE (a request)
  *   azc_leave AZC_OK, also when not in | AZC_ERR_ARGUMENT | AZC_ERR_STATE
  *   call      anywhere; closing leaves all rooms by itself */
 AZC_API int azc_join(azc_conn *conn, const char *room);
@@ -689,8 +701,11 @@ enum {
     AZC__CLASSES = 7,        /* sizes of transient memory, see azc__class_size: */
     AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
     AZC__PIECE = 4,          /* and that of those behind it, at least */
+    AZC__ONE_PIECE = 440,    /* bytes that fit any piece but one that refers */
+    AZC__FIXED_PIECE = 1024, /* the only size of pieces in fixed memory */
     AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
-    AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied */
+    AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied; */
+    AZC__KEEP = 4096,        /* so is a page's body of at least this */
     AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
     AZC__MEMBERS = 21,       /* memberships that are allocated together */
     AZC__MAX_IOV = 16,
@@ -709,14 +724,30 @@ enum {
 typedef struct azc__mem {
     void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
     void *user;
+    const size_t *class_size;   /* AZC__CLASSES of them, and SIZE_MAX */
     struct azc__spare *pool[7]; /* by size class */
-    size_t pool_bytes;          /* at most AZC__POOL, none after an idle wait */
+    size_t pool_bytes;          /* at most pool_most, none after an idle wait */
+    size_t pool_most;           /* AZC__POOL; 0 with fixed memory, which is a pool itself */
+    uint32_t array_first;       /* elements of a new array; it doubles */
 } azc__mem;
 
 /* Memory of outputs and half-received inputs that is free just now. */
 typedef struct azc__spare {
     struct azc__spare *next;
 } azc__spare;
+
+/* Fixed memory: slots of one size. */
+typedef struct azc__slots {
+    size_t size;
+    azc__spare *free;
+} azc__slots;
+
+/* At the start of config.memory. */
+typedef struct azc__fixed {
+    unsigned char *next, *end; /* what was never given out */
+    int kinds;                 /* of slots; none until azc_listen */
+    azc__slots slots[16];
+} azc__fixed;
 
 /* Data of any type may start at a multiple of its size. */
 typedef union azc__aligned {
@@ -976,7 +1007,8 @@ struct azc_server {
     FILE *log_file;
 
     azc__room **rooms;
-    size_t room_cap, room_count;
+    size_t room_cap, room_count; /* addresses included, */
+    size_t room_named;           /* and not */
     uint64_t seed[2];
     azc__members *members;     /* all that were allocated, */
     azc__member *free_members; /* and those not in use, linked by next */
@@ -988,6 +1020,9 @@ struct azc_server {
     char *strings_at;           /* where the next goes */
     char *strings;              /* host and origins, copied */
     size_t strings_size;
+    size_t room_first;             /* buckets of a new table */
+    size_t tail_least, room_least; /* bytes of each at least, with fixed memory, */
+    size_t fixed_classes[AZC__CLASSES + 1]; /* and its azc__mem.class_size */
     azc_conn *current; /* whose request that is, while it is answered */
     azc__request request;
     azc_statistics stats;
@@ -1014,7 +1049,7 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
 
 /* An array of twice as many elements, which replaces this one; NULL without memory. */
 static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t each) {
-    uint32_t more = *cap ? *cap * 2 : 16;
+    uint32_t more = *cap ? *cap * 2 : mem->array_first;
     void *grown = mem->alloc(mem->user, array, *cap * each, more * each);
     if (grown != NULL) *cap = more;
     return grown;
@@ -1022,23 +1057,24 @@ static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t 
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Transient memory, of outputs and of half-received input, comes in these sizes and goes through a
+/* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
  * pool, so that a busy turn allocates nothing. */
-static const size_t azc__class_size[AZC__CLASSES + 1] = {
+static const size_t azc__heap_classes[AZC__CLASSES + 1] = {
     sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX};
 
-static inline int azc__class(size_t size, int least) {
-    for (; azc__class_size[least] < size; least++) continue;
+static inline int azc__class(const azc__mem *mem, size_t size, int least) {
+    for (; mem->class_size[least] < size; least++) continue;
     return least;
 }
 
 /* Take memory of at least *size bytes and of at least a class; *size becomes what it is. Where a
  * large class would waste more than a quarter the size is exact and comes from the allocator. */
 static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
-    int c = azc__class(*size, least);
-    if (c > AZC__PIECE && (c == AZC__CLASSES || azc__class_size[c] - *size > *size / 4))
+    int c = azc__class(mem, *size, least);
+    if (c > AZC__PIECE && (c == AZC__CLASSES || (mem->class_size[c] - *size > *size / 4 &&
+                                                 mem->pool_most > 0)))
         return azc__alloc(mem, *size);
-    *size = azc__class_size[c];
+    *size = mem->class_size[c];
     azc__spare *spare = mem->pool[c];
     if (spare == NULL) return azc__alloc(mem, *size);
     mem->pool[c] = spare->next;
@@ -1048,8 +1084,10 @@ static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
 
 /* size: as azc__take left it. */
 static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
-    int c = size == azc__class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE : azc__class(size, 0);
-    if (c == AZC__CLASSES || size != azc__class_size[c] || mem->pool_bytes + size > AZC__POOL) {
+    int c = size == mem->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
+                                                      : azc__class(mem, size, 0);
+    if (c == AZC__CLASSES || size != mem->class_size[c] ||
+        mem->pool_bytes + size > mem->pool_most) {
         azc__free(mem, ptr, size);
         return;
     }
@@ -1064,7 +1102,7 @@ static void azc__pool_free(azc__mem *mem) {
         while (mem->pool[c] != NULL) {
             azc__spare *spare = mem->pool[c];
             mem->pool[c] = spare->next;
-            azc__free(mem, spare, azc__class_size[c]);
+            azc__free(mem, spare, mem->class_size[c]);
         }
     }
     mem->pool_bytes = 0;
@@ -1099,24 +1137,79 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
     out->tail = piece;
 }
 
-/* Room for n bytes in one stretch. Returns 0 without memory. A piece is small behind none, and
- * behind one that refers: such may alternate, and a large one would be wasted. */
-static AZC__RARE int azc__out_grow(azc__mem *mem, azc__out *out, size_t n) {
-    int own = out->tail != NULL && out->tail->size > azc__class_size[0];
-    azc__piece *piece = azc__piece_make(mem, n, own ? AZC__PIECE : AZC__FIRST_PIECE);
-    if (piece != NULL) azc__out_append(out, piece);
-    return piece != NULL;
+/* The class of the next piece: small behind none, and behind one that refers: such may alternate,
+ * and a large one would be wasted. */
+static int azc__out_least(const azc__mem *mem, const azc__out *out) {
+    return out->tail != NULL && out->tail->size > mem->class_size[0] ? AZC__PIECE
+                                                                     : AZC__FIRST_PIECE;
 }
 
-/* Queue n bytes, in one stretch, for the caller to fill in. NULL without memory. */
-static AZC__HOT unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
-    if ((out->tail == NULL || out->tail->room < n) && !azc__out_grow(mem, out, n)) return NULL;
+/* The first piece of an empty output; returns its room, 0 without memory. */
+static AZC__RARE size_t azc__out_first(azc__mem *mem, azc__out *out) {
+    azc__piece *piece = azc__piece_make(mem, 1, AZC__FIRST_PIECE);
+    if (piece == NULL) return 0;
+    out->head = out->tail = piece;
+    return piece->room;
+}
+
+/* Room for n bytes behind what is queued, in as few empty pieces as memory comes in, for
+ * azc__out_write to fill. Returns 0 without memory, and nothing has changed. */
+static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
+    azc__piece *tail = out->tail, **at = tail != NULL ? &tail->next : &out->head;
+    int least = azc__out_least(mem, out);
+    size_t room = tail != NULL ? tail->room : 0;
+    for (; room < n; at = &(*at)->next, least = AZC__PIECE) {
+        *at = azc__piece_make(mem, n - room, least);
+        if (*at == NULL) break;
+        room += (*at)->room;
+    }
+    if (room < n) {
+        at = tail != NULL ? &tail->next : &out->head;
+        for (azc__piece *piece = *at, *next; piece != NULL; piece = next) {
+            next = piece->next;
+            azc__piece_free(mem, piece);
+        }
+        *at = NULL;
+        return 0;
+    }
+    if (tail == NULL) out->tail = out->head;
+    return 1;
+}
+
+/* Queue bytes for which azc__out_reserve made room. */
+static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
+    const unsigned char *from = (const unsigned char *)bytes;
+    out->bytes += n;
+    while (n > 0) {
+        azc__piece *piece = out->tail;
+        size_t take = azc__min(n, piece->room);
+        if (take > 0) memcpy((unsigned char *)piece + piece->size - piece->room, from, take);
+        piece->len += take;
+        piece->room -= take;
+        from += take;
+        n -= take;
+        if (n > 0) out->tail = piece->next;
+    }
+}
+
+/* Queue n bytes, for which the last piece has room, for the caller to fill in. */
+static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
     azc__piece *piece = out->tail;
     unsigned char *p = (unsigned char *)piece + piece->size - piece->room;
     piece->len += n;
     piece->room -= n;
     out->bytes += n;
     return p;
+}
+
+/* Queue at most AZC__ONE_PIECE bytes in one stretch. NULL without memory. */
+static unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
+    if (out->tail == NULL || out->tail->room < n) {
+        azc__piece *piece = azc__piece_make(mem, n, azc__out_least(mem, out));
+        if (piece == NULL) return NULL;
+        azc__out_append(out, piece);
+    }
+    return azc__out_take(out, n);
 }
 
 /* Queue bytes that stay where they are: a shared block's, or (block NULL) the program's. */
@@ -1159,7 +1252,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     if (need <= *cap) return 1;
     size_t want = azc__min(*cap * 2, most);
     if (want < need) want = need;
-    int large = *cap > azc__class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
+    int large = *cap > mem->class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
     void *grown = large ? mem->alloc(mem->user, *data, *cap, want) : azc__take(mem, &want, 0);
     if (grown == NULL) return 0;
     if (!large && *cap > 0) {
@@ -1168,6 +1261,140 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     }
     *data = (unsigned char *)grown;
     *cap = want;
+    return 1;
+}
+
+/* ---- Fixed memory: the manual has the reason why it is enough ---- */
+
+static size_t azc__align(size_t size) {
+    const size_t to = sizeof(azc__aligned);
+    return (size + to - 1) / to * to;
+}
+
+/* The slots of a size, new ones if there is a place for them; NULL if not. */
+static azc__slots *azc__fixed_slots(azc__fixed *f, size_t size) {
+    azc__slots *slots = f->slots;
+    for (int i = 0; i < f->kinds; i++, slots++) {
+        if (slots->size == size) return slots;
+    }
+    if (f->kinds == (int)(sizeof f->slots / sizeof *f->slots)) return NULL;
+    f->kinds++;
+    slots->size = size;
+    return slots;
+}
+
+static void *azc__fixed_next(azc__fixed *f, size_t size) {
+    if (size > (size_t)(f->end - f->next)) return NULL;
+    f->next += size;
+    return f->next - size;
+}
+
+static void azc__fixed_give(azc__slots *slots, void *ptr) {
+    azc__spare *spare = (azc__spare *)ptr;
+    spare->next = slots->free;
+    slots->free = spare;
+}
+
+/* The allocator of fixed memory. What is given back serves its own size again and no other. Arrays
+ * never grow: they begin with their last size. Before azc_listen nothing comes back. */
+static void *azc__fixed_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
+    azc__fixed *f = (azc__fixed *)user;
+    size_t size = azc__align(new_size > 0 ? new_size : old_size);
+    azc__slots *slots = f->kinds > 0 ? azc__fixed_slots(f, size) : NULL;
+    if (new_size == 0 && slots != NULL) azc__fixed_give(slots, ptr);
+    if (new_size == 0 || ptr != NULL || (f->kinds > 0 && slots == NULL)) return NULL;
+    if (slots == NULL || slots->free == NULL) return azc__fixed_next(f, size);
+    azc__spare *spare = slots->free;
+    slots->free = spare->next;
+    return spare;
+}
+
+/* One kind of object: so many of that size. */
+typedef struct azc__kind {
+    size_t size, count;
+} azc__kind;
+
+/* Those that come before azc_listen, and all. */
+enum { AZC__KINDS_FIRST = 7, AZC__KINDS = 15 };
+
+static size_t azc__scratch_size(const azc_config *c) { return c->max_request * 6 + 256; }
+
+static size_t azc__fixed_array(const azc_config *c) {
+    return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18;
+}
+
+static size_t azc__fixed_room(void) { return sizeof(azc__room) + AZC__MAX_ROOM + 1; }
+
+/* Rooms, and the addresses of max_per_address. */
+static size_t azc__fixed_rooms(const azc_config *c) {
+    return (size_t)c->max_rooms + (c->max_per_address > 0 ? (size_t)c->max_connections : 0);
+}
+
+static size_t azc__fixed_table(const azc_config *c) {
+    size_t table = 16;
+    while (table < azc__fixed_rooms(c)) table *= 2;
+    return table;
+}
+
+/* A connection's data, peer, target, arguments and parameters. Of n bytes of the target its
+ * arguments take at most 1.5 n ("a&b" is a, "", b, ""), or its parameters n. */
+static size_t azc__fixed_tail(const azc_config *c) {
+    return azc__align(c->max_data) + INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
+}
+
+/* The largest half-received thing: a message with its NUL, or a request head. */
+static size_t azc__fixed_data(const azc_config *c) {
+    return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
+}
+
+/* Pieces that one connection's output can take. Past max_backlog go the answers to the pings of
+ * one read, or a short page's body; and heads. A piece may end with no room for a control frame. */
+static size_t azc__fixed_pieces(const azc_config *c) {
+    size_t past = c->read_buffer > AZC__KEEP ? c->read_buffer : AZC__KEEP;
+    size_t each = AZC__FIXED_PIECE - sizeof(azc__piece) - AZC__MAX_CONTROL - 3;
+    return (c->max_backlog + past + 2048) / each + 3;
+}
+
+/* All that the server ever takes at once; c is filled in. */
+static void azc__fixed_kinds(const azc_config *c, azc__kind *k) {
+    size_t n = (size_t)c->max_connections, array = azc__fixed_array(c);
+#define AZC__KIND(each, times) k->size = (each), k++->count = (times)
+    AZC__KIND(sizeof(azc__fixed) + sizeof(azc__aligned), 1);
+    AZC__KIND(sizeof(azc_server), 1);
+    AZC__KIND(c->read_buffer + 1, 1);
+    AZC__KIND(azc__scratch_size(c), 1);
+    AZC__KIND(c->max_setup, 1);
+#ifdef AZCHAN_USE_EPOLL
+    AZC__KIND(0, 0);
+    AZC__KIND(0, 0);
+#else
+    AZC__KIND(array * sizeof(struct pollfd), 1);
+    AZC__KIND(array * sizeof(azc__source *), 1);
+#endif
+    AZC__KIND(array * sizeof(azc_conn *), 1);
+    AZC__KIND(azc__fixed_table(c) * sizeof(azc__room *), 1);
+    AZC__KIND(sizeof(azc__members), ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS);
+    AZC__KIND(azc__fixed_room(), azc__fixed_rooms(c));
+    AZC__KIND(sizeof(azc_conn), n);
+    AZC__KIND(azc__fixed_tail(c), n);
+    AZC__KIND(AZC__FIXED_PIECE, n * (azc__fixed_pieces(c) + 2)); /* its azc__in, and small data */
+    AZC__KIND(azc__fixed_data(c), n + 1); /* one while a smaller is copied to it */
+#undef AZC__KIND
+}
+
+/* Lay out the slots, as azc_listen begins. Returns 0 when the memory does not suffice. */
+static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
+    azc__kind kinds[AZC__KINDS];
+    azc__fixed_kinds(c, kinds);
+    for (int i = AZC__KINDS_FIRST; i < AZC__KINDS; i++) {
+        size_t size = azc__align(kinds[i].size);
+        azc__slots *slots = azc__fixed_slots(f, size);
+        for (size_t j = 0; j < kinds[i].count; j++) {
+            void *ptr = azc__fixed_next(f, size);
+            if (ptr == NULL) return 0;
+            azc__fixed_give(slots, ptr);
+        }
+    }
     return 1;
 }
 
@@ -1422,11 +1649,11 @@ static void azc__event_make(azc__event *event, int opcode, unsigned char *data, 
 #define AZC__DISCARD UINT64_MAX
 #define AZC__PARTS (UINT64_MAX - 1)
 
-/* An azc__in is of class 1, like first pieces. */
+/* An azc__in is of the class of first pieces. */
 static int azc__in_make(azc__mem *mem, azc__in **in) {
     size_t size = sizeof **in;
     if (*in != NULL) return 1;
-    *in = (azc__in *)azc__take(mem, &size, 1);
+    *in = (azc__in *)azc__take(mem, &size, AZC__FIRST_PIECE);
     if (*in != NULL) memset(*in, 0, offsetof(azc__in, raw));
     return *in != NULL;
 }
@@ -1434,7 +1661,7 @@ static int azc__in_make(azc__mem *mem, azc__in **in) {
 static void azc__in_free(azc__mem *mem, azc__in **in) {
     if (*in == NULL) return;
     if ((*in)->data != NULL) azc__give(mem, (*in)->data, (*in)->cap);
-    azc__give(mem, *in, azc__class_size[1]);
+    azc__give(mem, *in, mem->class_size[AZC__FIRST_PIECE]);
     *in = NULL;
 }
 
@@ -2656,7 +2883,7 @@ static void azc__room_link(azc_server *s, azc__room *room) {
 
 /* Double the table when it is full. Without memory for that the chains grow instead. */
 static int azc__room_table_grow(azc_server *s) {
-    size_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : 16;
+    size_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
     if (s->room_count < old_cap) return 1;
     azc__room **rooms = (azc__room **)azc__zalloc(&s->mem, cap * sizeof *rooms);
@@ -2681,11 +2908,16 @@ static void azc__room_table_trim(azc_server *s) {
     s->room_cap = 0;
 }
 
+static size_t azc__room_size(const azc_server *s, size_t len) {
+    size_t size = sizeof(azc__room) + len + 1;
+    return size < s->room_least ? s->room_least : size;
+}
+
 /* name: len bytes; a NUL goes behind them. */
 static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
                                  size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
-    azc__room *room = (azc__room *)azc__zalloc(&s->mem, sizeof *room + len + 1);
+    azc__room *room = (azc__room *)azc__zalloc(&s->mem, azc__room_size(s, len));
     if (room == NULL) azc__room_table_trim(s);
     if (room == NULL) return NULL;
     room->channel = channel;
@@ -2694,6 +2926,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
     s->room_count++;
+    s->room_named += channel != NULL;
     return room;
 }
 
@@ -2703,7 +2936,8 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     while (*at != room) at = &(*at)->chain;
     *at = room->chain;
     s->room_count--;
-    azc__free(&s->mem, room, sizeof *room + room->len + 1);
+    s->room_named -= room->channel != NULL;
+    azc__free(&s->mem, room, azc__room_size(s, room->len));
     azc__room_table_trim(s);
 }
 
@@ -2972,61 +3206,61 @@ static inline void azc__queued(azc_conn *conn) {
     azc__touch(conn);
 }
 
-static ssize_t azc__send_pieces(const azc_conn *conn, size_t *total);
-
-static AZC__HOT int azc__queue_copy(azc_conn *conn, int opcode, const void *data, size_t len) {
-    size_t size = len + azc__frame_overhead(len);
-    unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, size);
-    if (p == NULL) return AZC_ERR_MEMORY;
+/* Fill in a message for which there is room at p. */
+static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode, const void *data,
+                                    size_t len) {
     azc__queued(conn);
     p += azc__frame_write(p, opcode, len);
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
 }
 
-/* A message that is too much, or large. A large one that nothing waits before goes to the kernel
- * at once, and only what that does not take is copied. */
-static AZC__RARE int azc__queue_large(azc_conn *conn, int opcode, const void *data, size_t len) {
-    azc__mem *mem = &conn->server->mem;
+static ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count);
+
+/* A message that is too much, large, or not in one piece. A large one that nothing waits before
+ * goes to the kernel at once, and only what that does not take is copied. */
+static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
+    azc_server *s = conn->server;
     azc__out *out = &conn->out;
-    size_t size = azc__frame_overhead(len);
-    if (azc__full(conn, size + len)) return azc__send_full(conn, size + len);
-    if (out->bytes > 0) return azc__queue_copy(conn, opcode, data, len);
-    unsigned char *p = azc__out_claim(mem, out, size);
-    if (p == NULL) return AZC_ERR_MEMORY;
-    azc__frame_write(p, opcode, len);
-    if (!azc__out_refer(mem, out, data, len, NULL)) {
-        azc__out_consume(mem, out, size);
+    unsigned char head[AZC__MAX_HEAD];
+    struct iovec iov[2];
+    size_t head_len = azc__frame_overhead(len), size = head_len + len;
+    ssize_t sent = 0;
+    if (azc__full(conn, size)) return azc__send_full(conn, size);
+    if (size <= AZC__ONE_PIECE && (out->tail == NULL || s->config.memory == NULL)) {
+        unsigned char *p = azc__out_claim(&s->mem, out, size);
+        return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
+    }
+    azc__frame_write(head, opcode, len);
+    if (len >= AZC__LARGE && out->bytes == 0) {
+        iov[0].iov_base = head;
+        iov[0].iov_len = head_len;
+        iov[1].iov_base = (void *)(uintptr_t)data;
+        iov[1].iov_len = len;
+        sent = azc__send_iov(conn, iov, 2);
+        if (sent < 0) sent = 0; /* the turn's end tells why */
+        s->stats.bytes_out += (size_t)sent;
+    }
+    if ((size_t)sent < size && !azc__out_reserve(&s->mem, out, size - (size_t)sent)) {
+        if (sent > 0) azc__drop(conn); /* in the middle of a frame */
         return AZC_ERR_MEMORY;
     }
     azc__queued(conn);
-    ssize_t sent = azc__send_pieces(conn, &size);
-    if (sent > 0) azc__out_consume(mem, out, (size_t)sent); /* else the turn's end tells why */
-    if (sent > 0) conn->server->stats.bytes_out += (size_t)sent;
-    if (out->bytes == 0) return AZC_OK;
-    azc__piece *piece = out->tail; /* the program's bytes, as many as are left */
-    azc__piece *own = azc__piece_make(mem, piece->len, AZC__PIECE);
-    if (own == NULL) {
-        azc__out_consume(mem, out, out->bytes); /* it ends in the middle of a frame */
-        azc__drop(conn);
-        return AZC_ERR_MEMORY;
-    }
-    memcpy(own + 1, piece->data, piece->len);
-    own->len = piece->len;
-    own->room -= piece->len;
-    if (out->head == piece) out->head = NULL;
-    out->tail = out->head;
-    azc__out_append(out, own);
-    azc__piece_free(mem, piece);
+    size_t skip = azc__min((size_t)sent, head_len), rest = (size_t)sent - skip;
+    azc__out_write(out, head + skip, head_len - skip);
+    if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
     return AZC_OK;
 }
 
 /* Queue a message. conn passed azc__send_check. */
 static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
-    if (len >= AZC__LARGE ||
-        conn->out.bytes + len + azc__frame_overhead(len) > conn->server->config.max_backlog)
-        return azc__queue_large(conn, opcode, data, len);
-    return azc__queue_copy(conn, opcode, data, len);
+    size_t size = len + azc__frame_overhead(len);
+    azc__out *out = &conn->out;
+    size_t room = out->tail != NULL ? out->tail->room
+                  : size <= AZC__ONE_PIECE ? azc__out_first(&conn->server->mem, out) : 0;
+    if (size > room || out->bytes + size > conn->server->config.max_backlog)
+        return azc__queue_slow(conn, opcode, data, len);
+    return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
 }
 
 /* Queue a whole frame that others send too. */
@@ -3188,14 +3422,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
                      status == 426 ? "Connection: close, Upgrade\r\n"
                      : status != 101 && !r->keep_alive ? "Connection: close\r\n" : "");
     size_t total = (size_t)n + r->extra_len + 2;
-    if (len < AZC__SHARE) keep = 0;
-    unsigned char *p = azc__out_claim(&s->mem, &conn->out, total + (keep ? 0 : len));
-    if (p == NULL) return AZC_ERR_MEMORY;
-    memcpy(p, head, (size_t)n);
-    memcpy(p + n, r->extra, r->extra_len);
-    memcpy(p + total - 2, "\r\n", 2);
-    if (!keep && len > 0) memcpy(p + total, body, len);
-    if (keep && !azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
+    if (len < AZC__KEEP) keep = 0;
+    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len))) return AZC_ERR_MEMORY;
+    azc__out_write(&conn->out, head, (size_t)n);
+    azc__out_write(&conn->out, r->extra, r->extra_len);
+    azc__out_write(&conn->out, "\r\n", 2);
+    if (!keep) azc__out_write(&conn->out, body, len);
+    else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
     r->answered = 1;
     r->status = status;
     r->sent = total + len;
@@ -3289,6 +3522,7 @@ static int azc__switch_protocols(azc_conn *conn, const char *key) {
 static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
+    if (size < s->tail_least) size = s->tail_least;
     unsigned char *tail = (unsigned char *)azc__zalloc(&s->mem, size);
     if (tail == NULL) return 0;
     memcpy(tail + channel->data_size, s->scratch, len);
@@ -3745,20 +3979,24 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 /* ---- Connections ---- */
 
+static AZC__RARE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
+    struct msghdr msg;
+    memset(&msg, 0, sizeof msg);
+    msg.msg_iov = iov;
+    msg.msg_iovlen = count;
+    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+}
+
 /* Several pieces in one call. */
 static AZC__RARE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
-    struct msghdr msg;
     size_t n = 0;
     for (azc__piece *p = conn->out.head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
         iov[n].iov_base = (void *)(uintptr_t)p->data;
         iov[n].iov_len = p->len;
         *total += p->len;
     }
-    memset(&msg, 0, sizeof msg);
-    msg.msg_iov = iov;
-    msg.msg_iovlen = n;
-    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+    return azc__send_iov(conn, iov, n);
 }
 
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
@@ -4184,20 +4422,27 @@ static void azc__config_fill(azc_config *c) {
     c->close_ms = azc__default_int(c->close_ms, 3000);
     size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < least) c->max_backlog = least;
+    if (c->memory == NULL) return;
+    c->max_rooms = azc__default_int(c->max_rooms, c->max_connections);
+    c->max_memberships = azc__default_int(c->max_memberships, 2 * c->max_connections);
+    c->max_data = azc__default_size(c->max_data, 64);
+    c->max_setup = azc__default_size(c->max_setup, 4 << 10);
 }
 
-static int azc__config_check(azc_server *s) {
-    const azc_config *c = &s->config;
+/* The field that is out of range, or NULL. */
+static const char *azc__config_bad(const azc_config *c) {
     const size_t most = 1 << 30;
-    const char *bad = c->port < 0 || c->port > 65535 ? "port"
+    return c->port < 0 || c->port > 65535 ? "port"
                       : c->max_connections < 0 ? "max_connections"
                       : c->max_per_address < 0 ? "max_per_address"
+                      : c->max_rooms < 0 ? "max_rooms"
+                      : c->max_memberships < 0 ? "max_memberships"
                       : c->max_request > most ? "max_request"
                       : c->read_buffer > most ? "read_buffer"
                       : c->max_message > SIZE_MAX / 4 ? "max_message"
-                      : c->max_backlog > SIZE_MAX / 4 ? "max_backlog" : NULL;
-    if (bad == NULL) return AZC_OK;
-    return azc__error(s, AZC_ERR_ARGUMENT, "azc_config.%s is out of range", bad);
+                      : c->max_backlog > SIZE_MAX / 4 ? "max_backlog"
+                      : c->max_data > most ? "max_data"
+                      : c->max_setup > most ? "max_setup" : NULL;
 }
 
 static int azc__config_strings(azc_server *s) {
@@ -4231,8 +4476,6 @@ static int azc__wake_open(azc_server *s) {
     return AZC_OK;
 }
 
-static size_t azc__scratch_size(const azc_server *s) { return s->config.max_request * 6 + 256; }
-
 static void azc__server_free(azc_server *s) {
     azc__pool_free(&s->mem);
     azc__mem mem = s->mem;
@@ -4262,7 +4505,7 @@ static void azc__server_free(azc_server *s) {
 #endif
     azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
-    azc__free(&mem, s->scratch, azc__scratch_size(s));
+    azc__free(&mem, s->scratch, azc__scratch_size(&s->config));
     azc__free(&mem, s->strings, s->strings_size);
     if (s->wake.fd >= 0) {
         AZC_SYS(close)(s->wake.fd);
@@ -4271,11 +4514,44 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s, sizeof *s);
 }
 
+/* Where a server's memory comes from. user stays NULL if config.memory is too small even to begin. */
+static void azc__mem_init(azc__mem *mem, const azc_config *config) {
+    memset(mem, 0, sizeof *mem);
+    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
+    mem->user = config->alloc_user;
+    mem->class_size = azc__heap_classes;
+    mem->pool_most = AZC__POOL;
+    mem->array_first = 16;
+    if (config->memory == NULL) return;
+    azc__fixed f;
+    memset(&f, 0, sizeof f);
+    f.next = (unsigned char *)config->memory;
+    f.end = f.next + config->memory_size;
+    azc__fixed_next(&f, azc__align((uintptr_t)f.next) - (uintptr_t)f.next);
+    mem->alloc = azc__fixed_alloc;
+    mem->user = azc__fixed_next(&f, azc__align(sizeof f));
+    mem->pool_most = 0;
+    if (mem->user != NULL) memcpy(mem->user, &f, sizeof f);
+}
+
+static void azc__fixed_begin(azc_server *s) {
+    const azc_config *c = &s->config;
+    for (int i = 0; i < AZC__CLASSES; i++)
+        s->fixed_classes[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
+    s->fixed_classes[AZC__CLASSES] = SIZE_MAX;
+    s->mem.class_size = s->fixed_classes;
+    s->mem.array_first = (uint32_t)azc__fixed_array(c);
+    s->room_first = azc__fixed_table(c);
+    s->room_least = azc__fixed_room();
+    s->tail_least = azc__fixed_tail(c);
+}
+
 /* The memory of a server, everything else at its start. */
 static azc_server *azc__server_make(const azc_config *config) {
-    azc__mem mem = {config->alloc != NULL ? config->alloc : azc__default_alloc,
-                    config->alloc_user, {NULL, NULL, NULL, NULL, NULL, NULL, NULL}, 0};
-    azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
+    azc__mem mem;
+    azc__mem_init(&mem, config);
+    azc_server *s = mem.user == NULL && config->memory != NULL ? NULL
+                    : (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
     s->mem = mem;
     s->config = *config;
@@ -4286,10 +4562,14 @@ static azc_server *azc__server_make(const azc_config *config) {
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = -1;
 #endif
-    s->failed = azc__config_check(s);
+    const char *bad = azc__config_bad(config);
+    if (bad != NULL)
+        s->failed = azc__error(s, AZC_ERR_ARGUMENT, "azc_config.%s is out of range", bad);
     if (s->failed) s->config.max_request = s->config.read_buffer = 0;
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
+    s->room_first = 16;
+    if (c->memory != NULL) azc__fixed_begin(s);
     s->read_free = c->max_backlog -
                    azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
@@ -4298,7 +4578,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->timer_ms[AZC__T_PONG] = c->pong_ms;
     s->timer_ms[AZC__T_CLOSE] = c->close_ms;
     s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
-    s->scratch = (char *)azc__alloc(&mem, azc__scratch_size(s));
+    s->scratch = (char *)azc__alloc(&mem, azc__scratch_size(c));
     if (azc__config_strings(s) && s->read_buffer != NULL && s->scratch != NULL) return s;
     azc__server_free(s);
     return NULL;
@@ -4347,10 +4627,37 @@ AZC_API int azc_destroy(azc_server *server) {
     return AZC_OK;
 }
 
+/* All channels are known: lay out the slots, once. */
+static int azc__fixed_ready(azc_server *s) {
+    azc__fixed *f = (azc__fixed *)s->mem.user;
+    for (const azc_channel *channel = s->channels; channel != NULL; channel = channel->next) {
+        if (channel->desc.data_size > s->config.max_data) return 0;
+    }
+    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
+}
+
 AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
+    if (server->config.memory != NULL && !azc__fixed_ready(server))
+        return azc__error(server, AZC_ERR_MEMORY, "config.memory has less than azc_memory_bound, "
+                          "or the program needs more than max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen(server);
+}
+
+AZC_API size_t azc_memory_bound(const azc_config *config) {
+    azc_config c;
+    azc__kind kinds[AZC__KINDS];
+    uint64_t sum = sizeof(azc__aligned);
+    memset(&c, 0, sizeof c);
+    if (config != NULL) c = *config;
+    if (azc__config_bad(&c) != NULL) return 0;
+    c.memory = &c; /* any */
+    azc__config_fill(&c);
+    azc__fixed_kinds(&c, kinds);
+    for (int i = 0; i < AZC__KINDS; i++)
+        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
+    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
 }
 
 AZC_API const azc_statistics *azc_stats(const azc_server *server) {
@@ -4521,7 +4828,7 @@ static int azc__broadcast(azc_channel *channel, const char *room, int opcode, co
         return AZC_ERR_UTF8;
     const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
-    if (audience > 1 && len >= AZC__SHARE) {
+    if (audience > 1 && len >= AZC__SHARE && channel->server->config.memory == NULL) {
         block = azc__block_make(&channel->server->mem, opcode, data, len);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
@@ -4589,12 +4896,20 @@ static int azc__room_check(const azc_conn *conn, const char *room) {
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
 }
 
+/* Past max_memberships, or with one room more, past max_rooms? */
+static int azc__room_full(const azc_server *s, int more) {
+    const azc_config *c = &s->config;
+    return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
+           (more && c->max_rooms > 0 && s->room_named >= (size_t)c->max_rooms);
+}
+
 AZC_API int azc_join(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK) return error;
     if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
     azc__room *r = azc__room_named(conn->channel, room);
     if (r != NULL && azc__member_find(conn, r) != NULL) return AZC_OK;
+    if (azc__room_full(conn->server, r == NULL)) return AZC_ERR_FULL;
     if (r == NULL) r = azc__room_make(conn->server, conn->channel, room, strlen(room));
     if (r == NULL) return AZC_ERR_MEMORY;
     if (azc__member_add(conn, r)) return AZC_OK;

@@ -97,6 +97,7 @@ static void begin(void) {
     memset(channels, 0, sizeof channels);
     memset(conns, 0, sizeof conns);
     server.mem = pure_mem;
+    server.room_first = 16;
     server.seed[0] = 11, server.seed[1] = 12;
     for (int k = 0; k < 2; k++) {
         channels[k].server = &server;

@@ -643,6 +643,7 @@ static void memory_of_rooms(void) {
         }
         CHECK(failed > 0);
         static char big[60000];
+        CHECK_INT(azc_send_text(a, "q", 1), AZC_OK); /* behind it nothing goes out at once */
         memory.none = 1;
         int result = azc_broadcast_binary(served, NULL, big, sizeof big, NULL);
         CHECK(result == AZC_ERR_MEMORY || result == 0);
@@ -652,6 +653,7 @@ static void memory_of_rooms(void) {
         settle(server);
         memory.none = 0;
         CHECK_INT(azc_broadcast(served, NULL, "on", 2, NULL), 2);
+        EXPECT_TEXT(party[0], "q");
         EXPECT_TEXT(party[0], "on");
         EXPECT_TEXT(party[1], "on");
         finish(server);
