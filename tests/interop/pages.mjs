@@ -6,12 +6,15 @@
  * BUILD names the folder of the binaries, ../../build without it; CHROMIUM the browser. What each
  * looks like is left as pictures in BUILD/screenshots. */
 
+import { createHash, randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
 import {
     assert, need_binary, pause, run, test, until,
 } from './lib.mjs';
-import { browser, desktop, phone, picture, Tab } from './tab.mjs';
+import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-for (const name of ['counter']) need_binary(name);
+for (const name of ['counter', 'upload']) need_binary(name);
 
 const dark = { ...phone, colorScheme: 'dark' };
 
@@ -121,5 +124,119 @@ test('counter: reconnects, keeps what is one\'s own, fits a phone', async (t) =>
     await shows(tab, 'shared', '0');
     tab.check_but_lost();
 }, 60000);
+
+/* ---- upload --------------------------------------------------------------------------------- */
+
+/* A file with nothing special in it; sparse where only its size matters. */
+function file(name, size, sparse = false) {
+    const where = path.join(home, name);
+    if (sparse) {
+        fs.writeFileSync(where, '');
+        fs.truncateSync(where, size);
+    } else {
+        fs.writeFileSync(where, randomBytes(size));
+    }
+    return where;
+}
+
+const sum = (where) => createHash('sha256').update(fs.readFileSync(where)).digest('hex');
+const row = (tab, where) => tab.page.locator('#list li', { hasText: path.basename(where) });
+const ends = async (tab, where, state) => {
+    await row(tab, where).and(tab.page.locator(`[data-state=${state}]`)).waitFor({ timeout: 60000 });
+    return row(tab, where).innerText();
+};
+
+test('upload: every length around a block has the right sum on both sides', async (t) => {
+    const server = await t.server('upload', '0');
+    const tab = await page_of(t, server);
+    const lengths = [0, 1, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1 << 20, (1 << 20) + 1, 3333333];
+    const files = lengths.map((n) => file(`of-${n}-bytes`, n));
+    await tab.page.setInputFiles('#files', files);
+    for (const one of files) {
+        const text = await ends(tab, one, 'done');
+        assert.equal(text.split(sum(one)).length, 3, `${one} has its sum twice: ${text}`);
+    }
+    tab.check();
+}, 60000);
+
+test('upload: 64 MiB pass through a server whose memory stays as it is', async (t) => {
+    const server = await t.server('upload', '0');
+    const tab = await page_of(t, server);
+    const peak = () => Number(/VmHWM:\s+(\d+)/.exec(
+        fs.readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))[1]);
+    const small = file('small', 100000), big = file('big', 64 << 20, true);
+    await tab.page.setInputFiles('#files', small);
+    await ends(tab, small, 'done');
+    const before = peak();
+    await tab.page.setInputFiles('#files', big);
+    await until('progress', async () => {
+        const value = await row(tab, big).locator('progress').evaluate((bar) => bar.value);
+        return value > .1 && value < .9;
+    }, 30000);
+    assert.match(await row(tab, big).innerText(), /\d+ %, [\d.]+ MiB\/s/);
+    await picture(tab, 'upload-desktop');
+    const text = await ends(tab, big, 'done');
+    assert.equal(text.split(sum(big)).length, 3);
+    assert.ok(peak() - before <= 256, `${peak() - before} KiB more than before`);
+    tab.check();
+}, 120000);
+
+test('upload: too large is said clearly, and the next file goes up all the same', async (t) => {
+    const server = await t.server('upload', '0');
+    const tab = await page_of(t, server, dark);
+    const huge = file('holiday-film.mov', 300 << 20, true);
+    const small = file('boat.jpg', 345678), most = file('firmware.bin', 1 << 20);
+    await tab.page.setInputFiles('#files', [most, huge, small]);
+    assert.match(await ends(tab, huge, 'refused'), /Too large: at most 256 MiB each/);
+    const text = await ends(tab, small, 'done');
+    assert.equal(text.split(sum(small)).length, 3);
+    assert.equal(tab.sockets.length, 1, 'over one connection');
+    await fits(tab);
+    await picture(tab, 'upload-phone');
+    tab.check();
+}, 60000);
+
+test('upload: who sends more than announced, or never announced, is closed with 1009', async (t) => {
+    const server = await t.server('upload', '0');
+    for (const size of [null, 100, 0]) {
+        const client = await t.client(`${server.ws}/upload`);
+        if (size !== null) {
+            client.say({ ref: 5, size });
+            assert.equal((await client.json()).got, 0);
+        }
+        client.send(Buffer.alloc(101));
+        assert.equal((await client.gone()).code, 1009);
+    }
+    const client = await t.client(`${server.ws}/upload`);
+    client.send('x'.repeat(129));
+    assert.equal((await client.gone()).code, 1009);
+    const wrong = await t.client(`${server.ws}/upload`);
+    for (const text of ['{', '{}', '{"ref":1,"size":-1}', '{"ref":1,"size":1e99}']) {
+        wrong.send(text);
+        assert.equal((await wrong.json()).type, 'error');
+    }
+    wrong.say({ ref: 6, size: 3 });
+    await wrong.json({ ref: 6, got: 0 });
+    wrong.send(Buffer.from('abc'));
+    await wrong.json({ ref: 6, got: 3, sha256: createHash('sha256').update('abc').digest('hex') });
+});
+
+test('upload: stopped files stop, lost ones begin again by themselves', async (t) => {
+    const server = await t.server('upload', '0');
+    const tab = await page_of(t, server);
+    const one = file('one', 64 << 20, true), two = file('two', 32 << 20, true);
+    await tab.page.setInputFiles('#files', [one, two]);
+    await until('progress', () => row(tab, one).locator('progress').evaluate((bar) => bar.value));
+    await row(tab, one).locator('.stop').click();
+    assert.match(await ends(tab, one, 'refused'), /Stopped/);
+    await until('progress', () => row(tab, two).locator('progress').evaluate((bar) => bar.value));
+    await server.kill();
+    await ends(tab, two, 'waiting');
+    await t.server('upload', String(server.port));
+    await tab.online(20000);
+    const text = await ends(tab, two, 'done');
+    assert.equal(text.split(sum(two)).length, 3);
+    tab.check_but_lost();
+}, 120000);
 
 await run('pages.mjs', () => browser.close());
