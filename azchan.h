@@ -630,7 +630,6 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <float.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -1440,36 +1439,25 @@ static void azc__sha1(const void *data, size_t len, unsigned char out[20]) {
     for (int i = 0; i < 20; i++) out[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
+#define AZC__BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+
 /* Writes the characters and a NUL: 4 * ((len + 2) / 3) + 1 bytes. */
 static void azc__base64(const unsigned char *p, size_t len, char *out) {
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < len; i += 3) {
-        uint32_t v = (uint32_t)p[i] << 16;
-        if (i + 1 < len) v |= (uint32_t)p[i + 1] << 8;
-        if (i + 2 < len) v |= p[i + 2];
-        *out++ = digits[v >> 18];
-        *out++ = digits[v >> 12 & 63];
-        *out++ = i + 1 < len ? digits[v >> 6 & 63] : '=';
-        *out++ = i + 2 < len ? digits[v & 63] : '=';
+    size_t n = 0;
+    for (size_t bit = 0; bit < len * 8; bit += 6) {
+        size_t i = bit / 8;
+        unsigned two = (unsigned)p[i] << 8 | (i + 1 < len ? p[i + 1] : 0u);
+        out[n++] = AZC__BASE64[two >> (10 - bit % 8) & 63];
     }
-    *out = 0;
-}
-
-static int azc__base64_digit(char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-           c == '+' || c == '/';
+    while (n & 3) out[n++] = '=';
+    out[n] = 0;
 }
 
 /* A key is the base64 of 16 bytes: 22 digits, the last with its four low bits zero, and "==". */
 static int azc__key_valid(const char *key) {
-    if (strlen(key) != 24 || strcmp(key + 22, "==") != 0) return 0;
-    for (int i = 0; i < 22; i++) {
-        if (!azc__base64_digit(key[i])) return 0;
-    }
-    return strchr("AQgw", key[21]) != NULL;
+    return strspn(key, AZC__BASE64) == 22 && strcmp(key + 22, "==") == 0 &&
+           strchr("AQgw", key[21]) != NULL;
 }
-
 /* RFC 6455 4.2.2 step 5.4. key is 24 characters; out takes 28 and a NUL. */
 static void azc__accept_key(const char *key, char out[29]) {
     char joined[24 + 36 + 1];
@@ -2238,16 +2226,31 @@ static int azc__route_param(const azc__route *route, const char *name) {
 
 /* ==== [10] JSON: RFC 8259, read without allocation, written into a buffer; pure =============== */
 
-static const char *azc__json_space(const char *p, const char *end) {
-    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) p++;
-    return p;
+/* Text under a check. Of the functions that take one, those that return int return 1 with p behind
+ * what they found, or 0 with p at the offending byte. */
+typedef struct azc__text {
+    const char *p, *end;
+} azc__text;
+
+/* The next byte that is not space, left where it is; 0 at the end. */
+static int azc__json_peek(azc__text *t) {
+    while (t->p < t->end && (*t->p == ' ' || *t->p == '\t' || *t->p == '\n' || *t->p == '\r'))
+        t->p++;
+    return t->p < t->end ? *t->p : 0;
 }
 
-/* Four hex digits at p, or -1. */
-static long azc__json_hex4(const char *p, const char *end) {
+/* Take one byte of a set. */
+static int azc__json_take(azc__text *t, const char *set) {
+    if (t->p == t->end || *t->p == 0 || strchr(set, *t->p) == NULL) return 0;
+    t->p++;
+    return 1;
+}
+
+/* The code unit of the \uXXXX at p, or -1. */
+static long azc__json_unit(const char *p, const char *end) {
     long v = 0;
-    if (end - p < 4) return -1;
-    for (int i = 0; i < 4; i++) {
+    if (end - p < 6 || p[0] != '\\' || p[1] != 'u') return -1;
+    for (int i = 2; i < 6; i++) {
         int digit = azc__hex(p[i]);
         if (digit < 0) return -1;
         v = v << 4 | digit;
@@ -2255,108 +2258,98 @@ static long azc__json_hex4(const char *p, const char *end) {
     return v;
 }
 
+static const char azc__json_letters[] = "\"\\/bfnrt", azc__json_escapes[] = "\"\\/\b\f\n\r\t";
+
 /* Length of the escape at p, whose first byte is the backslash, or 0 for a bad one; *out is the
  * code point. A surrogate stands in a pair or not at all. */
 static int azc__json_escape(const char *p, const char *end, long *out) {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    if (end - p < 2) return 0;
-    const char *simple = p[1] ? strchr(from, p[1]) : NULL;
+    const char *simple = end - p > 1 && p[1] ? strchr(azc__json_letters, p[1]) : NULL;
     if (simple != NULL) {
-        *out = to[simple - from];
+        *out = azc__json_escapes[simple - azc__json_letters];
         return 2;
     }
-    long high = p[1] == 'u' ? azc__json_hex4(p + 2, end) : -1;
+    long high = *out = azc__json_unit(p, end);
     if (high < 0) return 0;
-    *out = high;
     if (high < 0xD800 || high > 0xDFFF) return 6;
-    if (high > 0xDBFF || end - p < 12 || p[6] != '\\' || p[7] != 'u') return 0;
-    long low = azc__json_hex4(p + 8, end);
-    if (low < 0xDC00 || low > 0xDFFF) return 0;
+    long low = azc__json_unit(p + 6, end);
+    if (high > 0xDBFF || low < 0xDC00 || low > 0xDFFF) return 0;
     *out = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
     return 12;
 }
 
-/* Each azc__json_*_end checks what starts at p, and returns its end, or NULL with *bad at the
- * offending byte. */
-static const char *azc__json_string_end(const char *p, const char *end, const char **bad) {
+static int azc__json_string(azc__text *t) {
     uint32_t utf8 = 0;
-    for (p++; p < end; p++) {
-        unsigned char c = (unsigned char)*p;
+    while (++t->p < t->end) {
+        unsigned char c = (unsigned char)*t->p;
         long code;
         if (c >= 0x80 || utf8 != 0) {
             utf8 = azc__utf8(utf8, &c, 1);
             if (utf8 == AZC__UTF8_BAD) break;
         } else if (c == '"') {
-            return p + 1;
+            t->p++;
+            return 1;
         } else if (c == '\\') {
-            int n = azc__json_escape(p, end, &code);
+            int n = azc__json_escape(t->p, t->end, &code);
             if (n == 0) break;
-            p += n - 1;
+            t->p += n - 1;
         } else if (c < 32) {
             break;
         }
     }
-    *bad = p;
-    return NULL;
+    return 0;
 }
 
-static const char *azc__json_digits(const char *p, const char *end) {
-    while (p < end && *p >= '0' && *p <= '9') p++;
-    return p;
+static int azc__json_digits(azc__text *t) {
+    const char *start = t->p;
+    while (t->p < t->end && *t->p >= '0' && *t->p <= '9') t->p++;
+    return t->p > start;
 }
 
-static const char *azc__json_number_end(const char *p, const char *end, const char **bad) {
-    const char *start = p + (*p == '-');
-    p = azc__json_digits(start, end);
-    *bad = p;
-    if (p == start) return NULL;
-    if (*start == '0' && p > start + 1) {
-        *bad = start + 1;
-        return NULL;
-    }
-    if (p < end && *p == '.') {
-        start = p + 1;
-        p = *bad = azc__json_digits(start, end);
-        if (p == start) return NULL;
-    }
-    if (p < end && (*p == 'e' || *p == 'E')) {
-        start = p + 1;
-        if (start < end && (*start == '+' || *start == '-')) start++;
-        p = *bad = azc__json_digits(start, end);
-        if (p == start) return NULL;
-    }
-    return p;
+/* 01 is two numbers, the second where none may be. */
+static int azc__json_number(azc__text *t) {
+    azc__json_take(t, "-");
+    if (!azc__json_take(t, "0") && !azc__json_digits(t)) return 0;
+    if (azc__json_take(t, ".") && !azc__json_digits(t)) return 0;
+    if (!azc__json_take(t, "eE")) return 1;
+    azc__json_take(t, "+-");
+    return azc__json_digits(t);
 }
 
-static const char *azc__json_word_end(const char *p, const char *end, const char **bad) {
-    const char *word = *p == 't' ? "true" : *p == 'f' ? "false" : *p == 'n' ? "null" : "";
-    *bad = p;
-    while (*word && p < end && *p == *word) p++, word++;
-    if (*word || p == *bad) {
-        *bad = p;
-        return NULL;
-    }
-    return p;
-}
-
-static const char *azc__json_scalar_end(const char *p, const char *end, const char **bad) {
-    *bad = p;
-    if (p == end) return NULL;
-    if (*p == '"') return azc__json_string_end(p, end, bad);
-    if (*p == '-' || (*p >= '0' && *p <= '9')) return azc__json_number_end(p, end, bad);
-    return azc__json_word_end(p, end, bad);
+static int azc__json_word(azc__text *t) {
+    const char *word = *t->p == 't' ? "true" : *t->p == 'f' ? "false" : "null";
+    for (; *word && t->p < t->end && *t->p == *word; word++) t->p++;
+    return *word == 0;
 }
 
 /* The name of a member and its colon. */
-static const char *azc__json_name_end(const char *p, const char *end, const char **bad) {
-    p = azc__json_space(p, end);
-    *bad = p;
-    if (p == end || *p != '"') return NULL;
-    p = azc__json_string_end(p, end, bad);
-    if (p == NULL) return NULL;
-    p = azc__json_space(p, end);
-    *bad = p;
-    return p < end && *p == ':' ? p + 1 : NULL;
+static int azc__json_name(azc__text *t) {
+    return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_peek(t) == ':' &&
+           azc__json_take(t, ":");
+}
+
+/* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
+ * an object? */
+static int azc__json_value(azc__text *t, int max_depth) {
+    uint64_t objects = 0;
+    for (int depth = 0;;) {
+        int c = azc__json_peek(t), opens = c == '{' || c == '[';
+        if (opens) {
+            if (depth++ == max_depth) return 0;
+            objects = objects << 1 | (c == '{');
+            t->p++;
+        } else if (!(c == '"' ? azc__json_string(t)
+                     : c >= 'a' ? azc__json_word(t) : azc__json_number(t))) {
+            return 0;
+        }
+        while (depth > 0 && azc__json_peek(t) == ((objects & 1) ? '}' : ']')) {
+            objects >>= 1;
+            depth--;
+            t->p++;
+            opens = 0;
+        }
+        if (depth == 0) return 1;
+        if ((!opens && !azc__json_take(t, ",")) || (objects & 1 && !azc__json_name(t))) return 0;
+    }
 }
 
 static int azc__json_type(char c) {
@@ -2370,161 +2363,143 @@ static int azc__json_type(char c) {
     }
 }
 
-/* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
- * an object? */
-static const char *azc__json_value_end(const char *p, const char *end, int max_depth,
-                                       const char **bad) {
-    uint64_t objects = 0;
-    int depth = 0;
-    for (;;) {
-        p = azc__json_space(p, end);
-        int opens = p < end && (*p == '{' || *p == '[');
-        if (opens) {
-            *bad = p;
-            if (depth++ == max_depth) return NULL;
-            objects = objects << 1 | (*p == '{');
-            p = azc__json_space(p + 1, end);
-        } else {
-            p = azc__json_scalar_end(p, end, bad);
-            if (p == NULL) return NULL;
-            if (depth > 0) p = azc__json_space(p, end);
-        }
-        while (depth > 0 && p < end && *p == ((objects & 1) ? '}' : ']')) {
-            objects >>= 1;
-            p = --depth > 0 ? azc__json_space(p + 1, end) : p + 1;
-            opens = 0;
-        }
-        if (depth == 0) return p;
-        *bad = p;
-        if (!opens && (p == end || *p++ != ',')) return NULL;
-        if (objects & 1) p = azc__json_name_end(p, end, bad);
-        if (p == NULL) return NULL;
-    }
+static void azc__json_set(azc_json *value, const char *text, const char *end) {
+    value->text = text;
+    value->len = (size_t)(end - text);
+    value->type = azc__json_type(*text);
 }
 
-static azc_json azc__json_make(const char *text, const char *end) {
-    azc_json value;
-    value.text = text;
-    value.len = (size_t)(end - text);
-    value.type = azc__json_type(*text);
-    return value;
-}
-
-static azc_json azc__json_none(void) {
-    azc_json value;
-    value.text = "";
-    value.len = 0;
-    value.type = AZC_JSON_NONE;
-    return value;
+static AZC__RARE void azc__json_none(azc_json *value) {
+    value->text = "";
+    value->len = 0;
+    value->type = AZC_JSON_NONE;
 }
 
 AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
     if (doc == NULL) return AZC_ERR_ARGUMENT;
-    *doc = azc__json_none();
+    azc__json_none(doc);
     if (text == NULL) return AZC_ERR_ARGUMENT;
-    const char *end = text + len, *bad = text, *start = azc__json_space(text, end);
-    const char *stop = azc__json_value_end(text, end, AZC__MAX_DEPTH, &bad);
-    if (stop != NULL) bad = azc__json_space(stop, end);
-    if (stop == NULL || bad != end) {
+    azc__text t = {text, text + len};
+    azc__json_peek(&t);
+    const char *start = t.p;
+    int good = azc__json_value(&t, AZC__MAX_DEPTH);
+    const char *stop = t.p;
+    if (good) azc__json_peek(&t);
+    if (!good || t.p < t.end) {
         doc->text = text;
-        doc->len = (size_t)(bad - text);
+        doc->len = (size_t)(t.p - text);
         return AZC_ERR_JSON;
     }
-    *doc = azc__json_make(start, stop);
+    azc__json_set(doc, start, stop);
     return AZC_OK;
 }
 
-/* The end of a value in text that was checked before. */
-static const char *azc__json_skip(const char *p, const char *end) {
+/* What stands between the brackets or quotes of a value of this type. */
+static azc__text azc__json_inside(const azc_json *value, int type) {
+    azc__text t = {NULL, NULL};
+    if (value->type != type) return t;
+    t.p = value->text + 1;
+    t.end = value->text + value->len - 1;
+    return t;
+}
+
+/* View the value that comes next in text that was checked before. */
+static void azc__json_view(azc__text *t, azc_json *value) {
     int depth = 0;
+    azc__json_peek(t);
+    const char *start = t->p;
     do {
-        if (*p == '"') {
-            for (p++; *p != '"'; p++) p += *p == '\\';
-        } else if (*p == '{' || *p == '[') {
+        char c = *t->p++;
+        if (c == '"') {
+            for (; *t->p != '"'; t->p++) t->p += *t->p == '\\';
+            t->p++;
+        } else if (c == '{' || c == '[') {
             depth++;
-        } else if (*p == '}' || *p == ']') {
+        } else if (c == '}' || c == ']') {
             depth--;
         } else if (depth == 0) {
-            while (p + 1 < end && strchr(",]} \t\r\n", p[1]) == NULL) p++;
+            while (t->p < t->end && strchr(",]} \t\r\n", *t->p) == NULL) t->p++;
         }
-        p++;
     } while (depth > 0);
-    return p;
+    azc__json_set(value, start, t->p);
+}
+
+/* Step to the next element, or with name not NULL member, of a container; 0 at its end. */
+static int azc__json_step(azc__text *t, azc_json *name, azc_json *value) {
+    if (azc__json_peek(t) == ',') t->p++;
+    if (t->p == t->end) return 0;
+    if (name != NULL) {
+        azc__json_view(t, name);
+        azc__json_peek(t);
+        t->p++; /* the colon */
+    }
+    azc__json_view(t, value);
+    return 1;
 }
 
 AZC_API azc_json_iter azc_json_each(azc_json value) {
     azc_json_iter iter;
-    iter.name = iter.value = azc__json_none();
+    memset(&iter, 0, sizeof iter);
+    azc__json_none(&iter.name);
+    azc__json_none(&iter.value);
     iter.azc__object = value.type == AZC_JSON_OBJECT;
-    int empty = !iter.azc__object && value.type != AZC_JSON_ARRAY;
-    iter.azc__at = empty ? NULL : value.text + 1;
-    iter.azc__end = empty ? NULL : value.text + value.len - 1;
+    azc__text t = azc__json_inside(&value, iter.azc__object ? AZC_JSON_OBJECT : AZC_JSON_ARRAY);
+    iter.azc__at = t.p;
+    iter.azc__end = t.end;
     return iter;
 }
 
 AZC_API int azc_json_next(azc_json_iter *iter) {
-    if (iter == NULL || iter->azc__at == NULL) return 0;
-    const char *end = iter->azc__end, *p = azc__json_space(iter->azc__at, end);
-    if (p < end && *p == ',') p = azc__json_space(p + 1, end);
-    iter->azc__at = NULL;
-    if (p == end) return 0;
-    if (iter->azc__object) {
-        const char *stop = azc__json_skip(p, end);
-        iter->name = azc__json_make(p, stop);
-        p = azc__json_space(azc__json_space(stop, end) + 1, end);
-    }
-    iter->azc__at = azc__json_skip(p, end);
-    iter->value = azc__json_make(p, iter->azc__at);
-    return 1;
+    if (iter == NULL) return 0;
+    azc__text t = {iter->azc__at, iter->azc__end};
+    int more = azc__json_step(&t, iter->azc__object ? &iter->name : NULL, &iter->value);
+    iter->azc__at = t.p;
+    return more;
 }
 
 AZC_API azc_json azc_json_get(azc_json value, const char *name) {
-    azc_json found = azc__json_none();
-    if (name == NULL || value.type != AZC_JSON_OBJECT) return found;
-    for (azc_json_iter i = azc_json_each(value); azc_json_next(&i);) {
-        if (azc_json_equals(i.name, name)) found = i.value;
+    azc__text t = azc__json_inside(&value, AZC_JSON_OBJECT);
+    azc_json key, member;
+    azc__json_none(&value);
+    while (name != NULL && azc__json_step(&t, &key, &member)) {
+        if (azc_json_equals(key, name)) value = member;
     }
-    return found;
+    return value;
 }
 
 AZC_API azc_json azc_json_at(azc_json value, size_t index) {
-    if (value.type != AZC_JSON_ARRAY) return azc__json_none();
-    for (azc_json_iter i = azc_json_each(value); azc_json_next(&i);) {
-        if (index-- == 0) return i.value;
-    }
-    return azc__json_none();
+    azc__text t = azc__json_inside(&value, AZC_JSON_ARRAY);
+    do azc__json_none(&value);
+    while (azc__json_step(&t, NULL, &value) && index-- > 0);
+    return value;
 }
 
 static size_t azc__utf8_write(char out[4], long c) {
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
     for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
-    out[0] = (char)(c | (n == 2 ? 0xC0 : n == 3 ? 0xE0 : 0xF0));
+    out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
     return n;
 }
 
-/* The character at *p of a checked string, decoded to out; returns its bytes. */
-static size_t azc__json_char(const char **p, const char *end, char out[4]) {
+/* The character at p of a checked string, decoded to out; returns its bytes. */
+static size_t azc__json_char(azc__text *t, char out[4]) {
     long code;
-    if (**p == '\\') {
-        *p += azc__json_escape(*p, end, &code);
+    if (*t->p == '\\') {
+        t->p += azc__json_escape(t->p, t->end, &code);
         return azc__utf8_write(out, code);
     }
     size_t n = 0;
-    do out[n++] = *(*p)++;
-    while (n < 4 && ((unsigned char)**p & 0xC0) == 0x80);
+    do out[n++] = *t->p++;
+    while (n < 4 && ((unsigned char)*t->p & 0xC0) == 0x80);
     return n;
 }
 
 AZC_API int azc_json_equals(azc_json value, const char *s) {
-    if (s == NULL || value.type != AZC_JSON_STRING) return 0;
-    const char *p = value.text + 1, *end = value.text + value.len - 1;
-    while (p < end) {
+    azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
+    if (s == NULL || t.p == NULL) return 0;
+    while (t.p < t.end) {
         char c[4];
-        size_t n = azc__json_char(&p, end, c);
+        size_t n = azc__json_char(&t, c);
         if (*c == 0 || strncmp(c, s, n) != 0) return 0;
         s += n;
     }
@@ -2532,18 +2507,20 @@ AZC_API int azc_json_equals(azc_json value, const char *s) {
 }
 
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
+    azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
     size_t len = 0;
     if (buf != NULL && size == 0) return AZC_ERR_FULL;
     if (buf != NULL) buf[0] = 0;
-    if (value.type != AZC_JSON_STRING) return AZC_ERR_TYPE;
-    const char *p = value.text + 1, *end = value.text + value.len - 1;
-    while (p < end) {
+    if (t.p == NULL) return AZC_ERR_TYPE;
+    while (t.p < t.end) {
         char c[4];
-        size_t n = azc__json_char(&p, end, c);
-        if (buf != NULL && n >= size - len) return AZC_ERR_FULL;
-        if (buf != NULL) memcpy(buf + len, c, n);
+        size_t n = azc__json_char(&t, c);
+        if (buf != NULL) {
+            if (n >= size - len) return AZC_ERR_FULL;
+            memcpy(buf + len, c, n);
+            buf[len + n] = 0;
+        }
         len += n;
-        if (buf != NULL) buf[len] = 0;
     }
     return (int)len;
 }
@@ -2551,94 +2528,80 @@ AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
 /* A number as digits * 10^exponent, without a point, which would depend on the locale. Digits
  * past the 768 that can decide a double's rounding only leave a trace in the 770th. */
 typedef struct azc__decimal {
-    char digits[800]; /* no leading or trailing zeros; room for an exponent and a NUL */
-    int count, negative;
-    long exponent;
+    int count, exponent; /* count: of the sign and the digits */
+    char text[800];      /* no leading or trailing zeros; room for an exponent and a NUL */
 } azc__decimal;
 
-static void azc__decimal_digit(azc__decimal *d, char c, int fraction) {
-    if (c == '0' && d->count == 0) {
-        d->exponent -= fraction;
-    } else if (d->count < 770) {
-        d->digits[d->count++] = c;
-        d->exponent -= fraction;
-    } else {
-        if (c != '0') d->digits[769] |= 1;
-        d->exponent += !fraction;
-    }
-}
-
-static void azc__decimal_read(azc__decimal *d, const char *p, const char *end) {
-    int fraction = 0, sign = 1;
-    long exponent = 0;
-    d->count = 0;
+/* Returns 0 when the value is no number. */
+static int azc__decimal_read(azc__decimal *d, const azc_json *value) {
+    const char *p = value->text, *end = p + value->len;
+    int fraction = 0, sign = 1, exponent = 0;
+    if (value->type != AZC_JSON_NUMBER) return 0;
+    d->count = 1;
     d->exponent = 0;
-    d->negative = *p == '-';
-    for (p += d->negative; p < end && *p != 'e' && *p != 'E'; p++) {
-        if (*p == '.') fraction = 1;
-        else azc__decimal_digit(d, *p, fraction);
+    d->text[0] = '+';
+    if (*p == '-') d->text[0] = *p++;
+    for (; p < end && (*p | 32) != 'e'; p++) {
+        if (*p == '.') {
+            fraction = 1;
+            continue;
+        }
+        d->exponent -= fraction;
+        if (*p == '0' && d->count == 1) continue;
+        if (d->count <= 770) {
+            d->text[d->count++] = *p;
+        } else {
+            if (*p != '0') d->text[770] |= 1;
+            d->exponent++;
+        }
     }
-    if (p < end) p++;
-    for (; p < end; p++) {
+    while (++p < end) {
         if (*p == '-') sign = -1;
         else if (*p != '+' && exponent < 100000000) exponent = exponent * 10 + (*p - '0');
     }
     d->exponent += sign * exponent;
-    for (; d->count > 0 && d->digits[d->count - 1] == '0'; d->count--) d->exponent++;
+    for (; d->text[d->count - 1] == '0'; d->count--) d->exponent++;
+    if (d->count == 1) d->text[d->count++] = '0', d->exponent = 0;
+    return 1;
 }
+
+/* Not infinite, and a number. */
+static int azc__finite(double v) { return v - v >= 0; }
 
 AZC_API int azc_json_double(azc_json value, double *out) {
     azc__decimal d;
     if (out == NULL) return AZC_ERR_ARGUMENT;
     *out = 0;
-    if (value.type != AZC_JSON_NUMBER) return AZC_ERR_TYPE;
-    azc__decimal_read(&d, value.text, value.text + value.len);
-    if (d.count == 0) d.digits[d.count++] = '0';
-    snprintf(d.digits + d.count, sizeof d.digits - (size_t)d.count, "e%ld", d.exponent);
-    double v = strtod(d.digits, NULL);
-    if (v > DBL_MAX) return AZC_ERR_RANGE;
-    *out = d.negative ? -v : v;
+    if (!azc__decimal_read(&d, &value)) return AZC_ERR_TYPE;
+    snprintf(d.text + d.count, sizeof d.text - (size_t)d.count, "e%d", d.exponent);
+    double v = strtod(d.text, NULL);
+    if (!azc__finite(v)) return AZC_ERR_RANGE;
+    *out = v;
     return AZC_OK;
 }
 
-/* The magnitude of an integer. */
-static int azc__json_integer(azc_json value, uint64_t *out, int *negative) {
+/* An integer, in two's complement when it may be negative. */
+static int azc__json_integer(const azc_json *value, uint64_t *out, int is_signed) {
     azc__decimal d;
-    uint64_t v = 0;
+    if (out == NULL) return AZC_ERR_ARGUMENT;
     *out = 0;
-    *negative = 0;
-    if (value.type != AZC_JSON_NUMBER) return AZC_ERR_TYPE;
-    azc__decimal_read(&d, value.text, value.text + value.len);
-    if (d.count == 0) return AZC_OK;
-    if (d.exponent < 0 || d.count + d.exponent > 20) return AZC_ERR_RANGE;
-    for (int i = 0; i < d.count + (int)d.exponent; i++) {
-        uint64_t digit = i < d.count ? (uint64_t)(d.digits[i] - '0') : 0;
-        if (v > (UINT64_MAX - digit) / 10) return AZC_ERR_RANGE;
-        v = v * 10 + digit;
-    }
+    if (!azc__decimal_read(&d, value)) return AZC_ERR_TYPE;
+    if (d.exponent < 0 || d.count + d.exponent > 21) return AZC_ERR_RANGE;
+    memset(d.text + d.count, '0', (size_t)d.exponent);
+    d.text[d.count + d.exponent] = 0;
+    errno = 0;
+    uint64_t v = is_signed ? (uint64_t)strtoll(d.text, NULL, 10) : strtoull(d.text, NULL, 10);
+    if (errno != 0 || (v > 0 && !is_signed && d.text[0] == '-')) return AZC_ERR_RANGE;
     *out = v;
-    *negative = d.negative;
     return AZC_OK;
 }
 
 AZC_API int azc_json_u64(azc_json value, uint64_t *out) {
-    int negative;
-    if (out == NULL) return AZC_ERR_ARGUMENT;
-    int error = azc__json_integer(value, out, &negative);
-    if (negative) *out = 0;
-    return negative ? AZC_ERR_RANGE : error;
+    return azc__json_integer(&value, out, 0);
 }
 
 AZC_API int azc_json_i64(azc_json value, int64_t *out) {
-    uint64_t v;
-    int negative;
-    if (out == NULL) return AZC_ERR_ARGUMENT;
-    *out = 0;
-    int error = azc__json_integer(value, &v, &negative);
-    if (error) return error;
-    if (v > (uint64_t)INT64_MAX + (negative ? 1u : 0u)) return AZC_ERR_RANGE;
-    *out = !negative ? (int64_t)v : v == 0 ? 0 : -(int64_t)(v - 1) - 1;
-    return AZC_OK;
+    return azc__json_integer(&value, (uint64_t *)out, 1);
 }
 
 AZC_API int azc_json_bool(azc_json value, int *out) {
@@ -2647,70 +2610,88 @@ AZC_API int azc_json_bool(azc_json value, int *out) {
     return value.type == AZC_JSON_BOOL ? AZC_OK : AZC_ERR_TYPE;
 }
 
-/* The writer's state. A byte is always left for the NUL. */
-enum { AZC__W_COMMA = 1, AZC__W_DONE = 2, AZC__W_IMPLICIT = 4 };
+/* The writer's state. A byte is always left for the NUL. At depth 0 names are as wrong as in an
+ * array. */
+enum { AZC__W_IMPLICIT = 1, AZC__W_COMMA = 2, AZC__W_DONE = 4 };
 
 AZC_API azc_writer azc_json_to(char *buf, size_t size) {
     azc_writer w;
     memset(&w, 0, sizeof w);
     w.text = buf;
     w.azc__size = buf == NULL ? 0 : size;
+    w.azc__arrays = 1;
     if (w.azc__size > 0) buf[0] = 0;
     return w;
 }
 
+/* The first error stays. */
+static AZC__RARE void azc__put_error(azc_writer *w, int error) {
+    if (w->azc__error == 0) w->azc__error = error;
+}
+
 static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
-    if (w->azc__error == 0 && w->azc__size - w->len <= n) w->azc__error = AZC_ERR_FULL;
+    if (w->azc__size - w->len <= n) azc__put_error(w, AZC_ERR_FULL);
     if (w->azc__error != 0) return;
     memcpy(w->text + w->len, bytes, n);
     w->len += n;
 }
 
+static AZC__RARE void azc__put_char(azc_writer *w, char c) { azc__put_raw(w, &c, 1); }
+
 static void azc__put_escaped(azc_writer *w, unsigned char c) {
-    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
-    const char *simple = c ? strchr(from, c) : NULL;
-    char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-    if (simple != NULL) escape[1] = to[simple - from];
+    const char *simple = c ? strchr(azc__json_escapes, c) : NULL;
+    char escape[6] = {'\\', 'u', '0', '0', (char)('0' + (c >> 4)), "0123456789abcdef"[c & 15]};
+    if (simple != NULL) escape[1] = azc__json_letters[simple - azc__json_escapes];
     azc__put_raw(w, escape, simple != NULL ? 2 : 6);
 }
 
 static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
-    if (!azc__utf8_valid(s, len) && w->azc__error == 0) w->azc__error = AZC_ERR_UTF8;
-    azc__put_raw(w, "\"", 1);
-    for (size_t i = 0, run = 0; i <= len; i++) {
-        unsigned char c = i < len ? (unsigned char)s[i] : 0;
-        if (c >= 32 && c != '"' && c != '\\') continue;
-        azc__put_raw(w, s + run, i - run);
-        if (i < len) azc__put_escaped(w, c);
-        run = i + 1;
+    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
+    azc__put_char(w, '"');
+    for (const char *end = s + len, *run = s;; run = ++s) {
+        while (s < end && (unsigned char)*s >= 32 && *s != '"' && *s != '\\') s++;
+        azc__put_raw(w, run, (size_t)(s - run));
+        if (s == end) break;
+        azc__put_escaped(w, (unsigned char)*s);
     }
-    azc__put_raw(w, "\"", 1);
+    azc__put_char(w, '"');
+}
+
+/* Into and out of a container. */
+static void azc__put_in(azc_writer *w, int array) {
+    azc__put_char(w, array ? '[' : '{');
+    w->azc__arrays = w->azc__arrays << 1 | (unsigned)array;
+    w->azc__depth++;
+    w->azc__state &= AZC__W_IMPLICIT;
+}
+
+static void azc__put_out(azc_writer *w) {
+    azc__put_char(w, (w->azc__arrays & 1) ? ']' : '}');
+    w->azc__arrays >>= 1;
+    w->azc__depth--;
+    w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
 }
 
 /* All that stands before a value: the comma, the name. Returns whether the value may follow. */
 static int azc__put_begin(azc_writer *w, const char *name) {
     if (w == NULL || w->azc__error != 0) return 0;
     if (w->azc__depth == 0 && name != NULL && w->azc__state == 0) {
-        azc__put_raw(w, "{", 1);
-        w->azc__depth = 1;
+        azc__put_in(w, 0);
         w->azc__state = AZC__W_IMPLICIT;
     }
-    int in_object = w->azc__depth > 0 && !(w->azc__arrays & 1);
-    if ((name != NULL) != in_object || w->azc__state & AZC__W_DONE) {
-        w->azc__error = AZC_ERR_STATE;
-        return 0;
-    }
-    if (w->azc__state & AZC__W_COMMA) azc__put_raw(w, ",", 1);
+    if ((name == NULL) != (w->azc__arrays & 1) || w->azc__state & AZC__W_DONE)
+        azc__put_error(w, AZC_ERR_STATE);
+    if (w->azc__state & AZC__W_COMMA) azc__put_char(w, ',');
     if (name != NULL) {
         azc__put_quoted(w, name, strlen(name));
-        azc__put_raw(w, ":", 1);
+        azc__put_char(w, ':');
     }
     w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
-    return w->azc__error == 0; /* the first error stays */
+    return w->azc__error == 0;
 }
 
-static void azc__put_value(azc_writer *w, const char *name, const char *bytes, size_t n) {
-    if (azc__put_begin(w, name)) azc__put_raw(w, bytes, n);
+static void azc__put_word(azc_writer *w, const char *name, const char *word) {
+    if (azc__put_begin(w, name)) azc__put_raw(w, word, strlen(word));
 }
 
 AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len) {
@@ -2722,35 +2703,34 @@ AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s) {
     azc_put_text(w, name, s, s == NULL ? 0 : strlen(s));
 }
 
-AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_value(w, name, "null", 4); }
+AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_word(w, name, "null"); }
 
 AZC_API void azc_put_bool(azc_writer *w, const char *name, int value) {
-    azc__put_value(w, name, value ? "true" : "false", value ? 4 : 5);
+    azc__put_word(w, name, value ? "true" : "false");
 }
 
-/* The digits of v to the end of out; returns where they start. */
-static char *azc__digits(char out[21], uint64_t v) {
-    char *p = out + 21;
-    do *--p = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    return p;
+static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t value, int negative) {
+    char digits[22], *p = digits + 21;
+    *p = 0;
+    do *--p = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    if (negative) *--p = '-';
+    azc__put_word(w, name, p);
 }
 
 AZC_API void azc_put_uint(azc_writer *w, const char *name, uint64_t value) {
-    char digits[21], *p = azc__digits(digits, value);
-    azc__put_value(w, name, p, (size_t)(digits + 21 - p));
+    azc__put_integer(w, name, value, 0);
 }
 
 AZC_API void azc_put_int(azc_writer *w, const char *name, int64_t value) {
-    char digits[21], *p = azc__digits(digits, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-    if (value < 0) *--p = '-';
-    azc__put_value(w, name, p, (size_t)(digits + 21 - p));
+    azc__put_integer(w, name, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
 AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
-    char text[40], json[40];
-    if (!(value >= -DBL_MAX && value <= DBL_MAX)) {
-        if (w != NULL && w->azc__error == 0) w->azc__error = AZC_ERR_RANGE;
+    static const char plain[] = "0123456789+-e";
+    char text[40];
+    if (!azc__finite(value)) {
+        if (w != NULL) azc__put_error(w, AZC_ERR_RANGE);
         return;
     }
     for (int precision = 15; precision <= 17; precision++) {
@@ -2758,36 +2738,30 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
         double back = strtod(text, NULL);
         if (back >= value && back <= value) break;
     }
-    size_t n = 0;
-    for (const char *p = text; *p; p++) { /* whatever the locale's point is */
-        int plain = (*p >= '0' && *p <= '9') || *p == '-' || *p == '+' || *p == 'e';
-        if (plain || n == 0 || json[n - 1] != '.') json[n++] = (char)(plain ? *p : '.');
+    char *point = text + strspn(text, plain); /* the locale's, in any number of bytes */
+    if (*point) {
+        char *rest = point + strcspn(point, plain);
+        *point = '.';
+        memmove(point + 1, rest, strlen(rest) + 1);
     }
-    azc__put_value(w, name, json, n);
+    azc__put_word(w, name, text);
 }
 
 AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
     if (value.type == AZC_JSON_NONE) {
         azc_put_null(w, name);
     } else if (azc__put_begin(w, name)) {
-        const char *end = value.text + value.len, *bad;
-        int left = AZC__MAX_DEPTH - w->azc__depth;
-        if (azc__json_value_end(value.text, end, left, &bad) == end)
+        azc__text t = {value.text, value.text + value.len};
+        if (azc__json_value(&t, AZC__MAX_DEPTH - w->azc__depth) && t.p == t.end)
             azc__put_raw(w, value.text, value.len);
-        else if (w->azc__error == 0) w->azc__error = AZC_ERR_RANGE;
+        else azc__put_error(w, AZC_ERR_RANGE);
     }
 }
 
 static void azc__put_open(azc_writer *w, const char *name, int array) {
     if (!azc__put_begin(w, name)) return;
-    if (w->azc__depth == AZC__MAX_DEPTH) {
-        w->azc__error = AZC_ERR_RANGE;
-        return;
-    }
-    azc__put_raw(w, array ? "[" : "{", 1);
-    w->azc__arrays = w->azc__arrays << 1 | (unsigned)array;
-    w->azc__depth++;
-    w->azc__state &= AZC__W_IMPLICIT;
+    if (w->azc__depth == AZC__MAX_DEPTH) azc__put_error(w, AZC_ERR_RANGE);
+    azc__put_in(w, array);
 }
 
 AZC_API void azc_put_object(azc_writer *w, const char *name) { azc__put_open(w, name, 0); }
@@ -2795,30 +2769,18 @@ AZC_API void azc_put_array(azc_writer *w, const char *name) { azc__put_open(w, n
 
 AZC_API void azc_put_end(azc_writer *w) {
     if (w == NULL || w->azc__error != 0) return;
-    if (w->azc__depth == ((w->azc__state & AZC__W_IMPLICIT) ? 1 : 0)) {
-        w->azc__error = AZC_ERR_STATE;
-        return;
-    }
-    azc__put_raw(w, (w->azc__arrays & 1) ? "]" : "}", 1);
-    w->azc__arrays >>= 1;
-    w->azc__depth--;
-    w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
+    if (w->azc__depth <= (w->azc__state & AZC__W_IMPLICIT)) azc__put_error(w, AZC_ERR_STATE);
+    else azc__put_out(w);
 }
 
 AZC_API int azc_json_finish(azc_writer *w) {
     if (w == NULL || w->text == NULL) return AZC_ERR_ARGUMENT;
-    if (w->azc__error == 0 && w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) {
-        azc__put_raw(w, "}", 1);
-        w->azc__depth = 0;
-        w->azc__state = AZC__W_DONE;
-    }
-    if (w->azc__error == 0 && (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)))
-        w->azc__error = AZC_ERR_STATE;
+    if (w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) azc__put_out(w);
+    if (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)) azc__put_error(w, AZC_ERR_STATE);
     if (w->azc__error != 0) w->len = 0;
     if (w->azc__size > 0) w->text[w->len] = 0;
     return w->azc__error;
 }
-
 /* ==== [11] ROOM: names to members, in one hash table of the server; pure ====================== */
 
 static uint64_t azc__rotl64(uint64_t x, int n) { return (x << n) | (x >> (64 - n)); }

@@ -2,6 +2,7 @@
  * byte, written anew and read again. Input: the document. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
+#include <float.h>
 #include "fuzz.h"
 
 int FUZZ_TARGET(const uint8_t *data, size_t size);
