@@ -784,9 +784,9 @@ typedef struct azc__frame {
 
 /* Where the scan for the end of a request head stands between two reads. */
 typedef struct azc__scan {
-    uint32_t total, line; /* bytes so far, and of this line */
+    uint32_t total; /* bytes so far */
     uint16_t lines;
-    uint8_t cr;
+    uint8_t line, cr; /* this line is not empty; a CR was last */
 } azc__scan;
 
 /* What is half received: of a request head, of a frame, of a message. It exists only while
@@ -1793,31 +1793,26 @@ static void azc__decode_done(azc__mem *mem, azc__in **in) {
  * the same byte: it depends on the bytes up to there alone.
  * Returns how many of the n belong to the head, 0 for more needed, or a negative HTTP status. */
 static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, size_t max) {
-    for (size_t i = 0; i < n; i++) {
-        if (!scan->cr) { /* most are neither ends of lines nor wrong */
-            size_t from = i, most = i + azc__min(n - i, max - scan->total);
-            while (i < most && p[i] >= 32 && p[i] != 127) i++;
-            scan->total += (uint32_t)(i - from);
-            scan->line += (uint32_t)(i - from);
-            if (i == n) return 0;
+    size_t i = 0, most = azc__min(n, max - scan->total);
+    for (;; i++) {
+        size_t from = i; /* most bytes are neither ends of lines nor wrong */
+        while (!scan->cr && i < most && p[i] >= 32 && p[i] != 127) i++;
+        if (i > from) scan->line = 1;
+        if (i == most) break;
+        if (p[i] == '\t' && !scan->cr) {
+            scan->line = 1;
+        } else if (p[i] == '\r' && !scan->cr) {
+            scan->cr = 1;
+        } else {
+            if (p[i] != '\n' || !scan->cr) return -400;
+            if (!scan->line && scan->lines > 0) return (int)(i + 1);
+            if (!scan->line && scan->total + i > 1) return -400; /* 9112 2.2: one is ignored */
+            if (scan->line && scan->lines++ > AZC__MAX_FIELDS) return -431;
+            scan->line = scan->cr = 0;
         }
-        unsigned char c = p[i];
-        if (scan->total == max) return scan->lines == 0 ? -414 : -431;
-        scan->total++;
-        if (c == '\n') {
-            if (!scan->cr) return -400;
-            scan->cr = 0;
-            if (scan->line == 0 && scan->lines > 0) return (int)(i + 1);
-            if (scan->line == 0 && scan->total > 2) return -400; /* 9112 2.2: one is ignored */
-            if (scan->line > 0 && scan->lines++ > AZC__MAX_FIELDS) return -431;
-            scan->line = 0;
-            continue;
-        }
-        if (scan->cr || (c < 32 && c != '\r' && c != '\t') || c == 127) return -400;
-        if (c == '\r') scan->cr = 1;
-        else scan->line++;
     }
-    return 0;
+    scan->total += (uint32_t)most;
+    return most == n ? 0 : scan->lines == 0 ? -414 : -431;
 }
 
 /* RFC 9110 5.6.2 */
@@ -1826,87 +1821,105 @@ static int azc__http_token_char(unsigned char c) {
            (c != 0 && strchr("!#$%&'*+.^_`|~", c) != NULL);
 }
 
+static int azc__digit(char c) { return c >= '0' && c <= '9'; }
 static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
-static int azc__http_same(const char *a, size_t n, const char *b) {
-    for (size_t i = 0; i < n; i++) {
-        if (b[i] == 0 || (a[i] != b[i] && azc__lower(a[i]) != azc__lower(b[i]))) return 0;
+/* n hex digits, or -1. */
+static long azc__hex(const char *p, int n) {
+    long v = 0;
+    for (; n > 0; n--, p++) {
+        int letter = (*p | 32) - 'a';
+        if (!azc__digit(*p) && (letter < 0 || letter > 5)) return -1;
+        v = v << 4 | (azc__digit(*p) ? *p - '0' : letter + 10);
     }
-    return b[n] == 0;
+    return v;
 }
 
-static int azc__http_is(const azc__field *f, const char *name) {
-    size_t len = strlen(name);
-    return (*f->name | 32) == (*name | 32) && strlen(f->name) == len &&
-           azc__http_same(f->name, len, name);
+static int azc__http_equal(const char *a, size_t a_len, const char *b, size_t b_len) {
+    if (a_len != b_len) return 0;
+    for (; a_len > 0; a_len--) {
+        if (azc__lower(*a++) != azc__lower(*b++)) return 0;
+    }
+    return 1;
+}
+
+static int azc__http_same(const char *a, size_t n, const char *b) {
+    return azc__http_equal(a, n, b, strlen(b));
+}
+
+/* The length without the space behind it. */
+static size_t azc__http_trim(const char *p, size_t n) {
+    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) n--;
+    return n;
 }
 
 /* The next element of a comma-separated list, without the space around it; 0 at the end. */
 static int azc__http_list(const char **at, const char **item, size_t *len) {
-    const char *p = *at + strspn(*at, " \t,");
-    const char *end = p + strcspn(p, ",");
-    *at = end;
-    *item = p;
-    while (end > p && (end[-1] == ' ' || end[-1] == '\t')) end--;
-    *len = (size_t)(end - p);
+    *item = *at + strspn(*at, " \t,");
+    *len = strcspn(*item, ",");
+    *at = *item + *len;
+    *len = azc__http_trim(*item, *len);
     return *len > 0;
 }
 
-static const char *azc__http_field(const azc__request *r, const char *name) {
-    for (int i = 0; i < r->field_count; i++) {
-        if (azc__http_is(&r->fields[i], name))
-            return r->fields[i].value;
+/* The value of the next field of this name, from the one of index *at on. */
+static const char *azc__http_next(const azc__request *r, const char *name, int *at) {
+    while (*at < r->field_count) {
+        const azc__field *f = &r->fields[(*at)++];
+        if ((*f->name | 32) == (*name | 32) && azc__http_same(f->name, strlen(f->name), name))
+            return f->value;
     }
     return NULL;
 }
 
-static int azc__http_count(const azc__request *r, const char *name) {
-    int n = 0;
-    for (int i = 0; i < r->field_count; i++) {
-        n += azc__http_is(&r->fields[i], name);
-    }
-    return n;
+static AZC__RARE const char *azc__http_field(const azc__request *r, const char *name) {
+    int at = 0;
+    return azc__http_next(r, name, &at);
 }
 
-/* Do the fields of this name, taken as one list (RFC 9110 5.3), hold the token? */
-static int azc__http_has(const azc__request *r, const char *name, const char *token) {
-    for (int i = 0; i < r->field_count; i++) {
-        const char *at = r->fields[i].value, *item;
-        size_t len;
-        if (!azc__http_is(&r->fields[i], name)) continue;
+/* The value of a field that must come once; when it came again "?", which is none's value. */
+static const char *azc__http_only(const azc__request *r, const char *name) {
+    int at = 0;
+    const char *value = azc__http_next(r, name, &at);
+    return azc__http_next(r, name, &at) == NULL ? value : "?";
+}
+
+/* Do the fields of this name, taken as one list (RFC 9110 5.3), hold the token? exact: in these
+ * letters' case. */
+static int azc__http_has(const azc__request *r, const char *name, const char *token, int exact) {
+    const char *at, *item;
+    size_t len;
+    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;) {
         while (azc__http_list(&at, &item, &len)) {
-            if (azc__http_same(item, len, token)) return 1;
+            if (exact ? strncmp(item, token, len) == 0 && token[len] == 0
+                      : azc__http_same(item, len, token)) return 1;
         }
     }
     return 0;
 }
 
-static int azc__hex(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    int lower = azc__lower(c);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* host[:port]: a name or IPv4 address in the characters of RFC 3986 3.2.2, or "[IPv6]"; then
- * digits, or none. */
+ * digits, or none. A byte that is none of these is behind it. */
 static int azc__http_authority(const char *s, size_t len) {
-    size_t i = 0;
-    int literal = len > 0 && *s == '[';
-    for (; i < len && s[i] != (literal ? ']' : ':'); i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (literal ? i > 0 && azc__hex(s[i]) < 0 && c != ':' && c != '.'
-                    : strchr("#^`|", c) != NULL ||
-                      (!azc__http_token_char(c) && strchr("(),;=", c) == NULL)) return 0;
+    const char *p = s;
+    if (*s == '[') {
+        do p++;
+        while (azc__hex(p, 1) >= 0 || *p == ':' || *p == '.');
+        if (p == s + 1 || *p++ != ']') return 0;
+    } else {
+        while (azc__http_token_char((unsigned char)*p) || (*p && strchr("(),;=", *p))) p++;
+        if (p == s || strcspn(s, "#^`|/?") < len) return len == 0;
     }
-    if (literal ? i < 2 || i == len : i == 0 && len > 0) return 0;
-    i += (size_t)literal;
-    if (i < len && s[i++] != ':') return 0;
-    while (i < len && s[i] >= '0' && s[i] <= '9') i++;
-    return i == len;
+    if (*p == ':') {
+        do p++;
+        while (azc__digit(*p));
+    }
+    return p == s + len;
 }
 
 /* Origin-form as it is; absolute-form (9112 3.2.2) in parts, its authority instead of Host. */
-static int azc__http_target(azc__request *r, char **authority, size_t *authority_len) {
+static int azc__http_target(azc__request *r) {
+    const char *scheme = "http\0https\0ws\0wss\0";
     char *p = r->target;
     for (char *c = p; *c; c++) {
         if (*c < 33 || *c > 126 || *c == '#') return -400;
@@ -1914,13 +1927,12 @@ static int azc__http_target(azc__request *r, char **authority, size_t *authority
     if (*p != '/') {
         char *colon = strstr(p, "://");
         if (colon == NULL) return -400;
-        size_t len = (size_t)(colon - p);
-        if (!azc__http_same(p, len, "http") && !azc__http_same(p, len, "https") &&
-            !azc__http_same(p, len, "ws") && !azc__http_same(p, len, "wss")) return -400;
-        *authority = colon + 3;
-        *authority_len = strcspn(colon + 3, "/?");
-        if (*authority_len == 0) return -400;
-        p = *authority + *authority_len;
+        while (*scheme && !azc__http_same(p, (size_t)(colon - p), scheme))
+            scheme += strlen(scheme) + 1;
+        r->host = colon + 3;
+        r->host_len = strcspn(r->host, "/?");
+        if (*scheme == 0 || r->host_len == 0) return -400;
+        p = colon + 3 + r->host_len;
     }
     r->path = p;
     r->path_len = strcspn(p, "?");
@@ -1928,33 +1940,34 @@ static int azc__http_target(azc__request *r, char **authority, size_t *authority
     return 0;
 }
 
+/* End what is at *p, which must be a token (any: or anything) of at least a byte and this byte
+ * behind it. Returns where the rest starts, NULL when it is not so. */
+static char *azc__http_cut(char *p, char behind, int any) {
+    char *end = p;
+    while (any ? *end && *end != behind : azc__http_token_char((unsigned char)*end)) end++;
+    if (end == p || *end != behind) return NULL;
+    *end = 0;
+    return end + 1;
+}
+
 /* method SP target SP HTTP/1.x; line is NUL-terminated. */
 static int azc__http_request_line(azc__request *r, char *line) {
-    char *p = line;
-    while (azc__http_token_char((unsigned char)*p)) p++;
-    if (p == line || *p != ' ') return -400;
-    *p++ = 0;
     r->method = line;
-    r->target = p;
-    p += strcspn(p, " ");
-    if (p == r->target || *p != ' ') return -400;
-    *p++ = 0;
-    if (strncmp(p, "HTTP/", 5) != 0 || strlen(p) != 8 || p[6] != '.' || p[5] < '0' || p[5] > '9' ||
-        p[7] < '0' || p[7] > '9') return -400;
+    char *p = r->target = azc__http_cut(line, ' ', 0);
+    if (p != NULL) p = azc__http_cut(p, ' ', 1);
+    if (p == NULL || strncmp(p, "HTTP/", 5) != 0 || !azc__digit(p[5]) || p[6] != '.' ||
+        !azc__digit(p[7]) || p[8] != 0) return -400;
     return p[5] == '1' && p[7] >= '1' ? 0 : -505;
 }
 
-/* name: value; line is NUL-terminated at end. A space before the colon and a folded line are
- * refused (9112 5.1, 5.2), for proxies disagree on what they mean. */
-static int azc__http_field_line(azc__request *r, char *line, char *end) {
-    char *p = line;
+/* name: value; line is NUL-terminated. A space before the colon and a folded line are refused
+ * (9112 5.1, 5.2), for proxies disagree on what they mean. */
+static int azc__http_field_line(azc__request *r, char *line) {
     if (r->field_count == AZC__MAX_FIELDS) return -431;
-    while (azc__http_token_char((unsigned char)*p)) p++;
-    if (p == line || *p != ':') return -400;
-    *p++ = 0;
+    char *p = azc__http_cut(line, ':', 0);
+    if (p == NULL) return -400;
     p += strspn(p, " \t");
-    while (end > p && (end[-1] == ' ' || end[-1] == '\t')) end--;
-    *end = 0;
+    p[azc__http_trim(p, strlen(p))] = 0;
     r->fields[r->field_count].name = line;
     r->fields[r->field_count++].value = p;
     return 0;
@@ -1962,12 +1975,12 @@ static int azc__http_field_line(azc__request *r, char *line, char *end) {
 
 /* Content-Length and Transfer-Encoding: what cannot be framed for certain is refused (9112 6). */
 static int azc__http_framing(azc__request *r) {
-    const char *length = azc__http_field(r, "Content-Length");
+    const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
     if (length == NULL) return 0;
-    if (r->chunked || azc__http_count(r, "Content-Length") > 1 || *length == 0) return -400;
+    if (r->chunked || *length == 0) return -400;
     for (; *length; length++) {
-        if (*length < '0' || *length > '9' || r->body > UINT64_MAX / 10 - 1) return -400;
+        if (!azc__digit(*length) || r->body > UINT64_MAX / 10 - 1) return -400;
         r->body = r->body * 10 + (uint64_t)(*length - '0');
     }
     return 0;
@@ -1977,27 +1990,28 @@ static int azc__http_framing(azc__request *r) {
  * Returns 0 or a negative HTTP status. */
 static int azc__http_parse(azc__request *r, char *head, size_t len) {
     memset(r, 0, offsetof(azc__request, extra));
-    char *authority = NULL, *line = head;
-    size_t authority_len = 0;
+    char *line = head;
     int status = 0;
     for (char *end; line < head + len; line = end + 1) {
         end = (char *)memchr(line, '\n', (size_t)(head + len - line));
         end[-1] = 0;
-        if (end - 1 == line) continue; /* the empty line, first or last */
+        if (*line == 0) continue; /* the empty line, first or last */
         status = r->method == NULL ? azc__http_request_line(r, line)
-                                   : azc__http_field_line(r, line, end - 1);
+                                   : azc__http_field_line(r, line);
         if (status < 0) return status;
     }
-    status = azc__http_target(r, &authority, &authority_len);
+    status = azc__http_target(r);
     if (status < 0) return status;
-    const char *host = azc__http_field(r, "Host");
-    if (azc__http_count(r, "Host") != 1 || !azc__http_authority(host, strlen(host))) return -400;
-    if (authority != NULL && !azc__http_authority(authority, authority_len)) return -400;
-    r->host = authority != NULL ? authority : host;
-    r->host_len = authority != NULL ? authority_len : strlen(host);
-    r->keep_alive = !azc__http_has(r, "Connection", "close");
-    r->upgrade = azc__http_has(r, "Connection", "Upgrade") &&
-                 azc__http_has(r, "Upgrade", "websocket");
+    const char *host = azc__http_only(r, "Host");
+    if (host == NULL || !azc__http_authority(host, strlen(host))) return -400;
+    if (r->host == NULL) {
+        r->host = host;
+        r->host_len = strlen(host);
+    }
+    if (!azc__http_authority(r->host, r->host_len)) return -400;
+    r->keep_alive = !azc__http_has(r, "Connection", "close", 0);
+    r->upgrade = azc__http_has(r, "Connection", "Upgrade", 0) &&
+                 azc__http_has(r, "Upgrade", "websocket", 0);
     r->head_only = strcmp(r->method, "HEAD") == 0;
     return azc__http_framing(r);
 }
@@ -2006,15 +2020,15 @@ static int azc__http_parse(azc__request *r, char *head, size_t len) {
  * Returns 0, or -400 for a malformed escape, a NUL, or what is not UTF-8 then. */
 static int azc__http_decode(char **out, const char *p, size_t n, int plus) {
     char *to = *out;
-    for (size_t i = 0; i < n; i++) {
-        char c = plus && p[i] == '+' ? ' ' : p[i];
+    for (const char *end = p + n; p < end; p++) {
+        long c = plus && *p == '+' ? ' ' : *p;
         if (c == '%') {
-            if (n - i < 3 || azc__hex(p[i + 1]) < 0 || azc__hex(p[i + 2]) < 0) return -400;
-            c = (char)(azc__hex(p[i + 1]) << 4 | azc__hex(p[i + 2]));
-            i += 2;
+            c = end - p < 3 ? -1 : azc__hex(p + 1, 2);
+            if (c <= 0) return -400;
+            p += 2;
         }
         if (c == 0) return -400;
-        *to++ = c;
+        *to++ = (char)c;
     }
     if (!azc__utf8_valid(*out, (size_t)(to - *out))) return -400;
     *to++ = 0;
@@ -2028,10 +2042,9 @@ static int azc__http_query(char **out, const char *p) {
     while (p != NULL && *p) {
         size_t len = strcspn(p, "&"), name = strcspn(p, "&=");
         char *start = *out;
-        int status = azc__http_decode(out, p, name, 1);
         size_t value = name + (name < len); /* past the '=' */
-        if (status == 0) status = azc__http_decode(out, p + value, len - value, 1);
-        if (status < 0) return status;
+        if (azc__http_decode(out, p, name, 1) < 0 ||
+            azc__http_decode(out, p + value, len - value, 1) < 0) return -400;
         if (*start == 0) *out = start;
         p += len + (p[len] == '&');
     }
@@ -2039,30 +2052,24 @@ static int azc__http_query(char **out, const char *p) {
     return 0;
 }
 
-/* host[:port] of an origin against Host, each without its scheme's default port. */
-static int azc__http_authority_same(const char *a, size_t a_len, const char *b, size_t b_len,
-                                    const char *port) {
+/* The length without the port, when that is this one. */
+static size_t azc__http_portless(const char *host, size_t len, const char *port) {
     size_t n = strlen(port);
-    if (a_len > n && azc__http_same(a + a_len - n, n, port)) a_len -= n;
-    if (b_len > n && azc__http_same(b + b_len - n, n, port)) b_len -= n;
-    if (a_len != b_len) return 0;
-    for (size_t i = 0; i < a_len; i++) {
-        if (azc__lower(a[i]) != azc__lower(b[i])) return 0;
-    }
-    return 1;
+    return len > n && memcmp(host + len - n, port, n) == 0 ? len - n : len;
 }
 
 /* May a page of this origin open a channel? RFC 6455 10.2, 6454 7 */
 static int azc__http_origin(const azc__request *r, const char *allowed) {
-    const char *origin = azc__http_field(r, "Origin");
+    const char *origin = azc__http_only(r, "Origin");
     if (origin == NULL) return 1;
-    if (azc__http_count(r, "Origin") > 1) return 0;
+    if (*origin == '?') return 0;
     if (allowed == NULL) {
         const char *host = strstr(origin, "://");
         if (host == NULL) return 0;
         const char *port = azc__http_same(origin, 8, "https://") ? ":443" : ":80";
         host += 3;
-        return azc__http_authority_same(host, strlen(host), r->host, r->host_len, port);
+        return azc__http_equal(host, azc__http_portless(host, strlen(host), port), r->host,
+                               azc__http_portless(r->host, r->host_len, port));
     }
     for (allowed += strspn(allowed, " "); *allowed; allowed += strspn(allowed, " ")) {
         size_t n = strcspn(allowed, " ");
@@ -2248,14 +2255,7 @@ static int azc__json_take(azc__text *t, const char *set) {
 
 /* The code unit of the \uXXXX at p, or -1. */
 static long azc__json_unit(const char *p, const char *end) {
-    long v = 0;
-    if (end - p < 6 || p[0] != '\\' || p[1] != 'u') return -1;
-    for (int i = 2; i < 6; i++) {
-        int digit = azc__hex(p[i]);
-        if (digit < 0) return -1;
-        v = v << 4 | digit;
-    }
-    return v;
+    return end - p < 6 || p[0] != '\\' || p[1] != 'u' ? -1 : azc__hex(p + 2, 4);
 }
 
 static const char azc__json_letters[] = "\"\\/bfnrt", azc__json_escapes[] = "\"\\/\b\f\n\r\t";
@@ -3451,15 +3451,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
 static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
     for (const char *p = channel->subprotocols; *p; p = azc__route_next(p), n++) {
-        for (int i = 0; i < r->field_count; i++) {
-            const azc__field *f = &r->fields[i];
-            const char *at = f->value, *item;
-            size_t len;
-            if (!azc__http_is(f, "Sec-WebSocket-Protocol")) continue;
-            while (azc__http_list(&at, &item, &len)) { /* case counts: 6455 4.1 */
-                if (strlen(p) == len && memcmp(item, p, len) == 0) return n;
-            }
-        }
+        if (azc__http_has(r, "Sec-WebSocket-Protocol", p, 1)) return n; /* case counts: 6455 4.1 */
     }
     return 0;
 }
@@ -3519,12 +3511,10 @@ static void azc__connect(azc_conn *conn) {
 static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    const char *version = azc__http_field(r, "Sec-WebSocket-Version");
-    const char *key = azc__http_field(r, "Sec-WebSocket-Key");
-    if (version == NULL || azc__http_count(r, "Sec-WebSocket-Version") > 1 ||
-        strcmp(version, "13") != 0) return 426;
-    if (key == NULL || azc__http_count(r, "Sec-WebSocket-Key") > 1 || !azc__key_valid(key))
-        return 400;
+    const char *version = azc__http_only(r, "Sec-WebSocket-Version");
+    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
+    if (version == NULL || strcmp(version, "13") != 0) return 426;
+    if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
         azc__log(s, "%s %s: refused origin %s: see origins", azc_peer(conn), azc_target(conn),
                  azc__http_field(r, "Origin"));
@@ -5003,10 +4993,9 @@ AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
 
 /* RFC 6265 4.2.1: name=value pairs behind "; ". Split at the first call, as queries are. */
 static void azc__cookies_split(azc__request *r, char *out) {
+    const char *p;
     r->cookies = out;
-    for (int i = 0; i < r->field_count; i++) {
-        const char *p = r->fields[i].value;
-        if (!azc__http_is(&r->fields[i], "Cookie")) continue;
+    for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) {
         for (p += strspn(p, " ;"); *p; p += strspn(p, " ;")) {
             size_t len = strcspn(p, ";"), name = strcspn(p, "=;");
             if (name > 0 && name < len) {
