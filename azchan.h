@@ -841,6 +841,8 @@ typedef struct azc__request {
     size_t path_len;
     uint64_t body;    /* Content-Length */
     const azc__route *route;
+    const char *segments; /* of the path, decoded, NUL behind each */
+    int count;            /* of them */
     char *cookies;    /* as pairs, once asked for */
     size_t sent;      /* bytes of the answer */
     size_t extra_len; /* of azc_reply_header's lines */
@@ -3341,30 +3343,26 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
 
 /* ---- Requests ---- */
 
-static const char *azc__http_reason(int status) {
-    switch (status) {
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 302: return "Found";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 426: return "Upgrade Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 503: return "Service Unavailable";
-    case 505: return "HTTP Version Not Supported";
-    default: return status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
-    }
+/* The status line without its end; returns its length. */
+static size_t azc__status_line(int status, char out[64]) {
+    const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
+        "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
+        "404 Not Found\0" "405 Method Not Allowed\0" "408 Request Timeout\0"
+        "413 Content Too Large\0" "414 URI Too Long\0" "426 Upgrade Required\0"
+        "429 Too Many Requests\0" "431 Request Header Fields Too Large\0"
+        "500 Internal Server Error\0" "501 Not Implemented\0" "503 Service Unavailable\0"
+        "505 HTTP Version Not Supported\0";
+    while (*p && atoi(p) != status) p = azc__route_next(p);
+    const char *reason = *p ? p + 4 : status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
+    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
+}
+
+/* Add a field to the answer; the line before it is ended first. */
+static void azc__add(azc__request *r, const char *name, const char *value) {
+    char *p = r->extra + r->extra_len;
+    AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->extra_len);
+    p = stpcpy(stpcpy(stpcpy(stpcpy(p, "\r\n"), name), ": "), value);
+    r->extra_len = (size_t)(p - r->extra);
 }
 
 /* Queue a response. The body is copied, or with `keep` referred to where it is. */
@@ -3372,23 +3370,28 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
                         int keep) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    char head[512], length[48] = "";
+    char line[64], number[24];
+    size_t n = azc__status_line(status, line), kept = r->extra_len;
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
+    if (type != NULL) azc__add(r, "Content-Type", type);
     if (status == 204 || status == 304) len = 0;
-    else if (status != 101)
-        snprintf(length, sizeof length, "Content-Length: %llu\r\n", (unsigned long long)len);
+    else if (status != 101) {
+        snprintf(number, sizeof number, "%zu", len);
+        azc__add(r, "Content-Length", number);
+    }
+    if (status == 101 || status == 426 || !r->keep_alive)
+        azc__add(r, "Connection",
+                 status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade" : "close");
     if (r->head_only) len = 0;
-    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\n%s%s%s%s%s", status,
-                     azc__http_reason(status), type != NULL ? "Content-Type: " : "",
-                     type != NULL ? type : "", type != NULL ? "\r\n" : "", length,
-                     status == 426 ? "Connection: close, Upgrade\r\n"
-                     : status != 101 && !r->keep_alive ? "Connection: close\r\n" : "");
-    size_t total = (size_t)n + r->extra_len + 2;
+    size_t total = n + r->extra_len + 4;
     if (len < AZC__KEEP) keep = 0;
-    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len))) return AZC_ERR_MEMORY;
-    azc__out_write(&conn->out, head, (size_t)n);
+    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len))) {
+        r->extra_len = kept; /* those are not for the 503 that follows */
+        return AZC_ERR_MEMORY;
+    }
+    azc__out_write(&conn->out, line, n);
     azc__out_write(&conn->out, r->extra, r->extra_len);
-    azc__out_write(&conn->out, "\r\n", 2);
+    azc__out_write(&conn->out, "\r\n\r\n", 4);
     if (!keep) azc__out_write(&conn->out, body, len);
     else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
     r->answered = 1;
@@ -3398,22 +3401,19 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     return AZC_OK;
 }
 
-static void azc__extra(azc__request *r, const char *line) {
-    size_t len = strlen(line);
-    AZC_ASSERT(len <= sizeof r->extra - r->extra_len);
-    memcpy(r->extra + r->extra_len, line, len);
-    r->extra_len += len;
-}
-
 /* Answer with an error of our own; the connection ends after it. */
 static void azc__refuse(azc_conn *conn, int status, const char *allow) {
     azc__request *r = &conn->server->request;
-    char body[64];
-    int n = snprintf(body, sizeof body, "%d %s\n", status, azc__http_reason(status));
+    char line[64];
+    size_t n = azc__status_line(status, line);
+    line[n] = '\n';
     r->keep_alive = 0;
-    if (status == 405) azc__extra(r, allow);
-    if (status == 426) azc__extra(r, "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
-    if (azc__respond(conn, status, "text/plain", body, (size_t)n, 0) != AZC_OK) azc__drop(conn);
+    if (status == 405) azc__add(r, "Allow", allow);
+    if (status == 426) {
+        azc__add(r, "Upgrade", "websocket");
+        azc__add(r, "Sec-WebSocket-Version", "13");
+    }
+    if (azc__respond(conn, status, "text/plain", line + 9, n - 8, 0) != AZC_OK) azc__drop(conn);
 }
 
 /* What a handler's result asks for: 0 to go on, or a status. */
@@ -3458,17 +3458,15 @@ static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__re
 
 static int azc__switch_protocols(azc_conn *conn, const char *key) {
     azc__request *r = &conn->server->request;
-    char accept[29], lines[256];
-    azc__accept_key(key, accept);
+    char accept[29];
     const char *chosen = azc_subprotocol(conn);
-    snprintf(lines, sizeof lines,
-             "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n%s%s%s",
-             accept, chosen ? "Sec-WebSocket-Protocol: " : "", chosen ? chosen : "",
-             chosen ? "\r\n" : "");
     size_t kept = r->extra_len;
-    azc__extra(r, lines);
+    azc__accept_key(key, accept);
+    azc__add(r, "Upgrade", "websocket");
+    azc__add(r, "Sec-WebSocket-Accept", accept);
+    if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
     int error = azc__respond(conn, 101, NULL, NULL, 0, 0);
-    if (error != AZC_OK) r->extra_len = kept; /* they are not for the 503 that follows */
+    if (error != AZC_OK) r->extra_len = kept;
     return error;
 }
 
@@ -3536,45 +3534,40 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
 static int azc__request_route(azc_conn *conn, const char **allow) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    char *segments = s->strings_at + s->config.max_request + 64, *end = segments;
-    int count = azc__route_split(&end, r->path, r->path_len);
-    const azc__route *channel = azc__route_find(s->channel_routes, segments, count);
-    const azc__route *page = azc__route_find(s->page_routes, segments, count);
+    const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
+    const azc__route *page = azc__route_find(s->page_routes, r->segments, r->count);
     const azc__route *route = page == NULL || r->upgrade ? channel : page;
     if (route == NULL) return 404;
     int get = strcmp(r->method, "GET") == 0;
-    *allow = route == channel ? "Allow: GET\r\n" : "Allow: GET, HEAD\r\n";
+    *allow = route == channel ? "GET" : "GET, HEAD";
     if (!get && (route == channel || !r->head_only)) return 405;
     if (r->chunked) return 501;
     if (r->body > 0) return 413;
     if (route == channel && !r->upgrade) return 426;
-    azc__route_values(route, segments, count, &s->strings_at);
+    azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
     return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
                             : azc__serve_page(conn, (const azc__page *)route->target);
 }
 
 /* Fill the scratch with the request's strings, as far as the request is sound. */
-static int azc__request_strings(azc_conn *conn, const azc__request *r, int status) {
+static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
-    char *out = s->scratch, *probe;
+    char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
     const unsigned char *raw = conn->u.raw;
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (conn->family == AF_INET6 && memcmp(raw, mapped, 12) == 0)
-        inet_ntop(AF_INET, raw + 12, out, INET6_ADDRSTRLEN);
-    else if (conn->family != 0) inet_ntop(conn->family, raw, out, INET6_ADDRSTRLEN);
+    int family = conn->family;
+    if (family == AF_INET6 && memcmp(raw, mapped, 12) == 0) family = AF_INET, raw += 12;
+    if (family != 0) inet_ntop(family, raw, out, INET6_ADDRSTRLEN);
     else memcpy(out, "unix", 5);
     out += strlen(out) + 1;
-    const char *target = status == 0 ? r->target : "-";
-    size_t len = strlen(target) + 1;
-    memcpy(out, target, len);
-    out += len;
+    out = stpcpy(out, status == 0 ? r->target : "-") + 1;
     char *query = out;
+    r->segments = segments;
     if (status == 0) {
-        probe = out;
-        status = azc__route_split(&probe, r->path, r->path_len) < 0 ? -400 : 0;
+        r->count = azc__route_split(&segments, r->path, r->path_len);
+        status = r->count < 0 ? -400 : azc__http_query(&out, r->query);
     }
-    if (status == 0) status = azc__http_query(&out, r->query);
     if (status != 0) {
         out = query;
         *out++ = 0;
@@ -3648,16 +3641,11 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
     if (conn->in != NULL) scan = conn->in->scan;
     else conn->since = (uint32_t)s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
-    if (k < 0) {
-        azc__request_bad(conn, -k);
-        return n;
-    }
     size_t used = k > 0 ? (size_t)k : n;
-    if ((k == 0 || conn->in != NULL) && !azc__head_keep(conn, &scan, p, used)) {
-        azc__request_bad(conn, 503);
-        return n;
-    }
-    if (k == 0) return n;
+    int keep = k == 0 || (k > 0 && conn->in != NULL);
+    if (keep && !azc__head_keep(conn, &scan, p, used)) k = -503, used = n;
+    if (k < 0) azc__request_bad(conn, -k);
+    if (k <= 0) return used;
     azc__in *in = conn->in;
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
@@ -5123,7 +5111,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
-    r->extra_len += (size_t)snprintf(r->extra + r->extra_len, room, "%s: %s\r\n", name, value);
+    azc__add(r, name, value);
     return AZC_OK;
 }
 
