@@ -821,12 +821,11 @@ typedef struct azc__field {
     char *name, *value; /* NUL-terminated in the head */
 } azc__field;
 
-/* A path pattern: per segment a kind letter that sorts by precedence, and its text. */
+/* A path pattern: per segment a kind letter that sorts by precedence, then its literal or name. */
 enum { AZC__LITERAL = 'a', AZC__PARAM = 'b', AZC__REST = 'c' };
 typedef struct azc__route {
     struct azc__route *next; /* in order of precedence: the first match is the best */
-    char *kinds;             /* one letter a segment, NUL behind */
-    char *text;              /* per segment its literal or name, NUL behind each */
+    char *text;              /* of each segment, NUL behind; then an empty one */
     size_t size;             /* allocated, this struct included */
     void *target;            /* azc_channel or azc__page */
 } azc__route;
@@ -2085,14 +2084,13 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
 
 /* A segment's kind; 0 for a bad one. */
 static char azc__route_kind(const char *p, size_t len, int last) {
-    int named = len > 1;
     if (len == 0) return last ? (char)AZC__LITERAL : 0;
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)p[i] <= 32 || p[i] == 127 || strchr("?#%", p[i]) != NULL) return 0;
     }
-    if (*p == ':') return named ? (char)AZC__PARAM : 0;
-    if (*p == '*') return named && last ? (char)AZC__REST : 0;
-    return AZC__LITERAL;
+    if (*p != ':' && *p != '*') return AZC__LITERAL;
+    if (len == 1 || (*p == '*' && !last)) return 0;
+    return *p == ':' ? (char)AZC__PARAM : (char)AZC__REST;
 }
 
 static const char *azc__route_next(const char *text) { return text + strlen(text) + 1; }
@@ -2102,13 +2100,11 @@ static void azc__route_free(const azc__mem *mem, azc__route *route) {
 }
 
 /* Are two parameters of one name? */
-static int azc__route_repeats(const azc__route *route) {
-    const char *a = route->text;
-    for (int i = 0; route->kinds[i]; i++, a = azc__route_next(a)) {
-        const char *b = azc__route_next(a);
-        for (int j = i + 1; route->kinds[j]; j++, b = azc__route_next(b)) {
-            if (route->kinds[i] != AZC__LITERAL && route->kinds[j] != AZC__LITERAL &&
-                strcmp(a, b) == 0) return 1;
+static int azc__route_repeats(const char *a) {
+    for (; *a; a = azc__route_next(a)) {
+        if (*a == AZC__LITERAL) continue;
+        for (const char *b = azc__route_next(a); *b; b = azc__route_next(b)) {
+            if (*b != AZC__LITERAL && strcmp(a + 1, b + 1) == 0) return 1;
         }
     }
     return 0;
@@ -2116,28 +2112,24 @@ static int azc__route_repeats(const azc__route *route) {
 
 /* Split a pattern. Returns AZC_OK, AZC_ERR_PATTERN or AZC_ERR_MEMORY. */
 static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **out) {
-    size_t len = strlen(path), count = 0;
+    size_t len = strlen(path), size = sizeof(azc__route) + 2 * len + 2;
     if (*path != '/' || !azc__utf8_valid(path, len)) return AZC_ERR_PATTERN;
-    for (size_t i = 0; i < len; i++) count += path[i] == '/';
-    size_t size = sizeof(azc__route) + count + 1 + len + 1;
     azc__route *route = (azc__route *)azc__zalloc(mem, size);
     if (route == NULL) return AZC_ERR_MEMORY;
     route->size = size;
-    route->kinds = (char *)(route + 1);
-    route->text = route->kinds + count + 1;
-    char *text = route->text;
-    int bad = 0;
-    for (size_t i = 0; i < count; i++) {
+    route->text = (char *)(route + 1);
+    int good = 1;
+    for (char *text = route->text; good && *path;) {
         const char *p = path + 1;
         size_t n = strcspn(p, "/");
-        route->kinds[i] = azc__route_kind(p, n, i + 1 == count);
-        bad |= route->kinds[i] == 0;
-        size_t sign = route->kinds[i] != AZC__LITERAL && n > 0;
-        memcpy(text, p + sign, n - sign);
-        text += n - sign + 1;
         path = p + n;
+        *text = azc__route_kind(p, n, *path == 0);
+        good = *text != 0;
+        if (*text++ > AZC__LITERAL) p++; /* past the sign */
+        if (good) memcpy(text, p, (size_t)(path - p));
+        text += path - p + 1;
     }
-    if (bad || azc__route_repeats(route)) {
+    if (!good || azc__route_repeats(route->text)) {
         azc__route_free(mem, route);
         return AZC_ERR_PATTERN;
     }
@@ -2145,25 +2137,22 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
     return AZC_OK;
 }
 
-/* Do two patterns of the same kinds have the same literals? */
-static int azc__route_same(const azc__route *a, const azc__route *b) {
-    const char *x = a->text, *y = b->text;
-    if (strcmp(a->kinds, b->kinds) != 0) return 0;
-    for (const char *kind = a->kinds; *kind; kind++) {
-        if (*kind == AZC__LITERAL && strcmp(x, y) != 0) return 0;
-        x = azc__route_next(x);
-        y = azc__route_next(y);
+/* The order of precedence, which is the kinds' alphabetical order; between those that no path
+ * matches both it does not matter. 0: the same, names aside. */
+static int azc__route_compare(const char *a, const char *b) {
+    for (;; a = azc__route_next(a), b = azc__route_next(b)) {
+        int order = *a == AZC__LITERAL ? strcmp(a, b) : *a - *b;
+        if (order != 0 || *a == 0) return order;
     }
-    return 1;
 }
 
-/* Insert in order of precedence, which is the kinds' alphabetical order, so that matching may
- * take the first. Returns AZC_OK, or AZC_ERR_CONFLICT with no change. */
+/* Insert so that matching may take the first. Returns AZC_OK, or AZC_ERR_CONFLICT with no change. */
 static int azc__route_insert(azc__route **list, azc__route *route) {
-    for (azc__route *r = *list; r != NULL; r = r->next) {
-        if (azc__route_same(r, route)) return AZC_ERR_CONFLICT;
+    for (; *list != NULL; list = &(*list)->next) {
+        int order = azc__route_compare((*list)->text, route->text);
+        if (order == 0) return AZC_ERR_CONFLICT;
+        if (order > 0) break;
     }
-    while (*list != NULL && strcmp((*list)->kinds, route->kinds) <= 0) list = &(*list)->next;
     route->next = *list;
     *list = route;
     return AZC_OK;
@@ -2186,15 +2175,14 @@ static int azc__route_split(char **out, const char *path, size_t len) {
 }
 
 static int azc__route_matches(const azc__route *route, const char *segments, int count) {
-    const char *text = route->text, *kind = route->kinds;
-    for (int i = 0; i < count; i++, kind++) {
-        if (*kind == AZC__REST) return 1;
-        if (*kind == 0 || (*kind == AZC__LITERAL && strcmp(text, segments) != 0)) return 0;
-        if (*kind == AZC__PARAM && *segments == 0) return 0;
+    const char *text = route->text;
+    for (; count > 0 && *text; count--) {
+        if (*text == AZC__REST) return 1;
+        if (*text == AZC__LITERAL ? strcmp(text + 1, segments) != 0 : *segments == 0) return 0;
         text = azc__route_next(text);
         segments = azc__route_next(segments);
     }
-    return *kind == 0;
+    return count == 0 && *text == 0;
 }
 
 static const azc__route *azc__route_find(const azc__route *list, const char *segments, int count) {
@@ -2205,29 +2193,23 @@ static const azc__route *azc__route_find(const azc__route *list, const char *seg
 /* Write the values of the route's parameters at *out, in their order, NUL behind each. */
 static void azc__route_values(const azc__route *route, const char *segments, int count,
                               char **out) {
-    for (int i = 0; route->kinds[i]; i++, segments = azc__route_next(segments)) {
-        if (route->kinds[i] == AZC__LITERAL) continue;
-        size_t len = strlen(segments);
-        memcpy(*out, segments, len + 1);
-        *out += len;
-        for (int j = i + 1; route->kinds[i] == AZC__REST && j < count; j++) {
+    for (const char *text = route->text; *text; text = azc__route_next(text), count--) {
+        if (*text != AZC__LITERAL) *out = stpcpy(*out, segments) + 1;
+        for (; *text == AZC__REST && count > 1; count--) {
             segments = azc__route_next(segments);
-            len = strlen(segments);
-            *(*out)++ = '/';
-            memcpy(*out, segments, len + 1);
-            *out += len;
+            (*out)[-1] = '/';
+            *out = stpcpy(*out, segments) + 1;
         }
-        (*out)++;
+        segments = azc__route_next(segments);
     }
 }
 
 /* Which of the route's parameters has this name? -1: none. */
 static int azc__route_param(const azc__route *route, const char *name) {
-    const char *text = route->text;
     int n = 0;
-    for (const char *kind = route->kinds; *kind; kind++, text = azc__route_next(text)) {
-        if (*kind == AZC__LITERAL) continue;
-        if (strcmp(text, name) == 0) return n;
+    for (const char *text = route->text; *text; text = azc__route_next(text)) {
+        if (*text == AZC__LITERAL) continue;
+        if (strcmp(text + 1, name) == 0) return n;
         n++;
     }
     return -1;
