@@ -60,9 +60,10 @@ check-warnings:
 check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
 	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-	@$(MAKE) -s $(BUILD)/thread/tests/test_loop BUILD=$(BUILD)/thread \
+	@$(MAKE) -s $(addprefix $(BUILD)/thread/tests/test_,loop post) BUILD=$(BUILD)/thread \
 	    CFLAGS="-O1 -g -fsanitize=thread"
 	$(BUILD)/thread/tests/test_loop
+	$(BUILD)/thread/tests/test_post
 
 check-valgrind:
 	$(call need,valgrind,valgrind)

@@ -51,7 +51,8 @@
                  then   [FRAME] unmasked in place -> [UTF8] -> a whole message
                  (what is half received waits in its connection, at most max_message of it)
      4 call      on_connect / on_message / on_binary / on_drain ...   <- your code
-                 reads with [JSON]; azc_send_*, azc_broadcast, azc_close only append and mark
+                 reads with [JSON]; azc_send_*, azc_broadcast, azc_close only append and mark;
+                 then the timers that are due
      5 settle    on_close for every connection that ended in this turn, whoever ended it
      6 flush     each connection with output: one send
      7 free      connections that are done are freed here, nowhere else
@@ -85,9 +86,25 @@
      azc_conn                                    the server's, until its on_close returns; keep
                                                  azc_id instead and look it up with azc_find
 
-   THREADS AND SIGNALS. Everything belongs to the thread that calls azc_poll, except azc_stop,
-   which any thread and any signal handler may call. "Anywhere" below means: in any callback and
-   between two polls, on that thread.
+   THREADS AND SIGNALS. Everything belongs to the thread that calls azc_poll, except azc_stop and
+   azc_post, which any thread and any signal handler may call. "Anywhere" below means: in any
+   callback, a task's included, and between two polls, on that thread.
+
+   Slow work goes to a thread of yours, which keeps azc_id of who asked and hands the result over:
+
+       azc_post(server, finished, job);        // there, as often as it has something to say
+
+       static void finished(azc_server *server, void *arg) {   // here, on the loop's thread
+           job *done = (job *)arg;
+           azc_conn *conn = azc_find(server, done->asker);     // NULL: gone meanwhile
+           if (conn != NULL) azc_send_text(conn, done->text, strlen(done->text));
+           free(done);
+       }
+
+   A post that returned AZC_OK runs exactly once: in a turn soon after, those of one thread in
+   their order, or in azc_destroy. What the thread wrote before it posted is seen by the task. At
+   most 64 run in a turn, so that a flood of them starves no peer, and about 4000 wait (Linux);
+   then AZC_ERR_FULL says so, and nothing blocks. End your threads before azc_destroy.
 
    LIMITS. Fields, units, defaults, and what a peer meets past them: see azc_config.
 
@@ -254,13 +271,14 @@ typedef struct azc_config {
     size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
 } azc_config;
 
-/* Create a server; nothing is opened but a pipe for azc_stop.
+/* Create a server; nothing is opened but a pipe for azc_stop and azc_post.
  *   config    copied; NULL: all defaults
  *   returns   NULL only when out of memory. A bad config is kept for azc_listen to return
  *   call      any thread; the server then belongs to the one that polls it */
 AZC_API azc_server *azc_create(const azc_config *config);
 
-/* Close everything and free it; on_close (1001) runs for whoever is connected.
+/* Close everything and free it; what azc_post queued runs first, then on_close (1001) for whoever
+ * is connected.
  *   returns   AZC_ERR_STATE inside a callback (nothing happens). NULL is fine
  *   call      not from callbacks */
 AZC_API int azc_destroy(azc_server *server);
@@ -313,6 +331,37 @@ typedef struct azc_statistics {
 
 /* The server's own, live until azc_destroy: read on the loop's thread. NULL for NULL. */
 AZC_API const azc_statistics *azc_stats(const azc_server *server);
+
+#ifndef AZCHAN_CORE
+/* ---- Tasks ---------------------------------------------------------------------------------- */
+
+/* Runs on the loop's thread, as a callback does, and may do whatever those may. */
+typedef void (*azc_task)(azc_server *server, void *arg);
+
+/* Run fn once in ms, or every ms. Times are the monotonic clock's; those due in one millisecond
+ * run in the order in which they were set. A timer never runs in the turn that set it. When
+ * turns take longer than ms, azc_every leaves out what it missed and keeps its beat.
+ *   ms        0 or more; for azc_every 1 or more
+ *   arg       kept, never touched; yours to free: a server that ends drops its timers
+ *   returns   a number for azc_cancel: never 0, never used again. 0: no memory, a bad argument
+ *   call      anywhere; setting, cancelling and running cost the same among any number */
+AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg);
+AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg);
+
+/* Its fn does not run any more.
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT (it was cancelled before, or ran: an azc_after is gone
+ *             when its fn begins)
+ *   call      anywhere, an azc_every's own fn included */
+AZC_API int azc_cancel(azc_server *server, uint64_t id);
+
+/* Run fn on the loop's thread: see THREADS AND SIGNALS.
+ *   arg       what it points to is the task's from now on, when this returned AZC_OK
+ *   returns   AZC_OK | AZC_ERR_FULL (too many wait: nothing is queued) | AZC_ERR_ARGUMENT |
+ *             AZC_ERR_STATE (in azc_destroy, whose tasks run already)
+ *   call      any thread, any callback, any signal handler, from azc_create until azc_destroy
+ *             begins; errno is kept */
+AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
+#endif
 
 /* ---- Channels ------------------------------------------------------------------------------- */
 
@@ -688,6 +737,15 @@ typedef uint64_t azc__lane __attribute__((vector_size(16)));
 typedef uint64_t azc__lane;
 #endif
 
+/* An int that any thread or signal handler sets and the loop reads. */
+#if defined(__GNUC__)
+#define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
+#define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
+#else
+#define AZC__RAISE(flag) (*(volatile int *)&(flag) = 1)
+#define AZC__RAISED(flag) (*(volatile int *)&(flag))
+#endif
+
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
 
 enum {
@@ -712,6 +770,10 @@ enum {
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
     AZC__MAX_READY = 256,    /* that one epoll_wait tells of */
     AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
+    AZC__MAX_POSTS = 64,     /* the same for what other threads hand over */
+    AZC__DIGIT = 5,          /* bits of time that choose a timer's slot in its level */
+    AZC__SLOT_LAST = 31,
+    AZC__WHEEL_LEVELS = 7,   /* 35 bits: all that an int's milliseconds can be ahead, and more */
     AZC__RETRY_MS = 100,     /* for accept, after EMFILE and its like */
     AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
     AZC__MAX_HEAD = 14,      /* of a frame */
@@ -910,6 +972,39 @@ enum { AZC__READ = POLLIN, AZC__WRITE = POLLOUT };
 /* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
 enum { AZC__T_HANDSHAKE, AZC__T_PING, AZC__T_PONG, AZC__T_CLOSE, AZC__T_COUNT, AZC__T_NONE = 255 };
 
+#ifndef AZCHAN_CORE
+/* A moment, in whatever struct waits for it. All zero but fn at first. */
+typedef struct azc__timer {
+    struct azc__timer *next, *prev; /* a ring of those in the slot; next NULL: not waited for */
+    int64_t due;                    /* ms, as the server's clock */
+    void (*fn)(azc_server *server, struct azc__timer *timer);
+    uint8_t level, slot;
+} azc__timer;
+
+typedef struct azc__wheel {
+    int64_t at;  /* the moment that slots are reckoned from: what was due until it has run */
+    int64_t due; /* nothing is to be done before */
+    uint32_t count[AZC__WHEEL_LEVELS]; /* of the timers in each */
+    azc__timer *slots[AZC__WHEEL_LEVELS][AZC__SLOT_LAST + 1];
+} azc__wheel;
+
+/* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
+typedef struct azc__task {
+    azc__timer timer;
+    uint64_t id;
+    azc_task fn;
+    void *arg;
+    struct azc__task *next_free;
+    int every; /* ms, 0: once */
+} azc__task;
+
+/* What goes through the pipe; fn NULL only wakes. */
+typedef struct azc__post {
+    azc_task fn;
+    void *arg;
+} azc__post;
+#endif
+
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
  *        |             |---- peer's Close, protocol error, EOF ------^                   ^
  *        '-- refusal --'------------------------> LINGER --------------------------------|
@@ -1027,6 +1122,15 @@ struct azc_server {
     azc__request request;
     azc_statistics stats;
     char error[200];
+#ifndef AZCHAN_CORE
+    int stop_asked;    /* by azc_stop, in whatever thread */
+    uint32_t task_cap, task_count;
+    azc__task **tasks; /* by id */
+    azc__task *free_task;
+    size_t post_len;   /* bytes of one that was not read whole */
+    unsigned char post_part[sizeof(azc__post)];
+    azc__wheel wheel;
+#endif
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
 #endif
@@ -3786,7 +3890,7 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *r
     return conn;
 }
 
-/* ==== [13] LOOP: the system calls, all of them ================================================ */
+/* ==== [13] TASKS: timers in a wheel; pure, but for a look at the clock ======================== */
 
 /* Milliseconds; without a clock time stands still. */
 static int64_t azc__clock(const azc_server *s) {
@@ -3794,6 +3898,157 @@ static int64_t azc__clock(const azc_server *s) {
     if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
+
+#ifndef AZCHAN_CORE
+
+/* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
+ * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
+ * wheel comes to the beginning of that slot its timers go down, in their order, until they lie in
+ * level 0 and run. Those of one moment are together on all their way, so their order stays. */
+static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
+    uint64_t differs = (uint64_t)(w->at ^ timer->due);
+    int shift = 0;
+    while ((differs >>= AZC__DIGIT) != 0 && shift < AZC__DIGIT * (AZC__WHEEL_LEVELS - 1))
+        shift += AZC__DIGIT;
+    int64_t begin = timer->due >> shift << shift;
+    if (begin < w->due) w->due = begin;
+    timer->level = (uint8_t)(shift / AZC__DIGIT);
+    timer->slot = (uint8_t)(timer->due >> shift & AZC__SLOT_LAST);
+    w->count[timer->level]++;
+    azc__timer **at = &w->slots[timer->level][timer->slot];
+    if (*at == NULL) *at = timer->prev = timer;
+    timer->next = *at;
+    timer->prev = timer->next->prev;
+    timer->prev->next = timer->next->prev = timer;
+}
+
+static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
+    azc__timer **at = &s->wheel.slots[timer->level][timer->slot];
+    if (timer->next == NULL) return;
+    if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
+    s->wheel.count[timer->level]--;
+    timer->next->prev = timer->prev;
+    timer->prev->next = timer->next;
+    timer->next = NULL;
+}
+
+/* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
+static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
+    int64_t due = azc__clock(s) + ms;
+    azc__wheel_remove(s, timer);
+    timer->due = due > s->now ? due : s->now + 1;
+    if (s->now < s->wheel.due) s->wheel.at = s->now; /* it passes the beginning of no used slot */
+    azc__wheel_put(&s->wheel, timer);
+}
+
+/* When the first used slot begins: it is in the lowest level that has one. */
+static int64_t azc__wheel_next(const azc__wheel *w) {
+    int level = 0;
+    while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
+    if (level == AZC__WHEEL_LEVELS) return INT64_MAX;
+    int64_t slot = (w->at >> level * AZC__DIGIT) + 1;
+    while (w->slots[level][slot & AZC__SLOT_LAST] == NULL) slot++;
+    return slot << level * AZC__DIGIT;
+}
+
+/* Step from one beginning of a slot to the next: timers go down, those in level 0 run. */
+static AZC__RARE void azc__wheel_run(azc_server *s) {
+    azc__wheel *w = &s->wheel;
+    for (; w->due <= s->now; w->due = azc__wheel_next(w)) {
+        w->at = w->due;
+        for (int level = AZC__WHEEL_LEVELS; level-- > 0;) {
+            int64_t slot = w->at >> level * AZC__DIGIT;
+            if (slot << level * AZC__DIGIT != w->at) continue;
+            azc__timer **at = &w->slots[level][slot & AZC__SLOT_LAST];
+            for (azc__timer *timer; (timer = *at) != NULL;) {
+                azc__wheel_remove(s, timer);
+                if (level > 0) azc__wheel_put(w, timer);
+                else timer->fn(s, timer);
+            }
+        }
+    }
+}
+
+/* The program's function, as any callback: afterwards no cursor is in use. */
+static void azc__task_call(azc_server *s, azc_task fn, void *arg) {
+    fn(s, arg);
+    azc__room_sweep(s);
+}
+
+/* Its number is void from now on. */
+static void azc__task_give(azc_server *s, azc__task *task) {
+    azc__wheel_remove(s, &task->timer);
+    task->id += (uint64_t)1 << AZC__SLOT_BITS;
+    task->next_free = s->free_task;
+    s->free_task = task;
+}
+
+static void azc__task_due(azc_server *s, azc__timer *timer) {
+    azc__task *task = (azc__task *)(void *)timer;
+    azc_task fn = task->fn;
+    void *arg = task->arg;
+    if (task->every > 0) { /* the next beat that is to come */
+        timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
+        azc__wheel_put(&s->wheel, timer);
+    } else {
+        azc__task_give(s, task);
+    }
+    azc__task_call(s, fn, arg);
+}
+
+static azc__task *azc__task_take(azc_server *s) {
+    azc__task *task = s->free_task;
+    if (task != NULL) {
+        s->free_task = task->next_free;
+        return task;
+    }
+    if (s->task_count == s->task_cap) {
+        void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
+        if (tasks == NULL) return NULL;
+        s->tasks = (azc__task **)tasks;
+    }
+    if (s->task_count > AZC__SLOT_MASK) return NULL;
+    task = (azc__task *)azc__zalloc(&s->mem, sizeof *task);
+    if (task == NULL) return NULL;
+    task->timer.fn = azc__task_due;
+    task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
+    return s->tasks[s->task_count++] = task;
+}
+
+static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
+    azc__task *task = s == NULL || fn == NULL || ms < 0 ? NULL : azc__task_take(s);
+    if (task == NULL) return 0;
+    task->fn = fn;
+    task->arg = arg;
+    task->every = every;
+    azc__wheel_add(s, &task->timer, ms);
+    return task->id;
+}
+
+static void azc__tasks_free(azc_server *s) {
+    while (s->task_count > 0) azc__free(&s->mem, s->tasks[--s->task_count], sizeof(azc__task));
+    azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
+}
+
+AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg) {
+    return azc__task_start(server, ms, 0, fn, arg);
+}
+
+AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg) {
+    return azc__task_start(ms > 0 ? server : NULL, ms, ms, fn, arg);
+}
+
+AZC_API int azc_cancel(azc_server *server, uint64_t id) {
+    uint64_t slot = id & AZC__SLOT_MASK;
+    azc__task *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
+    if (task == NULL || task->id != id || task->timer.next == NULL) return AZC_ERR_ARGUMENT;
+    azc__task_give(server, task);
+    return AZC_OK;
+}
+
+#endif
+
+/* ==== [14] LOOP: the system calls, all of them ================================================ */
 
 /* Keep the words for azc_error; returns code. */
 static int azc__error(azc_server *s, int code, const char *format, ...) AZC__PRINTF(3, 4);
@@ -4143,11 +4398,43 @@ static void azc__stop_begin(azc_server *s) {
     }
 }
 
+/* Another thread has something for us: azc_stop, or azc_post. */
+#ifdef AZCHAN_CORE
 static AZC__RARE void azc__wake_ready(azc_server *s) {
     char bytes[64];
     while (AZC_SYS(read)(s->wake.fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
     azc__stop_begin(s);
 }
+#else
+/* Run some of what was posted. Returns as read does. */
+static ssize_t azc__posts_run(azc_server *s) {
+    azc__post posts[AZC__MAX_POSTS];
+    memcpy(posts, s->post_part, s->post_len);
+    ssize_t n = AZC_SYS(read)(s->wake.fd, (char *)posts + s->post_len,
+                              sizeof posts - s->post_len);
+    if (n <= 0) return n;
+    size_t len = s->post_len + (size_t)n, count = len / sizeof *posts;
+    s->post_len = len % sizeof *posts;
+    memcpy(s->post_part, posts + count, s->post_len);
+    for (size_t i = 0; i < count; i++) {
+        if (posts[i].fn != NULL) azc__task_call(s, posts[i].fn, posts[i].arg);
+    }
+    return n;
+}
+
+static AZC__RARE void azc__wake_ready(azc_server *s) {
+    azc__posts_run(s);
+    if (AZC__RAISED(s->stop_asked)) azc__stop_begin(s);
+}
+
+/* Nothing is posted any more; what was runs. */
+static void azc__posts_end(azc_server *s) {
+    if (s->wake_write < 0) return;
+    AZC_SYS(close)(s->wake_write);
+    s->wake_write = -1;
+    for (ssize_t n = 1; n > 0 || (n < 0 && errno == EINTR);) n = azc__posts_run(s);
+}
+#endif
 
 static AZC__RARE void azc__listener_ready(azc_server *s) {
     if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
@@ -4163,6 +4450,12 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     for (int i = 0; i < AZC__T_COUNT; i++) {
         if (azc__timer_next(s, i, &left) != NULL && left < least) least = left;
     }
+#ifndef AZCHAN_CORE
+    if (s->wheel.due < INT64_MAX) {
+        int64_t timer = s->wheel.due - azc__clock(s);
+        if (timer < least) least = timer;
+    }
+#endif
     if (least < 0) least = 0;
     if (least > INT_MAX) return timeout_ms;
     return timeout_ms < 0 || least < timeout_ms ? (int)least : timeout_ms;
@@ -4194,6 +4487,9 @@ static int azc__turn(azc_server *s, int timeout_ms) {
         else azc__wake_ready(s);
     }
     azc__expire_all(s);
+#ifndef AZCHAN_CORE
+    if (s->wheel.due <= s->now) azc__wheel_run(s);
+#endif
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
     return !s->stopping || s->conn_count > 0;
@@ -4382,7 +4678,7 @@ static int azc__config_strings(azc_server *s) {
     return 1;
 }
 
-/* The pipe by which azc_stop wakes the loop. */
+/* The pipe by which azc_stop and azc_post wake the loop. */
 static int azc__wake_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
@@ -4429,10 +4725,11 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
     azc__free(&mem, s->scratch, azc__scratch_size(&s->config));
     azc__free(&mem, s->strings, s->strings_size);
-    if (s->wake.fd >= 0) {
-        AZC_SYS(close)(s->wake.fd);
-        AZC_SYS(close)(s->wake_write);
-    }
+#ifndef AZCHAN_CORE
+    azc__tasks_free(s);
+#endif
+    if (s->wake.fd >= 0) AZC_SYS(close)(s->wake.fd);
+    if (s->wake_write >= 0) AZC_SYS(close)(s->wake_write);
     azc__free(&mem, s, sizeof *s);
 }
 
@@ -4481,6 +4778,9 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->wake.kind = AZC__WAKE;
     s->listener.kind = AZC__LISTENER;
     s->accept_retry = INT64_MAX;
+#ifndef AZCHAN_CORE
+    s->wheel.due = INT64_MAX;
+#endif
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = -1;
 #endif
@@ -4506,7 +4806,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     return NULL;
 }
 
-/* ==== [14] PUBLIC: the API's functions; JSON's are in [10] ==================================== */
+/* ==== [15] PUBLIC: the rest of the API's functions ============================================ */
 
 AZC_API const char *azc_strerror(int code) {
 #define AZC__TEXT(name, value, text) if (code == AZC_ERR_##name) return text;
@@ -4538,6 +4838,9 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->busy) return AZC_ERR_STATE;
     server->busy = 1;
     azc__room_sweep(server);
+#ifndef AZCHAN_CORE
+    azc__posts_end(server);
+#endif
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
@@ -4606,15 +4909,35 @@ AZC_API int azc_run(azc_server *server) {
     return result;
 }
 
-AZC_API void azc_stop(azc_server *server) {
+/* Into the pipe, whole or not at all. From any thread and any signal handler. */
+static int azc__wake(azc_server *s, const void *record, size_t size) {
     int kept = errno;
-    ssize_t n = server == NULL || server->wake_write < 0 ? 0 : -1;
-    while (n < 0) {
-        n = AZC_SYS(write)(server->wake_write, "", 1);
-        if (n < 0 && errno != EINTR) break; /* full: the byte that matters is in it already */
-    }
+    ssize_t n;
+    if (s->wake_write < 0) return AZC_ERR_STATE;
+    do n = AZC_SYS(write)(s->wake_write, record, size);
+    while (n < 0 && errno == EINTR);
     errno = kept;
+    return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
 }
+
+#ifdef AZCHAN_CORE
+AZC_API void azc_stop(azc_server *server) {
+    if (server != NULL) azc__wake(server, "", 1); /* full: the byte that matters is in it */
+}
+#else
+AZC_API void azc_stop(azc_server *server) {
+    azc__post none = {NULL, NULL};
+    if (server == NULL) return;
+    AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
+    azc__wake(server, &none, sizeof none);
+}
+
+AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
+    azc__post post = {fn, arg};
+    if (server == NULL || fn == NULL) return AZC_ERR_ARGUMENT;
+    return azc__wake(server, &post, sizeof post);
+}
+#endif
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
 static int azc__refused(azc_server *s, int code, const char *what, const char *path) {
@@ -5099,7 +5422,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [15] LICENSE: MIT =======================================================================
+/* ==== [16] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

@@ -60,6 +60,7 @@ static struct {
     long hits;             /* calls that failed */
     size_t most_in, most_out; /* bytes a recv or send moves, 0: no limit */
     long long skew;        /* ms */
+    long long clock;       /* ms, and nothing moves it but the test; 0: the real one */
     int wrong; /* calls that could have blocked the loop, closes of what was not open */
     int files;             /* sockets bound to a path */
     int port;              /* of the last listener, whatever the server knows of it */
@@ -98,6 +99,7 @@ static int test_sys_bind(int fd, const struct sockaddr *address, socklen_t len) 
 static int test_sys_clock_gettime(clockid_t clock, struct timespec *t) {
     SYS_FAIL(clock_gettime);
     int result = clock_gettime(clock, t);
+    if (sys.clock) t->tv_sec = sys.clock / 1000, t->tv_nsec = (long)(sys.clock % 1000) * 1000000;
     t->tv_sec += (time_t)(sys.skew / 1000);
     t->tv_nsec += (long)(sys.skew % 1000) * 1000000;
     if (t->tv_nsec >= 1000000000) t->tv_sec++, t->tv_nsec -= 1000000000;
@@ -168,7 +170,7 @@ static int test_sys_poll(struct pollfd *fds, nfds_t count, int timeout) {
 #endif
 static ssize_t test_sys_read(int fd, void *to, size_t len) {
     SYS_FAIL(read);
-    return read(fd, to, len);
+    return read(fd, to, sys.most_in && len > sys.most_in ? sys.most_in : len);
 }
 static ssize_t test_sys_recv(int fd, void *to, size_t len, int flags) {
     SYS_FAIL(recv);
@@ -953,6 +955,57 @@ static void act_of_addresses(void) {
     CHECK_INT(azc_destroy(server), AZC_OK);
 }
 
+/* What timers and posts did; each of those taken runs once, whatever fails. */
+static struct {
+    int set, timers, every, posted, posts;
+    uint64_t beat;
+} tasks;
+
+static void task_timer(azc_server *server, void *arg) {
+    CHECK(server == scene.server && arg == (void *)&tasks);
+    tasks.timers++;
+    if (scene.room) azc_broadcast(scene.room, NULL, "tick", 4, NULL);
+}
+static void task_beat(azc_server *server, void *arg) {
+    CHECK(server == scene.server && arg == (void *)&tasks);
+    if (++tasks.every == 3) CHECK_INT(azc_cancel(server, tasks.beat), AZC_OK);
+}
+static void task_post(azc_server *server, void *arg) {
+    CHECK(server == scene.server && arg == (void *)&tasks);
+    tasks.posts++;
+}
+static void post_some(int n) {
+    for (; scene.server && n > 0; n--)
+        tasks.posted += azc_post(scene.server, task_post, &tasks) == AZC_OK;
+}
+
+static void act_of_tasks(void) {
+    memset(&tasks, 0, sizeof tasks);
+    stage(act_config());
+    client *a = enter("/act/a");
+    for (int i = 0; i < 20; i++) { /* the table of timers grows */
+        uint64_t id = azc_after(scene.server, 1000 + i, task_timer, &tasks);
+        tasks.set += WANT(id != 0);
+        if (id && i % 4 == 0) CHECK_INT(azc_cancel(scene.server, id), AZC_OK), tasks.set--;
+    }
+    WANT((tasks.beat = azc_every(scene.server, 700, task_beat, &tasks)) != 0);
+    post_some(100);
+    put_text(a, "first"), get_text(a, "first");
+    if (scene.listening && scene.server) SOON(tasks.posts == tasks.posted);
+    WANT(tasks.posted == 100);
+    skip(1200);
+    for (int i = 0; i < 15; i++) get_text(a, "tick");
+    if (scene.listening) WANT(tasks.timers == tasks.set && tasks.timers == 15);
+    skip(700), skip(700), skip(700);
+    if (scene.listening) WANT(tasks.every == 3);
+    azc_after(scene.server, 1000, task_timer, &tasks); /* never to be */
+    post_some(5);
+    unstage(); /* which runs them */
+    WANT(tasks.posted == 105);
+    if (sys.call != SYS_read || sys.error == EINTR) CHECK_INT(tasks.posts, tasks.posted);
+    CHECK(tasks.posts <= tasks.posted && tasks.timers <= tasks.set);
+}
+
 typedef struct act {
     const char *name;
     void (*play)(void);
@@ -964,7 +1017,7 @@ static const act acts[] = {
     {"backlogs", act_of_backlogs},   {"deadlines", act_of_deadlines},
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
-    {"large messages", act_of_large_messages},
+    {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 
@@ -988,7 +1041,7 @@ static void serves_the_next(void) {
 
 /* Play an act, with what is to fail set up, then demand. to_the_end: it goes on failing through
  * azc_destroy, and another server serves the next; else this one does. */
-static void perform(const act *a, int to_the_end) {
+static inline void perform(const act *a, int to_the_end) {
     if (!nowhere) nowhere = fopen("/dev/null", "w");
     choose_port();
     int before = open_descriptors();

@@ -63,7 +63,9 @@ typedef struct conn_socket {
 /* All that a run leaves behind is in here, so that two runs may be compared. */
 typedef struct conn_world {
     conn_socket sockets[CONN_MOST];
-    int count, taken, wake, wild, stopped, unpooled;
+    int count, taken, wild, stopped, unpooled;
+    size_t wake;              /* bytes in the pipe, at most */
+    unsigned char pipe[4096];
     int64_t now;
     struct azc_server *server;
     struct azc_channel *channels[3];
@@ -199,14 +201,20 @@ static ssize_t conn_sys_read(int fd, void *to, size_t n) {
     memset(to, 0x5A, n);
     if (fd == CONN_RANDOM) return (ssize_t)n;
     FUZZ_CHECK(fd == CONN_WAKE);
-    if (n > (size_t)conn_now->wake) n = (size_t)conn_now->wake;
-    conn_now->wake -= (int)n;
+    if (n > conn_now->wake) n = conn_now->wake;
+    conn_now->wake -= n;
+    memcpy(to, conn_now->pipe, n);
+    memmove(conn_now->pipe, conn_now->pipe + n, conn_now->wake);
     errno = EAGAIN;
     return n > 0 ? (ssize_t)n : -1;
 }
 static ssize_t conn_sys_write(int fd, const void *bytes, size_t n) {
-    FUZZ_CHECK(fd == CONN_WAKE_WRITE && bytes != NULL && n == 1);
-    return conn_now->wake++, 1;
+    FUZZ_CHECK(fd == CONN_WAKE_WRITE && bytes != NULL && n > 0 && n <= 2 * sizeof(void *));
+    errno = EAGAIN;
+    if (conn_now->wake + n > sizeof conn_now->pipe) return -1;
+    memcpy(conn_now->pipe + conn_now->wake, bytes, n);
+    conn_now->wake += n;
+    return (ssize_t)n;
 }
 static int conn_sys_clock_gettime(clockid_t clock, struct timespec *t) {
     t->tv_sec = (time_t)(conn_now->now / 1000);
@@ -944,7 +952,8 @@ static void conn_run(conn_world *world, fuzz_input in, unsigned wild, unsigned l
             all[j]->len = 0;
         }
     }
-    world->count = world->taken = world->wake = world->stopped = 0;
+    world->count = world->taken = world->stopped = 0;
+    world->wake = 0;
     world->now = 100000;
     world->mask = seed;
     world->wild = (int)wild;
