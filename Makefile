@@ -41,22 +41,6 @@ check:
 
 need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
 
-STRICT = -Wall -Wextra -pedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-align -Wcast-qual \
-    -Wundef -Wvla -Wdouble-promotion -Wformat=2 -Wnull-dereference -Wswitch-enum -Werror
-
-# Quiet wherever it is dropped in: compilers, standards, optimisation, C++.
-check-warnings:
-	$(call need,g++,g++)
-	$(call need,clang,clang)
-	@mkdir -p $(BUILD)
-	@for cc in gcc clang; do for std in c99 c11; do for opt in -O0 -O2 -Os; do \
-	    echo "$$cc -std=$$std $$opt"; $$cc -std=$$std $$opt $(STRICT) -Wstrict-prototypes \
-	    -Wmissing-prototypes -DAZCHAN_IMPLEMENTATION -x c -c azchan.h -o $(BUILD)/warn.o || exit 1; \
-	done; done; done
-	@for cc in g++ clang++; do for std in c++11 c++17; do \
-	    echo "$$cc -std=$$std"; $$cc -std=$$std -O2 $(STRICT) \
-	    -DAZCHAN_IMPLEMENTATION -x c++ -c azchan.h -o $(BUILD)/warn.o || exit 1; done; done
-
 check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
 	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
@@ -90,10 +74,10 @@ check-interop: examples
 	cd tests/interop && for script in ws browser pages; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
--include tests/attack/attack.mk tests/bench/bench.mk tests/fuzz/fuzz.mk
+-include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk
 
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all examples run test check check-warnings check-epoll check-sanitize check-valgrind \
+.PHONY: all examples run test check check-epoll check-sanitize check-valgrind \
     check-interop coverage clean

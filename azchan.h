@@ -698,7 +698,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <sys/epoll.h>
 #endif
 
-#if !defined(CLOCK_MONOTONIC) || !defined(AF_UNIX)
+#if !defined(CLOCK_MONOTONIC) || !defined(AF_UNIX) || !defined(O_CLOEXEC)
 #error "azchan.h: POSIX is hidden: include azchan.h before system headers where it is implemented"
 #endif
 
@@ -769,6 +769,8 @@ enum {
     AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
     AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
     AZC__MAX_READY = 256,    /* that one epoll_wait tells of */
+    AZC__LISTEN = 4096,      /* newcomers in the kernel's queue; what it holds at most is less or
+                                this: musl's SOMAXCONN still says 128 */
     AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
     AZC__MAX_POSTS = 64,     /* the same for what other threads hand over */
     AZC__DIGIT = 5,          /* bits of time that choose a timer's slot in its level */
@@ -1299,7 +1301,7 @@ static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
 /* Queue n bytes, for which the last piece has room, for the caller to fill in. */
 static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
     azc__piece *piece = out->tail;
-    unsigned char *p = (unsigned char *)piece + piece->size - piece->room;
+    unsigned char *p = (unsigned char *)piece + piece->size - piece->room; /* NOLINT: it is there */
     piece->len += n;
     piece->room -= n;
     out->bytes += n;
@@ -1395,7 +1397,7 @@ static void *azc__fixed_next(azc__fixed *f, size_t size) {
 
 static void azc__fixed_give(azc__slots *slots, void *ptr) {
     azc__spare *spare = (azc__spare *)ptr;
-    spare->next = slots->free;
+    spare->next = slots->free; /* NOLINT: nobody frees NULL, see azc__free */
     slots->free = spare;
 }
 
@@ -2353,7 +2355,7 @@ static const char azc__json_letters[] = "\"\\/bfnrt", azc__json_escapes[] = "\"\
 static int azc__json_escape(const char *p, const char *end, long *out) {
     const char *simple = end - p > 1 && p[1] ? strchr(azc__json_letters, p[1]) : NULL;
     if (simple != NULL) {
-        *out = azc__json_escapes[simple - azc__json_letters];
+        *out = (unsigned char)azc__json_escapes[simple - azc__json_letters];
         return 2;
     }
     long high = *out = azc__json_unit(p, end);
@@ -2983,7 +2985,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
     azc__room **at = &s->rooms[room->hash & (s->room_cap - 1)];
-    while (*at != room) at = &(*at)->chain;
+    while (*at != room) at = &(*at)->chain; /* NOLINT: a room is in the table */
     *at = room->chain;
     s->room_count--;
     s->room_named -= room->channel != NULL;
@@ -3069,7 +3071,7 @@ static void azc__member_leave_room(azc__member *m) {
 static void azc__member_remove(azc_server *s, azc__member *m) {
     azc__member_leave_room(m);
     if (m->prev_room != NULL) m->prev_room->next_room = m->next_room;
-    else m->conn->rooms = m->next_room;
+    else m->conn->rooms = m->next_room; /* NOLINT: not left yet, so conn is there */
     if (m->next_room != NULL) m->next_room->prev_room = m->prev_room;
     m->conn = NULL;
     m->prev = s->limbo;
@@ -3102,7 +3104,7 @@ static void azc__log(const azc_server *s, const char *format, ...) {
 /* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
 static const char *azc__strings(const azc_conn *conn) {
     if (conn->tail == NULL) return conn->server->scratch;
-    return (const char *)conn->tail + conn->channel->data_size;
+    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
 }
 
 /* The first argument's name, "" when there is none. */
@@ -4551,7 +4553,7 @@ static int azc__bind(int fd, const azc__address *address, socklen_t len) {
     if (address->any.sa_family == AF_INET6)
         AZC_SYS(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (AZC_SYS(bind)(fd, &address->any, len) < 0) return -1;
-    if (AZC_SYS(listen)(fd, SOMAXCONN) == 0) return 0;
+    if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 0;
     int cause = errno;
     if (address->any.sa_family == AF_UNIX) AZC_SYS(unlink)(address->un.sun_path);
     errno = cause;

@@ -1,0 +1,81 @@
+# What other people's compilers and machines make of azchan.h; included by the Makefile, which
+# gives CC, WARN, CFLAGS, BUILD and need.
+#
+#     make check-warnings     all that may complain; in parts:
+#     make check-silent       gcc, clang, g++, clang++ and tcc, each standard and optimisation
+#     make check-orders       behind each system header and feature macro
+#     make check-lint         gcc -fanalyzer, clang-tidy, cppcheck
+#     make check-cpp          tests compiled as C++, and run
+BUILD_DIR = tests/build
+BUILD_OUT = $(BUILD)/drop-in
+
+check-warnings: check-lint check-silent check-orders check-cpp
+
+SILENT = $(addprefix silent-,0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+$(SILENT): silent-%:
+	$(call need,g++,g++)
+	$(call need,clang,clang)
+	@mkdir -p $(BUILD_OUT)/silent-$*
+	@sh $(BUILD_DIR)/silent.sh $* $(BUILD_OUT)/silent-$*
+
+# tcc has few warnings and no standards: what counts is that it compiles, and runs.
+silent-tcc:
+	$(call need,tcc,tcc)
+	@mkdir -p $(BUILD_OUT)
+	@for flags in "" -DAZCHAN_USE_EPOLL -DAZCHAN_CORE -DAZCHAN_STATIC; do for part in 1 2; do \
+	    tcc -Wall -Werror $$flags -DPART=$$part -c $(BUILD_DIR)/part.c \
+	        -o $(BUILD_OUT)/tcc$$part.o || exit 1; done; \
+	    tcc $(BUILD_OUT)/tcc1.o $(BUILD_OUT)/tcc2.o -o $(BUILD_OUT)/tcc && $(BUILD_OUT)/tcc || \
+	    exit 1; done
+	@echo "silent: tcc"
+
+check-silent: $(SILENT) silent-tcc
+
+check-orders:
+	$(call need,clang++,clang)
+	$(call need,musl-gcc,musl-tools)
+	@sh $(BUILD_DIR)/orders.sh
+
+# The analyzers read the header as if it were a source file; so what they say is about all of it.
+LINT = -DAZCHAN_IMPLEMENTATION -std=c99
+
+lint-gcc:
+	@mkdir -p $(BUILD_OUT)
+	@for flags in "-O0" "-O2 -DAZCHAN_USE_EPOLL" "-O2 -DNDEBUG"; do \
+	    gcc $(LINT) $$flags -Wall -Wextra -fanalyzer -Werror -x c -c azchan.h \
+	        -o $(BUILD_OUT)/lint.o || exit 1; done
+	@echo "lint: gcc -fanalyzer"
+
+# The path analysis once, it takes a while; the rest for epoll as well. What to look for, and why not
+# for the rest: .clang-tidy. What it misunderstands in a place is marked NOLINT there, with a reason.
+lint-clang:
+	$(call need,clang-tidy,clang-tidy)
+	@clang-tidy --quiet azchan.h -- -x c $(LINT) 2>/dev/null
+	@clang-tidy --quiet --checks=-clang-analyzer-* azchan.h -- -x c $(LINT) -DAZCHAN_USE_EPOLL \
+	    2>/dev/null
+	@echo "lint: clang-tidy"
+
+# Reads no system headers: what PLATFORM asks about is said here.
+lint-cppcheck:
+	$(call need,cppcheck,cppcheck)
+	@for flags in "" -DAZCHAN_USE_EPOLL; do \
+	    cppcheck -q --enable=warning,style,performance,portability --inconclusive --std=c99 \
+	    --language=c --library=posix --suppressions-list=$(BUILD_DIR)/cppcheck --error-exitcode=1 \
+	    -DAZCHAN_IMPLEMENTATION -DCLOCK_MONOTONIC=1 -DAF_UNIX=1 -DO_CLOEXEC=1 -D__linux__=1 \
+	    -D__GNUC__=12 $$flags azchan.h || exit 1; done
+	@echo "lint: cppcheck"
+
+check-lint: lint-clang lint-gcc lint-cppcheck
+
+# What serves and is talked to, as C++ of both compilers.
+CPP_TESTS = session handshake rooms pages json loop
+check-cpp:
+	$(call need,g++,g++)
+	$(call need,clang++,clang)
+	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
+	    TESTS="$(CPP_TESTS:%=$(BUILD)/g++/tests/test_%)"
+	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ WARN="-x c++ -std=c++20 -Wall -Wextra" \
+	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
+
+.PHONY: check-warnings check-silent check-orders check-lint check-cpp $(SILENT) silent-tcc lint-gcc \
+    lint-clang lint-cppcheck
