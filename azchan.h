@@ -1456,7 +1456,7 @@ static size_t azc__fixed_data(const azc_config *c) {
 /* Pieces that one connection's output can take. Past max_backlog go the answers to the pings of
  * one read, or a short page's body; and heads. A piece may end with no room for a control frame. */
 static size_t azc__fixed_pieces(const azc_config *c) {
-    size_t past = c->read_buffer > AZC__KEEP ? c->read_buffer : AZC__KEEP;
+    size_t past = c->read_buffer > AZC__KEEP ? c->read_buffer : (size_t)AZC__KEEP;
     size_t each = AZC__FIXED_PIECE - sizeof(azc__piece) - AZC__MAX_CONTROL - 3;
     return (c->max_backlog + past + 2048) / each + 3;
 }
