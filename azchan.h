@@ -723,11 +723,14 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #endif
 
 /* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function.
+ * AZC__WIDE: long steps in front of the short ones are worth their code.
  * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
 #if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
 #define AZC__HOT inline __attribute__((always_inline))
+#define AZC__WIDE 1
 #else
 #define AZC__HOT inline
+#define AZC__WIDE 0
 #endif
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
@@ -1579,27 +1582,25 @@ static void azc__accept_key(const char *key, char out[29]) {
 
 /* The state between two bytes: 0 at a character's end, AZC__UTF8_BAD for good after a bad byte,
  * else how many bytes are missing << 16 | the least << 8 | the greatest that may come next. */
-#define AZC__UTF8_BAD 0xFFFFFFFFu
+#define AZC__UTF8_BAD 0xFF00u /* no byte may come next */
 
-static uint32_t azc__utf8_lead(unsigned char c) {
-    if (c < 0x80) return 0;
-    if (c < 0xC2) return AZC__UTF8_BAD; /* a stray continuation, or overlong */
-    if (c < 0xE0) return 0x180BF;
-    if (c == 0xE0) return 0x2A0BF; /* overlong below */
-    if (c == 0xED) return 0x2809F; /* surrogates above */
-    if (c < 0xF0) return 0x280BF;
-    if (c == 0xF0) return 0x390BF; /* overlong below */
-    if (c < 0xF4) return 0x380BF;
-    if (c == 0xF4) return 0x3808F; /* past U+10FFFF above */
-    return AZC__UTF8_BAD;
+static uint32_t azc__utf8_lead(unsigned c) {
+    if (c < 0xC2 || c > 0xF4) return AZC__UTF8_BAD; /* a stray continuation, overlong, too great */
+    switch (c) {
+    case 0xE0: return 0x2A0BF; /* overlong below */
+    case 0xED: return 0x2809F; /* surrogates above */
+    case 0xF0: return 0x390BF; /* overlong below */
+    case 0xF4: return 0x3808F; /* past U+10FFFF above */
+    default: return c < 0xE0 ? 0x180BF : c < 0xF0 ? 0x280BF : 0x380BF;
+    }
 }
 
-/* Length of the run of ASCII bytes at p: 32 bytes a step, then 8, then one. */
+/* Length of the run of ASCII bytes at p: 32 bytes a step where code may be large, 8, one. */
 static size_t azc__ascii_run(const unsigned char *p, size_t n) {
     const uint64_t high = 0x8080808080808080u;
     size_t i = 0;
     uint64_t w[4];
-    for (; n - i >= 32; i += 32) {
+    for (; AZC__WIDE && n - i >= 32; i += 32) {
         memcpy(w, p + i, 32);
         if ((w[0] | w[1] | w[2] | w[3]) & high) break;
     }
@@ -1612,22 +1613,14 @@ static size_t azc__ascii_run(const unsigned char *p, size_t n) {
 }
 
 static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
-    size_t i = 0;
-    if (state == AZC__UTF8_BAD) return state;
-    while (i < n) {
-        if (state == 0) {
-            i += azc__ascii_run(p + i, n - i);
-            if (i == n) return 0;
-            state = azc__utf8_lead(p[i++]);
-            if (state == AZC__UTF8_BAD) return state;
-            continue;
-        }
-        unsigned char c = p[i++];
-        if (c < (state >> 8 & 0xFF) || c > (state & 0xFF)) return AZC__UTF8_BAD;
-        uint32_t missing = (state >> 16) - 1;
-        state = missing == 0 ? 0 : missing << 16 | 0x80BF;
+    for (const unsigned char *end = p + n;;) {
+        if (state == 0) p += azc__ascii_run(p, (size_t)(end - p));
+        if (p == end) return state;
+        unsigned c = *p++;
+        if (state == 0) state = azc__utf8_lead(c);
+        else if (c < (state >> 8 & 0xFF) || c > (state & 0xFF)) return AZC__UTF8_BAD;
+        else state = state < 0x20000 ? 0 : ((state - 0x10000) & 0x30000) | 0x80BF;
     }
-    return state;
 }
 
 static int azc__utf8_valid(const void *p, size_t n) {
@@ -1696,7 +1689,7 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
     azc__lane wide, sum, a, b;
     memcpy(&wide, keys, sizeof wide);
     memcpy(&sum, sums, sizeof sum);
-    for (; n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
+    for (; AZC__WIDE && n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
         memcpy(&a, p, sizeof a);
         memcpy(&b, p + sizeof a, sizeof b);
         a ^= wide, b ^= wide;
