@@ -2329,9 +2329,9 @@ static int azc__json_peek(azc__text *t) {
     return t->p < t->end ? *t->p : 0;
 }
 
-/* Take one byte of a set. */
-static int azc__json_take(azc__text *t, const char *set) {
-    if (t->p == t->end || *t->p == 0 || strchr(set, *t->p) == NULL) return 0;
+/* Take this byte, if it comes next. */
+static int azc__json_take(azc__text *t, char c) {
+    if (t->p == t->end || *t->p != c) return 0;
     t->p++;
     return 1;
 }
@@ -2361,25 +2361,26 @@ static int azc__json_escape(const char *p, const char *end, long *out) {
 }
 
 static int azc__json_string(azc__text *t) {
-    uint32_t utf8 = 0;
-    while (++t->p < t->end) {
-        unsigned char c = (unsigned char)*t->p;
+    const char *p = t->p + 1, *end = t->end;
+    for (; p < end && *p != '"'; p++) {
+        unsigned char c = (unsigned char)*p;
         long code;
-        if (c >= 0x80 || utf8 != 0) {
-            utf8 = azc__utf8(utf8, &c, 1);
-            if (utf8 == AZC__UTF8_BAD) break;
-        } else if (c == '"') {
-            t->p++;
-            return 1;
-        } else if (c == '\\') {
-            int n = azc__json_escape(t->p, t->end, &code);
+        if (c == '\\') {
+            int n = azc__json_escape(p, end, &code);
             if (n == 0) break;
-            t->p += n - 1;
+            p += n - 1;
         } else if (c < 32) {
             break;
+        } else if (c >= 0x80) {
+            uint32_t utf8 = 0;
+            do utf8 = azc__utf8(utf8, (const unsigned char *)p, 1);
+            while (utf8 != 0 && utf8 != AZC__UTF8_BAD && ++p < end);
+            t->p = p;
+            if (utf8 != 0) return 0;
         }
     }
-    return 0;
+    t->p = p;
+    return azc__json_take(t, '"');
 }
 
 static int azc__json_digits(azc__text *t) {
@@ -2390,11 +2391,11 @@ static int azc__json_digits(azc__text *t) {
 
 /* 01 is two numbers, the second where none may be. */
 static int azc__json_number(azc__text *t) {
-    azc__json_take(t, "-");
-    if (!azc__json_take(t, "0") && !azc__json_digits(t)) return 0;
-    if (azc__json_take(t, ".") && !azc__json_digits(t)) return 0;
-    if (!azc__json_take(t, "eE")) return 1;
-    azc__json_take(t, "+-");
+    azc__json_take(t, '-');
+    if (!azc__json_take(t, '0') && !azc__json_digits(t)) return 0;
+    if (azc__json_take(t, '.') && !azc__json_digits(t)) return 0;
+    if (!azc__json_take(t, 'e') && !azc__json_take(t, 'E')) return 1;
+    if (!azc__json_take(t, '-')) azc__json_take(t, '+');
     return azc__json_digits(t);
 }
 
@@ -2407,7 +2408,7 @@ static int azc__json_word(azc__text *t) {
 /* The name of a member and its colon. */
 static int azc__json_name(azc__text *t) {
     return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_peek(t) == ':' &&
-           azc__json_take(t, ":");
+           azc__json_take(t, ':');
 }
 
 /* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
@@ -2431,7 +2432,7 @@ static int azc__json_value(azc__text *t, int max_depth) {
             opens = 0;
         }
         if (depth == 0) return 1;
-        if ((!opens && !azc__json_take(t, ",")) || (objects & 1 && !azc__json_name(t))) return 0;
+        if ((!opens && !azc__json_take(t, ',')) || (objects & 1 && !azc__json_name(t))) return 0;
     }
 }
 
@@ -2458,23 +2459,28 @@ static AZC__RARE void azc__json_none(azc_json *value) {
     value->type = AZC_JSON_NONE;
 }
 
+/* View the value that comes next; 0 when none does. */
+static int azc__json_view(azc__text *t, azc_json *value) {
+    azc__json_peek(t);
+    const char *start = t->p;
+    if (!azc__json_value(t, AZC__MAX_DEPTH)) return 0;
+    azc__json_set(value, start, t->p);
+    return 1;
+}
+
 AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
     if (doc == NULL) return AZC_ERR_ARGUMENT;
     azc__json_none(doc);
     if (text == NULL) return AZC_ERR_ARGUMENT;
     azc__text t = {text, text + len};
-    azc__json_peek(&t);
-    const char *start = t.p;
-    int good = azc__json_value(&t, AZC__MAX_DEPTH);
-    const char *stop = t.p;
-    if (good) azc__json_peek(&t);
-    if (!good || t.p < t.end) {
-        doc->text = text;
-        doc->len = (size_t)(t.p - text);
-        return AZC_ERR_JSON;
+    if (azc__json_view(&t, doc)) {
+        azc__json_peek(&t);
+        if (t.p == t.end) return AZC_OK;
     }
-    azc__json_set(doc, start, stop);
-    return AZC_OK;
+    doc->text = text;
+    doc->len = (size_t)(t.p - text);
+    doc->type = AZC_JSON_NONE;
+    return AZC_ERR_JSON;
 }
 
 /* What stands between the brackets or quotes of a value of this type. */
@@ -2486,38 +2492,11 @@ static azc__text azc__json_inside(const azc_json *value, int type) {
     return t;
 }
 
-/* View the value that comes next in text that was checked before. */
-static void azc__json_view(azc__text *t, azc_json *value) {
-    int depth = 0;
-    azc__json_peek(t);
-    const char *start = t->p;
-    do {
-        char c = *t->p++;
-        if (c == '"') {
-            for (; *t->p != '"'; t->p++) t->p += *t->p == '\\';
-            t->p++;
-        } else if (c == '{' || c == '[') {
-            depth++;
-        } else if (c == '}' || c == ']') {
-            depth--;
-        } else if (depth == 0) {
-            while (t->p < t->end && strchr(",]} \t\r\n", *t->p) == NULL) t->p++;
-        }
-    } while (depth > 0);
-    azc__json_set(value, start, t->p);
-}
-
 /* Step to the next element, or with name not NULL member, of a container; 0 at its end. */
 static int azc__json_step(azc__text *t, azc_json *name, azc_json *value) {
     if (azc__json_peek(t) == ',') t->p++;
-    if (t->p == t->end) return 0;
-    if (name != NULL) {
-        azc__json_view(t, name);
-        azc__json_peek(t);
-        t->p++; /* the colon */
-    }
-    azc__json_view(t, value);
-    return 1;
+    if (name != NULL && azc__json_view(t, name) && azc__json_peek(t) == ':') t->p++;
+    return azc__json_view(t, value);
 }
 
 AZC_API azc_json_iter azc_json_each(azc_json value) {
