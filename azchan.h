@@ -3138,7 +3138,8 @@ static void azc__depart(azc_conn *conn) {
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
 }
 
-/* The one way out of HTTP and OPEN. The first code stays: it is the cause. */
+/* The one way out of HTTP and OPEN. The first code stays: it is the cause. What was received stays
+ * where it is, but for LINGER: the callback that has it may be the one that ended us. */
 static void azc__end(azc_conn *conn, int state, int code) {
     if (conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
@@ -3148,7 +3149,7 @@ static void azc__end(azc_conn *conn, int state, int code) {
     conn->state = (uint8_t)state;
     if (state == AZC__DEAD) azc__timer_clear(conn);
     else azc__timer_set(conn, AZC__T_CLOSE);
-    if (state != AZC__CLOSING) azc__in_free(&conn->server->mem, &conn->in);
+    if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
     azc__touch(conn);
 }
 
