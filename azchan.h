@@ -256,7 +256,8 @@ typedef struct azc_config {
     int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
     int pong_ms;          /* and dropped (1006) when silent for this long after, 10 s */
-    int close_ms;         /* for the peer's Close frame and its end of TCP, 3 s. Then: dropped */
+    int close_ms;         /* for the peer's Close frame and its end of TCP, 3 s. Then: dropped,
+                             but for who reads on at a last page */
     void (*log)(void *log_user, const char *message); /* NULL: silent. One line, without its
                              newline; names the field above that would change what happened */
     void *log_user;
@@ -1023,14 +1024,14 @@ struct azc_conn {
     uint8_t state;
     uint8_t timer;              /* deadline class */
     uint8_t touched;            /* in the server's list */
-    uint8_t heard;              /* the peer lived since the last look */
+    uint8_t heard;              /* the peer lived since the last look; of pages: it read */
     uint8_t drain;              /* owes an on_drain */
     uint8_t eof;                /* the peer ended its direction */
     unsigned connected : 1;     /* on_connect ran, on_close has not */
     unsigned shut : 1;          /* we ended ours */
     unsigned paused : 1;        /* not read, for its backlog's sake */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
-    uint16_t close_code;        /* for on_close */
+    uint16_t close_code;        /* for on_close, 0 before and where there is none */
     uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
     uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
     uint32_t due;               /* ms, as the low bits of the server's clock */
@@ -3141,7 +3142,7 @@ static void azc__depart(azc_conn *conn) {
 /* The one way out of HTTP and OPEN. The first code stays: it is the cause. What was received stays
  * where it is, but for LINGER: the callback that has it may be the one that ended us. */
 static void azc__end(azc_conn *conn, int state, int code) {
-    if (conn->close_code == 0) conn->close_code = (uint16_t)code;
+    if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
         azc__depart(conn);
         conn->server->untold++;
@@ -3706,6 +3707,7 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
     int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__head_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
+    if (k <= 0) conn->heard = 0; /* a head is a sign of life when it is whole */
     if (k <= 0) return used;
     azc__in *in = conn->in;
     conn->in = NULL;
@@ -3723,7 +3725,10 @@ static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
         if (conn->state == AZC__OPEN) used = azc__feed_open(conn, p, n);
         else if (conn->state == AZC__HTTP) used = azc__feed_http(conn, p, n);
         else if (conn->state == AZC__CLOSING) used = azc__feed_frames(conn, p, n);
-        else return;
+        else {
+            conn->heard = 0; /* who talks on has not read */
+            return;
+        }
     }
 }
 
@@ -3785,8 +3790,10 @@ static void azc__expire(azc_conn *conn) {
                  azc_target(conn));
         azc__drop(conn);
         break;
-    default:
-        azc__drop(conn);
+    default: /* a page's last reader has time too, while it reads; a stop waits for nobody */
+        if (heard && conn->out.bytes > 0 && conn->close_code == 0 && !conn->server->stopping)
+            azc__timer_set(conn, AZC__T_CLOSE);
+        else azc__drop(conn);
     }
 }
 

@@ -256,6 +256,26 @@ static void closing(void) {
         pump_until(server, descriptors() == base + 1);
         finish(server);
     }
+    TEST("a peer that reads slowly what came before a Close is dropped after close_ms") {
+        enum { MUCH = 64 << 20, EACH = 1 << 20 }; /* more than the kernel takes */
+        static char message[EACH], piece[100000];
+        azc_config config = quick();
+        config.max_backlog = MUCH + EACH, config.close_ms = 250;
+        azc_server *server = serve(&config, recorder("/ws"));
+        client *c = join_channel(server, "/ws");
+        azc_conn *conn = member_of(served);
+        for (int i = 0; i < MUCH / EACH; i++)
+            CHECK_INT(azc_send_binary(conn, message, EACH), AZC_OK);
+        CHECK_INT(azc_close(conn, 1000, "enough"), AZC_OK);
+        long long start = now_ms();
+        while (azc_stats(server)->connections > 0 && now_ms() < start + 3000) {
+            recv(c->fd, piece, sizeof piece, 0);
+            pump(server, 5);
+        }
+        CHECK(now_ms() - start < 1500);
+        EXPECT_EVENTS("connect; close 1000 enough; ");
+        finish(server);
+    }
     TEST("a peer that ends its TCP after a Close frees the connection at once") {
         azc_config config = quick();
         config.close_ms = 60000;

@@ -544,25 +544,91 @@ static void pages(void) {
         EXPECT_EOF(idle);
         finish(server);
     }
-    TEST("a slow reader of a large page has longer than handshake_ms, one that stopped has not") {
-        enum { HUGE = 64 << 20 }; /* more than the kernel takes */
+    TEST("a slow reader of a large page has longer than the deadlines, one that stopped has not") {
+        enum { HUGE = 64 << 20, ENDS = 3 }; /* more than the kernel takes */
+        static const char *const fields[ENDS] = {"", "Connection: close\r\n", ""};
+        static char piece[250000];
         char *page = (char *)calloc(1, HUGE);
+        client *slow[ENDS], *stuck[ENDS];
+        size_t got_of[ENDS] = {0}, least = (size_t)-1;
         azc_config config = quick();
-        config.handshake_ms = 250;
+        config.handshake_ms = config.close_ms = 250;
         azc_server *server = create(&config);
         azc_add_page(server, "/huge", "text/plain", page, HUGE);
         listening(server);
         int base = descriptors();
-        client *slow = client_open(server), *stuck = client_open(server);
-        client_print(slow, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
-        client_print(stuck, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
-        for (long long end = now_ms() + 700; now_ms() < end; pump(server, 5)) {
-            static char piece[250000];
-            ssize_t n = recv(slow->fd, piece, sizeof piece, 0);
-            if (!CHECK(n != 0)) break; /* 50 MB a second at most: it takes more than a second */
+        for (int i = 0; i < ENDS; i++) { /* kept, to be closed, and half-closed by the peer */
+            slow[i] = client_open(server), stuck[i] = client_open(server);
+            client_print(slow[i], "GET /huge HTTP/1.1\r\nHost: a\r\n%s\r\n", fields[i]);
+            client_print(stuck[i], "GET /huge HTTP/1.1\r\nHost: a\r\n%s\r\n", fields[i]);
         }
-        CHECK_INT(descriptors(), base + 3); /* two clients, and the server's end of one */
-        CHECK(client_await(slow, 1000000) && slow->eof == 0);
+        shutdown(slow[2]->fd, SHUT_WR), shutdown(stuck[2]->fd, SHUT_WR);
+        for (long long end = now_ms() + 1000; now_ms() < end; pump(server, 5))
+            for (int i = 0; i < ENDS; i++) { /* 50 MB a second at most */
+                ssize_t n = recv(slow[i]->fd, piece, sizeof piece, 0);
+                if (n > 0) got_of[i] += (size_t)n;
+                if (i < 2) client_send_some(stuck[i], "G", 1); /* no sign of life */
+            }
+        CHECK_INT(descriptors(), base + 3 * ENDS); /* the clients, and the server's slow ones */
+        for (int i = 0; i < ENDS; i++) {
+            for (long long end = now_ms() + 5000; now_ms() < end && got_of[i] <= HUGE;) {
+                ssize_t n = recv(slow[i]->fd, piece, sizeof piece, 0);
+                if (n > 0) got_of[i] += (size_t)n;
+                else if (n == 0) break;
+                else azc_poll(server, 1);
+            }
+            if (got_of[i] < least) least = got_of[i];
+        }
+        CHECK(least > HUGE); /* with its head */
+        finish(server);
+        free(page);
+    }
+    TEST("who reads nothing gains no time by sending the next head byte by byte") {
+        static char page[60000];
+        azc_config config = quick();
+        config.handshake_ms = 250;
+        azc_server *server = create(&config);
+        azc_add_page(server, "/page", "text/plain", page, sizeof page);
+        listening(server);
+        client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+        settle(server);
+        const azc_conn *conn = server->slots[0];
+        for (int i = 0; i < 500 && CHECK(conn != NULL) && azc_backlog(conn) == 0; i++) {
+            client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+            settle(server);
+        }
+        CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) <= server->pause); /* so it is heard */
+        long long start = now_ms();
+        while (azc_stats(server)->connections > 0 && now_ms() < start + 2000) {
+            client_send_some(c, "G", 1);
+            pump(server, 20);
+        }
+        CHECK(now_ms() - start < 1000);
+        finish(server);
+    }
+    TEST("a stop waits for no slow reader") {
+        enum { HUGE = 64 << 20 };
+        static char piece[100000];
+        char *page = (char *)calloc(1, HUGE);
+        azc_config config = quick();
+        config.close_ms = 200;
+        azc_server *server = create(&config);
+        azc_add_page(server, "/huge", "text/plain", page, HUGE);
+        listening(server);
+        client *slow = client_open(server), *last = client_open(server);
+        client_print(slow, "GET /huge HTTP/1.1\r\nHost: a\r\n\r\n");
+        client_print(last, "GET /huge HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        settle(server);
+        azc_stop(server);
+        long long start = now_ms(), end = start + WAIT_MS;
+        int result = 1;
+        while (result > 0 && now_ms() < end) {
+            result = azc_poll(server, 5);
+            if (recv(slow->fd, piece, sizeof piece, 0) + recv(last->fd, piece, sizeof piece, 0) == 0)
+                break;
+        }
+        CHECK_INT(result, 0);
+        CHECK(now_ms() - start < 200 + 1000);
         finish(server);
         free(page);
     }
