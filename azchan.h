@@ -108,6 +108,20 @@
 
    LIMITS. Fields, units, defaults, and what a peer meets past them: see azc_config.
 
+   BEHIND A PROXY a peer's address is the proxy's, and what it says of its visitors counts only if
+   config.trusted_proxies has its address. Then azc_peer is the last in X-Forwarded-For that is no
+   trusted proxy's, max_per_address counts visitors, and an origin is held against the last
+   X-Forwarded-Host (without one, Host) and, where X-Forwarded-Proto is there, its scheme. From
+   anybody else these fields are ignored. Let the proxy set the last two, not pass them on. The
+   README has lines for nginx, Caddy and HAProxy.
+
+   MAKING WAY for a new process: start it, then azc_drain in the old one. No newcomer is refused
+   where both use one socket (listen_fd), which systemd or whoever starts them keeps open: those
+   whom the old one does not take wait for the new one. With reuse_port each has a queue of its
+   own; azc_drain takes in what is there, but who arrives between that and the close is reset by
+   the kernel. The old one answers who is there, tells its peers 1001 one by one over the time,
+   and their pages come back to the new one spread as evenly.
+
    JSON that callbacks see is text until you read it: azc_json_read checks the whole document
    once, then azc_json_get and friends walk it without allocation and without further errors:
    a missing member is a value of type NONE, and looking into NONE gives NONE.
@@ -148,9 +162,9 @@
 
    Your program's job: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may say, and how often (nothing here limits the rate of well-formed messages; azc_close with
-   1008 when it is too much); escaping what you put into pages; max_per_address where no proxy
-   stands in front; TLS, by a proxy on the same machine. Cookies are sent by browsers for pages
-   of any site: with origins "*" check a token of your own as well.
+   1008 when it is too much); escaping what you put into pages; max_per_address; TLS, by a proxy
+   on the same machine. Cookies are sent by browsers for pages of any site: with origins "*" check
+   a token of your own as well.
 
    COMPILE-TIME OPTIONS, to define before the #include
 
@@ -239,8 +253,8 @@ typedef struct azc_config {
                              Origin is no browser's and passes (RFC 6455 10.2) */
     int max_connections;  /* the process's fd limit less 16. Past it the oldest unfinished
                              handshake gives way, else new peers wait in the kernel's queue */
-    int max_per_address;  /* connections of one IP address, no limit. More are closed at once;
-                             behind a proxy all have the proxy's */
+    int max_per_address;  /* connections of one IP address, no limit. More are closed at once, or,
+                             behind trusted_proxies, answered with 429; theirs are not counted */
     size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Past it: 431; 414
                              when the target alone is longer */
     size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Past it: 1009 */
@@ -270,6 +284,17 @@ typedef struct azc_config {
     size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
                              64; of the program's channels, pages and handlers with their paths, */
     size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
+#ifndef AZCHAN_CORE
+    const char *trusted_proxies; /* whose X-Forwarded-For, -Proto and -Host count: space-separated
+                             addresses and networks, like "127.0.0.1 10.0.0.0/8 ::1 unix". None:
+                             then azc_peer is the proxy's. See BEHIND A PROXY */
+    int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
+                             and the kernel shares newcomers out among them */
+    int listen_fd;        /* a socket to use instead of host and port; the server's own once
+                             azc_listen succeeded. 0: none (give a dup() of it). One that listens,
+                             as systemd passes it (3) or inetd's wait; or one peer's, as inetd's
+                             nowait: that one is served, and azc_run returns when it is gone */
+#endif
 } azc_config;
 
 /* Create a server; nothing is opened but a pipe for azc_stop and azc_post.
@@ -311,6 +336,15 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms);
 /* Stop: no new peers, 1001 to each that is there; azc_run returns within close_ms.
  *   call      any thread, any callback, any signal handler; errno is kept */
 AZC_API void azc_stop(azc_server *server);
+
+#ifndef AZCHAN_CORE
+/* Stop gently, to make way for a new process: no new peers; those in channels are told 1001 one by
+ * one, evenly over the time, so that they do not all come back at once; requests are answered.
+ *   ms        until azc_stop's end for whoever is left; azc_poll is 0 before, when all are gone
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT
+ *   call      anywhere */
+AZC_API int azc_drain(azc_server *server, int ms);
+#endif
 
 /* The last error in words, with names and numbers ("port 4000 on 127.0.0.1 is in use").
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
@@ -898,6 +932,12 @@ typedef struct azc__route {
     void *target;            /* azc_channel or azc__page */
 } azc__route;
 
+/* An address, its bytes first in raw: family is AF_INET, AF_INET6, or 0 for a Unix socket. */
+typedef struct azc__visitor {
+    uint8_t family;
+    unsigned char raw[16];
+} azc__visitor;
+
 /* The request at hand; the server has one. Its strings are NUL-terminated in the head itself. */
 typedef struct azc__request {
     char *method, *target;
@@ -918,6 +958,11 @@ typedef struct azc__request {
     uint8_t chunked;  /* any Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
     uint8_t more;     /* another request waits behind it */
+    azc__visitor visitor; /* the peer, or of whom it speaks */
+#ifndef AZCHAN_CORE
+    uint8_t proxied;  /* the peer is one of trusted_proxies, */
+    char scheme;      /* and says 's' for https, 'p' for http, 0 nothing */
+#endif
     azc__field fields[AZC__MAX_FIELDS];
     char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
 } azc__request;
@@ -1069,6 +1114,8 @@ struct azc_channel {
     unsigned short_end; /* payloads of fewer bytes take the short path; 0 where parts are told */
 };
 
+enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
+
 /* The fields used most come first: what lies within 128 bytes takes a shorter instruction. The
  * large ones come last. */
 struct azc_server {
@@ -1091,6 +1138,11 @@ struct azc_server {
     uint32_t source_count, poll_cap, source_cap;
     struct pollfd *polls;
     azc__source **sources;
+#endif
+#ifndef AZCHAN_CORE
+    uint32_t drain_told, drain_count; /* told 1001, of how many, up to which slot */
+    uint32_t drain_slot;
+    int64_t drain_start, drain_ms;
 #endif
     azc_config config; /* with every default filled in */
     size_t read_free;  /* backlog below which a whole read_buffer may be answered */
@@ -2167,7 +2219,11 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
     if (allowed == NULL) {
         const char *host = strstr(origin, "://");
         if (host == NULL) return 0;
-        const char *port = azc__http_same(origin, 8, "https://") ? ":443" : ":80";
+        int secure = azc__http_same(origin, 8, "https://");
+        const char *port = secure ? ":443" : ":80";
+#ifndef AZCHAN_CORE
+        if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
+#endif
         host += 3;
         return azc__http_equal(host, azc__http_portless(host, strlen(host), port), r->host,
                                azc__http_portless(r->host, r->host_len, port));
@@ -2179,6 +2235,93 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
     }
     return 0;
 }
+
+/* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
+static void azc__http_visitor(azc__visitor *who, int family) {
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
+        memcpy(who->raw, who->raw + 12, 4);
+        family = AF_INET;
+    }
+    who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+}
+
+#ifndef AZCHAN_CORE
+/* A numeric address, or "unix"; 0 for anything else. */
+static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
+    char text[INET6_ADDRSTRLEN];
+    if (len >= sizeof text) return 0;
+    memcpy(text, s, len);
+    text[len] = 0;
+    azc__http_visitor(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
+                           : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
+    return who->family != 0 || strcmp(text, "unix") == 0;
+}
+
+/* The number behind an address's '/', `most` without one; -1 for a bad one. */
+static int azc__http_prefix(const char *s, size_t len, int most) {
+    int bits = 0;
+    if (len == 0) return most;
+    for (size_t i = 1; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9' || bits > most) return -1;
+        bits = bits * 10 + s[i] - '0';
+    }
+    return len < 2 || most == 0 || bits > most ? -1 : bits;
+}
+
+/* Is the address in a list of networks? -1: the list is malformed. */
+static int azc__http_trusted(const char *list, const azc__visitor *who) {
+    int found = 0;
+    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
+        azc__visitor net;
+        size_t len = strcspn(list, " "), name = strcspn(list, " /");
+        if (!azc__http_address(list, name, &net)) return -1;
+        int bits = azc__http_prefix(list + name, len - name, net.family == AF_INET ? 32
+                                                             : net.family != 0 ? 128 : 0);
+        if (bits < 0) return -1;
+        size_t whole = (size_t)bits / 8;
+        if (net.family == who->family && memcmp(net.raw, who->raw, whole) == 0 &&
+            (bits % 8 == 0 || (net.raw[whole] ^ who->raw[whole]) >> (8 - bits % 8) == 0))
+            found = 1;
+        list += len;
+    }
+    return found;
+}
+
+/* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
+ * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
+ * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
+ * behind a word that is no address nothing is known. */
+static void azc__http_forwarded(azc__request *r, const char *proxies) {
+    azc__visitor peer = r->visitor, next;
+    int known = 0;
+    r->proxied = azc__http_trusted(proxies, &peer) > 0;
+    for (int i = 0; r->proxied && i < r->field_count; i++) {
+        const azc__field *f = &r->fields[i];
+        const char *at = f->value, *item;
+        size_t len;
+        int what = azc__http_is(f, "X-Forwarded-For") ? 'f'
+                   : azc__http_is(f, "X-Forwarded-Host") ? 'h'
+                   : azc__http_is(f, "X-Forwarded-Proto") ? 'p' : 0;
+        while (what != 0 && azc__http_list(&at, &item, &len)) {
+            if (what == 'h') {
+                r->host = item;
+                r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
+            } else if (what == 'p') {
+                r->scheme = azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")
+                            ? 's' : azc__http_same(item, len, "http") ||
+                                    azc__http_same(item, len, "ws") ? 'p' : 0;
+            } else if (!azc__http_address(item, len, &next) || next.family == 0) {
+                r->visitor = peer;
+                known = 0;
+            } else if (!known || !azc__http_trusted(proxies, &next)) {
+                r->visitor = next;
+                known = 1;
+            }
+        }
+    }
+}
+#endif
 
 /* ==== [9] ROUTE: path patterns; pure, no I/O ================================================== */
 
@@ -3567,6 +3710,40 @@ static void azc__connect(azc_conn *conn) {
     azc__timer_set(conn, AZC__T_PING);
 }
 
+static void azc__address_leave(azc_conn *conn) {
+    azc__room *address = conn->address;
+    if (address == NULL) return;
+    conn->address = NULL;
+    address->count--;
+    address->refs--;
+    azc__room_release(conn->server, address);
+}
+
+/* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
+ * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
+ * may come in one connection. */
+static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
+    azc_server *s = conn->server;
+    size_t len = who->family == AF_INET ? 4 : 16;
+    azc__address_leave(conn);
+    if (s->config.max_per_address <= 0 || who->family == 0) return 0;
+#ifndef AZCHAN_CORE
+    if (azc__http_trusted(s->config.trusted_proxies, who) > 0) return 0;
+#endif
+    azc__room *address = azc__room_find(s, NULL, who->raw, len);
+    if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
+    int full = address != NULL && address->count >= (size_t)s->config.max_per_address;
+    if (address == NULL || full) {
+        s->stats.over_address += full != 0;
+        azc__log(s, "a newcomer not served: %s", full ? "past max_per_address" : "out of memory");
+        return full ? 429 : 503;
+    }
+    address->count++;
+    address->refs++;
+    conn->address = address;
+    return 0;
+}
+
 /* Open the channel, RFC 6455 4.2. Returns 0, or the status that refuses. */
 static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
@@ -3580,6 +3757,10 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
                  azc__http_field(r, "Origin"));
         return 403;
     }
+#ifndef AZCHAN_CORE
+    int entered = r->proxied ? azc__address_enter(conn, &r->visitor) : 0;
+    if (entered != 0) return entered;
+#endif
     if (!azc__make_tail(conn, channel)) return 503;
     conn->subprotocol = azc__choose_subprotocol(channel, r);
     int status = 0;
@@ -3616,11 +3797,13 @@ static int azc__request_route(azc_conn *conn, const char **allow) {
 static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
-    const unsigned char *raw = conn->u.raw;
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    int family = conn->family;
-    if (family == AF_INET6 && memcmp(raw, mapped, 12) == 0) family = AF_INET, raw += 12;
-    if (family != 0) inet_ntop(family, raw, out, INET6_ADDRSTRLEN);
+    azc__visitor *who = &r->visitor;
+    who->family = conn->family;
+    memcpy(who->raw, conn->u.raw, sizeof who->raw);
+#ifndef AZCHAN_CORE
+    if (status == 0) azc__http_forwarded(r, s->config.trusted_proxies);
+#endif
+    if (who->family != 0) inet_ntop(who->family, who->raw, out, INET6_ADDRSTRLEN);
     else memcpy(out, "unix", 5);
     out += strlen(out) + 1;
     out = stpcpy(out, status == 0 ? r->target : "-") + 1;
@@ -3661,7 +3844,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
                               status == 408 ? ": not whole within handshake_ms"
                               : status == 414 || status == 431 ? ": over max_request, or 64 fields"
                               : "");
-    if (status == 0 && (r->body > 0 || r->chunked)) r->keep_alive = 0;
+    if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     if (status == 0) status = azc__run_chain(conn);
     if (status == 0 && !r->answered) status = azc__request_route(conn, &allow);
     if (!r->answered) azc__refuse(conn, status, allow);
@@ -3797,29 +3980,6 @@ static void azc__expire(azc_conn *conn) {
     }
 }
 
-/* One more of its address: 1, or 0 when those are max_per_address already, -1 without memory. */
-static int azc__address_enter(azc_conn *conn) {
-    azc_server *s = conn->server;
-    size_t len = conn->family == AF_INET ? 4 : 16;
-    if (s->config.max_per_address <= 0 || conn->family == 0) return 1;
-    azc__room *address = azc__room_find(s, NULL, conn->u.raw, len);
-    if (address == NULL) address = azc__room_make(s, NULL, conn->u.raw, len);
-    if (address == NULL) return -1;
-    if (address->count >= (size_t)s->config.max_per_address) return 0;
-    address->count++;
-    address->refs++;
-    conn->address = address;
-    return 1;
-}
-
-static void azc__address_leave(azc_conn *conn) {
-    azc__room *address = conn->address;
-    if (address == NULL) return;
-    address->count--;
-    address->refs--;
-    azc__room_release(conn->server, address);
-}
-
 static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__timer_clear(conn);
@@ -3850,8 +4010,7 @@ static int azc__slot_find(azc_server *s, uint32_t *slot) {
     return 1;
 }
 
-/* raw: the peer's address, 4 or 16 bytes as family says. */
-static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *raw) {
+static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
     uint32_t slot;
     if (!azc__slot_find(s, &slot)) return NULL;
     azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
@@ -3860,8 +4019,8 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, int family, const void *r
     conn->source.at = -1;
     conn->source.kind = AZC__CONN;
     conn->server = s;
-    conn->family = (uint8_t)family;
-    if (family != 0) memcpy(conn->u.raw, raw, family == AF_INET ? 4 : 16);
+    conn->family = who->family;
+    memcpy(conn->u.raw, who->raw, sizeof who->raw);
     conn->timer = AZC__T_NONE;
     conn->since = (uint32_t)s->now;
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
@@ -4324,54 +4483,71 @@ static void azc__accept_full(azc_server *s) {
     s->stats.gave_way += oldest != NULL;
 }
 
+typedef union azc__address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+} azc__address;
+
+/* A connected socket becomes one of our connections. */
+static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
+    azc__visitor who;
+    int v4 = address->any.sa_family == AF_INET;
+    memcpy(who.raw, v4 ? (const void *)&address->v4.sin_addr
+                       : (const void *)&address->v6.sin6_addr, sizeof who.raw);
+    azc__http_visitor(&who, address->any.sa_family);
+    azc__fd_prepare(fd);
+    azc_conn *conn = azc__conn_make(s, fd, &who);
+    s->stats.accepted++;
+    if (conn != NULL && azc__address_enter(conn, &who) != 0) azc__drop(conn);
+    else if (conn == NULL || !azc__watch(s, &conn->source, AZC__READ)) {
+        azc__log(s, "a newcomer not served: out of memory");
+        if (conn != NULL) azc__drop(conn);
+        else AZC_SYS(close)(fd);
+    }
+}
+
 /* Take one newcomer. Returns whether there may be another. */
 static int azc__accept(azc_server *s) {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address;
+    azc__address address;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
-    if (fd < 0) {
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-        if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-            return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
-        azc__log(s, "accept: %s: paused; max_connections is %d", strerror(errno),
-                 s->config.max_connections);
-        azc__accept_pause(s, s->now + AZC__RETRY_MS);
-        return 0;
+    if (fd >= 0) {
+        azc__welcome(s, fd, &address);
+        return 1;
     }
-    azc__fd_prepare(fd);
-    int family = address.any.sa_family == AF_INET ? AF_INET
-                 : address.any.sa_family == AF_INET6 ? AF_INET6 : 0;
-    const void *raw = family == AF_INET ? (const void *)&address.v4.sin_addr
-                                        : (const void *)&address.v6.sin6_addr;
-    azc_conn *conn = azc__conn_make(s, fd, family, raw);
-    if (conn == NULL) AZC_SYS(close)(fd);
-    s->stats.accepted++;
-    int entered = conn != NULL ? azc__address_enter(conn) : -1;
-    if (entered == 0) s->stats.over_address++;
-    if (entered > 0 && azc__watch(s, &conn->source, AZC__READ)) return 1;
-    azc__log(s, "a newcomer not served: %s", entered == 0 ? "past max_per_address"
-                                                          : "out of memory");
-    if (conn != NULL) azc__drop(conn);
-    return 1;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
+    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
+        return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
+    azc__log(s, "accept: %s: paused; max_connections is %d", strerror(errno),
+             s->config.max_connections);
+    azc__accept_pause(s, s->now + AZC__RETRY_MS);
+    return 0;
 }
 
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
+#ifndef AZCHAN_CORE
+    /* The kernel resets those in our own queue; in a given socket's they wait for its next user. */
+    for (int i = 0; s->stopping == AZC__DRAINING && s->config.listen_fd == 0 && i < SOMAXCONN &&
+                    s->conn_count < s->config.max_connections; i++)
+        if (!azc__accept(s)) break;
+#endif
     azc__unwatch(s, &s->listener);
     AZC_SYS(close)(s->listener.fd);
     s->listener.fd = -1;
+#ifndef AZCHAN_CORE
+    if (s->config.listen_fd > 0) return; /* its path is whose it was */
+#endif
     if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
 }
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
-    if (s->stopping) return;
-    s->stopping = 1;
+    if (s->stopping == AZC__STOPPING) return;
+    s->stopping = AZC__STOPPING;
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
@@ -4379,6 +4555,31 @@ static void azc__stop_begin(azc_server *s) {
         else if (conn->state == AZC__HTTP) azc__end(conn, AZC__LINGER, 0);
     }
 }
+
+#ifndef AZCHAN_CORE
+/* Some more are told 1001: at each moment their part of those there were is that of the time. */
+static void azc__drain_some(azc_server *s) {
+    int64_t passed = s->now - s->drain_start;
+    if (passed >= s->drain_ms) {
+        azc__stop_begin(s);
+        return;
+    }
+    while ((int64_t)s->drain_told * s->drain_ms < passed * s->drain_count &&
+           s->drain_slot < s->slot_count) {
+        azc_conn *conn = s->slots[s->drain_slot++];
+        if (conn == NULL || conn->state != AZC__OPEN) continue;
+        azc__close_code(conn, AZC__CLOSING, 1001);
+        s->drain_told++;
+    }
+}
+
+/* When the next one's turn is. */
+static int64_t azc__drain_next(const azc_server *s) {
+    if (s->drain_slot >= s->slot_count || s->drain_told >= s->drain_count)
+        return s->drain_start + s->drain_ms;
+    return s->drain_start + (int64_t)s->drain_told * s->drain_ms / s->drain_count + 1;
+}
+#endif
 
 /* Another thread has something for us: azc_stop, or azc_post. */
 #ifdef AZCHAN_CORE
@@ -4437,6 +4638,8 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
         int64_t timer = s->wheel.due - azc__clock(s);
         if (timer < least) least = timer;
     }
+    if (s->stopping == AZC__DRAINING && azc__drain_next(s) - s->now < least)
+        least = azc__drain_next(s) - s->now;
 #endif
     if (least < 0) least = 0;
     if (least > INT_MAX) return timeout_ms;
@@ -4456,6 +4659,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     int at = 0, events = 0;
     azc__room_sweep(s);
     azc__settle(s);
+    if (s->stopping) azc__listener_close(s);
     if (s->stopping && s->conn_count == 0) return 0;
     int ready = azc__wait(s, azc__wait_ms(s, timeout_ms));
     if (ready < 0 && errno != EINTR && errno != EAGAIN)
@@ -4471,6 +4675,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     azc__expire_all(s);
 #ifndef AZCHAN_CORE
     if (s->wheel.due <= s->now) azc__wheel_run(s);
+    if (s->stopping == AZC__DRAINING) azc__drain_some(s);
 #endif
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
@@ -4478,13 +4683,6 @@ static int azc__turn(azc_server *s, int timeout_ms) {
 }
 
 /* ---- Listening ---- */
-
-typedef union azc__address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un un;
-} azc__address;
 
 /* Make the address of config.host; returns its length, 0 for a bad one. */
 static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
@@ -4527,8 +4725,6 @@ static int azc__bind(int fd, const azc__address *address, socklen_t len) {
         azc__unlink_stale(address, len);
     } else {
         AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-        /* Accepted sockets inherit it, which saves a call for each. */
-        AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
     if (address->any.sa_family == AF_INET6)
         AZC_SYS(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -4552,7 +4748,8 @@ static int azc__listen_error(azc_server *s, const char *what) {
                       strerror(errno));
 }
 
-static int azc__listen(azc_server *s) {
+/* A listening socket of our own; returns it or an error. */
+static int azc__listen_open(azc_server *s) {
     azc__address address;
     socklen_t len = azc__address_make(s, &address);
     if (len == 0)
@@ -4560,24 +4757,70 @@ static int azc__listen(azc_server *s) {
                           "\"localhost\" or \"unix:/path\"", s->config.host);
     int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s, "socket");
-    if (azc__fd_nonblocking(fd) < 0 || azc__bind(fd, &address, len) < 0) {
-        int code = azc__listen_error(s, "bind");
-        AZC_SYS(close)(fd);
-        return code;
-    }
+    int bad = 0;
+#ifndef AZCHAN_CORE
+    int on = 1;
+    if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
+        bad = AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+#endif
+    if (bad == 0 && azc__fd_nonblocking(fd) == 0 && azc__bind(fd, &address, len) == 0) return fd;
+    int code = azc__listen_error(s, "bind");
+    AZC_SYS(close)(fd);
+    return code;
+}
+
+static int azc__listen_on(azc_server *s, int fd) {
+    int on = 1;
+    /* Accepted sockets inherit it, which saves a call for each. */
+    AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     s->listener.fd = fd;
-    if (!azc__watch(s, &s->listener, AZC__READ)) {
-        AZC_SYS(close)(fd);
-        return azc__error(s, AZC_ERR_MEMORY, "out of memory");
-    }
-    len = sizeof address;
-    int inet = address.any.sa_family != AF_UNIX;
-    s->port = inet ? s->config.port : 0;
-    if (inet && AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
-        s->port = ntohs(address.any.sa_family == AF_INET ? address.v4.sin_port
-                                                         : address.v6.sin6_port);
-    s->listening = 1;
+    if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
+    s->listener.fd = -1;
+    return azc__error(s, AZC_ERR_MEMORY, "out of memory");
+}
+
+#ifndef AZCHAN_CORE
+/* The socket is a peer's, and there will be no others. */
+static int azc__listen_one(azc_server *s, int fd) {
+    azc__address address;
+    socklen_t len = sizeof address;
+    memset(&address, 0, sizeof address);
+    AZC_SYS(getpeername)(fd, &address.any, &len);
+    azc__welcome(s, fd, &address);
+    s->stopping = AZC__DRAINING;
+    s->drain_ms = INT64_MAX / 2;
     return AZC_OK;
+}
+#endif
+
+static int azc__listen(azc_server *s) {
+    azc__address address;
+    socklen_t len = sizeof address;
+    int given = 0;
+    memset(&address, 0, sizeof address);
+#ifndef AZCHAN_CORE
+    int listens = 1;
+    socklen_t size = sizeof listens;
+    given = s->config.listen_fd;
+    if (given > 0 &&
+        (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
+         azc__fd_nonblocking(given) < 0))
+        return azc__error(s, AZC_ERR_ADDRESS, "listen_fd %d: %s", given, strerror(errno));
+#endif
+    int fd = given > 0 ? given : azc__listen_open(s);
+    if (fd < 0) return fd;
+    s->port = strncmp(s->config.host, "unix:", 5) == 0 ? 0 : s->config.port;
+    if (AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
+        s->port = address.any.sa_family == AF_INET ? ntohs(address.v4.sin_port)
+                  : address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
+#ifndef AZCHAN_CORE
+    int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
+#else
+    int error = azc__listen_on(s, fd);
+#endif
+    if (error != AZC_OK && given <= 0) AZC_SYS(close)(fd);
+    if (error == AZC_OK) s->listening = 1;
+    return error;
 }
 
 /* ---- Birth and death of a server ---- */
@@ -4632,7 +4875,7 @@ static void azc__config_fill(azc_config *c) {
 /* The field that is out of range, or NULL. */
 static const char *azc__config_bad(const azc_config *c) {
     const size_t most = 1 << 30;
-    return c->port < 0 || c->port > 65535 ? "port"
+    const char *bad = c->port < 0 || c->port > 65535 ? "port"
                       : c->max_connections < 0 ? "max_connections"
                       : c->max_per_address < 0 ? "max_per_address"
                       : c->max_rooms < 0 ? "max_rooms"
@@ -4643,20 +4886,36 @@ static const char *azc__config_bad(const azc_config *c) {
                       : c->max_backlog > SIZE_MAX / 4 ? "max_backlog"
                       : c->max_data > most ? "max_data"
                       : c->max_setup > most ? "max_setup" : NULL;
+#ifndef AZCHAN_CORE
+    azc__visitor nobody;
+    memset(&nobody, 0, sizeof nobody);
+    if (c->listen_fd < 0) bad = "listen_fd";
+    if (c->trusted_proxies && azc__http_trusted(c->trusted_proxies, &nobody) < 0)
+        bad = "trusted_proxies";
+#endif
+    return bad;
 }
 
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
-    const char *host = c->host != NULL ? c->host : "127.0.0.1";
-    const char *origins = c->origins != NULL ? c->origins : "";
-    size_t host_size = strlen(host) + 1, origins_size = strlen(origins) + 1;
-    s->strings_size = host_size + origins_size;
-    s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
-    if (s->strings == NULL) return 0;
-    memcpy(s->strings, host, host_size);
-    memcpy(s->strings + host_size, origins, origins_size);
-    c->host = s->strings;
-    c->origins = *origins ? s->strings + host_size : NULL;
+    const char **texts[] = {&c->host, &c->origins,
+#ifndef AZCHAN_CORE
+                            &c->trusted_proxies,
+#endif
+    };
+    const size_t count = sizeof texts / sizeof *texts;
+    for (size_t i = 0; i < count; i++) {
+        if (*texts[i] == NULL) *texts[i] = i == 0 ? "127.0.0.1" : "";
+        s->strings_size += strlen(*texts[i]) + 1;
+    }
+    char *at = s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
+    if (at == NULL) return 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(*texts[i]) + 1;
+        *texts[i] = (const char *)memcpy(at, *texts[i], size);
+        at += size;
+    }
+    if (*c->origins == 0) c->origins = NULL;
     return 1;
 }
 
@@ -4890,6 +5149,19 @@ AZC_API int azc_run(azc_server *server) {
     while (result > 0);
     return result;
 }
+
+#ifndef AZCHAN_CORE
+AZC_API int azc_drain(azc_server *server, int ms) {
+    if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
+    if (server->stopping == AZC__STOPPING) return AZC_OK;
+    server->stopping = AZC__DRAINING;
+    server->drain_start = server->now;
+    server->drain_ms = ms;
+    server->drain_count = (uint32_t)server->stats.open;
+    server->drain_told = server->drain_slot = 0;
+    return AZC_OK;
+}
+#endif
 
 /* Into the pipe, whole or not at all. From any thread and any signal handler. */
 static int azc__wake(azc_server *s, const void *record, size_t size) {

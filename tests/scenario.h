@@ -37,8 +37,8 @@
 /* ---- System calls that count and fail -------------------------------------------------------- */
 
 #define SYS_CALLS(X)                                                                             \
-    X(accept) X(bind) X(clock_gettime) X(close) X(connect) X(fcntl) X(getrlimit) X(getsockname) \
-    X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send) X(sendmsg) X(setsockopt)           \
+    X(accept) X(bind) X(clock_gettime) X(close) X(connect) X(fcntl) X(getpeername) X(getrlimit)  \
+    X(getsockname) X(getsockopt) X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send) X(sendmsg) X(setsockopt)           \
     X(shutdown) X(socket) X(stat) X(unlink) X(write) SYS_CALLS_EPOLL(X)
 #ifdef AZCHAN_USE_EPOLL
 #define SYS_CALLS_EPOLL(X) X(epoll_create1) X(epoll_ctl) X(epoll_wait)
@@ -119,6 +119,10 @@ static int test_sys_fcntl(int fd, int command, int value) {
     SYS_FAIL(fcntl);
     return fcntl(fd, command, value);
 }
+static int test_sys_getpeername(int fd, struct sockaddr *address, socklen_t *len) {
+    SYS_FAIL(getpeername);
+    return getpeername(fd, address, len);
+}
 static int test_sys_getrlimit(int which, struct rlimit *limit) {
     SYS_FAIL(getrlimit);
     return getrlimit(which, limit);
@@ -126,6 +130,10 @@ static int test_sys_getrlimit(int which, struct rlimit *limit) {
 static int test_sys_getsockname(int fd, struct sockaddr *address, socklen_t *len) {
     SYS_FAIL(getsockname);
     return getsockname(fd, address, len);
+}
+static int test_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    SYS_FAIL(getsockopt);
+    return getsockopt(fd, level, name, value, len);
 }
 static int test_sys_listen(int fd, int backlog) {
     SYS_FAIL(listen);
@@ -1018,6 +1026,60 @@ static void act_of_tasks(void) {
     WANT(tasks.posted == 105);
     if (sys.call != SYS_read || sys.error == EINTR) CHECK_INT(tasks.posts, tasks.posted);
     CHECK(tasks.posts <= tasks.posted && tasks.timers <= tasks.set);
+
+/* A socket that listens, as a supervisor has it, and a peer's, as inetd's nowait has it. */
+static int given_socket(int *peer) {
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    memset(&a, 0, sizeof a);
+    a.sin_family = AF_INET, a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (bind(fd, (struct sockaddr *)&a, len) != 0 || listen(fd, 50) != 0) abort();
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    sys.port = ntohs(a.sin_port);
+    if (!peer) return fd;
+    *peer = socket(AF_INET, SOCK_STREAM, 0);
+    if (connect(*peer, (struct sockaddr *)&a, len) != 0) abort();
+    int accepted = accept(fd, NULL, NULL);
+    fcntl(*peer, F_SETFL, O_NONBLOCK);
+    return close(fd), accepted;
+}
+
+/* Proxies in front, sockets from elsewhere, and making way. */
+static void act_of_neighbours(void) {
+    azc_config config = act_config();
+    config.trusted_proxies = "127.0.0.1 10.0.0.0/8", config.max_per_address = 1;
+    config.reuse_port = 1;
+    stage(config);
+    static const char visitor[] = "X-Forwarded-For: 1.1.1.1, 6.6.6.6, 10.1.1.1\r\n";
+    client *a = shake(arrive(), "/act/a", visitor), *b = arrive();
+    if (a && scene.room && member_of(scene.room))
+        WANT(strcmp(azc_peer(member_of(scene.room)), "6.6.6.6") == 0);
+    if (b) client_print(b, "GET /act/b HTTP/1.1\r\n" UPGRADE "%s\r\n", visitor);
+    ask(b, "", 429, 0), leave(b);
+    put_text(a, "in"), get_text(a, "in");
+    leave(a);
+    unstage();
+    config = act_config();
+    int fd = config.listen_fd = given_socket(NULL);
+    stage(config);
+    if (!scene.listening) CHECK_INT(close(fd), 0); /* still ours */
+    a = enter("/act/a"), b = enter("/act/b");
+    put_text(a, "in"), get_text(a, "in");
+    if (scene.server) CHECK_INT(azc_drain(scene.server, 1000), AZC_OK);
+    skip(1), get_close(a, 1001), put(a, FIN | CLOSE, "\x03\xe9", 2), get_end(a), leave(a);
+    skip(501), get_close(b, 1001), put(b, FIN | CLOSE, "\x03\xe9", 2), get_end(b), leave(b);
+    stopping();
+    unstage();
+    int peer;
+    fd = config.listen_fd = given_socket(&peer);
+    stage(config);
+    if (!scene.listening) CHECK_INT(close(fd), 0);
+    a = shake(client_on(scene.server, peer), "/act/a", "");
+    put_text(a, "in"), get_text(a, "in");
+    bye(a, 1000);
+    stopping();
+    unstage();
 }
 
 typedef struct act {
@@ -1032,6 +1094,7 @@ static const act acts[] = {
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
     {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
+    {"neighbours", act_of_neighbours},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 

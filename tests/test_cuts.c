@@ -113,12 +113,12 @@ static void tape_rewind(tape *t) { t->len = 0; }
 /* Hold the conversation in pieces, which end at the cuts. */
 static void converse(outcome *o, const unsigned char *bytes, size_t n, const size_t *cuts,
                      size_t count) {
-    static const unsigned char address[4] = {127, 0, 0, 1};
+    static const azc__visitor address = {AF_INET, {127, 0, 0, 1}};
     static unsigned char behind;
     azc_statistics before = *azc_stats(server);
     now = o;
     tape_rewind(&o->calls), tape_rewind(&o->output);
-    azc_conn *conn = azc__conn_make(server, -1, AF_INET, address);
+    azc_conn *conn = azc__conn_make(server, -1, &address);
     if (!conn) abort();
     for (size_t i = 0, at = 0; i <= count; i++) {
         size_t end = i < count ? cuts[i] : n;

@@ -244,10 +244,11 @@ static azc_server *fresh(void) {
 
 /* A client whose socket the server was handed, without the detour of accept. */
 static client *adopt(void) {
+    static const azc__visitor nobody = {0, {0}};
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) abort();
     fcntl(fds[0], F_SETFL, O_NONBLOCK), fcntl(fds[1], F_SETFL, O_NONBLOCK);
-    azc_conn *conn = azc__conn_make(server, fds[1], 0, NULL);
+    azc_conn *conn = azc__conn_make(server, fds[1], &nobody);
     if (!conn || !azc__watch(server, &conn->source, AZC__READ)) abort();
     client *c = client_on(server, fds[0]);
     client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");

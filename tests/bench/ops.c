@@ -20,8 +20,9 @@ static azc_conn *make_conn(azc_server *server) {
     static const char request[] =
         "GET /room HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    static const azc__visitor nobody = {0, {0}};
     unsigned char bytes[sizeof request];
-    azc_conn *conn = azc__conn_make(server, -1, 0, NULL);
+    azc_conn *conn = azc__conn_make(server, -1, &nobody);
     need(conn != NULL);
     memcpy(bytes, request, sizeof request);
     azc__feed(conn, bytes, sizeof request - 1);

@@ -245,7 +245,13 @@ static int conn_sys_bind(int fd, const struct sockaddr *address, socklen_t len) 
 static int conn_sys_listen(int fd, int backlog) {
     return fd == CONN_LISTENER && backlog > 0 ? 0 : -1;
 }
-/* Only Unix sockets need these. */
+/* Only Unix sockets need these, and sockets that are given. */
+static int conn_sys_getpeername(int fd, struct sockaddr *address, socklen_t *len) {
+    return fd == (int)*len && address == NULL;
+}
+static int conn_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
+    return fd + level + name == (int)*len && value == NULL;
+}
 static int conn_sys_stat(const char *path, struct stat *st) { return path == NULL && st == NULL; }
 static int conn_sys_unlink(const char *path) { return path == NULL; }
 static int conn_sys_connect(int fd, const struct sockaddr *address, socklen_t len) {

@@ -400,7 +400,8 @@ static void http_check_parse(const uint8_t *bytes, size_t n) {
     static http_wanted w;
     azc_server *s = http_server;
     azc__request *r = &s->request;
-    azc_conn *conn = azc__conn_make(s, -1, AF_INET, "\x7f\0\0\x01");
+    static const azc__visitor address = {AF_INET, {127, 0, 0, 1}};
+    azc_conn *conn = azc__conn_make(s, -1, &address);
     char *head = (char *)fuzz_copy(bytes, n, 0);
     int wanted = http_parse_wanted(&w, http_make((const char *)bytes, n));
     int status = azc__http_parse(r, head, n);
