@@ -36,6 +36,7 @@ check:
 	@$(MAKE) -s -j2 check-warnings check-fuzz check-valgrind check-sanitize check-epoll coverage \
 	    check-speed
 	@$(MAKE) -s check-interop
+	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
 	@$(MAKE) -s check-soak
 
@@ -74,7 +75,8 @@ check-interop: examples
 	cd tests/interop && for script in ws browser pages; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
--include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk
+-include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \
+    tests/net/net.mk
 
 clean:
 	rm -rf $(BUILD)

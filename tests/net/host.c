@@ -1,0 +1,82 @@
+/* host.c: a server for the tests of this folder, told by its arguments what to be:
+ *
+ *     host [host=...] [port=...] [origins=...] [trusted=...] [per_address=...] [reuse_port=1]
+ *          [listen_fd=...] [drain=ms]
+ *
+ * listen_fd=systemd takes what systemd passes. SIGTERM drains for `drain` ms, or stops. Its address
+ * is the first line of its stdout. The channel /echo gives back; /peer greets with azc_peer. Pages:
+ * / opens /echo and shows what came of it, /peer is azc_peer, /count how many it has accepted. */
+#define AZCHAN_IMPLEMENTATION
+#include "../../azchan.h"
+#include <signal.h>
+
+static const char page[] =
+    "<!doctype html><link rel=icon href=data:,><title>host</title><p id=said>...<script>"
+    "const socket = new WebSocket(location.origin.replace('http', 'ws') + '/echo');"
+    "const say = (text) => { document.getElementById('said').textContent = text; };"
+    "socket.onopen = () => socket.send('hello');"
+    "socket.onmessage = (event) => say(event.data);"
+    "socket.onclose = (event) => say('closed ' + event.code);"
+    "</script>";
+
+static int greet(azc_conn *conn) {
+    return azc_send_text(conn, azc_peer(conn), strlen(azc_peer(conn)));
+}
+
+static int page_peer(azc_conn *conn, void *user) {
+    (void)user;
+    return azc_reply(conn, 200, "text/plain", azc_peer(conn), strlen(azc_peer(conn)));
+}
+
+static int page_count(azc_conn *conn, void *user) {
+    char text[24];
+    (void)user;
+    int n = snprintf(text, sizeof text, "%llu",
+                     (unsigned long long)azc_stats(azc_server_of(conn))->accepted);
+    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+}
+
+static volatile sig_atomic_t ending;
+static void end(int number) { ending = number; }
+
+/* What a word gives, or NULL. */
+static const char *given(char **words, const char *name) {
+    size_t len = strlen(name);
+    for (; *words; words++)
+        if (strncmp(*words, name, len) == 0 && (*words)[len] == '=') return *words + len + 1;
+    return NULL;
+}
+static int number(char **words, const char *name) {
+    const char *text = given(words, name);
+    if (text && strcmp(text, "systemd") == 0) text = getenv("LISTEN_FDS") ? "3" : "0";
+    return text ? atoi(text) : 0;
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    azc_config config = {0};
+    config.host = given(argv, "host"), config.port = number(argv, "port");
+    config.origins = given(argv, "origins"), config.trusted_proxies = given(argv, "trusted");
+    config.max_per_address = number(argv, "per_address");
+    config.reuse_port = number(argv, "reuse_port"), config.listen_fd = number(argv, "listen_fd");
+    signal(SIGTERM, end), signal(SIGINT, end);
+
+    azc_server *server = azc_create(&config);
+    azc_channel_desc echo = {0};
+    echo.path = "/echo", echo.on_message = azc_send_text, echo.on_binary = azc_send_binary;
+    azc_add_channel(server, &echo);
+    echo.path = "/peer", echo.on_connect = greet;
+    azc_add_channel(server, &echo);
+    azc_add_page(server, "/", "text/html", page, sizeof page - 1);
+    azc_add_handler(server, "/peer", page_peer, NULL);
+    azc_add_handler(server, "/count", page_count, NULL);
+    if (azc_listen(server) != AZC_OK) return fprintf(stderr, "%s\n", azc_error(server)), 1;
+    printf("http://127.0.0.1:%d/\n", azc_port(server));
+    fflush(stdout);
+    for (int told = 0; azc_poll(server, 20) > 0;) {
+        if (!ending || told++) continue;
+        if (given(argv, "drain")) azc_drain(server, number(argv, "drain"));
+        else azc_stop(server);
+    }
+    return azc_destroy(server) == AZC_OK ? 0 : 1;
+}

@@ -1,0 +1,75 @@
+/* lib.mjs: the real programs that the tests of this folder stand around a server: each started and
+ * stopped by its test, with a port that was free and a folder that goes when the test ends. */
+
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { build, give_up, Server, until, within } from '../interop/lib.mjs';
+
+export * from '../interop/lib.mjs';
+
+/* A folder of the test's own, under BUILD. */
+export function folder(t) {
+    fs.mkdirSync(path.join(build, 'net'), { recursive: true });
+    const dir = fs.mkdtempSync(path.join(build, 'net', 'run-'));
+    t.after(() => fs.rmSync(dir, { recursive: true, force: true }));
+    return dir;
+}
+
+export function need_program(name, from) {
+    const dirs = `${process.env.PATH}:/usr/sbin:/usr/local/sbin`.split(':');
+    const file = dirs.map((dir) => path.join(dir, name)).find((f) => fs.existsSync(f));
+    return file || give_up(`${name} is missing: install ${from}`);
+}
+
+/* A program that runs until it is stopped, SIGKILL at the latest. */
+const running = new Set();
+process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
+export function start(t, file, args, options = {}) {
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+    const program = { child, output: '' };
+    running.add(child);
+    for (const pipe of [child.stdout, child.stderr]) {
+        pipe?.setEncoding('utf8').on('data', (text) => { program.output += text; });
+    }
+    program.ended = new Promise((resolve) => {
+        child.on('error', (error) => resolve(String(error)));
+        child.on('exit', (code, signal) => resolve(code ?? signal));
+    }).then((end) => { running.delete(child); return end; });
+    program.stop = async (signal = 'SIGTERM') => {
+        child.kill(signal);
+        child.kill('SIGCONT');
+        const late = setTimeout(() => child.kill('SIGKILL'), 3000);
+        const end = await program.ended;
+        clearTimeout(late);
+        return end;
+    };
+    t.after(() => program.stop());
+    return program;
+}
+
+/* A server of this folder's host.c, which is stopped with the test. */
+export function host(t, ...args) {
+    return t.server('net_host', ...args);
+}
+
+export function answers(port) {
+    return until(`an answer at port ${port}`, () => new Promise((resolve) => {
+        const socket = net.connect(port, '127.0.0.1');
+        socket.on('connect', () => { socket.destroy(); resolve(true); });
+        socket.on('error', () => resolve(false));
+    }));
+}
+
+/* A certificate for localhost, its own authority. */
+export function certificate(dir) {
+    const made = spawnSync(need_program('openssl', 'openssl'), ['req', '-x509', '-newkey', 'ec',
+        '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj',
+        '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
+        '-keyout', `${dir}/key.pem`, '-out', `${dir}/cert.pem`], { encoding: 'utf8' });
+    if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
+    return { key: `${dir}/key.pem`, cert: `${dir}/cert.pem`, ca: fs.readFileSync(`${dir}/cert.pem`) };
+}
+
+export { fs, net, path, Server, spawn, spawnSync, within };

@@ -1,0 +1,26 @@
+# Servers among their neighbours, each a real program that the test starts and stops: nginx, redis,
+# OpenSSL, systemd's socket activation, Prometheus. Included by the Makefile, which sets WARN.
+NET = $(BUILD)/net_host
+
+$(BUILD)/net_host: tests/net/host.c azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
+$(BUILD)/net_tls: tests/net/tls.c tests/*.h azchan.h
+	@mkdir -p $(@D)
+	@echo '#include <openssl/ssl.h>' | $(CC) -E - >/dev/null 2>&1 || \
+	    { echo "check-tls: OpenSSL is missing: install libssl-dev"; exit 1; }
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lssl -lcrypto $(LDFLAGS)
+
+# wss:// through nginx, over TCP and over a Unix socket; who is trusted about whom.
+check-proxy: $(NET)
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/proxy.mjs
+
+# The header's system calls over OpenSSL.
+check-tls: $(BUILD)/net_tls
+	@$(BUILD)/net_tls
+
+check-net: check-tls check-proxy
+
+.PHONY: check-net check-proxy check-tls
