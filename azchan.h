@@ -2288,38 +2288,43 @@ static int azc__http_trusted(const char *list, const azc__visitor *who) {
     return found;
 }
 
+/* The last element of the fields of this name, taken as one list. */
+static const char *azc__http_last(const azc__request *r, const char *name, size_t *len) {
+    const char *at, *item, *last = NULL;
+    size_t n;
+    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
+        while (azc__http_list(&at, &item, &n)) last = item, *len = n;
+    return last;
+}
+
 /* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
  * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
  * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
  * behind a word that is no address nothing is known. */
 static void azc__http_forwarded(azc__request *r, const char *proxies) {
     azc__visitor peer = r->visitor, next;
+    const char *at, *item;
+    size_t len;
     int known = 0;
     r->proxied = azc__http_trusted(proxies, &peer) > 0;
-    for (int i = 0; r->proxied && i < r->field_count; i++) {
-        const azc__field *f = &r->fields[i];
-        const char *at = f->value, *item;
-        size_t len;
-        int what = azc__http_is(f, "X-Forwarded-For") ? 'f'
-                   : azc__http_is(f, "X-Forwarded-Host") ? 'h'
-                   : azc__http_is(f, "X-Forwarded-Proto") ? 'p' : 0;
-        while (what != 0 && azc__http_list(&at, &item, &len)) {
-            if (what == 'h') {
-                r->host = item;
-                r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
-            } else if (what == 'p') {
-                r->scheme = azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")
-                            ? 's' : azc__http_same(item, len, "http") ||
-                                    azc__http_same(item, len, "ws") ? 'p' : 0;
-            } else if (!azc__http_address(item, len, &next) || next.family == 0) {
-                r->visitor = peer;
-                known = 0;
-            } else if (!known || !azc__http_trusted(proxies, &next)) {
-                r->visitor = next;
-                known = 1;
-            }
+    if (!r->proxied) return;
+    for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
+        while (azc__http_list(&at, &item, &len)) {
+            int address = azc__http_address(item, len, &next) && next.family != 0;
+            if (address && known && azc__http_trusted(proxies, &next)) continue;
+            r->visitor = address ? next : peer;
+            known = address;
         }
     }
+    item = azc__http_last(r, "X-Forwarded-Host", &len);
+    if (item != NULL) {
+        r->host = item;
+        r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
+    }
+    item = azc__http_last(r, "X-Forwarded-Proto", &len);
+    if (item == NULL) return;
+    if (azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")) r->scheme = 's';
+    if (azc__http_same(item, len, "http") || azc__http_same(item, len, "ws")) r->scheme = 'p';
 }
 #endif
 
