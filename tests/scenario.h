@@ -1026,6 +1026,7 @@ static void act_of_tasks(void) {
     WANT(tasks.posted == 105);
     if (sys.call != SYS_read || sys.error == EINTR) CHECK_INT(tasks.posts, tasks.posted);
     CHECK(tasks.posts <= tasks.posted && tasks.timers <= tasks.set);
+}
 
 /* A socket that listens, as a supervisor has it, and a peer's, as inetd's nowait has it. */
 static int given_socket(int *peer) {
