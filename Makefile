@@ -33,8 +33,8 @@ test: $(TESTS)
 # What needs more than cc and make. Nothing is installed here: what is missing is named. First what
 # may share the machine, then what keeps time.
 check:
-	@$(MAKE) -s -j2 check-warnings check-fuzz check-valgrind check-sanitize check-epoll coverage \
-	    check-speed
+	@$(MAKE) -s -j2 check-warnings check-fuzz check-fixed check-valgrind check-sanitize \
+	    check-epoll coverage check-speed
 	@$(MAKE) -s check-interop
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
@@ -59,6 +59,10 @@ check-valgrind:
 check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="$(CFLAGS) -DAZCHAN_USE_EPOLL"
 
+# The adversary of fixed memory, for longer than make test has.
+check-fixed: $(BUILD)/tests/test_fixed
+	FIXED_SECONDS=$(or $(SECONDS),60) $(BUILD)/tests/test_fixed
+
 # Lines (at least 98%) and branches (95%) of azchan.h that make test runs; what it leaves is named.
 coverage:
 	$(call need,gcovr,gcovr)
@@ -82,4 +86,4 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all examples run test check check-epoll check-sanitize check-valgrind \
-    check-interop coverage clean
+    check-interop check-fixed coverage clean

@@ -151,6 +151,26 @@
 
    Measured with 64 MiB: 512 bytes above an idle connection on the way in, 130 KiB on the way out.
 
+   FIXED MEMORY. A program without malloc names a block, and the server lives in it alone:
+
+       static unsigned char memory[400 << 10];
+       config.max_connections = 16;                  // and the other limits
+       config.memory = memory;
+       config.memory_size = sizeof memory;           // at least azc_memory_bound(&config)
+
+   Within the limits nothing then fails for memory, in any order, for ever: azc_join past
+   max_rooms or max_memberships and a send past max_backlog return AZC_ERR_FULL as always, and
+   AZC_ERR_MEMORY is not seen. The reason: azc_listen lays out, for each kind of object, as many
+   slots of one size as there can be of it at once; a slot serves its own kind only, so nothing
+   fragments. The kinds: connections; what they keep of their request (2.5 max_request and
+   max_data); a half-received message (max_message) for each; rooms with the longest name;
+   memberships, in groups whose free places all connections share; and pieces of 1 KiB, over which
+   outputs are written, as many as max_backlog takes when each ends with a control frame's length
+   wasted, and the answers to one read of pings more. Arrays have their last size at once.
+   Broadcasts are copied to each output then, not shared. Other things a program asks for (timers,
+   watched descriptors) come from what the block has beyond the bound, history and shared frames
+   not at all: AZC_ERR_MEMORY.
+
    SECURITY
 
    Defended here, and tested: requests and frames that break their RFC (refused with the status
@@ -800,7 +820,7 @@ enum {
     AZC__FIXED_PIECE = 1024, /* the only size of pieces in fixed memory */
     AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
     AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied; */
-    AZC__KEEP = 4096,        /* so is a page's body of at least this */
+    AZC__KEEP = 2048,        /* so is a page's body of at least this */
     AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
     AZC__MEMBERS = 21,       /* memberships that are allocated together */
     AZC__MAX_IOV = 16,
@@ -829,6 +849,7 @@ typedef struct azc__mem {
     struct azc__spare *pool[7]; /* by size class */
     size_t pool_bytes;          /* at most pool_most, none after an idle wait */
     size_t pool_most;           /* AZC__POOL; 0 with fixed memory, which is a pool itself */
+    size_t piece_most;          /* bytes that one piece may hold */
     uint32_t array_first;       /* elements of a new array; it doubles */
 } azc__mem;
 
@@ -1321,7 +1342,7 @@ static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
     int least = azc__out_least(mem, out);
     size_t room = tail != NULL ? tail->room : 0;
     for (; room < n; at = &(*at)->next, least = AZC__PIECE) {
-        *at = azc__piece_make(mem, n - room, least);
+        *at = azc__piece_make(mem, azc__min(n - room, mem->piece_most), least);
         if (*at == NULL) break;
         room += (*at)->room;
     }
@@ -1509,12 +1530,14 @@ static size_t azc__fixed_data(const azc_config *c) {
     return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
 }
 
-/* Pieces that one connection's output can take. Past max_backlog go the answers to the pings of
- * one read, or a short page's body; and heads. A piece may end with no room for a control frame. */
+/* Pieces that one connection's output can take. Past max_backlog go the answers to one read's pings
+ * with a ping and the Close of ours, or a head of 2 KiB; the last short page begins past half of
+ * it. A piece may end with no room for a control frame. */
 static size_t azc__fixed_pieces(const azc_config *c) {
-    size_t past = c->read_buffer > AZC__KEEP ? c->read_buffer : (size_t)AZC__KEEP;
+    size_t past = 2048 + AZC__KEEP - azc__min(AZC__KEEP, c->max_backlog / 2);
     size_t each = AZC__FIXED_PIECE - sizeof(azc__piece) - AZC__MAX_CONTROL - 3;
-    return (c->max_backlog + past + 2048) / each + 3;
+    if (past < c->read_buffer + 512) past = c->read_buffer + 512;
+    return (c->max_backlog + past) / each + 2;
 }
 
 /* All that the server ever takes at once; c is filled in. */
@@ -1540,7 +1563,7 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind *k) {
     AZC__KIND(sizeof(azc_conn), n);
     AZC__KIND(azc__fixed_tail(c), n);
     AZC__KIND(AZC__FIXED_PIECE, n * (azc__fixed_pieces(c) + 2)); /* its azc__in, and small data */
-    AZC__KIND(azc__fixed_data(c), n + 1); /* one while a smaller is copied to it */
+    AZC__KIND(azc__fixed_data(c), n);
 #undef AZC__KIND
 }
 
@@ -4986,6 +5009,7 @@ static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     mem->user = config->alloc_user;
     mem->class_size = azc__heap_classes;
     mem->pool_most = AZC__POOL;
+    mem->piece_most = SIZE_MAX;
     mem->array_first = 16;
     if (config->memory == NULL) return;
     azc__fixed f;
@@ -4996,6 +5020,7 @@ static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     mem->alloc = azc__fixed_alloc;
     mem->user = azc__fixed_next(&f, azc__align(sizeof f));
     mem->pool_most = 0;
+    mem->piece_most = AZC__FIXED_PIECE - sizeof(azc__piece);
     if (mem->user != NULL) memcpy(mem->user, &f, sizeof f);
 }
 
@@ -5111,8 +5136,8 @@ AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
     if (server->config.memory != NULL && !azc__fixed_ready(server))
-        return azc__error(server, AZC_ERR_MEMORY, "config.memory has less than azc_memory_bound, "
-                          "or the program needs more than max_data or max_setup");
+        return server->failed = azc__error(server, AZC_ERR_MEMORY,
+            "config.memory is below azc_memory_bound, or max_data or max_setup too small");
     return server->listening ? AZC_OK : azc__listen(server);
 }
 

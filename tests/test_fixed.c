@@ -1,0 +1,438 @@
+/* [4] BUF, fixed memory: a server in a block of exactly azc_memory_bound bytes, with malloc made to
+ * abort, against an adversary who fills every limit, gives it all back and takes it again. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "pure.h"
+#include <netinet/in.h>
+
+/* ---- malloc aborts while `armed` -------------------------------------------------------------- */
+
+static int armed;
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
+    !defined(SANITIZED)
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *ptr, size_t size);
+extern void __libc_free(void *ptr);
+void *malloc(size_t size) { return armed ? abort(), NULL : __libc_malloc(size); }
+void *calloc(size_t n, size_t size) { return armed ? abort(), NULL : __libc_calloc(n, size); }
+void *realloc(void *ptr, size_t size) { return armed ? abort(), NULL : __libc_realloc(ptr, size); }
+void free(void *ptr) {
+    if (armed) abort();
+    __libc_free(ptr);
+}
+#define MALLOC_ABORTS 1
+#else
+#define MALLOC_ABORTS 0
+#endif
+
+/* ---- The server ------------------------------------------------------------------------------- */
+
+enum { MOST = 12, ROOMS = 7, MEMBERSHIPS = 30, DATA = 100, BLOCK = 1 << 20 };
+
+static union {
+    long double align;
+    unsigned char bytes[BLOCK];
+} block;
+static azc_server *server;
+static azc_channel *channel;
+static char page[9000], short_page[3000], bytes[20000];
+static long memory_errors, operations;
+
+static azc_config config_make(void) {
+    azc_config c;
+    memset(&c, 0, sizeof c);
+    c.max_connections = MOST;
+    c.max_per_address = MOST;
+    c.max_request = 700;
+    c.max_message = 3000;
+    c.max_backlog = 9000;
+    c.read_buffer = 1500;
+    c.max_rooms = ROOMS;
+    c.max_memberships = MEMBERSHIPS;
+    c.max_data = DATA;
+    c.max_setup = 2048;
+    c.ping_ms = c.pong_ms = c.close_ms = 50; /* deadlines take part */
+    return c;
+}
+
+static int counted(int result) {
+    operations++;
+    memory_errors += result == AZC_ERR_MEMORY;
+    return result;
+}
+
+static void logged(void *user, const char *message) {
+    (void)user;
+    if (strstr(message, "memory") != NULL) {
+        memory_errors++;
+        armed = 0;
+        printf("  logged: %s\n", message);
+        armed = MALLOC_ABORTS;
+    }
+}
+
+/* What a program may do to a connection, at any time. */
+static void anything(azc_conn *conn) {
+    char name[300];
+    int kind = (int)random_below(16);
+    size_t len = random_below(random_below(3) ? 300 : 9000);
+    memset(name, 'r', sizeof name);
+    name[random_below(2) ? 1 : 254] = 0; /* a long or a short one of each */
+    name[0] = (char)('a' + random_below(ROOMS));
+    switch (kind) {
+    case 0: case 1: case 2: counted(azc_join(conn, name)); break;
+    case 3: counted(azc_leave(conn, name)); break;
+    case 4: if (random_below(4) == 0) counted(azc_leave_all(conn)); break;
+    case 5: case 6: if (len <= 9000 - azc_backlog(conn) - 10) counted(azc_send_binary(conn, bytes, len)); break;
+    case 7: case 8: counted(azc_broadcast(channel, name, bytes, len % 1400, conn)); break;
+    case 9: counted(azc_broadcast_binary(channel, NULL, bytes, len % 3000, NULL)); break;
+    case 10: counted(azc_ping(conn, bytes, len % 126)); break;
+    case 11: if (random_below(20) == 0) counted(azc_close(conn, 1000, "that was enough of it")); break;
+    case 12: for (azc_cursor c = azc_rooms(conn); azc_next(&c);) counted(azc_leave(conn, c.room)); break;
+    case 13: case 14: /* to the brim */
+        while (azc_backlog(conn) + 200 < 9000)
+            if (counted(azc_send_binary(conn, bytes, random_below(130))) != AZC_OK) break;
+        break;
+    default: break;
+    }
+}
+
+static int filling; /* worst() is at work */
+static size_t left; /* pieces, at the least */
+static void fill(azc_conn *conn);
+static size_t slots_free(size_t size);
+
+static int on_any(azc_conn *conn, const void *data, size_t len) {
+    (void)data;
+    (void)len;
+    if (!filling) anything(conn);
+    else if (azc_backlog(conn) < 200) fill(conn);
+    size_t now = filling ? slots_free(AZC__FIXED_PIECE) : left;
+    if (now < left) left = now;
+    return AZC_OK;
+}
+
+static int on_text(azc_conn *conn, const char *text, size_t len) {
+    counted(azc_send_text(conn, text, len));
+    return on_any(conn, text, len);
+}
+
+static int on_open(azc_conn *conn) { return filling ? AZC_OK : on_any(conn, NULL, 0); }
+
+static int replying(azc_conn *conn, void *user) {
+    (void)user;
+    azc_reply_header(conn, "X-Long", bytes + sizeof bytes - 500);
+    int result = azc_reply(conn, 200, "text/plain", bytes, random_below(4000));
+    return result == AZC_ERR_FULL ? 503 : counted(result);
+}
+
+static int begin(size_t less) {
+    azc_config c = config_make();
+    c.log = logged;
+    c.memory = block.bytes + random_below(16); /* any alignment */
+    c.memory_size = azc_memory_bound(&c) - less;
+    if (!CHECK(c.memory_size + 16 < sizeof block)) return 0;
+    memset(block.bytes, 0xA5, sizeof block);
+    armed = MALLOC_ABORTS;
+    server = azc_create(&c);
+    azc_channel_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.path = "/:any/x";
+    desc.data_size = DATA;
+    desc.when_full = AZC_FULL_DROP;
+    desc.on_connect = on_open;
+    desc.on_message = on_text;
+    desc.on_binary = desc.on_ping = desc.on_pong = on_any;
+    channel = azc_add_channel(server, &desc);
+    azc_add_page(server, "/page", "text/plain", page, sizeof page);
+    azc_add_page(server, "/short", "text/plain", short_page, sizeof short_page);
+    azc_add_handler(server, "/reply", replying, NULL);
+    if (azc_listen(server) != AZC_OK) return 0;
+    int small = 4608; /* accepted sockets inherit it: what peers do not read stays with us */
+    setsockopt(server->listener.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    return 1;
+}
+
+static void end(void) {
+    azc_destroy(server);
+    armed = 0;
+}
+
+/* ---- Peers, without memory of their own ------------------------------------------------------- */
+
+static int peers[MOST];
+static int upgraded[MOST]; /* how many message bytes are begun, -1: a request's time */
+
+static void peer_open(int i) {
+    struct sockaddr_in to;
+    int small = 2304;
+    memset(&to, 0, sizeof to);
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons((uint16_t)azc_port(server));
+    peers[i] = socket(AF_INET, SOCK_STREAM, 0);
+    setsockopt(peers[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    if (connect(peers[i], (struct sockaddr *)(void *)&to, sizeof to) != 0) abort();
+    fcntl(peers[i], F_SETFL, O_NONBLOCK);
+    upgraded[i] = -1;
+}
+
+static void peer_close(int i) {
+    struct linger reset = {1, 0};
+    if (random_below(2)) setsockopt(peers[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    close(peers[i]);
+    peers[i] = -1;
+}
+
+static void peer_send(int i, const void *data, size_t len) {
+    if (send(peers[i], data, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len) peer_close(i);
+}
+
+/* A handshake whose strings take all the room there can be. */
+static void peer_upgrade(int i) {
+    static const char rest[] = " HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n"
+        "Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n";
+    char head[800], target[700];
+    size_t n = 0, name = random_below(2) ? 1 : random_below(2) ? 60 : 500;
+    size_t room = 700 - (sizeof rest - 1) - 8 - name; /* max_request is met to the byte */
+    if (name > 500 || random_below(2) == 0) room = random_below(30);
+    for (; n + 2 <= room; n += 2) memcpy(target + n, "a&", 2);
+    target[n] = 0;
+    int len = snprintf(head, sizeof head, "GET /%.*s/x?%s%s", (int)name, bytes, target, rest);
+    size_t cut = random_below(4) ? (size_t)len : random_below((size_t)len);
+    upgraded[i] = cut == (size_t)len ? 0 : -2;
+    peer_send(i, head, cut);
+}
+
+static void peer_request(int i) {
+    static const char *const paths[] = {"page", "short", "reply", "none"};
+    char head[400];
+    for (int n = (int)random_below(5); n >= 0 && peers[i] >= 0; n--) {
+        int len = snprintf(head, sizeof head, "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                           paths[random_below(4)]);
+        peer_send(i, head, (size_t)len);
+    }
+}
+
+/* Frames: more of a message that never ends below max_message, whole ones, pings. */
+static void peer_frames(int i) {
+    unsigned char frame[1600];
+    memset(frame, 0, sizeof frame);
+    size_t len = random_below(random_below(3) ? 120 : 1400);
+    int more = upgraded[i] + (int)len < 2990 && random_below(2);
+    if (!more && upgraded[i] > 0 && random_below(3) == 0) {
+        frame[0] = 0x80, frame[1] = 0x80; /* the message's end */
+        upgraded[i] = 0;
+        peer_send(i, frame, 6);
+        return;
+    }
+    frame[0] = (unsigned char)(more ? (upgraded[i] > 0 ? 0 : 2) : upgraded[i] > 0 ? 0x89 : 0x81);
+    if (frame[0] == 0x89) len %= 126;
+    size_t head = len < 126 ? 6 : 8;
+    frame[1] = (unsigned char)(0x80 | (len < 126 ? len : 126));
+    if (len >= 126) frame[2] = (unsigned char)(len >> 8), frame[3] = (unsigned char)len;
+    if (more) upgraded[i] += (int)len;
+    peer_send(i, frame, head + len);
+}
+
+static void peer_read(int i, int all) {
+    char sink[4096];
+    while (recv(peers[i], sink, sizeof sink, MSG_DONTWAIT) > 0 && all) continue;
+}
+
+static int reading; /* for half of the time nobody does */
+
+static void peer_anything(int i) {
+    if (peers[i] < 0) peer_open(i);
+    if (upgraded[i] == -1) {
+        if (random_below(3)) peer_upgrade(i);
+        else peer_request(i);
+        return;
+    }
+    switch (random_below(12)) {
+    case 0: if (reading) peer_read(i, 1); break;
+    case 1: if (reading) peer_read(i, 0); break;
+    case 2: if (random_below(10) == 0) peer_close(i); break;
+    default: if (upgraded[i] >= 0) peer_frames(i); else if (random_below(20) == 0) peer_close(i);
+    }
+}
+
+/* ---- Tests ------------------------------------------------------------------------------------ */
+
+static size_t slots_free(size_t size) {
+    size_t n = 0;
+    const azc__fixed *f = (const azc__fixed *)server->mem.user;
+    for (int i = 0; i < f->kinds; i++)
+        if (f->slots[i].size == azc__align(size))
+            for (const azc__spare *s = f->slots[i].free; s != NULL; s = s->next) n++;
+    return n;
+}
+
+static size_t all_free(void) {
+    size_t n = 0;
+    const azc__fixed *f = (const azc__fixed *)server->mem.user;
+    for (int i = 0; i < f->kinds; i++)
+        for (const azc__spare *s = f->slots[i].free; s != NULL; s = s->next) n++;
+    return n;
+}
+
+/* Everybody leaves: each slot is back. */
+static void empty(size_t laid) {
+    for (int i = 0; i < MOST; i++)
+        if (peers[i] >= 0) peer_close(i);
+    for (int i = 0; i < 2000 && azc_stats(server)->connections > 0; i++) azc_poll(server, 1);
+    azc_poll(server, 0);
+    CHECK_INT(azc_stats(server)->connections, 0);
+    CHECK(laid - all_free() <= 2); /* the array of ids and the room table may stay */
+}
+
+static void adversary(double seconds) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    alarm((unsigned)seconds + TEST_SECONDS);
+    double until = (double)t.tv_sec + (double)t.tv_nsec / 1e9 + seconds, now = 0;
+    size_t laid = all_free(), pieces = slots_free(AZC__FIXED_PIECE), least = pieces;
+    long rounds = 0;
+    for (; now < until && memory_errors == 0; rounds++) {
+        for (int step = 0; step < 3000; step++) {
+            reading = step % 1500 < 700;
+            peer_anything((int)random_below(MOST));
+            if (random_below(3) == 0) azc_poll(server, 0);
+            azc_cursor c = azc_members(channel, NULL);
+            for (size_t n = random_below(MOST); azc_next(&c);)
+                if (n-- == 0) anything(c.conn);
+            size_t left = slots_free(AZC__FIXED_PIECE);
+            if (left < least) least = left;
+        }
+        empty(laid);
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        now = (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    }
+    armed = 0;
+    printf("%s: %ld operations in %ld rounds within %lu bytes; %lu of %lu pieces used at most\n",
+           test.program, operations, rounds, (unsigned long)server->config.memory_size,
+           (unsigned long)(pieces - least), (unsigned long)pieces);
+    armed = MALLOC_ABORTS;
+}
+
+/* A connection whose every piece ends with no room for the control frame that comes next. */
+static void fill(azc_conn *conn) {
+    size_t piece = AZC__FIXED_PIECE - sizeof(azc__piece), most = server->config.max_backlog;
+    size_t first = piece - 127 - 4, next = piece - 127 - 127 - 4;
+    for (size_t len = first; azc_backlog(conn) + len + 131 <= most; len = next) {
+        CHECK_INT(azc_send_binary(conn, bytes, len), AZC_OK);
+        CHECK_INT(azc_ping(conn, bytes, 125), AZC_OK);
+    }
+    size_t rest = most - azc_backlog(conn);
+    if (rest > 125) CHECK_INT(azc_send_binary(conn, bytes, rest - 4), AZC_OK);
+    else if (rest > 2) CHECK_INT(azc_send_binary(conn, bytes, rest - 2), AZC_OK);
+    CHECK_INT(azc_ping(conn, bytes, 125), AZC_OK); /* control frames always go */
+}
+
+/* All limits met at once: strings, half a message, rooms, memberships, output; and the answers to a
+ * read full of pings, which always go. */
+static void worst(void) {
+    static unsigned char half[8 + 2899] = {0x01, 0xFE, 2900 >> 8, 2900 & 255};
+    static unsigned char pings[1 + 11 * 131];
+    for (int i = 0; i < 11; i++) memcpy(pings + 1 + i * 131, "\x89\xFD", 2);
+    filling = 1;
+    for (int i = 0; i < MOST; i++) {
+        do {
+            peer_open(i);
+            peer_upgrade(i);
+            if (upgraded[i] != 0) peer_close(i);
+        } while (peers[i] < 0);
+        peer_send(i, half, sizeof half);
+        for (int n = 0; n < 20; n++) azc_poll(server, 0);
+    }
+    CHECK_INT(azc_stats(server)->open, MOST);
+    int n = 0;
+    for (azc_cursor c = azc_members(channel, NULL); azc_next(&c); n++) {
+        char name[256];
+        memset(name, 'n', 255);
+        name[255] = 0;
+        for (int i = 0; i < 3; i++) {
+            name[0] = (char)('a' + (n + i) % ROOMS);
+            CHECK_INT(azc_join(c.conn, name), n * 3 + i < MEMBERSHIPS ? AZC_OK : AZC_ERR_FULL);
+        }
+        CHECK(c.conn->in != NULL && c.conn->in->len == 2899);
+    }
+    CHECK_INT(n, MOST);
+    left = SIZE_MAX;
+    for (int i = 0; i < MOST; i++) peer_send(i, pings, sizeof pings);
+    for (n = 0; n < 20; n++) azc_poll(server, 0);
+    CHECK(azc_stats(server)->peak_backlog > server->config.max_backlog + 1300);
+    if (!CHECK(left <= (size_t)MOST * 4)) printf("    %lu are left\n", (unsigned long)left);
+    filling = 0;
+}
+
+static void fixed(void) {
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = 'x';
+    bytes[sizeof bytes - 1] = 0;
+    memset(page, 'p', sizeof page);
+    memset(peers, -1, sizeof peers);
+    TEST("less than the bound, or more data than told, and azc_listen says so") {
+        CHECK(!begin(2048)); /* of max_setup something was left */
+        CHECK_INT(azc_listen(server), AZC_ERR_MEMORY);
+        CHECK(strstr(azc_error(server), "azc_memory_bound") != NULL);
+        end();
+        azc_config c = config_make();
+        CHECK_INT(azc_memory_bound(NULL) > 0, 1);
+        c.max_rooms = -1;
+        CHECK_INT(azc_memory_bound(&c), 0);
+        c.max_rooms = 0;
+        c.memory = block.bytes;
+        for (size_t n = 0; n < 6000; n += 7) { /* less than a server */
+            c.memory_size = n;
+            azc_server *small = azc_create(&c);
+            if (small != NULL) CHECK_INT(azc_listen(small), AZC_ERR_MEMORY);
+            azc_destroy(small);
+        }
+        c.memory_size = azc_memory_bound(&c);
+        azc_channel_desc desc;
+        memset(&desc, 0, sizeof desc);
+        desc.path = "/";
+        desc.data_size = DATA + 1;
+        azc_server *large = azc_create(&c);
+        azc_add_channel(large, &desc);
+        CHECK_INT(azc_listen(large), AZC_ERR_MEMORY);
+        azc_destroy(large);
+    }
+    TEST("with every limit met at once there is memory, and it serves again when all have gone") {
+        if (CHECK(begin(0))) {
+            size_t laid = all_free();
+            for (int round = 0; round < 3; round++) {
+                worst();
+                empty(laid);
+            }
+        }
+        CHECK_INT(memory_errors, 0);
+        end();
+    }
+    const char *seconds = getenv("FIXED_SECONDS");
+    TEST("within the limits nothing ever fails for memory, in whatever order it comes and goes") {
+        if (CHECK(begin(0))) adversary(seconds != NULL ? atof(seconds) : 2);
+        CHECK_INT(memory_errors, 0);
+        CHECK(operations > 1000);
+        CHECK_INT(azc_stats(server)->closed[11], 0); /* 1011 */
+        CHECK(azc_stats(server)->opened > 20);
+        CHECK(azc_stats(server)->peak_backlog >= 8800);
+        end();
+    }
+}
+
+int main(int argc, char **argv) {
+    static char buffer[4096];
+    setvbuf(stdout, buffer, _IOLBF, sizeof buffer); /* or a failure would end in malloc */
+    test_start(argc, argv);
+    fixed();
+    return test_end();
+}
