@@ -126,6 +126,22 @@
    once, then azc_json_get and friends walk it without allocation and without further errors:
    a missing member is a value of type NONE, and looking into NONE gives NONE.
 
+   USERS. Say in on_upgrade who someone is, and a user's tabs and devices count as one:
+
+       static int room_upgrade(azc_conn *conn) {
+           return azc_identify(conn, user_of_session(azc_cookie(conn, "session"))) ? 401 : AZC_OK;
+       }
+       static int room_connect(azc_conn *conn) { return azc_join(conn, azc_param(conn, "room")); }
+       static void room_presence(azc_channel *channel, const char *room, const char *user,
+                                 int here) {
+           char buf[1024];
+           azc_writer w = azc_json_to(buf, sizeof buf);
+           azc_put_string(&w, here ? "came" : "left", user);
+           azc_broadcast_json(channel, room, &w, NULL);
+       }
+
+   azc_users tells a newcomer who is here, azc_send_user reaches all the tabs of one.
+
    ANY SIZE. A channel with on_part takes messages as they arrive. An upload:
 
        static int file_part(azc_conn *conn, const void *data, size_t len, int flags) {
@@ -285,7 +301,9 @@ typedef struct azc_config {
                              drains: its own echoes never overrun it */
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
     int max_rooms;        /* rooms in use, of all channels together; no limit. Past it azc_join
-                             returns AZC_ERR_FULL. What is left counts until the callback ends */
+                             returns AZC_ERR_FULL. What is left counts until the callback ends.
+                             Each user of azc_identify is one, and with on_presence also each
+                             room that a user is in */
     int max_memberships;  /* connections in rooms, each in each; the same */
     int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
@@ -447,7 +465,9 @@ typedef struct azc_channel_desc {
                                  code and reason. 1005: none given; 1006: dropped. "" not NULL */
     void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
 #ifndef AZCHAN_CORE
-    int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags); /* see FEEDS */
+    /* see Feeds */
+    int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
+    void (*on_presence)(azc_channel *channel, const char *room, const char *user, int here);
 #endif
 } azc_channel_desc;
 
@@ -532,7 +552,8 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room);
  * until the next azc_poll. Connections that are closing are not met. */
 typedef struct azc_cursor {
     azc_conn *conn;
-    const char *room;
+    const char *room; /* NULL of azc_members(channel, NULL) and azc_users(channel, NULL) */
+    const char *user; /* of azc_users */
     void *azc__next;
     int azc__kind;
 } azc_cursor;
@@ -544,6 +565,35 @@ AZC_API int azc_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all 
 /* ---- Feeds ---------------------------------------------------------------------------------- */
 
 #ifndef AZCHAN_CORE
+
+/* Say who a connection is: several (tabs, devices) may be one user.
+ *   user      the program's name for them, 1 to 254 bytes, copied
+ *   returns   AZC_OK | AZC_ERR_STATE (it has an identity, or is in a room already; a request) |
+ *             AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL (as azc_join) | AZC_ERR_MEMORY
+ *   call      once per connection: in on_upgrade, where you know who asks, or later anywhere
+ * azc_identity tells it: NULL if none; in every callback of the connection, on_close too. */
+AZC_API int azc_identify(azc_conn *conn, const char *user);
+AZC_API const char *azc_identity(const azc_conn *conn);
+
+/* Queue one text message to every connection that a user has in the channel.
+ *   returns   how many took it, 0 when the user is not here | as azc_broadcast
+ *   call      anywhere */
+AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len);
+
+/* Walk the users in a room, or with NULL in the channel, each once:
+ *
+ *     for (azc_cursor c = azc_users(channel, "lobby"); azc_next(&c);) puts(c.user);
+ *
+ * c.conn is one of the user's connections. All else as azc_members. */
+AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
+
+/* azc_channel_desc.on_presence, if set, tells when the first connection of a user came into a room
+ * (here 1), and when the last one left it or ended (here 0): a second tab makes no news, coming or
+ * going. Connections without identity make none.
+ *   call      when the callback that did it has returned, in order; for what was done between
+ *             polls, first in the next azc_poll. What was undone by then is not told. Everything
+ *             is allowed in it. room and user die when it returns
+ * When a connection ends this may come before its on_close or after it. */
 
 /* azc_channel_desc.on_part, if set, takes the channel's messages as they arrive, in place of
  * on_message and on_binary: whatever a message's size, it costs no memory but the read buffer.
@@ -1022,10 +1072,27 @@ typedef struct azc__room {
     azc_channel *channel; /* NULL: no room, but an address and its connections' count */
     azc__member *first;
     uint64_t hash;
-    size_t count; /* members */
-    size_t refs;  /* members, and the departed that a cursor or an on_close may still look at */
-    size_t len;   /* of the name, which follows the struct */
+    uint32_t count; /* members */
+    uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
+    uint32_t len;  /* of the name, which follows the struct */
+#ifndef AZCHAN_CORE
+    uint8_t watched; /* whether there are members is told to the program; */
+    uint8_t told;    /* the last it heard, */
+    uint8_t queued;  /* and if it is to hear more: in the server's list of news */
+    struct azc__room *next_news;
+#endif
 } azc__room;
+
+#ifndef AZCHAN_CORE
+/* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
+ * members. What is known of a pair is a room whose name is this. AZC__SEAT: that a user is in a
+ * room; the members are the user's connections there. */
+enum { AZC__SEAT = 1 };
+typedef struct azc__pair {
+    unsigned char kind[8]; /* 0, 0, which */
+    azc__room *room, *user;
+} azc__pair;
+#endif
 
 /* What the loop watches. First in each struct that has one. */
 typedef struct azc__source {
@@ -1188,6 +1255,9 @@ struct azc_server {
     azc__member *free_members; /* and those not in use, linked by next */
     size_t member_count;       /* in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
+#ifndef AZCHAN_CORE
+    azc__room *news_first, *news_last; /* rooms whose change is to be told */
+#endif
 
     unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
     char *scratch;              /* the request's strings before they have a connection's tail */
@@ -3117,7 +3187,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     if (room == NULL) azc__room_table_trim(s);
     if (room == NULL) return NULL;
     room->channel = channel;
-    room->len = len;
+    room->len = (uint32_t)len;
     room->hash = azc__room_hash(s, channel, name, len);
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
@@ -3126,8 +3196,15 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     return room;
 }
 
+#ifndef AZCHAN_CORE
+static void azc__pair_end(azc_server *s, const azc__room *room);
+#endif
+
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
+#ifndef AZCHAN_CORE
+    azc__pair_end(s, room);
+#endif
     azc__room **at = &s->rooms[room->hash & (s->room_cap - 1)];
     while (*at != room) at = &(*at)->chain; /* NOLINT: a room is in the table */
     *at = room->chain;
@@ -3135,6 +3212,104 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     s->room_named -= room->channel != NULL;
     azc__free(&s->mem, room, azc__room_size(s, room->len));
     azc__room_table_trim(s);
+}
+
+#ifndef AZCHAN_CORE
+
+/* Members came or went: azc__after tells if there are some now and were none, or the reverse. */
+static void azc__room_changed(azc_server *s, azc__room *room) {
+    if (!room->watched || room->queued) return;
+    room->queued = 1;
+    room->refs++;
+    room->next_news = NULL;
+    if (s->news_first != NULL) s->news_last->next_news = room;
+    else s->news_first = room;
+    s->news_last = room;
+    s->cursors = 1; /* calls for azc__after */
+}
+
+/* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
+static azc__room *azc__user_of(const azc_conn *conn) {
+    azc__member *m = conn->rooms;
+    return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
+}
+
+static azc__pair azc__pair_make(int kind, azc__room *room, azc__room *user) {
+    azc__pair pair;
+    memset(&pair, 0, sizeof pair);
+    pair.kind[2] = (unsigned char)kind;
+    pair.room = room;
+    pair.user = user;
+    return pair;
+}
+
+static azc__pair azc__pair_of(const azc__room *room) {
+    azc__pair pair;
+    memcpy(&pair, azc__room_name(room), sizeof pair);
+    return pair;
+}
+
+static int azc__is_pair(const azc__room *room) {
+    const char *name = azc__room_name(room);
+    return room->channel != NULL && room->len == sizeof(azc__pair) && name[0] == 0 && name[1] == 0;
+}
+
+/* The seat of a connection's user in a room; NULL if there is none yet. */
+static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
+    azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn));
+    return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
+}
+
+/* Does anybody want to know of it? */
+static int azc__seat_wanted(const azc_conn *conn) {
+    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL;
+}
+
+/* Returns 0 without memory. */
+static int azc__seat_take(azc_conn *conn, azc__room *room) {
+    azc_server *s = conn->server;
+    if (!azc__seat_wanted(conn)) return 1;
+    azc__room *seat = azc__seat_find(conn, room);
+    if (seat == NULL) {
+        azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn));
+        seat = azc__room_make(s, conn->channel, &pair, sizeof pair);
+        if (seat == NULL) return 0;
+        seat->watched = 1;
+        pair.room->refs++;
+        pair.user->refs++;
+    }
+    seat->count++;
+    seat->refs++;
+    azc__room_changed(s, seat);
+    return 1;
+}
+
+static void azc__seat_give(const azc_conn *conn, azc__room *room) {
+    azc__room *seat = azc__seat_wanted(conn) ? azc__seat_find(conn, room) : NULL;
+    if (seat == NULL) return; /* or room is who it is */
+    seat->count--;
+    azc__room_changed(conn->server, seat);
+    seat->refs--;
+    azc__room_release(conn->server, seat);
+}
+
+/* A room goes: if it was a pair's, that lets go of both. */
+static void azc__pair_end(azc_server *s, const azc__room *room) {
+    if (!azc__is_pair(room)) return;
+    azc__pair pair = azc__pair_of(room);
+    pair.room->refs--;
+    azc__room_release(s, pair.room);
+    pair.user->refs--;
+    azc__room_release(s, pair.user);
+}
+
+#else
+#define azc__user_of(conn) ((azc__room *)NULL)
+#endif /* AZCHAN_CORE */
+
+/* Where the list of a connection's rooms begins. */
+static azc__member *azc__rooms_first(const azc_conn *conn) {
+    return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
 /* Whichever list is shorter tells whether conn is in the room. */
@@ -3181,18 +3356,30 @@ static void azc__member_give(azc_server *s, azc__member *m) {
     }
 }
 
+/* First in both lists, but that who a connection is stays before its rooms. */
 static int azc__member_add(azc_conn *conn, azc__room *room) {
     azc__member *m = azc__member_make(conn->server);
     if (m == NULL) return 0;
+#ifndef AZCHAN_CORE
+    if (!azc__seat_take(conn, room)) {
+        azc__member_give(conn->server, m);
+        return 0;
+    }
+#endif
     m->conn = conn;
     m->room = room;
     m->next = room->first;
-    m->next_room = conn->rooms;
+    m->next_room = azc__rooms_first(conn);
+    m->prev_room = azc__user_of(conn) != NULL ? conn->rooms : NULL;
     if (m->next != NULL) m->next->prev = m;
     if (m->next_room != NULL) m->next_room->prev_room = m;
-    room->first = conn->rooms = m;
+    *(m->prev_room != NULL ? &m->prev_room->next_room : &conn->rooms) = m;
+    room->first = m;
     room->count++;
     room->refs++;
+#ifndef AZCHAN_CORE
+    azc__room_changed(conn->server, room);
+#endif
     return 1;
 }
 
@@ -3209,6 +3396,10 @@ static void azc__member_leave_room(azc__member *m) {
     else m->room->first = m->next;
     if (m->next != NULL) m->next->prev = m->prev;
     m->room->count--;
+#ifndef AZCHAN_CORE
+    azc__seat_give(m->conn, m->room);
+    azc__room_changed(m->conn->server, m->room);
+#endif
 }
 
 /* Leave both lists. While a cursor may stand on the member, it waits in limbo. */
@@ -3469,16 +3660,28 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-/* A callback has returned: its cursors are void, and its error is somebody's business. */
-static AZC__RARE void azc__returned(azc_conn *conn, int result) {
-    if (conn->server->cursors) azc__room_sweep(conn->server);
-    if (result >= 0) return;
-    const azc_channel_desc *desc = &conn->channel->desc;
-    if (desc->on_error != NULL) {
-        desc->on_error(conn, result);
-        azc__room_sweep(conn->server);
-        return;
+/* A callback has returned, or a turn begins: no cursor of before is in use, and what came about is
+ * told, in order. A room that is gone again by then makes no news. */
+static AZC__RARE void azc__after(azc_server *s) {
+    azc__room_sweep(s);
+#ifndef AZCHAN_CORE
+    for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
+        s->news_first = room->next_news;
+        room->queued = 0;
+        if ((room->count > 0) != room->told) {
+            room->told = room->count > 0;
+            const azc__pair pair = azc__pair_of(room);
+            room->channel->desc.on_presence(room->channel, azc__room_name(pair.room),
+                                            azc__room_name(pair.user) + 1, room->told);
+            azc__room_sweep(s);
+        }
+        room->refs--;
     }
+#endif
+}
+
+/* What a peer hears of an error that nobody else takes. */
+static void azc__error_answer(azc_conn *conn, int result) {
     static const char json[] = "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}";
     static const char internal[] = "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
     azc__log(conn->server, "%s %s: a callback returned %d: %s", azc_peer(conn), azc_target(conn),
@@ -3487,6 +3690,16 @@ static AZC__RARE void azc__returned(azc_conn *conn, int result) {
     else azc_send_text(conn, internal, sizeof internal - 1);
 }
 
+/* A callback has returned, and its error is somebody's business. */
+static AZC__RARE void azc__returned(azc_conn *conn, int result) {
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (result < 0) {
+        azc__room_sweep(conn->server);
+        if (desc->on_error != NULL) desc->on_error(conn, result);
+        else azc__error_answer(conn, result);
+    }
+    azc__after(conn->server);
+}
 /* Show the program what came; for the time of the callback a NUL stands behind it. */
 static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
@@ -3651,7 +3864,7 @@ static void azc__refuse(azc_conn *conn, int status, const char *allow) {
 
 /* What a handler's result asks for: 0 to go on, or a status. */
 static int azc__handler_status(azc_conn *conn, int result) {
-    azc__room_sweep(conn->server);
+    azc__after(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
     if (result >= 200 && result <= 599) return result;
     azc__log(conn->server, "%s %s: a handler returned %d: %s", azc_peer(conn), azc_target(conn),
@@ -3795,8 +4008,14 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
     if (status == 0 && !r->answered && azc__switch_protocols(conn, key) != AZC_OK) status = 503;
-    if (status == 0 && r->status == 101) azc__connect(conn);
-    else azc__free_tail(conn);
+    if (status == 0 && r->status == 101) {
+        azc__connect(conn);
+        return 0;
+    }
+#ifndef AZCHAN_CORE
+    if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* who it would have been */
+#endif
+    azc__free_tail(conn);
     return status;
 }
 
@@ -3969,7 +4188,7 @@ static void azc__tell_close(azc_conn *conn) {
         fflush(s->log_file);
     }
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
-    azc__room_sweep(s);
+    azc__after(s);
     while (conn->rooms != NULL) {
         azc__member *m = conn->rooms;
         conn->rooms = m->next_room;
@@ -4138,10 +4357,10 @@ static AZC__RARE void azc__wheel_run(azc_server *s) {
     }
 }
 
-/* The program's function, as any callback: afterwards no cursor is in use. */
+/* The program's function, as any callback. */
 static void azc__task_call(azc_server *s, azc_task fn, void *arg) {
     fn(s, arg);
-    azc__room_sweep(s);
+    azc__after(s);
 }
 
 /* Its number is void from now on. */
@@ -4685,7 +4904,7 @@ static void azc__expire_all(azc_server *s) {
 /* One turn: A BYTE'S WAY. The settle step comes first too, for what the program did between. */
 static int azc__turn(azc_server *s, int timeout_ms) {
     int at = 0, events = 0;
-    azc__room_sweep(s);
+    azc__after(s);
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
     if (s->stopping && s->conn_count == 0) return 0;
@@ -5108,7 +5327,7 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
     if (server->busy) return AZC_ERR_STATE;
     server->busy = 1;
-    azc__room_sweep(server);
+    azc__after(server);
 #ifndef AZCHAN_CORE
     azc__posts_end(server);
 #endif
@@ -5347,31 +5566,37 @@ static azc__block *azc__block_make(const azc__mem *mem, int opcode, const void *
     return block;
 }
 
-static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
-                          size_t len, const azc_conn *except) {
+/* Queue a message to a room's members, or with NULL to the channel's. */
+static int azc__publish(azc_channel *channel, const azc__room *room, int opcode, const char *data,
+                        size_t len, const azc_conn *except) {
     azc__block *block = NULL;
     int count = 0;
-    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
-        return AZC_ERR_ARGUMENT;
-    if (opcode == AZC__OP_TEXT && !azc__text_valid(channel->server, data, len))
-        return AZC_ERR_UTF8;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    size_t audience = room == NULL ? channel->count : r != NULL ? r->count : 0;
-    if (audience > 1 && len >= AZC__SHARE && channel->server->config.memory == NULL) {
+    if ((room == NULL ? channel->count : room->count) > 1 && len >= AZC__SHARE &&
+        channel->server->config.memory == NULL) {
         block = azc__block_make(&channel->server->mem, opcode, data, len);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-    azc__member *member = r != NULL ? r->first : NULL;
+    azc__member *member = room != NULL ? room->first : NULL;
     azc_conn *conn = room == NULL ? channel->first : member != NULL ? member->conn : NULL;
     while (conn != NULL) {
         if (conn != except && conn->state == AZC__OPEN)
             count += (block != NULL ? azc__queue_block(conn, block)
                                     : azc__queue(conn, opcode, data, len)) == AZC_OK;
-        if (member != NULL) member = member->next;
-        conn = room == NULL ? conn->u.link.next : member != NULL ? member->conn : NULL;
+        if (member == NULL) conn = conn->u.link.next;
+        else conn = (member = member->next) != NULL ? member->conn : NULL;
     }
     azc__block_release(&channel->server->mem, block);
     return count;
+}
+
+static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
+                          size_t len, const azc_conn *except) {
+    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
+        return AZC_ERR_ARGUMENT;
+    if (opcode == AZC__OP_TEXT && !azc__text_valid(channel->server, data, len))
+        return AZC_ERR_UTF8;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, opcode, data, len, except);
 }
 
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
@@ -5425,25 +5650,34 @@ static int azc__room_check(const azc_conn *conn, const char *room) {
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
 }
 
-/* Past max_memberships, or with one room more, past max_rooms? */
+/* Past max_memberships, or with so many rooms more past max_rooms? */
 static int azc__room_full(const azc_server *s, int more) {
     const azc_config *c = &s->config;
     return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
-           (more && c->max_rooms > 0 && s->room_named >= (size_t)c->max_rooms);
+           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
+}
+
+/* Make a connection a member of the room of that name. */
+static int azc__enter(azc_conn *conn, const char *name, size_t len) {
+    azc_server *s = conn->server;
+    azc__room *room = azc__room_find(s, conn->channel, name, len);
+    if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
+    int more = room == NULL;
+#ifndef AZCHAN_CORE
+    more += azc__seat_wanted(conn) && azc__seat_find(conn, room) == NULL;
+#endif
+    if (azc__room_full(s, more)) return AZC_ERR_FULL;
+    if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
+    if (room == NULL) return AZC_ERR_MEMORY;
+    if (azc__member_add(conn, room)) return AZC_OK;
+    azc__room_release(s, room);
+    return AZC_ERR_MEMORY;
 }
 
 AZC_API int azc_join(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK) return error;
-    if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
-    azc__room *r = azc__room_named(conn->channel, room);
-    if (r != NULL && azc__member_find(conn, r) != NULL) return AZC_OK;
-    if (azc__room_full(conn->server, r == NULL)) return AZC_ERR_FULL;
-    if (r == NULL) r = azc__room_make(conn->server, conn->channel, room, strlen(room));
-    if (r == NULL) return AZC_ERR_MEMORY;
-    if (azc__member_add(conn, r)) return AZC_OK;
-    azc__room_release(conn->server, r);
-    return AZC_ERR_MEMORY;
+    return conn->state == AZC__OPEN ? azc__enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
 }
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
@@ -5459,8 +5693,8 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 AZC_API int azc_leave_all(azc_conn *conn) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    while (conn->state == AZC__OPEN && conn->rooms != NULL)
-        azc__member_remove(conn->server, conn->rooms);
+    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__rooms_first(conn)) != NULL;)
+        azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
     return AZC_OK;
 }
@@ -5472,6 +5706,31 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room) {
 }
 
 enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
+
+#ifndef AZCHAN_CORE
+#define AZC__C_USERS 4 /* with the first two: each user once */
+
+/* Whether a cursor stands on the one connection that stands for its user: the eldest there. */
+static int azc__user_met(azc_cursor *cursor, const azc__room *room) {
+    if (!(cursor->azc__kind & AZC__C_USERS)) return 1;
+    const azc__room *user = azc__user_of(cursor->conn);
+    if (user == NULL) return 0;
+    cursor->user = azc__room_name(user) + 1;
+    for (const azc__member *m = user->first; m != NULL; m = m->next) {
+        if (m->conn->id < cursor->conn->id && m->conn->state == AZC__OPEN &&
+            (room == NULL || azc__member_find(m->conn, room))) return 0;
+    }
+    return 1;
+}
+
+AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
+    azc_cursor cursor = azc_members(channel, room);
+    cursor.azc__kind |= AZC__C_USERS;
+    return cursor;
+}
+#else
+#define azc__user_met(cursor, room) 1
+#endif
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
     azc_cursor cursor;
@@ -5491,16 +5750,16 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
     cursor.azc__kind = AZC__C_CONN;
-    cursor.azc__next = conn->rooms;
+    cursor.azc__next = azc__rooms_first(conn);
     return cursor;
 }
 
 AZC_API int azc_next(azc_cursor *cursor) {
     while (cursor != NULL && cursor->azc__next != NULL) {
-        if (cursor->azc__kind == AZC__C_CHANNEL) {
+        if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
             cursor->conn = (azc_conn *)cursor->azc__next;
             cursor->azc__next = cursor->conn->u.link.next;
-            if (cursor->conn->state == AZC__OPEN) return 1;
+            if (cursor->conn->state == AZC__OPEN && azc__user_met(cursor, NULL)) return 1;
             continue;
         }
         azc__member *m = (azc__member *)cursor->azc__next;
@@ -5509,10 +5768,48 @@ AZC_API int azc_next(azc_cursor *cursor) {
         if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
         cursor->conn = m->conn;
         cursor->room = azc__room_name(m->room);
-        return 1;
+        if (azc__user_met(cursor, m->room)) return 1;
     }
     return 0;
 }
+
+#ifndef AZCHAN_CORE
+
+/* ---- Users ---- */
+
+/* A user's name as that of a room; returns its length, 0 for a bad one. */
+static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
+    size_t len = user != NULL ? strlen(user) : 0;
+    if (len == 0 || len >= AZC__MAX_ROOM) return 0;
+    name[0] = 0;
+    memcpy(name + 1, user, len);
+    return len + 1;
+}
+
+AZC_API int azc_identify(azc_conn *conn, const char *user) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__user_name(name, user);
+    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
+    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
+    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
+    return azc__enter(conn, name, len);
+}
+
+AZC_API const char *azc_identity(const azc_conn *conn) {
+    const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
+    return user == NULL ? NULL : azc__room_name(user) + 1;
+}
+
+AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t name_len = azc__user_name(name, user);
+    if (channel == NULL || name_len == 0 || (text == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (!azc__text_valid(channel->server, text, len)) return AZC_ERR_UTF8;
+    const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
+    return room != NULL ? azc__publish(channel, room, AZC__OP_TEXT, text, len, NULL) : 0;
+}
+
+#endif /* AZCHAN_CORE */
 
 /* ---- The request ---- */
 

@@ -276,6 +276,7 @@ static struct {
     int listening, stopped;
     int opened, closed, code; /* callbacks; the last on_close's */
     int drained;
+    int present; /* users in rooms, by on_presence */
 } scene;
 
 /* A step's outcome, asserted only when nothing fails. */
@@ -312,7 +313,8 @@ static int act_upgrade(azc_conn *conn) {
     const char *refuse = azc_query(conn, "refuse");
     CHECK(azc_data(conn) && ((seat *)azc_data(conn))->state == 0);
     CHECK(azc_method(conn) && azc_header(conn, "host"));
-    if (!refuse) return AZC_OK;
+    int error = azc_query(conn, "user") ? azc_identify(conn, azc_query(conn, "user")) : AZC_OK;
+    if (error != AZC_OK || !refuse) return error;
     if (strcmp(refuse, "reply") == 0) {
         azc_reply_header(conn, "X-Why", "because");
         return azc_reply(conn, 403, "text/plain", "no", 2);
@@ -378,6 +380,7 @@ static int act_message(azc_conn *conn, const char *text, size_t len) {
     sscanf(text, "%31s %63s", word, rest);
     if (strcmp(word, "join") == 0) return azc_join(conn, rest);
     if (strcmp(word, "leave") == 0) return azc_leave(conn, rest);
+    if (strcmp(word, "user") == 0) return azc_send_user(channel, rest, text, len);
     if (strcmp(word, "leave-all") == 0) return azc_leave_all(conn);
     if (strcmp(word, "say") == 0) return azc_broadcast(channel, rest, text, len, conn);
     if (strcmp(word, "shout") == 0) return azc_broadcast(channel, NULL, bulk, bulk_len, NULL);
@@ -407,6 +410,15 @@ static int act_control(azc_conn *conn, const void *data, size_t len) {
     CHECK(len <= 125 && (data || len == 0));
     return AZC_OK;
 }
+/* A user came into a room or left it: tell those who are there. */
+static void act_presence(azc_channel *channel, const char *room, const char *user, int here) {
+    char text[64];
+    scene.present += here ? 1 : -1;
+    CHECK(scene.present >= 0 && here >= 0 && here <= 1);
+    snprintf(text, sizeof text, "%s %s", here ? "came" : "left", user);
+    azc_broadcast(channel, room, text, strlen(text), NULL);
+}
+
 static int act_drain(azc_conn *conn) {
     seated(conn);
     scene.drained++;
@@ -431,6 +443,7 @@ static azc_channel_desc act_desc(const char *path) {
     d.on_ping = d.on_pong = act_control;
     d.on_drain = act_drain;
     d.on_close = act_close;
+    d.on_presence = act_presence;
     return d;
 }
 
@@ -765,6 +778,25 @@ static void act_of_rooms(void) {
     if (scene.room && scene.listening) WANT(azc_count(scene.room, "lobby") == 0);
 }
 
+static void act_of_users(void) {
+    stage(act_config());
+    client *a1 = enter("/act/a?user=ada&room=lobby"), *b = enter("/act/b?user=bob&room=lobby");
+    get_text(a1, "came ada"), get_text(a1, "came bob"), get_text(b, "came bob");
+    client *a2 = enter("/act/a?user=ada&room=lobby");
+    put_text(b, "user ada"), get_text(a1, "user ada"), get_text(a2, "user ada");
+    ask_last("GET /act/x?user=eve&refuse=401 HTTP/1.1\r\n" UPGRADE "\r\n", 401);
+    put_text(a1, "leave lobby"), put_text(a2, "join attic"), get_text(a2, "came ada");
+    put_text(a1, "join attic"), put_text(a1, "here"), get_text(a1, "here");
+    if (scene.server) WANT(scene.present == 3);
+    if (a2) client_reset(a2);
+    get_text(b, "left ada");
+    put_text(b, "leave-all"), put_text(b, "user ada"), get_text(a1, "user ada");
+    if (scene.server) WANT(scene.present == 1);
+    bye(b, 1000), leave(a1);
+    if (scene.room) SOON(azc_count(scene.room, NULL) == 0);
+    if (scene.server) WANT(scene.present == 0);
+}
+
 /* Fill a member's backlog from here until it is full. */
 static void fill(azc_conn *conn) {
     for (int i = 0; conn && i < 2000; i++)
@@ -1095,7 +1127,7 @@ static const act acts[] = {
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
     {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
-    {"neighbours", act_of_neighbours},
+    {"neighbours", act_of_neighbours}, {"users", act_of_users},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 
@@ -1123,7 +1155,7 @@ static inline void perform(const act *a, int to_the_end) {
     if (!nowhere) nowhere = fopen("/dev/null", "w");
     choose_port();
     int before = open_descriptors();
-    scene.server = NULL, scene.opened = scene.closed = scene.drained = 0;
+    scene.server = NULL, scene.opened = scene.closed = scene.drained = scene.present = 0;
     memory_fault.calls = memory_fault.hits = 0;
     memset(sys.calls, 0, sizeof sys.calls);
     sys.hits = 0, sys.wrong = 0, sys.files = 0;
@@ -1140,6 +1172,7 @@ static inline void perform(const act *a, int to_the_end) {
     unstage();
     tape_clear(&log_lines), tape_clear(&events);
     CHECK_INT(scene.opened, scene.closed);
+    CHECK_INT(scene.present, 0);
     CHECK_INT(memory.bytes, 0);
     CHECK_INT(memory.blocks, 0);
     CHECK_INT(open_descriptors(), before);
