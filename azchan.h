@@ -3605,21 +3605,15 @@ static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode
 
 static ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count);
 
-/* A message that is too much, large, or not in one piece. A large one that nothing waits before
+/* A message that is large, or may lie over several pieces. A large one that nothing waits before
  * goes to the kernel at once, and only what that does not take is copied. */
-static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
+static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     azc__out *out = &conn->out;
     unsigned char head[AZC__MAX_HEAD];
     struct iovec iov[2];
-    size_t head_len = azc__frame_overhead(len), size = head_len + len;
+    size_t head_len = azc__frame_write(head, opcode, len), size = head_len + len;
     ssize_t sent = 0;
-    if (azc__full(conn, size)) return azc__send_full(conn, size);
-    if (size <= AZC__ONE_PIECE && (out->tail == NULL || s->config.memory == NULL)) {
-        unsigned char *p = azc__out_claim(&s->mem, out, size);
-        return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
-    }
-    azc__frame_write(head, opcode, len);
     if (len >= AZC__LARGE && out->bytes == 0) {
         iov[0].iov_base = head;
         iov[0].iov_len = head_len;
@@ -3638,6 +3632,17 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
     azc__out_write(out, head + skip, head_len - skip);
     if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
     return AZC_OK;
+}
+
+/* A message that the last piece has no room for, or the backlog. */
+static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
+    azc_server *s = conn->server;
+    size_t size = azc__frame_overhead(len) + len;
+    if (azc__full(conn, size)) return azc__send_full(conn, size);
+    if (size > AZC__ONE_PIECE || s->config.memory != NULL)
+        return azc__queue_pieces(conn, opcode, data, len);
+    unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
+    return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
 }
 
 /* Queue a message. conn passed azc__send_check. */
