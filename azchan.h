@@ -884,7 +884,7 @@ enum {
     AZC__DIGIT = 5,          /* bits of time that choose a timer's slot in its level */
     AZC__SLOT_LAST = 31,
     AZC__WHEEL_LEVELS = 7,   /* 35 bits: all that an int's milliseconds can be ahead, and more */
-    AZC__RETRY_MS = 100,     /* for accept, after EMFILE and its like */
+    AZC__RETRY_MS = 100,     /* after EMFILE, ENOBUFS and their like */
     AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
     AZC__MAX_HEAD = 14,      /* of a frame */
     AZC__MAX_DEPTH = 64,     /* of JSON */
@@ -1163,6 +1163,7 @@ struct azc_conn {
     unsigned connected : 1;     /* on_connect ran, on_close has not */
     unsigned shut : 1;          /* we ended ours */
     unsigned paused : 1;        /* not read, for its backlog's sake */
+    unsigned stuck : 1;         /* the kernel took nothing though it could: see azc__retry */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close, 0 before and where there is none */
     uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
@@ -1208,7 +1209,7 @@ enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
  * large ones come last. */
 struct azc_server {
     azc__mem mem;
-    int64_t now, accept_retry;
+    int64_t now, retry; /* retry: of accept, and of connections that are stuck */
     azc_conn **slots;  /* by id */
     azc_conn *touched_first, *touched_last;
     uint8_t listening, stopping, busy, cursors, accept_paused;
@@ -3510,6 +3511,7 @@ static void azc__end(azc_conn *conn, int state, int code) {
         conn->server->untold++;
     }
     conn->state = (uint8_t)state;
+    conn->heard = 0;
     if (state == AZC__DEAD) azc__timer_clear(conn);
     else azc__timer_set(conn, AZC__T_CLOSE);
     if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
@@ -4569,6 +4571,19 @@ static AZC__RARE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
     return azc__send_iov(conn, iov, n);
 }
 
+static void azc__retry_at(azc_server *s, int64_t when) {
+    if (when < s->retry) s->retry = when;
+}
+
+/* Full, or broken; or the kernel has no buffers (ENOBUFS), a transport took 0 bytes: then poll may
+ * say at once to go on, and we wait a little. */
+static AZC__RARE void azc__unsent(azc_conn *conn, ssize_t sent) {
+    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    conn->stuck = sent == 0 || errno == ENOBUFS;
+    if (conn->stuck) azc__retry_at(conn->server, conn->server->now + AZC__RETRY_MS);
+    else azc__drop(conn);
+}
+
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
 static void azc__flush(azc_conn *conn) {
     azc__out *out = &conn->out;
@@ -4582,8 +4597,7 @@ static void azc__flush(azc_conn *conn) {
                                                           AZC__MSG_FLAGS)
                                           : azc__send_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS)
-            azc__drop(conn);
+        if (sent <= 0) azc__unsent(conn, sent);
         if (sent <= 0) return;
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
@@ -4628,7 +4642,7 @@ static inline int azc__wants(azc_conn *conn) {
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int write = conn->out.bytes > 0 || (conn->drain && conn->state == AZC__OPEN);
+    int write = conn->out.bytes > 0 ? !conn->stuck : conn->drain && conn->state == AZC__OPEN;
     return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
 }
 
@@ -4658,13 +4672,12 @@ static inline void azc__conn_ready(azc_conn *conn, int events) {
 static void azc__accept_resume(azc_server *s) {
     if (!s->accept_paused) return;
     s->accept_paused = 0;
-    s->accept_retry = INT64_MAX;
     if (s->listening && !s->stopping) azc__watch(s, &s->listener, AZC__READ);
 }
 
 static void azc__accept_pause(azc_server *s, int64_t until) {
     s->accept_paused = 1;
-    s->accept_retry = until;
+    azc__retry_at(s, until);
     azc__watch(s, &s->listener, 0);
 }
 
@@ -4878,9 +4891,21 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
     }
 }
 
+/* What could not be done may be possible now. */
+static AZC__RARE void azc__retry(azc_server *s) {
+    s->retry = INT64_MAX;
+    azc__accept_resume(s);
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        azc_conn *conn = s->slots[i];
+        if (conn == NULL || !conn->stuck) continue;
+        conn->stuck = 0;
+        azc__touch(conn);
+    }
+}
+
 /* Until the earliest deadline, but no longer than timeout_ms. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int64_t least = s->accept_retry - s->now; /* a wake ago: at most that much too late */
+    int64_t least = s->retry - s->now; /* a wake ago: at most that much too late */
     int left;
     for (int i = 0; i < AZC__T_COUNT; i++) {
         if (azc__timer_next(s, i, &left) != NULL && left < least) least = left;
@@ -4903,7 +4928,7 @@ static void azc__expire_all(azc_server *s) {
     for (int i = 0; i < AZC__T_COUNT; i++) {
         for (azc_conn *c; (c = azc__timer_next(s, i, &left)) != NULL && left <= 0;) azc__expire(c);
     }
-    if (s->accept_retry <= s->now) azc__accept_resume(s);
+    if (s->retry <= s->now) azc__retry(s);
 }
 
 /* One turn: A BYTE'S WAY. The settle step comes first too, for what the program did between. */
@@ -5272,7 +5297,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
     s->wake.kind = AZC__WAKE;
     s->listener.kind = AZC__LISTENER;
-    s->accept_retry = INT64_MAX;
+    s->retry = INT64_MAX;
 #ifndef AZCHAN_CORE
     s->wheel.due = INT64_MAX;
 #endif

@@ -225,6 +225,59 @@ static void broken(void) {
     }
 }
 
+/* ---- Sends that do nothing, again and again: poll says go on, the kernel has no buffers ------- */
+
+static void stuck(void) {
+    static const int nothing[] = {ENOBUFS, 0};
+    for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
+        char sentence[100];
+        snprintf(sentence, sizeof sentence, "sends that do nothing are tried again, not at once: %s",
+                 nothing[i] ? strerror(nothing[i]) : "0 bytes");
+        TEST(sentence) {
+            begin(act_config());
+            client *a = enter("/act/a"), *b = enter("/act/b"), *c = arrive();
+            sys.call = SYS_send, sys.nth = sys.calls[SYS_send] + 1, sys.error = nothing[i];
+            sys.from = 1;
+            put_text(a, "hello"), put_text(b, "hello");
+            if (c) client_print(c, GET("/") "Connection: close\r\n\r\n");
+            settle(scene.server);
+            long polls = waits(), sends = sys.calls[SYS_send];
+            long ms = run_for(450);
+            polls = waits() - polls, sends = sys.calls[SYS_send] - sends;
+            CHECK(sends >= 6 && sends <= 3 * (ms / 100 + 2)); /* every 100 ms */
+            CHECK(polls <= ms / 100 + 8);
+            heal();
+            long long before = now_ms();
+            get_text(a, "hello"), get_text(b, "hello"), ask(c, "", 200, 0);
+            put_text(b, "on it goes"), get_text(b, "on it goes");
+            CHECK(now_ms() - before < 1000);
+            end();
+        }
+        snprintf(sentence, sizeof sentence, "sends that do nothing for good meet a deadline: %s",
+                 nothing[i] ? strerror(nothing[i]) : "0 bytes");
+        TEST(sentence) {
+            begin(act_config());
+            scene.opened = scene.closed = 0;
+            client *a = enter("/act/a"), *b = enter("/act/b"), *c = arrive(), *d = arrive();
+            sys.call = SYS_send, sys.nth = sys.calls[SYS_send] + 1, sys.error = nothing[i];
+            sys.from = 1;
+            put_text(a, "hello"), put_text(b, "close 1000");
+            if (c) client_print(c, GET("/") "\r\n");
+            if (d) client_print(d, GET("/") "Connection: close\r\n\r\n");
+            settle(scene.server);
+            CHECK_INT(azc_stats(scene.server)->connections, 4);
+            skip(3001); /* close_ms: b and d */
+            CHECK_INT(azc_stats(scene.server)->connections, 2);
+            skip(10001), skip(10001); /* handshake_ms, once more for the request that came: c */
+            CHECK_INT(azc_stats(scene.server)->connections, 1);
+            skip(30001), skip(30001), skip(10001); /* ping_ms, pong_ms: a */
+            CHECK_INT(azc_stats(scene.server)->connections, 0);
+            CHECK_INT(scene.closed, scene.opened);
+            end();
+        }
+    }
+}
+
 /* ---- Nothing spins: a server whose peers do nothing sleeps ----------------------------------- */
 
 static void sleeps_well(void) {
@@ -263,6 +316,7 @@ int main(int argc, char **argv) {
     once_each();
     in_pieces();
     broken();
+    stuck();
     out_of_descriptors();
     sleeps_well();
     long all = 0;
