@@ -21,7 +21,7 @@ typedef struct html {
 } html;
 
 static void html_put(html *h, const char *s, size_t len) {
-    if (h->len <= sizeof h->text && len <= sizeof h->text - h->len) memcpy(h->text + h->len, s, len);
+    if (h->len + len <= sizeof h->text) memcpy(h->text + h->len, s, len);
     h->len += len;
 }
 

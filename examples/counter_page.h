@@ -144,7 +144,7 @@ static const char *const counter_page[] = {
     "  if (target.dataset.input) send(target.dataset.input, target.value);\n"
     "};\n",
 
-    /* ---- Components come in: markup of the server's, each root with the id of what it replaces. */
+    /* ---- Components come in: the server's markup, each root with the id of what it replaces. */
     "function swap(markup) {\n"
     "  const box = document.createElement('template');\n"
     "  box.innerHTML = markup;\n"

@@ -10,11 +10,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-    assert, need_binary, pause, run, test, until,
+    assert, need_binary, pause, refused, run, test, until,
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-for (const name of ['counter', 'upload']) need_binary(name);
+for (const name of ['counter', 'presence', 'upload']) need_binary(name);
 
 const dark = { ...phone, colorScheme: 'dark' };
 
@@ -142,8 +142,9 @@ function file(name, size, sparse = false) {
 const sum = (where) => createHash('sha256').update(fs.readFileSync(where)).digest('hex');
 const row = (tab, where) => tab.page.locator('#list li', { hasText: path.basename(where) });
 const ends = async (tab, where, state) => {
-    await row(tab, where).and(tab.page.locator(`[data-state=${state}]`)).waitFor({ timeout: 60000 });
-    return row(tab, where).innerText();
+    const there = row(tab, where).and(tab.page.locator(`[data-state=${state}]`));
+    await there.waitFor({ timeout: 60000 });
+    return there.innerText();
 };
 
 test('upload: every length around a block has the right sum on both sides', async (t) => {
@@ -196,7 +197,7 @@ test('upload: too large is said clearly, and the next file goes up all the same'
     tab.check();
 }, 60000);
 
-test('upload: who sends more than announced, or never announced, is closed with 1009', async (t) => {
+test('upload: who sends more than announced, or nothing announced, is closed', async (t) => {
     const server = await t.server('upload', '0');
     for (const size of [null, 100, 0]) {
         const client = await t.client(`${server.ws}/upload`);
@@ -238,5 +239,127 @@ test('upload: stopped files stop, lost ones begin again by themselves', async (t
     assert.equal(text.split(sum(two)).length, 3);
     tab.check_but_lost();
 }, 120000);
+
+/* ---- presence ------------------------------------------------------------------------------- */
+
+async function person(t, server, name, room, view = desktop, profile = null) {
+    const tab = await Tab.open(t, `${server.http}/#${room}`, view, profile);
+    if (!profile) {
+        await tab.page.fill('#name', name);
+        await tab.page.press('#name', 'Enter');
+    }
+    await tab.online();
+    tab.name = name;
+    return tab;
+}
+
+const inside = (tab, room) => tab.page.$$eval(`[data-room=${room}] li span`,
+    (all) => all.map((one) => one.textContent.replace(' (you)', '')).sort().join(' '));
+const sees = (tab, room, names) => until(`${tab.name} seeing ${names || 'nobody'} in ${room}`,
+    async () => await inside(tab, room) === names);
+const go = (tab, room) => tab.page.click(`[data-room=${room}] .go`);
+const news = (tab, words) => until(`${tab.name} reading ${words}`,
+    async () => await tab.page.textContent('#news') === words);
+
+test('presence: who comes and goes is seen by all, and told to who comes later', async (t) => {
+    const server = await t.server('presence', '0');
+    const ada = await person(t, server, 'Ada', 'kitchen');
+    const bob = await person(t, server, 'Bob', 'garden');
+    for (const tab of [ada, bob]) {
+        await sees(tab, 'kitchen', 'Ada');
+        await sees(tab, 'garden', 'Bob');
+    }
+    await news(ada, 'Bob came to the garden');
+    await go(bob, 'kitchen');
+    for (const tab of [ada, bob]) {
+        await sees(tab, 'kitchen', 'Ada Bob');
+        await sees(tab, 'garden', '');
+    }
+    const cyd = await person(t, server, '<b>Cyd</b>', 'kitchen');
+    for (const tab of [ada, bob, cyd]) await sees(tab, 'kitchen', '<b>Cyd</b> Ada Bob');
+    await bob.page.close();
+    for (const tab of [ada, cyd]) await sees(tab, 'kitchen', '<b>Cyd</b> Ada');
+    await news(ada, 'Bob left the kitchen');
+    for (const tab of [ada, cyd]) tab.check();
+});
+
+test('presence: two tabs are one person, who leaves with the last', async (t) => {
+    const server = await t.server('presence', '0');
+    const ada = await person(t, server, 'Ada', 'studio');
+    const bob = await person(t, server, 'Bob', 'studio');
+    const second = await person(t, server, 'Ada', 'studio', desktop, ada.page.context());
+    for (const tab of [ada, bob, second]) await sees(tab, 'studio', 'Ada Bob');
+    const heard = () => bob.received().split('\n').filter((text) => text.includes('"Ada"')).length;
+    const before = heard();
+    await second.page.close();
+    await ada.page.waitForTimeout(300);
+    await sees(bob, 'studio', 'Ada Bob');
+    assert.equal(heard(), before, 'a second tab makes no news');
+
+    const third = await person(t, server, 'Ada', 'studio', desktop, ada.page.context());
+    await go(third, 'garden');
+    for (const tab of [ada, bob, third]) {
+        await sees(tab, 'studio', 'Ada Bob');
+        await sees(tab, 'garden', 'Ada');
+    }
+    await go(ada, 'garden');
+    for (const tab of [ada, bob, third]) await sees(tab, 'studio', 'Bob');
+    await ada.page.close();
+    await third.page.close();
+    await sees(bob, 'garden', '');
+    bob.check();
+});
+
+test('presence: a wave reaches every tab of a person, and no one else\'s', async (t) => {
+    const server = await t.server('presence', '0');
+    const ada = await person(t, server, 'Ada', 'studio');
+    const second = await person(t, server, 'Ada', 'garden', desktop, ada.page.context());
+    const bob = await person(t, server, 'Bob', 'library');
+    const cyd = await person(t, server, 'Cyd', 'library');
+    await sees(bob, 'garden', 'Ada');
+    await bob.page.click('[data-room=garden] li button');
+    for (const tab of [ada, second]) await news(tab, 'Bob waves at you');
+    assert.ok(!cyd.received().includes('wave'));
+    assert.ok(!bob.received().includes('wave'));
+});
+
+test('presence: without a name nobody is let in, and only real rooms are entered', async (t) => {
+    const server = await t.server('presence', '0');
+    for (const query of ['', '?name=', `?name=${'x'.repeat(97)}`]) {
+        assert.equal((await refused(`${server.ws}/presence${query}`)).status, 400);
+    }
+    const client = await t.client(`${server.ws}/presence?name=Eve&room=attic`);
+    assert.equal((await client.json()).room, 'kitchen');
+    await client.json({ type: 'presence', room: 'kitchen', user: 'Eve', here: true });
+    for (const message of [{ enter: 'attic' }, { wave: 7 }, {}]) {
+        client.say(message);
+        await client.json({ type: 'error', code: 'INTERNAL_ERROR' });
+    }
+    client.say({ enter: 'garden' });
+    await client.json({ type: 'entered', room: 'garden' });
+    await client.json({ type: 'presence', room: 'kitchen', user: 'Eve', here: false });
+    await client.json({ type: 'presence', room: 'garden', user: 'Eve', here: true });
+});
+
+test('presence: reconnects to the room it was in, fits a phone and a desktop', async (t) => {
+    const server = await t.server('presence', '0');
+    const mei = await person(t, server, 'Mei', 'kitchen');
+    const omar = await person(t, server, 'Omar', 'garden', dark);
+    for (const [name, room] of [['Noor', 'kitchen'], ['Ada', 'studio'], ['Grace', 'studio'],
+        ['Björn', 'kitchen']]) await t.client(`${server.ws}/presence?${new URLSearchParams(
+        { name, room })}`);
+    await person(t, server, 'Mei', 'garden', desktop, mei.page.context());
+    for (const tab of [mei, omar]) {
+        await sees(tab, 'kitchen', 'Björn Mei Noor');
+        await sees(tab, 'garden', 'Mei Omar');
+        await fits(tab);
+        await tab.page.waitForTimeout(300);
+    }
+    await picture(mei, 'presence-desktop');
+    await picture(omar, 'presence-phone');
+    await comes_back(t, server, omar, 'presence');
+    await sees(omar, 'garden', 'Mei Omar');
+    omar.check_but_lost();
+}, 60000);
 
 await run('pages.mjs', () => browser.close());
