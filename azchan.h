@@ -815,10 +815,16 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC_ASSERT(x) assert(x)
 #endif
 
+/* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
 #ifdef MSG_NOSIGNAL
 #define AZC__MSG_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 #else
-#define AZC__MSG_FLAGS MSG_DONTWAIT /* macOS: SO_NOSIGPIPE, set on accept */
+#define AZC__MSG_FLAGS MSG_DONTWAIT
+#endif
+#ifdef SO_NOSIGPIPE
+#define AZC__NOSIGPIPE SO_NOSIGPIPE
+#else
+#define AZC__NOSIGPIPE 0
 #endif
 
 #if defined(__GNUC__)
@@ -4725,11 +4731,9 @@ static void azc__settle(azc_server *s) {
 
 /* Close-on-exec, so that a program that forks keeps no ports open in its children. */
 static void azc__fd_prepare(int fd) {
+    int on = AZC__NOSIGPIPE;
     AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-#ifdef SO_NOSIGPIPE
-    int on = 1;
-    AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
+    if (on) AZC_SYS(setsockopt)(fd, SOL_SOCKET, AZC__NOSIGPIPE, &on, sizeof on);
 }
 
 /* What the loop reads until it is empty must not block it. Returns 0 or -1. */

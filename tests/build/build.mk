@@ -4,8 +4,11 @@
 #     make check-warnings     all that may complain; in parts:
 #     make check-silent       gcc, clang, g++, clang++ and tcc, each standard and optimisation
 #     make check-orders       behind each system header and feature macro
-#     make check-lint         gcc -fanalyzer, clang-tidy, cppcheck
+#     make check-lint         gcc -fanalyzer, clang-tidy, cppcheck, and who calls malloc
 #     make check-cpp          tests compiled as C++, and run
+#     make check-machines     every test on other machines, most under qemu; one: machine-s390x
+#     make size | check-size  bytes of code by section, the chat's file and memory | within limits
+#     make check-readme       what README tells to type
 BUILD_DIR = tests/build
 BUILD_OUT = $(BUILD)/drop-in
 
@@ -65,7 +68,18 @@ lint-cppcheck:
 	    -D__GNUC__=12 $$flags azchan.h || exit 1; done
 	@echo "lint: cppcheck"
 
-check-lint: lint-clang lint-gcc lint-cppcheck
+# Whoever gives an allocator need not look further: nothing but the default one calls libc's. (That
+# sizes and contexts are right is checked by tests/client.h, with every server of every test.)
+lint-alloc:
+	@mkdir -p $(BUILD_OUT)
+	@gcc $(LINT) -O0 -x c -c azchan.h -o $(BUILD_OUT)/alloc.o
+	@objdump -dr $(BUILD_OUT)/alloc.o | awk '/^[0-9a-f]+ </ { where = $$2 } \
+	    / R_.*[ \t](malloc|calloc|realloc|free|strn?dup|v?asprintf|getline|aligned_alloc)-/ { \
+	        n++; if (where != "<azc__default_alloc>:") { bad = 1; print "lint: " where " " $$3 } } \
+	    END { exit bad || n < 2 }'
+	@echo "lint: allocations"
+
+check-lint: lint-clang lint-gcc lint-cppcheck lint-alloc
 
 # What serves and is talked to, as C++ of both compilers.
 CPP_TESTS = session handshake rooms pages json loop
@@ -77,5 +91,48 @@ check-cpp:
 	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ WARN="-x c++ -std=c++20 -Wall -Wextra" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
 
-.PHONY: check-warnings check-silent check-orders check-lint check-cpp $(SILENT) silent-tcc lint-gcc \
-    lint-clang lint-cppcheck
+# Every test program on each machine, static, with a trap for unaligned access. TEST_QUICK, as under
+# valgrind: no test less, but fewer of the faults, cuts and deeds within. The kernel of an x86-64 runs
+# i386 and musl itself. _FILE_OFFSET_BITS: qemu hands the host's 64-bit directories on.
+MACHINES = armhf s390x riscv64 i386 musl
+CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
+CC_s390x = s390x-linux-gnu-gcc -O2
+CC_riscv64 = riscv64-linux-gnu-gcc -O1
+CC_i386 = i686-linux-gnu-gcc -O2 -D_FILE_OFFSET_BITS=64
+CC_musl = musl-gcc -Os
+NEEDS_armhf = gcc-arm-linux-gnueabihf
+NEEDS_s390x = gcc-s390x-linux-gnu
+NEEDS_riscv64 = gcc-riscv64-linux-gnu
+NEEDS_i386 = gcc-i686-linux-gnu
+NEEDS_musl = musl-tools
+RUN_armhf = qemu-arm-static
+RUN_s390x = qemu-s390x-static
+RUN_riscv64 = qemu-riscv64-static
+TRAP = -g -fsanitize=alignment -fsanitize-undefined-trap-on-error
+
+$(MACHINES:%=machine-%): machine-%:
+	$(call need,$(firstword $(CC_$*)),$(NEEDS_$*))
+	$(if $(RUN_$*),$(call need,$(RUN_$*),qemu-user-static))
+	@mkdir -p $(BUILD)/machine-$*
+	@$(MAKE) -s test BUILD=$(BUILD)/machine-$* CC="$(CC_$*)" LDFLAGS=-static \
+	    CFLAGS="$(TRAP) -DTEST_SECONDS=300" \
+	    TEST_RUN="env TEST_QUICK=1 $(RUN_$*)" >$(BUILD)/machine-$*/log 2>&1 || \
+	    { cat $(BUILD)/machine-$*/log; echo "$@: failed"; exit 1; }
+	@echo "$@: $$(tail -1 $(BUILD)/machine-$*/log)"
+
+check-machines: $(MACHINES:%=machine-%)
+
+size check-size:
+	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
+	$(call need,musl-gcc,musl-tools)
+	@sh $(BUILD_DIR)/size.sh $(BUILD_OUT)/size $(filter check,$(subst -, ,$@))
+
+check-readme:
+	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
+	$(call need,qemu-arm-static,qemu-user-static)
+	$(call need,cmake,cmake)
+	@sh $(BUILD_DIR)/readme.sh $(BUILD_OUT)/readme
+
+.PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
+    lint-clang lint-cppcheck lint-alloc check-cpp check-machines $(MACHINES:%=machine-%) size \
+    check-size check-readme
