@@ -33,8 +33,8 @@ test: $(TESTS)
 # What needs more than cc and make. Nothing is installed here: what is missing is named. First what
 # may share the machine, then what keeps time.
 check:
-	@$(MAKE) -s -j2 check-warnings check-fuzz check-fixed check-valgrind check-sanitize \
-	    check-epoll coverage check-speed
+	@$(MAKE) -s -j2 check-warnings check-machines check-fuzz check-fixed check-valgrind \
+	    check-sanitize check-epoll coverage check-speed check-size check-readme
 	@$(MAKE) -s check-interop
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks

@@ -1,6 +1,7 @@
 #!/bin/sh
 # readme.sh DIR: README's first program, built by every line that README offers, starts and listens.
 set -eu
+unset MAKEFLAGS MFLAGS MAKELEVEL
 top=$(cd "$(dirname "$0")/../.." && pwd)
 rm -rf "$1"
 mkdir -p "$1/third_party"
@@ -35,7 +36,7 @@ done <lines
 rm -f app azchan.h # from here on third_party has it
 built="two lines in a Makefile"
 { printf 'app: app.o\n\t$(CC) $(LDFLAGS) $^ -o $@\n'; block make; } >Makefile
-env -u MAKEFLAGS -u MFLAGS make -s
+make -s
 serves ./app
 built="two lines in a CMakeLists.txt"
 { printf 'cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_executable(app app.c)\n'
