@@ -115,6 +115,28 @@
    anybody else these fields are ignored. Let the proxy set the last two, not pass them on. The
    README has lines for nginx, Caddy and HAProxy.
 
+   OTHER PROCESSES. A room's members may be spread over processes and machines, joined by what is
+   there already: a broker that has publish and subscribe. Three things are ours. on_publish sees
+   what is said here: publish it, with the name of this process before it. on_room tells when a
+   room has its first member here and when its last one is gone: subscribe, unsubscribe. What the
+   broker brings goes to azc_deliver, but for what has our own name, which was delivered here at
+   once. The socket to the broker is one more in the loop (azc_watch), its pauses are timers.
+   examples/cluster.c is all of that for Redis, in 200 lines.
+
+   What can be promised then, and cluster.c does: a message comes to each member at most once; in
+   its own process always, as far as max_backlog goes; what one process says in one room comes in
+   that order. Lost to other processes is what is said while the broker is away or too slow, and
+   what is under way when it dies; a room hears others only once its subscription has arrived.
+   Nothing is sent again, for nobody knows whether it was heard: who needs every message numbers
+   them and asks for those that are missing.
+
+   NATS sits on the same seam: CONNECT, then SUB azchan.<room> <n>, UNSUB <n>, PUB azchan.<room>
+   <bytes>, MSG comes back; "echo":false in CONNECT spares the name before each message. So does
+   MQTT: SUBSCRIBE, UNSUBSCRIBE and PUBLISH at QoS 0 with the topic azchan/<room>, in version 5
+   with No Local set. Rooms whose names hold the broker's wildcards (* > and . in NATS, + # / in
+   MQTT) are percent-encoded first; clients of the broker that are libraries with threads of their
+   own hand over what they got with azc_post.
+
    MAKING WAY for a new process: start it, then azc_drain in the old one. No newcomer is refused
    where both use one socket (listen_fd), which systemd or whoever starts them keeps open: those
    whom the old one does not take wait for the new one. With reuse_port each has a queue of its
@@ -468,6 +490,9 @@ typedef struct azc_channel_desc {
     /* see Feeds */
     int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
     void (*on_presence)(azc_channel *channel, const char *room, const char *user, int here);
+    void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
+                       int binary);      /* see azc_deliver */
+    void (*on_room)(azc_channel *channel, const char *room, int there);
 #endif
 } azc_channel_desc;
 
@@ -609,6 +634,22 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
 enum { AZC_FIRST = 1, AZC_LAST = 2, AZC_TEXT = 4 };
 
 #endif /* AZCHAN_CORE */
+
+#ifndef AZCHAN_CORE
+/* ---- Other processes ------------------------------------------------------------------------ */
+
+/* The seam to a message broker, over which a channel's rooms go on in other processes: OTHER
+ * PROCESSES has the whole.
+ *   on_publish  if set, sees each azc_broadcast of this process, room NULL and rooms without
+ *               members here included, once it is queued here. It runs inside that call: only read
+ *               and pass on. data dies when it returns; text has no NUL behind it
+ *   on_room     if set, tells that the first member here came into a room (there 1), or the last
+ *               one left (0). Called as on_presence is, and everything is allowed in it
+ * azc_deliver queues what came from elsewhere to members here, unseen by on_publish. Returns and
+ * call as azc_broadcast; binary 0: text */
+AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
+                        int binary);
+#endif
 
 /* ---- What the peer asked -------------------------------------------------------------------- */
 
@@ -3195,6 +3236,9 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = (uint32_t)len;
+#ifndef AZCHAN_CORE
+    room->watched = channel != NULL && channel->desc.on_room != NULL && *(const char *)name != 0;
+#endif
     room->hash = azc__room_hash(s, channel, name, len);
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
@@ -3673,6 +3717,19 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
+#ifndef AZCHAN_CORE
+static void azc__room_tell(const azc__room *room) {
+    const azc_channel_desc *desc = &room->channel->desc;
+    if (!azc__is_pair(room)) {
+        desc->on_room(room->channel, azc__room_name(room), room->told);
+        return;
+    }
+    const azc__pair pair = azc__pair_of(room);
+    desc->on_presence(room->channel, azc__room_name(pair.room), azc__room_name(pair.user) + 1,
+                      room->told);
+}
+#endif
+
 /* A callback has returned, or a turn begins: no cursor of before is in use, and what came about is
  * told, in order. A room that is gone again by then makes no news. */
 static AZC__RARE void azc__after(azc_server *s) {
@@ -3683,9 +3740,7 @@ static AZC__RARE void azc__after(azc_server *s) {
         room->queued = 0;
         if ((room->count > 0) != room->told) {
             room->told = room->count > 0;
-            const azc__pair pair = azc__pair_of(room);
-            room->channel->desc.on_presence(room->channel, azc__room_name(pair.room),
-                                            azc__room_name(pair.user) + 1, room->told);
+            azc__room_tell(room);
             azc__room_sweep(s);
         }
         room->refs--;
@@ -5633,15 +5688,37 @@ static int azc__broadcast(azc_channel *channel, const char *room, int opcode, co
     return room != NULL && r == NULL ? 0 : azc__publish(channel, r, opcode, data, len, except);
 }
 
+/* What was published here is other processes' business too. */
+static int azc__spread(azc_channel *channel, const char *room, int opcode, const void *data,
+                       size_t len, int count) {
+#ifndef AZCHAN_CORE
+    if (count >= 0 && channel->desc.on_publish != NULL)
+        channel->desc.on_publish(channel, room, data, len, opcode == AZC__OP_BINARY);
+#else
+    (void)channel, (void)room, (void)opcode, (void)data, (void)len;
+#endif
+    return count;
+}
+
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
-    return azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except);
+    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except);
+    return azc__spread(channel, room, AZC__OP_TEXT, text, len, count);
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    return azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except);
+    int count = azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except);
+    return azc__spread(channel, room, AZC__OP_BINARY, data, len, count);
 }
+
+#ifndef AZCHAN_CORE
+AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
+                        int binary) {
+    return azc__broadcast(channel, room, binary ? AZC__OP_BINARY : AZC__OP_TEXT,
+                          (const char *)data, len, NULL);
+}
+#endif
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except) {

@@ -430,6 +430,14 @@ static void act_error(azc_conn *conn, int error) {
     azc_send_text(conn, "sorry", 5);
 }
 
+static void act_publish(azc_channel *channel, const char *room, const void *data, size_t len,
+                        int binary) {
+    CHECK(channel && (!room || *room) && (data || len == 0) && binary >= 0);
+}
+static void act_room(azc_channel *channel, const char *room, int there) {
+    CHECK_INT(azc_count(channel, room) > 0, there);
+}
+
 static azc_channel_desc act_desc(const char *path) {
     azc_channel_desc d;
     memset(&d, 0, sizeof d);
@@ -444,6 +452,8 @@ static azc_channel_desc act_desc(const char *path) {
     d.on_drain = act_drain;
     d.on_close = act_close;
     d.on_presence = act_presence;
+    d.on_publish = act_publish;
+    d.on_room = act_room;
     return d;
 }
 

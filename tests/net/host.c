@@ -3,9 +3,10 @@
  *     host [host=...] [port=...] [origins=...] [trusted=...] [per_address=...] [reuse_port=1]
  *          [listen_fd=...] [drain=ms]
  *
- * listen_fd=systemd takes what systemd passes. SIGTERM drains for `drain` ms, or stops. Its address
- * is the first line of its stdout. The channel /echo gives back; /peer greets with azc_peer. Pages:
- * / opens /echo and shows what came of it, /peer is azc_peer, /count how many it has accepted. */
+ * listen_fd=systemd takes what systemd passes, listen_fd=inetd its stdin. SIGTERM drains for `drain`
+ * ms, or stops. Its address is the first line of its stdout, which inetd's are not given. The
+ * channel /echo gives back; /peer greets with azc_peer, /pid with its process. Pages: / opens /echo
+ * and shows what came of it, /peer is azc_peer. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <signal.h>
@@ -28,12 +29,9 @@ static int page_peer(azc_conn *conn, void *user) {
     return azc_reply(conn, 200, "text/plain", azc_peer(conn), strlen(azc_peer(conn)));
 }
 
-static int page_count(azc_conn *conn, void *user) {
+static int greet_pid(azc_conn *conn) {
     char text[24];
-    (void)user;
-    int n = snprintf(text, sizeof text, "%llu",
-                     (unsigned long long)azc_stats(azc_server_of(conn))->accepted);
-    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+    return azc_send_text(conn, text, (size_t)snprintf(text, sizeof text, "%ld", (long)getpid()));
 }
 
 static volatile sig_atomic_t ending;
@@ -48,7 +46,8 @@ static const char *given(char **words, const char *name) {
 }
 static int number(char **words, const char *name) {
     const char *text = given(words, name);
-    if (text && strcmp(text, "systemd") == 0) text = getenv("LISTEN_FDS") ? "3" : "0";
+    if (text && strcmp(text, "systemd") == 0) return getenv("LISTEN_FDS") ? 3 : 0;
+    if (text && strcmp(text, "inetd") == 0) return dup(0);
     return text ? atoi(text) : 0;
 }
 
@@ -67,11 +66,13 @@ int main(int argc, char **argv) {
     azc_add_channel(server, &echo);
     echo.path = "/peer", echo.on_connect = greet;
     azc_add_channel(server, &echo);
+    echo.path = "/pid", echo.on_connect = greet_pid;
+    azc_add_channel(server, &echo);
     azc_add_page(server, "/", "text/html", page, sizeof page - 1);
     azc_add_handler(server, "/peer", page_peer, NULL);
-    azc_add_handler(server, "/count", page_count, NULL);
     if (azc_listen(server) != AZC_OK) return fprintf(stderr, "%s\n", azc_error(server)), 1;
-    printf("http://127.0.0.1:%d/\n", azc_port(server));
+    const char *from = given(argv, "listen_fd");
+    if (!from || strcmp(from, "inetd") != 0) printf("http://127.0.0.1:%d/\n", azc_port(server));
     fflush(stdout);
     for (int told = 0; azc_poll(server, 20) > 0;) {
         if (!ending || told++) continue;

@@ -6,6 +6,10 @@ $(BUILD)/net_host: tests/net/host.c azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
+$(BUILD)/net_supervise: tests/net/supervise.c
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+
 $(BUILD)/net_tls: tests/net/tls.c tests/*.h azchan.h
 	@mkdir -p $(@D)
 	@echo '#include <openssl/ssl.h>' | $(CC) -E - >/dev/null 2>&1 || \
@@ -21,6 +25,11 @@ check-proxy: $(NET)
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
 
-check-net: check-tls check-proxy
+# Making way for a new process, sharing a port, and sockets from systemd and inetd.
+check-restart: $(NET) $(BUILD)/net_supervise
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/restart.mjs
 
-.PHONY: check-net check-proxy check-tls
+check-net: check-tls check-proxy check-restart
+
+.PHONY: check-net check-proxy check-restart check-tls

@@ -1,4 +1,5 @@
-/* proxy.mjs: a real nginx in front, with the README's own lines and a certificate made here.
+/* proxy.mjs: a real nginx in front, and HAProxy and Caddy, with the README's own lines and a
+ * certificate made here.
  *
  *     make check-proxy, or: BUILD=... node tests/net/proxy.mjs [part of a test's name ...] */
 
@@ -12,17 +13,16 @@ const nginx = need_program('nginx', 'nginx-light');
 const { chromium } = need_package('playwright-core');
 need_program(process.env.CHROMIUM || 'chromium', 'chromium');
 
-/* The README's block for nginx, at a port, with a certificate and a server behind it. */
-function readme_block(port, cert, upstream) {
+/* The README's block for a program, with what is of this place put in. */
+function readme_block(program, changes) {
     const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
-    const block = /```nginx\n([\s\S]*?)```/.exec(readme)?.[1];
-    if (!block) give_up('README.md has no block for nginx');
-    const made = block.replace('listen 443 ssl', `listen 127.0.0.1:${port} ssl`)
-        .replace(/ssl_certificate .*;/, `ssl_certificate ${cert.cert};`)
-        .replace(/ssl_certificate_key .*;/, `ssl_certificate_key ${cert.key};`)
-        .replace(/server_name .*;/, '').replace(/proxy_pass .*?;/, `proxy_pass ${upstream};`);
-    for (const word of [cert.cert, cert.key, upstream, `:${port} `]) assert(made.includes(word));
-    return made;
+    let block = new RegExp(`\`\`\`${program}\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];
+    if (!block) give_up(`README.md has no block for ${program}`);
+    for (const [from, to] of changes) {
+        assert(block.includes(from), `README: ${from} for ${program}`);
+        block = block.replace(from, to);
+    }
+    return block;
 }
 
 /* nginx in front of a server that was told `args`. over: tcp or unix. */
@@ -36,11 +36,34 @@ async function front(t, over, ...args) {
         daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;
         events { worker_connections 512; }
         http { access_log off; ${temp}
-        ${readme_block(port, cert, over === 'unix' ? `http://unix:${socket}` : server.http)} }`);
+        ${readme_block('nginx', [['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
+        ['server_name app.example;', ''], ['/etc/ssl/app.example.pem', cert.cert],
+        ['/etc/ssl/app.example.key', cert.key],
+        ['http://127.0.0.1:4000', over === 'unix' ? `http://unix:${socket}` : server.http]])} }`);
     const program = start(t, nginx, ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
     await Promise.race([answers(port), program.ended.then((end) => {
         throw new Error(`nginx ended: ${end} ${program.output}`);
     })]);
+    return { server, port, ca: cert.ca, wss: `wss://localhost:${port}`,
+        origin: `https://localhost:${port}` };
+}
+
+/* HAProxy's or Caddy's place. */
+async function other_front(t, name, over) {
+    const dir = folder(t), cert = certificate(dir), port = await free_port();
+    const socket = `${dir}/host.sock`, unix = over === 'unix';
+    const server = await host(t, ...(unix ? [`host=unix:${socket}`] : []),
+        `trusted=${unix ? 'unix' : '127.0.0.1'}`);
+    fs.writeFileSync(`${dir}/both.pem`, cert.ca + fs.readFileSync(cert.key, 'utf8'));
+    const caddy = name === 'caddy', upstream = caddy ? `unix/${socket}` : `unix@${socket}`;
+    const block = readme_block(name, [['127.0.0.1:4000', unix ? upstream : server.host],
+        ...(caddy ? [['app.example {', `https://localhost:${port} {\ntls ${cert.cert} ${cert.key}`]]
+            : [[':443', `127.0.0.1:${port}`], ['/etc/ssl/app.example.pem', `${dir}/both.pem`]])]);
+    const file = `${dir}/${caddy ? 'Caddyfile' : 'haproxy.cfg'}`;
+    fs.writeFileSync(file, caddy ? `{\nadmin off\nauto_https disable_redirects\n}\n${block}` : block);
+    start(t, need_program(name, name), caddy ? ['run', '--config', file] : ['-f', file, '-db'],
+        { env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir } });
+    await answers(port);
     return { server, port, ca: cert.ca, wss: `wss://localhost:${port}`,
         origin: `https://localhost:${port}` };
 }
@@ -113,6 +136,23 @@ for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
             }
             const answer = await refused(`${f.wss}/peer`, visitor(f, {}, `127.0.0.${x}`));
             assert.equal(answer.status, 429);
+        }
+    });
+}
+
+for (const name of ['haproxy', 'caddy']) {
+    test(`${name}, with the README's lines: wss://, the visitor, his origin`, async (t) => {
+        for (const over of ['tcp', 'unix']) {
+            const f = await other_front(t, name, over);
+            const forged = { 'X-Forwarded-For': '6.6.6.6', 'X-Forwarded-Host': 'evil.example' };
+            const c = await t.client(`${f.wss}/peer`, { ...visitor(f, forged), origin: f.origin });
+            assert.equal(await c.text(), '127.0.0.2');
+            c.send('hello');
+            assert.equal(await c.text(), 'hello');
+            for (const origin of ['https://evil.example', f.origin.replace('https', 'http')]) {
+                assert.equal((await refused(`${f.wss}/echo`, { ...visitor(f, forged), origin }))
+                    .status, 403, origin);
+            }
         }
     });
 }
