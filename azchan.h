@@ -3150,17 +3150,13 @@ static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t 
     uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
                      seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
     const unsigned char *p = (const unsigned char *)bytes;
-    for (size_t rest = len;; p += 8) {
-        uint64_t word = 0;
-        size_t n = azc__min(rest, 8);
-        if (n < 8) word = (uint64_t)len << 56;
-        if (n > 0) memcpy(&word, p, n);
+    for (size_t n = 8, rest = len; n == 8; p += n, rest -= n) { /* the last is short */
+        uint64_t word = (uint64_t)len << 56;
+        n = azc__min(rest, 8);
+        memcpy(&word, p, n);
         v[3] ^= word;
-        azc__sip_round(v);
-        azc__sip_round(v);
+        for (int i = 0; i < 2; i++) azc__sip_round(v);
         v[0] ^= word;
-        if (n < 8) break;
-        rest -= n;
     }
     v[2] ^= 0xFF;
     for (int i = 0; i < 4; i++) azc__sip_round(v);
@@ -3170,11 +3166,11 @@ static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
 
 static int azc__room_valid(const char *name) {
-    return *name != 0 && strlen(name) <= AZC__MAX_ROOM;
+    return strlen(name) - 1 < AZC__MAX_ROOM; /* not 0 either */
 }
 
-static uint64_t azc__room_hash(const azc_server *s, const azc_channel *channel, const void *name,
-                               size_t len) {
+static AZC__RARE uint64_t azc__room_hash(const azc_server *s, const azc_channel *channel,
+                                        const void *name, size_t len) {
     uint64_t seed[2] = {s->seed[0] ^ (uint64_t)(uintptr_t)channel, s->seed[1]};
     return azc__sip_hash(seed, name, len);
 }
@@ -3215,7 +3211,7 @@ static int azc__room_table_grow(azc_server *s) {
 }
 
 /* Where there is no room there is no table. */
-static void azc__room_table_trim(azc_server *s) {
+static AZC__RARE void azc__room_table_trim(azc_server *s) {
     if (s->room_count > 0) return;
     azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
     s->rooms = NULL;
