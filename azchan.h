@@ -1006,8 +1006,9 @@ typedef struct azc__frame {
 typedef struct azc__scan {
     uint32_t total; /* bytes so far */
     uint16_t lines;
-    uint8_t line, cr; /* this line is not empty; a CR was last */
+    uint8_t at;     /* behind what: */
 } azc__scan;
+enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* a line's end, part of a line; and that and a CR */
 
 /* What is half received: of a request head, of a frame, of a message. It exists only while
  * something is. */
@@ -2087,26 +2088,27 @@ static void azc__decode_done(azc__mem *mem, azc__in **in) {
  * the same byte: it depends on the bytes up to there alone.
  * Returns how many of the n belong to the head, 0 for more needed, or a negative HTTP status. */
 static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, size_t max) {
-    size_t i = 0, most = azc__min(n, max - scan->total);
-    for (;; i++) {
-        size_t from = i; /* most bytes are neither ends of lines nor wrong */
-        while (!scan->cr && i < most && p[i] >= 32 && p[i] != 127) i++;
-        if (i > from) scan->line = 1;
-        if (i == most) break;
-        if (p[i] == '\t' && !scan->cr) {
-            scan->line = 1;
-        } else if (p[i] == '\r' && !scan->cr) {
-            scan->cr = 1;
+    int i = 0, most = (int)azc__min(n, max - scan->total), lines = scan->lines, at = scan->at;
+    for (; i < most; i++) {
+        int c = p[i];
+        if (c >= 32 && c != 127 && at < AZC__CR) {
+            while (i + 1 < most && p[i + 1] >= 32 && p[i + 1] != 127) i++;
+            at = AZC__FILLED;
+        } else if (c == '\n' && at >= AZC__CR) {
+            if (at == AZC__CR && lines > 0) return i + 1;
+            if (at == AZC__CR && scan->total + (unsigned)i > 1) return -400; /* 9112 2.2: one */
+            if (at > AZC__CR && lines++ > AZC__MAX_FIELDS) return -431;
+            at = AZC__EMPTY;
+        } else if (at >= AZC__CR || (c != '\r' && c != '\t')) {
+            return -400;
         } else {
-            if (p[i] != '\n' || !scan->cr) return -400;
-            if (!scan->line && scan->lines > 0) return (int)(i + 1);
-            if (!scan->line && scan->total + i > 1) return -400; /* 9112 2.2: one is ignored */
-            if (scan->line && scan->lines++ > AZC__MAX_FIELDS) return -431;
-            scan->line = scan->cr = 0;
+            at = c == '\r' ? at + AZC__CR : AZC__FILLED;
         }
     }
     scan->total += (uint32_t)most;
-    return most == n ? 0 : scan->lines == 0 ? -414 : -431;
+    scan->lines = (uint16_t)lines;
+    scan->at = (uint8_t)at;
+    return (size_t)most == n ? 0 : lines == 0 ? -414 : -431;
 }
 
 /* RFC 9110 5.6.2 */
