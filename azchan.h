@@ -269,21 +269,21 @@ extern "C" {
 
 /* ==== [1] API: everything a program calls ===================================================== */
 
-/* Errors are negative, AZC_OK is zero. One list makes the enum and azc_strerror. */
+/* Errors are negative, AZC_OK is zero. One list, without gaps, makes the enum and azc_strerror. */
 #define AZC_ERRORS(X)                                                                            \
-    X(ARGUMENT, -1, "an argument is NULL, empty, or outside what the manual allows")             \
+    X(ARGUMENT, -1, "an argument is NULL, empty or out of range")                                \
     X(MEMORY, -2, "out of memory")                                                               \
     X(CLOSED, -3, "the connection is closed")                                                    \
-    X(FULL, -4, "no room: over max_backlog, or past the end of a buffer")                        \
+    X(FULL, -4, "no room: past max_backlog or a buffer's end")                                   \
     X(STATE, -5, "not allowed at this moment")                                                   \
     X(PATTERN, -6, "bad path pattern")                                                           \
-    X(CONFLICT, -7, "a route that could not be told from this one exists")                       \
+    X(CONFLICT, -7, "such a route exists")                                                       \
     X(ADDRESS, -8, "bad or unavailable address")                                                 \
     X(IN_USE, -9, "the port or socket path is in use")                                           \
     X(SYSTEM, -10, "a system call failed")                                                       \
     X(JSON, -11, "not valid JSON")                                                               \
     X(TYPE, -12, "a JSON value of another type")                                                 \
-    X(RANGE, -13, "a number that the type asked for cannot hold")                                \
+    X(RANGE, -13, "a number out of range")                                                       \
     X(UTF8, -14, "not valid UTF-8")                                                              \
     X(APP, -15, "the program's own error")
 
@@ -359,7 +359,9 @@ typedef struct azc_config {
 
 /* Create a server; nothing is opened but a pipe for azc_stop and azc_post.
  *   config    copied; NULL: all defaults
- *   returns   NULL only when out of memory. A bad config is kept for azc_listen to return
+ *   returns   NULL only when out of memory. A bad config is kept for azc_listen to return:
+ *             a port over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: of
+ *             a quarter of all there can be)
  *   call      any thread; the server then belongs to the one that polls it */
 AZC_API azc_server *azc_create(const azc_config *config);
 
@@ -406,7 +408,7 @@ AZC_API void azc_stop(azc_server *server);
 AZC_API int azc_drain(azc_server *server, int ms);
 #endif
 
-/* The last error in words, with names and numbers ("port 4000 on 127.0.0.1 is in use").
+/* The last error in words, with names and numbers ("port 80 on 127.0.0.1: Permission denied").
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
 AZC_API const char *azc_error(const azc_server *server);
 
@@ -415,13 +417,13 @@ typedef struct azc_statistics {
     uint64_t connections, open;       /* now: of any kind; in channels */
     uint64_t accepted, opened;        /* ever: of any kind; in channels */
     uint64_t requests;                /* answered, refusals included */
-    uint64_t refused[200];            /* [s - 400]: with status s */
     uint64_t gave_way, over_address;  /* unfinished for a newcomer's sake; past max_per_address */
-    uint64_t closed[16], closed_app;  /* [c - 1000]: on_close codes 1000 to 1015; 3000 and up */
     uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: on the wire, with heads */
     uint64_t dropped;                 /* messages refused for max_backlog */
     uint64_t pauses;                  /* times that a peer was not read for its backlog's sake */
     uint64_t peak_backlog;            /* bytes, of any one connection */
+    uint64_t closed[16], closed_app;  /* [c - 1000]: on_close codes 1000 to 1015; 3000 and up */
+    uint64_t refused[200];            /* [s - 400]: with status s */
 } azc_statistics;
 
 /* The server's own, live until azc_destroy: read on the loop's thread. NULL for NULL. */
@@ -829,7 +831,6 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -868,28 +869,25 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC__NOSIGPIPE 0
 #endif
 
-#if defined(__GNUC__)
-#define AZC__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#else
-#define AZC__PRINTF(fmt, args)
-#endif
-
 /* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function.
- * AZC__WIDE: long steps in front of the short ones are worth their code.
+ * AZC__FAST: take second ways that are there for speed alone; -Os goes without.
  * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
-#if defined(__GNUC__) && !defined(__OPTIMIZE_SIZE__)
+#ifdef __OPTIMIZE_SIZE__
+#define AZC__FAST 0
+#else
+#define AZC__FAST 1
+#endif
+#if defined(__GNUC__) && AZC__FAST
 #define AZC__HOT inline __attribute__((always_inline))
-#define AZC__WIDE 1
+typedef uint64_t azc__lane __attribute__((vector_size(16)));
 #else
 #define AZC__HOT inline
-#define AZC__WIDE 0
+typedef uint64_t azc__lane;
 #endif
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
-typedef uint64_t azc__lane __attribute__((vector_size(16)));
 #else
 #define AZC__RARE
-typedef uint64_t azc__lane;
 #endif
 
 /* An int that any thread or signal handler sets and the loop reads. */
@@ -910,7 +908,7 @@ enum {
     AZC__MAX_SUBPROTOCOL = 100,
     AZC__MAX_TYPE = 200,     /* bytes of a Content-Type */
     AZC__MAX_ROOM = 255,     /* bytes of a room's name */
-    AZC__CLASSES = 7,        /* sizes of transient memory, see azc__class_size: */
+    AZC__CLASSES = 7,        /* sizes of transient memory, see azc__heap_classes: */
     AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
     AZC__PIECE = 4,          /* and that of those behind it, at least */
     AZC__ONE_PIECE = 440,    /* bytes that fit any piece but one that refers */
@@ -939,21 +937,25 @@ enum {
     AZC__SLOT_MASK = (1 << AZC__SLOT_BITS) - 1
 };
 
-typedef struct azc__mem {
-    void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
-    void *user;
-    const size_t *class_size;   /* AZC__CLASSES of them, and SIZE_MAX */
-    struct azc__spare *pool[7]; /* by size class */
-    size_t pool_bytes;          /* at most pool_most, none after an idle wait */
-    size_t pool_most;           /* AZC__POOL; 0 with fixed memory, which is a pool itself */
-    size_t piece_most;          /* bytes that one piece may hold */
-    uint32_t array_first;       /* elements of a new array; it doubles */
-} azc__mem;
-
 /* Memory of outputs and half-received inputs that is free just now. */
 typedef struct azc__spare {
     struct azc__spare *next;
 } azc__spare;
+
+typedef struct azc__pool {
+    size_t class_size[AZC__CLASSES + 1]; /* the last: SIZE_MAX */
+    azc__spare *spare[AZC__CLASSES];
+    size_t bytes;             /* at most `most`, none after an idle wait */
+    size_t most;              /* AZC__POOL; 0 with fixed memory, which is a pool itself */
+    size_t piece_most;        /* bytes that one piece may hold */
+    uint32_t array_first;     /* elements of a new array; it doubles */
+} azc__pool;
+
+typedef struct azc__mem {
+    void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
+    void *user;
+    azc__pool *pool;
+} azc__mem;
 
 /* Fixed memory: slots of one size. */
 typedef struct azc__slots {
@@ -1048,7 +1050,8 @@ typedef struct azc__route {
     struct azc__route *next; /* in order of precedence: the first match is the best */
     char *text;              /* of each segment, NUL behind; then an empty one */
     size_t size;             /* allocated, this struct included */
-    void *target;            /* azc_channel or azc__page */
+    void *target;            /* azc_channel or azc__page, which begins with the route's address */
+    size_t target_size;      /* allocated */
 } azc__route;
 
 /* An address, its bytes first in raw: family is AF_INET, AF_INET6, or 0 for a Unix socket. */
@@ -1087,9 +1090,9 @@ typedef struct azc__request {
 } azc__request;
 
 typedef struct azc__page {
-    struct azc__page *next;
+    azc__route *route;
     const void *bytes; /* static, or NULL: ask the handler */
-    size_t len, size;  /* size: allocated, type included */
+    size_t len;
     const char *type;
     azc_handler handler;
     void *user;
@@ -1225,7 +1228,7 @@ struct azc_conn {
     union {
         unsigned char raw[16];  /* HTTP: the peer's address, network order */
         struct {
-            azc_conn *prev, *next;
+            azc_conn **prev, *next; /* prev: what points here */
         } link;                 /* connected: in the channel's list */
     } u;
     azc_conn *next_touched;
@@ -1239,15 +1242,13 @@ struct azc_conn {
 };
 
 struct azc_channel {
-    azc_channel *next;
+    azc__route *route;
     azc_server *server;
     azc_channel_desc desc;
-    azc__route *route;
     azc_conn *first;
     size_t count;
     size_t data_size; /* rounded up, so that the strings start behind it */
-    size_t size;      /* allocated, this struct included; the subprotocols follow, each with NUL */
-    const char *subprotocols; /* "v2\0v1\0\0" */
+    const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
     unsigned short_end; /* payloads of fewer bytes take the short path; 0 where parts are told */
 };
 
@@ -1272,7 +1273,7 @@ struct azc_server {
 #ifdef AZCHAN_USE_EPOLL
     int epoll;
 #else
-    uint32_t source_count, poll_cap, source_cap;
+    uint32_t source_count, source_cap;
     struct pollfd *polls;
     azc__source **sources;
 #endif
@@ -1291,7 +1292,6 @@ struct azc_server {
     const char *checked; /* the text that on_message has just now, known to be UTF-8 */
     size_t checked_len;
 
-    azc_channel *channels;
     azc__use *uses;
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
@@ -1311,14 +1311,14 @@ struct azc_server {
     unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
     char *scratch;              /* the request's strings before they have a connection's tail */
     char *strings_at;           /* where the next goes */
-    char *strings;              /* host and origins, copied */
+    char *strings;              /* host and origins, copied, and the scratch */
     size_t strings_size;
     size_t room_first;             /* buckets of a new table */
-    size_t tail_least, room_least; /* bytes of each at least, with fixed memory, */
-    size_t fixed_classes[AZC__CLASSES + 1]; /* and its azc__mem.class_size */
+    size_t tail_least, room_least; /* bytes of each at least, with fixed memory */
     azc_conn *current; /* whose request that is, while it is answered */
-    azc__request request;
+    azc__pool pool;
     azc_statistics stats;
+    azc__request request;
     char error[200];
 #ifndef AZCHAN_CORE
     int stop_asked;    /* by azc_stop, in whatever thread */
@@ -1351,7 +1351,7 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
 
 /* An array of twice as many elements, which replaces this one; NULL without memory. */
 static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t each) {
-    uint32_t more = *cap ? *cap * 2 : mem->array_first;
+    uint32_t more = *cap ? *cap * 2 : mem->pool->array_first;
     void *grown = mem->alloc(mem->user, array, *cap * each, more * each);
     if (grown != NULL) *cap = more;
     return grown;
@@ -1361,11 +1361,11 @@ static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
  * pool, so that a busy turn allocates nothing. */
-static const size_t azc__heap_classes[AZC__CLASSES + 1] = {
-    sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX};
+#define AZC__HEAP_CLASSES {sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX}
+static const size_t azc__heap_classes[AZC__CLASSES + 1] = AZC__HEAP_CLASSES;
 
 static inline int azc__class(const azc__mem *mem, size_t size, int least) {
-    for (; mem->class_size[least] < size; least++) continue;
+    for (; mem->pool->class_size[least] < size; least++) continue;
     return least;
 }
 
@@ -1373,41 +1373,41 @@ static inline int azc__class(const azc__mem *mem, size_t size, int least) {
  * large class would waste more than a quarter the size is exact and comes from the allocator. */
 static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
     int c = azc__class(mem, *size, least);
-    if (c > AZC__PIECE && (c == AZC__CLASSES || (mem->class_size[c] - *size > *size / 4 &&
-                                                 mem->pool_most > 0)))
+    if (c > AZC__PIECE && (c == AZC__CLASSES || (mem->pool->class_size[c] - *size > *size / 4 &&
+                                                 mem->pool->most > 0)))
         return azc__alloc(mem, *size);
-    *size = mem->class_size[c];
-    azc__spare *spare = mem->pool[c];
+    *size = mem->pool->class_size[c];
+    azc__spare *spare = mem->pool->spare[c];
     if (spare == NULL) return azc__alloc(mem, *size);
-    mem->pool[c] = spare->next;
-    mem->pool_bytes -= *size;
+    mem->pool->spare[c] = spare->next;
+    mem->pool->bytes -= *size;
     return spare;
 }
 
 /* size: as azc__take left it. */
 static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
-    int c = size == mem->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
+    int c = AZC__FAST && size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
                                                       : azc__class(mem, size, 0);
-    if (c == AZC__CLASSES || size != mem->class_size[c] ||
-        mem->pool_bytes + size > mem->pool_most) {
+    if (c == AZC__CLASSES || size != mem->pool->class_size[c] ||
+        mem->pool->bytes + size > mem->pool->most) {
         azc__free(mem, ptr, size);
         return;
     }
     azc__spare *spare = (azc__spare *)ptr;
-    spare->next = mem->pool[c];
-    mem->pool[c] = spare;
-    mem->pool_bytes += size;
+    spare->next = mem->pool->spare[c];
+    mem->pool->spare[c] = spare;
+    mem->pool->bytes += size;
 }
 
 static void azc__pool_free(azc__mem *mem) {
     for (int c = 0; c < AZC__CLASSES; c++) {
-        while (mem->pool[c] != NULL) {
-            azc__spare *spare = mem->pool[c];
-            mem->pool[c] = spare->next;
-            azc__free(mem, spare, mem->class_size[c]);
+        while (mem->pool->spare[c] != NULL) {
+            azc__spare *spare = mem->pool->spare[c];
+            mem->pool->spare[c] = spare->next;
+            azc__free(mem, spare, mem->pool->class_size[c]);
         }
     }
-    mem->pool_bytes = 0;
+    mem->pool->bytes = 0;
 }
 
 /* A piece with room for n bytes or more; its data starts behind it. */
@@ -1442,7 +1442,7 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
 /* The class of the next piece: small behind none, and behind one that refers: such may alternate,
  * and a large one would be wasted. */
 static int azc__out_least(const azc__mem *mem, const azc__out *out) {
-    return out->tail != NULL && out->tail->size > mem->class_size[0] ? AZC__PIECE
+    return out->tail != NULL && out->tail->size > mem->pool->class_size[0] ? AZC__PIECE
                                                                      : AZC__FIRST_PIECE;
 }
 
@@ -1461,7 +1461,7 @@ static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
     int least = azc__out_least(mem, out);
     size_t room = tail != NULL ? tail->room : 0;
     for (; room < n; at = &(*at)->next, least = AZC__PIECE) {
-        *at = azc__piece_make(mem, azc__min(n - room, mem->piece_most), least);
+        *at = azc__piece_make(mem, azc__min(n - room, mem->pool->piece_most), least);
         if (*at == NULL) break;
         room += (*at)->room;
     }
@@ -1554,7 +1554,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     if (need <= *cap) return 1;
     size_t want = azc__min(*cap * 2, most);
     if (want < need) want = need;
-    int large = *cap > mem->class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
+    int large = *cap > mem->pool->class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
     void *grown = large ? mem->alloc(mem->user, *data, *cap, want) : azc__take(mem, &want, 0);
     if (grown == NULL) return 0;
     if (!large && *cap > 0) {
@@ -1617,7 +1617,7 @@ typedef struct azc__kind {
 } azc__kind;
 
 /* Those that come before azc_listen, and all. */
-enum { AZC__KINDS_FIRST = 7, AZC__KINDS = 15 };
+enum { AZC__KINDS_FIRST = 6, AZC__KINDS = 14 };
 
 static size_t azc__scratch_size(const azc_config *c) { return c->max_request * 6 + 256; }
 
@@ -1670,10 +1670,8 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind *k) {
     AZC__KIND(c->max_setup, 1);
 #ifdef AZCHAN_USE_EPOLL
     AZC__KIND(0, 0);
-    AZC__KIND(0, 0);
 #else
-    AZC__KIND(array * sizeof(struct pollfd), 1);
-    AZC__KIND(array * sizeof(azc__source *), 1);
+    AZC__KIND(array * (sizeof(struct pollfd) + sizeof(azc__source *)), 1);
 #endif
     AZC__KIND(array * sizeof(azc_conn *), 1);
     AZC__KIND(azc__fixed_table(c) * sizeof(azc__room *), 1);
@@ -1795,7 +1793,7 @@ static size_t azc__ascii_run(const unsigned char *p, size_t n) {
     const uint64_t high = 0x8080808080808080u;
     size_t i = 0;
     uint64_t w[4];
-    for (; AZC__WIDE && n - i >= 32; i += 32) {
+    for (; AZC__FAST && n - i >= 32; i += 32) {
         memcpy(w, p + i, 32);
         if ((w[0] | w[1] | w[2] | w[3]) & high) break;
     }
@@ -1884,7 +1882,7 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
     azc__lane wide, sum, a, b;
     memcpy(&wide, keys, sizeof wide);
     memcpy(&sum, sums, sizeof sum);
-    for (; AZC__WIDE && n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
+    for (; AZC__FAST && n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
         memcpy(&a, p, sizeof a);
         memcpy(&b, p + sizeof a, sizeof b);
         a ^= wide, b ^= wide;
@@ -1944,7 +1942,7 @@ static int azc__in_make(azc__mem *mem, azc__in **in) {
 static void azc__in_free(azc__mem *mem, azc__in **in) {
     if (*in == NULL) return;
     if ((*in)->data != NULL) azc__give(mem, (*in)->data, (*in)->cap);
-    azc__give(mem, *in, mem->class_size[AZC__FIRST_PIECE]);
+    azc__give(mem, *in, mem->pool->class_size[AZC__FIRST_PIECE]);
     *in = NULL;
 }
 
@@ -3474,14 +3472,14 @@ static void azc__room_sweep(azc_server *s) {
 
 /* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O ============================ */
 
-static void azc__log(const azc_server *s, const char *format, ...) AZC__PRINTF(2, 3);
-static void azc__log(const azc_server *s, const char *format, ...) {
+/* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
+ * close code, error or limit, and more in words. */
+static AZC__RARE void azc__log(const azc_server *s, const azc_conn *conn, const char *what,
+                               int number, const char *more) {
     char line[256];
     if (s->config.log == NULL) return;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
+    snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
+             conn != NULL ? azc_target(conn) : "-", what, number, more);
     s->config.log(s->config.log_user, line);
 }
 
@@ -3542,8 +3540,7 @@ static azc_conn *azc__timer_next(const azc_server *s, int timer, int *left) {
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
  * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
 static void azc__depart(azc_conn *conn) {
-    if (conn->u.link.prev != NULL) conn->u.link.prev->u.link.next = conn->u.link.next;
-    else conn->channel->first = conn->u.link.next;
+    *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
     conn->channel->count--;
     conn->server->stats.open--;
@@ -3559,7 +3556,7 @@ static void azc__end(azc_conn *conn, int state, int code) {
         conn->server->untold++;
     }
     conn->state = (uint8_t)state;
-    conn->heard = 0;
+    conn->heard = conn->drain = 0;
     if (state == AZC__DEAD) azc__timer_clear(conn);
     else azc__timer_set(conn, AZC__T_CLOSE);
     if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
@@ -3581,25 +3578,24 @@ static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t 
     return 1;
 }
 
-/* Send a Close frame, its payload being code and reason; without memory for it the peer sees TCP
+/* Send a Close frame: code, if it is not 1005, and reason. Without memory for it the peer sees TCP
  * end, and the program still gets its code. */
-static void azc__close(azc_conn *conn, int state, int code, const void *payload, size_t len) {
-    if (azc__control(conn, AZC__OP_CLOSE, payload, len) && len > 2)
-        conn->reason_len = (uint8_t)(len - 2);
+static void azc__close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
+    unsigned char payload[AZC__MAX_CONTROL];
+    payload[0] = (unsigned char)(code >> 8);
+    payload[1] = (unsigned char)code;
+    if (len > 0) memcpy(payload + 2, reason, len);
+    if (azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
+        conn->reason_len = (uint8_t)len;
     azc__end(conn, state, code);
-}
-
-static void azc__close_code(azc_conn *conn, int state, int code) {
-    unsigned char payload[2] = {(unsigned char)(code >> 8), (unsigned char)code};
-    azc__close(conn, state, code, payload, 2);
 }
 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
 static AZC__RARE void azc__fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN) {
-        azc__log(conn->server, "%s %s: failed with %d%s", azc_peer(conn), azc_target(conn), code,
-                 code == 1009 ? ": a message over max_message" : "");
-        azc__close_code(conn, AZC__LINGER, code);
+        azc__log(conn->server, conn, "failed with", code,
+                 code == 1009 ? "max_message" : "RFC 6455");
+        azc__close(conn, AZC__LINGER, code, NULL, 0);
     } else {
         azc__end(conn, AZC__LINGER, code);
     }
@@ -3618,7 +3614,7 @@ static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
 
 /* Outgoing text is checked, but for a message that is passed on as it came. */
 static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
-    return (text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
+    return (AZC__FAST && text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
 static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
@@ -3627,9 +3623,8 @@ static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     if (size <= s->config.max_backlog) conn->drain = 1;
     conn->dropped++;
     s->stats.dropped++;
-    azc__log(s, "%s %s: backlog past max_backlog: %s", azc_peer(conn), azc_target(conn),
-             drop ? "a message dropped" : "closed with 1013");
-    if (!drop) azc__close_code(conn, AZC__CLOSING, 1013);
+    azc__log(s, conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
+    if (!drop) azc__close(conn, AZC__CLOSING, 1013, NULL, 0);
     else azc__touch(conn);
     return AZC_ERR_FULL;
 }
@@ -3664,7 +3659,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
     struct iovec iov[2];
     size_t head_len = azc__frame_write(head, opcode, len), size = head_len + len;
     ssize_t sent = 0;
-    if (len >= AZC__LARGE && out->bytes == 0) {
+    if (AZC__FAST && len >= AZC__LARGE && out->bytes == 0) {
         iov[0].iov_base = head;
         iov[0].iov_len = head_len;
         iov[1].iov_base = (void *)(uintptr_t)data;
@@ -3689,7 +3684,7 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
     if (azc__full(conn, size)) return azc__send_full(conn, size);
-    if (size > AZC__ONE_PIECE || s->config.memory != NULL)
+    if (!AZC__FAST || size > AZC__ONE_PIECE || s->config.memory != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
     return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
@@ -3699,9 +3694,9 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
 static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
     size_t size = len + azc__frame_overhead(len);
     azc__out *out = &conn->out;
-    size_t room = out->tail != NULL ? out->tail->room
+    size_t room = !AZC__FAST ? 0 : out->tail != NULL ? out->tail->room
                   : size <= AZC__ONE_PIECE ? azc__out_first(&conn->server->mem, out) : 0;
-    if (size > room || out->bytes + size > conn->server->config.max_backlog)
+    if (!AZC__FAST || size > room || out->bytes + size > conn->server->config.max_backlog)
         return azc__queue_slow(conn, opcode, data, len);
     return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
 }
@@ -3748,12 +3743,11 @@ static AZC__RARE void azc__after(azc_server *s) {
 
 /* What a peer hears of an error that nobody else takes. */
 static void azc__error_answer(azc_conn *conn, int result) {
-    static const char json[] = "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}";
-    static const char internal[] = "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
-    azc__log(conn->server, "%s %s: a callback returned %d: %s", azc_peer(conn), azc_target(conn),
-             result, azc_strerror(result));
-    if (result == AZC_ERR_JSON) azc_send_text(conn, json, sizeof json - 1);
-    else azc_send_text(conn, internal, sizeof internal - 1);
+    azc__log(conn->server, conn, "a callback returned", result, azc_strerror(result));
+    const char *json = result == AZC_ERR_JSON
+                       ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
+                       : "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
+    azc_send_text(conn, json, strlen(json));
 }
 
 /* A callback has returned, and its error is somebody's business. */
@@ -3804,8 +3798,10 @@ static void azc__tell_part(azc_conn *conn, const azc__event *e) {
 
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
 static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
-    int code = e->len >= 2 ? (int)azc__big_endian(e->data, 2) : 1005;
-    if (conn->state == AZC__OPEN) azc__close(conn, AZC__LINGER, code, e->data, e->len);
+    size_t given = e->len >= 2 ? 2 : 0;
+    int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
+    if (conn->state == AZC__OPEN)
+        azc__close(conn, AZC__LINGER, code, e->data + given, e->len - given);
     else azc__end(conn, AZC__LINGER, code);
 }
 
@@ -3813,7 +3809,7 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
-        azc__log(conn->server, "%s: a pong not sent: out of memory", azc_peer(conn));
+        azc__log(conn->server, conn, "no pong", AZC_ERR_MEMORY, azc_strerror(AZC_ERR_MEMORY));
 #ifndef AZCHAN_CORE
     if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__tell_part(conn, e);
     else
@@ -3841,7 +3837,7 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
  * one. What comes most, a whole message in a short frame, needs few of the rules. */
 static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
-    if ((opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
+    if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
         len >= conn->channel->short_end || len > n - 6 || conn->in != NULL)
         return azc__feed_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
@@ -3933,8 +3929,7 @@ static int azc__handler_status(azc_conn *conn, int result) {
     azc__after(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
     if (result >= 200 && result <= 599) return result;
-    azc__log(conn->server, "%s %s: a handler returned %d: %s", azc_peer(conn), azc_target(conn),
-             result, azc_strerror(result));
+    azc__log(conn->server, conn, "a callback returned", result, azc_strerror(result));
     return 500;
 }
 
@@ -3953,7 +3948,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     }
     int status = azc__handler_status(conn, page->handler(conn, page->user));
     if (status == 0 && !conn->server->request.answered) {
-        azc__log(conn->server, "%s: the page's handler did not call azc_reply", azc_target(conn));
+        azc__log(conn->server, conn, "a callback returned", 0, "without azc_reply");
         return 500;
     }
     return status;
@@ -4007,9 +4002,9 @@ static void azc__connect(azc_conn *conn) {
     azc_channel *channel = conn->channel;
     conn->state = AZC__OPEN;
     conn->connected = 1;
-    conn->u.link.prev = NULL;
+    conn->u.link.prev = &channel->first;
     conn->u.link.next = channel->first;
-    if (channel->first != NULL) channel->first->u.link.prev = conn;
+    if (channel->first != NULL) channel->first->u.link.prev = &conn->u.link.next;
     channel->first = conn;
     channel->count++;
     s->stats.open++;
@@ -4042,7 +4037,8 @@ static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
     int full = address != NULL && address->count >= (size_t)s->config.max_per_address;
     if (address == NULL || full) {
         s->stats.over_address += full != 0;
-        azc__log(s, "a newcomer not served: %s", full ? "past max_per_address" : "out of memory");
+        azc__log(s, NULL, "max_per_address", s->config.max_per_address,
+                 full ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
         return full ? 429 : 503;
     }
     address->count++;
@@ -4060,8 +4056,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
-        azc__log(s, "%s %s: refused origin %s: see origins", azc_peer(conn), azc_target(conn),
-                 azc__http_field(r, "Origin"));
+        azc__log(s, conn, "not in origins", 403, azc__http_field(r, "Origin"));
         return 403;
     }
 #ifndef AZCHAN_CORE
@@ -4153,10 +4148,10 @@ static void azc__request_answer(azc_conn *conn, int status) {
     const char *allow = "";
     s->current = conn;
     status = -azc__request_strings(conn, r, status);
-    if (status != 0) azc__log(s, "%s: a bad request: %d%s", azc_peer(conn), status,
-                              status == 408 ? ": not whole within handshake_ms"
-                              : status == 414 || status == 431 ? ": over max_request, or 64 fields"
-                              : "");
+    if (status != 0) azc__log(s, conn, "refused with", status,
+                              status == 408 ? "handshake_ms"
+                              : status == 414 || status == 431 ? "max_request, or 64 fields"
+                              : "RFC 9112");
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     if (status == 0) status = azc__run_chain(conn);
     if (status == 0 && !r->answered) status = azc__request_route(conn, &allow);
@@ -4263,33 +4258,24 @@ static void azc__tell_close(azc_conn *conn) {
     azc__free_tail(conn);
 }
 
-/* A deadline passed. */
+/* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
 static void azc__expire(azc_conn *conn) {
+    int timer = conn->timer, open = timer == AZC__T_PING || timer == AZC__T_PONG;
     int heard = conn->heard;
     conn->heard = 0;
-    switch (conn->timer) {
-    case AZC__T_HANDSHAKE:
-        if (heard && conn->out.bytes > 0) azc__timer_set(conn, AZC__T_HANDSHAKE);
-        else if (conn->in != NULL && conn->out.bytes == 0) azc__request_bad(conn, 408);
-        else azc__drop(conn);
-        break;
-    case AZC__T_PING:
-        azc__timer_set(conn, heard ? AZC__T_PING : AZC__T_PONG);
-        if (!heard) azc__control(conn, AZC__OP_PING, "", 0);
-        break;
-    case AZC__T_PONG:
-        if (heard) {
-            azc__timer_set(conn, AZC__T_PING);
-            break;
-        }
-        azc__log(conn->server, "%s %s: silent for ping_ms and pong_ms: dropped", azc_peer(conn),
-                 azc_target(conn));
+    int begun = timer == AZC__T_HANDSHAKE, reads = heard && conn->out.bytes > 0;
+    if ((heard && open) ||
+        (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
+        azc__timer_set(conn, open ? AZC__T_PING : timer);
+    } else if (timer == AZC__T_PING) {
+        azc__timer_set(conn, AZC__T_PONG);
+        azc__control(conn, AZC__OP_PING, "", 0);
+    } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
+        azc__request_bad(conn, 408);
+    } else {
+        if (timer == AZC__T_PONG)
+            azc__log(conn->server, conn, "dropped", 1006, "ping_ms and pong_ms");
         azc__drop(conn);
-        break;
-    default: /* a page's last reader has time too, while it reads; a stop waits for nobody */
-        if (heard && conn->out.bytes > 0 && conn->close_code == 0 && !conn->server->stopping)
-            azc__timer_set(conn, AZC__T_CLOSE);
-        else azc__drop(conn);
     }
 }
 
@@ -4504,13 +4490,15 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
 
 /* ==== [14] LOOP: the system calls, all of them ================================================ */
 
+/* Did a call fail for now only? */
+static int azc__transient(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
+}
+
 /* Keep the words for azc_error; returns code. */
-static int azc__error(azc_server *s, int code, const char *format, ...) AZC__PRINTF(3, 4);
-static int azc__error(azc_server *s, int code, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->error, sizeof s->error, format, args);
-    va_end(args);
+static AZC__RARE int azc__error(azc_server *s, int code, const char *what) {
+    snprintf(s->error, sizeof s->error, "%s: %s", what,
+             code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
     return code;
 }
 
@@ -4555,18 +4543,15 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 #else
 
+/* Both arrays in one allocation: the sources, then what poll reads. */
 static int azc__watch_grow(azc_server *s) {
-    azc__mem *mem = &s->mem;
-    if (s->source_count == s->source_cap) {
-        void *sources = azc__twice(mem, s->sources, &s->source_cap, sizeof *s->sources);
-        if (sources == NULL) return 0;
-        s->sources = (azc__source **)sources;
-    }
-    if (s->source_count == s->poll_cap) {
-        void *polls = azc__twice(mem, s->polls, &s->poll_cap, sizeof *s->polls);
-        if (polls == NULL) return 0;
-        s->polls = (struct pollfd *)polls;
-    }
+    const size_t each = sizeof *s->sources + sizeof *s->polls;
+    if (s->source_count < s->source_cap) return 1;
+    void *grown = azc__twice(&s->mem, s->sources, &s->source_cap, each);
+    if (grown == NULL) return 0;
+    s->sources = (azc__source **)grown;
+    s->polls = (struct pollfd *)(void *)(s->sources + s->source_cap);
+    memmove(s->polls, s->sources + s->source_count, s->source_count * sizeof *s->polls);
     return 1;
 }
 
@@ -4651,10 +4636,10 @@ static void azc__flush(azc_conn *conn) {
     if (out->bytes > s->pause && conn->state == AZC__OPEN) conn->drain = 1;
     while (conn->state != AZC__DEAD) {
         const azc__piece *head = out->head;
-        size_t total = head->next == NULL ? head->len : 0;
-        ssize_t sent = head->next == NULL ? AZC_SYS(send)(conn->source.fd, head->data, total,
-                                                          AZC__MSG_FLAGS)
-                                          : azc__send_pieces(conn, &total);
+        int one = AZC__FAST && head->next == NULL;
+        size_t total = one ? head->len : 0;
+        ssize_t sent = one ? AZC_SYS(send)(conn->source.fd, head->data, total, AZC__MSG_FLAGS)
+                           : azc__send_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
         if (sent <= 0) azc__unsent(conn, sent);
         if (sent <= 0) return;
@@ -4682,7 +4667,7 @@ static AZC__RARE size_t azc__read_most(const azc_conn *conn) {
 static inline void azc__read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t most = s->config.read_buffer;
-    if (conn->out.bytes >= s->read_free) most = azc__read_most(conn);
+    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_most(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
@@ -4690,25 +4675,26 @@ static inline void azc__read(azc_conn *conn) {
         azc__feed(conn, s->read_buffer, (size_t)n);
     } else if (n == 0) {
         azc__feed_end(conn);
-    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+    } else if (!azc__transient()) {
         azc__drop(conn);
     }
 }
 
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
 static inline int azc__wants(azc_conn *conn) {
-    if (conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused) return AZC__READ;
+    if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused)
+        return AZC__READ;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int write = conn->out.bytes > 0 ? !conn->stuck : conn->drain && conn->state == AZC__OPEN;
+    int write = conn->out.bytes > 0 ? !conn->stuck : conn->drain;
     return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
 }
 
 static void azc__writable(azc_conn *conn) {
     if (conn->out.bytes > 0) conn->heard = 1; /* it took what was stuck */
     azc__touch(conn);
-    if (conn->state != AZC__OPEN || !conn->drain || conn->out.bytes > conn->server->pause) return;
+    if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
         azc__returned(conn, conn->channel->desc.on_drain(conn));
@@ -4762,9 +4748,8 @@ static AZC__RARE void azc__tell_closes(azc_server *s) {
 static AZC__RARE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__linger(conn);
     azc__tell_closes(conn->server);
-    if (conn->touched) return 0;
-    if (conn->state == AZC__DEAD) azc__reap(conn);
-    else return 1;
+    if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
+    azc__reap(conn);
     return 0;
 }
 
@@ -4798,8 +4783,8 @@ static int azc__fd_nonblocking(int fd) {
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__nth(s, s->timer_first[AZC__T_HANDSHAKE]);
-    azc__log(s, "max_connections (%d) reached: %s", s->config.max_connections,
-             oldest != NULL ? "the oldest request gives way" : "newcomers wait");
+    azc__log(s, NULL, "max_connections", s->config.max_connections,
+             oldest != NULL ? "a request gives way" : "newcomers wait");
     if (oldest == NULL) azc__accept_pause(s, INT64_MAX);
     else azc__drop(oldest);
     s->stats.gave_way += oldest != NULL;
@@ -4824,7 +4809,7 @@ static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
     s->stats.accepted++;
     if (conn != NULL && azc__address_enter(conn, &who) != 0) azc__drop(conn);
     else if (conn == NULL || !azc__watch(s, &conn->source, AZC__READ)) {
-        azc__log(s, "a newcomer not served: out of memory");
+        azc__log(s, NULL, "a newcomer", AZC_ERR_MEMORY, azc_strerror(AZC_ERR_MEMORY));
         if (conn != NULL) azc__drop(conn);
         else AZC_SYS(close)(fd);
     }
@@ -4843,8 +4828,7 @@ static int azc__accept(azc_server *s) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
         return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
-    azc__log(s, "accept: %s: paused; max_connections is %d", strerror(errno),
-             s->config.max_connections);
+    azc__log(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
     azc__accept_pause(s, s->now + AZC__RETRY_MS);
     return 0;
 }
@@ -4873,7 +4857,7 @@ static void azc__stop_begin(azc_server *s) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
-        if (conn->state == AZC__OPEN) azc__close_code(conn, AZC__CLOSING, 1001);
+        if (conn->state == AZC__OPEN) azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
         else if (conn->state == AZC__HTTP) azc__end(conn, AZC__LINGER, 0);
     }
 }
@@ -4890,7 +4874,7 @@ static void azc__drain_some(azc_server *s) {
            s->drain_slot < s->slot_count) {
         azc_conn *conn = s->slots[s->drain_slot++];
         if (conn == NULL || conn->state != AZC__OPEN) continue;
-        azc__close_code(conn, AZC__CLOSING, 1001);
+        azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
         s->drain_told++;
     }
 }
@@ -4996,8 +4980,8 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     if (s->stopping) azc__listener_close(s);
     if (s->stopping && s->conn_count == 0) return 0;
     int ready = azc__wait(s, azc__wait_ms(s, timeout_ms));
-    if (ready < 0 && errno != EINTR && errno != EAGAIN)
-        return azc__error(s, AZC_ERR_SYSTEM, "poll: %s", strerror(errno));
+    if (ready < 0 && !azc__transient())
+        return azc__error(s, AZC_ERR_SYSTEM, "poll");
     s->now = azc__clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
@@ -5070,16 +5054,12 @@ static int azc__bind(int fd, const azc__address *address, socklen_t len) {
     return -1;
 }
 
-static int azc__listen_error(azc_server *s, const char *what) {
-    const char *host = s->config.host;
-    if (errno == EADDRINUSE && strncmp(host, "unix:", 5) == 0)
-        return azc__error(s, AZC_ERR_IN_USE, "%s is in use", host);
-    if (errno == EADDRINUSE)
-        return azc__error(s, AZC_ERR_IN_USE, "port %d on %s is in use", s->config.port, host);
-    int code = errno == EADDRNOTAVAIL || errno == EACCES || errno == EAFNOSUPPORT ||
-               errno == ENOENT || errno == ENOTDIR ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
-    return azc__error(s, code, "%s on %s port %d: %s", what, host, s->config.port,
-                      strerror(errno));
+static int azc__listen_error(azc_server *s) {
+    snprintf(s->error, sizeof s->error, "port %d on %s: %s", s->config.port, s->config.host,
+             strerror(errno));
+    if (errno == EADDRINUSE) return AZC_ERR_IN_USE;
+    return errno == EADDRNOTAVAIL || errno == EACCES || errno == EAFNOSUPPORT ||
+           errno == ENOENT || errno == ENOTDIR ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
 }
 
 /* A listening socket of our own; returns it or an error. */
@@ -5087,10 +5067,9 @@ static int azc__listen_open(azc_server *s) {
     azc__address address;
     socklen_t len = azc__address_make(s, &address);
     if (len == 0)
-        return azc__error(s, AZC_ERR_ADDRESS, "host \"%s\" is no numeric IPv4 or IPv6 address, "
-                          "\"localhost\" or \"unix:/path\"", s->config.host);
+        return azc__error(s, AZC_ERR_ADDRESS, s->config.host);
     int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0);
-    if (fd < 0) return azc__listen_error(s, "socket");
+    if (fd < 0) return azc__listen_error(s);
     int bad = 0;
 #ifndef AZCHAN_CORE
     int on = 1;
@@ -5098,7 +5077,7 @@ static int azc__listen_open(azc_server *s) {
         bad = AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
 #endif
     if (bad == 0 && azc__fd_nonblocking(fd) == 0 && azc__bind(fd, &address, len) == 0) return fd;
-    int code = azc__listen_error(s, "bind");
+    int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return code;
 }
@@ -5110,7 +5089,7 @@ static int azc__listen_on(azc_server *s, int fd) {
     s->listener.fd = fd;
     if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
     s->listener.fd = -1;
-    return azc__error(s, AZC_ERR_MEMORY, "out of memory");
+    return azc__error(s, AZC_ERR_MEMORY, "azc_server");
 }
 
 #ifndef AZCHAN_CORE
@@ -5139,7 +5118,7 @@ static int azc__listen(azc_server *s) {
     if (given > 0 &&
         (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
          azc__fd_nonblocking(given) < 0))
-        return azc__error(s, AZC_ERR_ADDRESS, "listen_fd %d: %s", given, strerror(errno));
+        return azc__error(s, AZC_ERR_ADDRESS, "listen_fd");
 #endif
     int fd = given > 0 ? given : azc__listen_open(s);
     if (fd < 0) return fd;
@@ -5170,11 +5149,12 @@ static void *azc__default_alloc(void *user, void *ptr, size_t old_size, size_t n
 /* Room hashes are seeded so that peers cannot foresee them. */
 static void azc__seed(azc_server *s) {
     int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : AZC_SYS(read)(fd, s->seed, sizeof s->seed);
-    if (fd >= 0) AZC_SYS(close)(fd);
-    if (n == (ssize_t)sizeof s->seed) return;
-    s->seed[0] = (uint64_t)azc__clock(s) * 0x9E3779B97F4A7C15u;
-    s->seed[1] = (uint64_t)(uintptr_t)s ^ s->seed[0] >> 32;
+    s->seed[0] = (uint64_t)s->now; /* in need */
+    s->seed[1] = (uintptr_t)s;
+    if (fd < 0) return;
+    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
+    (void)n;
+    AZC_SYS(close)(fd);
 }
 
 static int azc__default_int(int value, int standard) { return value == 0 ? standard : value; }
@@ -5182,8 +5162,18 @@ static size_t azc__default_size(size_t value, size_t standard) {
     return value == 0 ? standard : value;
 }
 
-/* Every default is here. */
-static void azc__config_fill(azc_config *c) {
+/* The four deadlines stand in the config as the classes do. */
+static void azc__timers_fill(azc_server *s) {
+    static const uint16_t standard[AZC__T_COUNT] = {10000, 30000, 10000, 3000};
+    memcpy(s->timer_ms, (const char *)&s->config + offsetof(azc_config, handshake_ms),
+           sizeof s->timer_ms);
+    for (int i = 0; i < AZC__T_COUNT; i++) {
+        if (s->timer_ms[i] == 0) s->timer_ms[i] = standard[i];
+    }
+}
+
+/* Every other default is here. */
+static AZC__RARE void azc__config_fill(azc_config *c) {
     struct rlimit fds;
     int most = 1 << 20;
     if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < (rlim_t)most + 16)
@@ -5193,10 +5183,6 @@ static void azc__config_fill(azc_config *c) {
     c->max_message = azc__default_size(c->max_message, 64 << 10);
     c->max_backlog = azc__default_size(c->max_backlog, 256 << 10);
     c->read_buffer = azc__default_size(c->read_buffer, 64 << 10);
-    c->handshake_ms = azc__default_int(c->handshake_ms, 10000);
-    c->ping_ms = azc__default_int(c->ping_ms, 30000);
-    c->pong_ms = azc__default_int(c->pong_ms, 10000);
-    c->close_ms = azc__default_int(c->close_ms, 3000);
     size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < least) c->max_backlog = least;
     if (c->memory == NULL) return;
@@ -5206,20 +5192,13 @@ static void azc__config_fill(azc_config *c) {
     c->max_setup = azc__default_size(c->max_setup, 4 << 10);
 }
 
-/* The field that is out of range, or NULL. */
+/* What is out of range, or NULL. Sums and products of the rest stay within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
-    const size_t most = 1 << 30;
-    const char *bad = c->port < 0 || c->port > 65535 ? "port"
-                      : c->max_connections < 0 ? "max_connections"
-                      : c->max_per_address < 0 ? "max_per_address"
-                      : c->max_rooms < 0 ? "max_rooms"
-                      : c->max_memberships < 0 ? "max_memberships"
-                      : c->max_request > most ? "max_request"
-                      : c->read_buffer > most ? "read_buffer"
-                      : c->max_message > SIZE_MAX / 4 ? "max_message"
-                      : c->max_backlog > SIZE_MAX / 4 ? "max_backlog"
-                      : c->max_data > most ? "max_data"
-                      : c->max_setup > most ? "max_setup" : NULL;
+    int wrong = (unsigned)c->port > 65535 ||
+                (c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships) < 0 ||
+                (c->max_request | c->read_buffer | c->max_data | c->max_setup) >> 30 != 0 ||
+                (c->max_message | c->max_backlog) > SIZE_MAX / 4;
+    const char *bad = wrong ? "azc_config" : NULL;
 #ifndef AZCHAN_CORE
     azc__visitor nobody;
     memset(&nobody, 0, sizeof nobody);
@@ -5238,6 +5217,7 @@ static int azc__config_strings(azc_server *s) {
 #endif
     };
     const size_t count = sizeof texts / sizeof *texts;
+    s->strings_size = azc__scratch_size(c);
     for (size_t i = 0; i < count; i++) {
         if (*texts[i] == NULL) *texts[i] = i == 0 ? "127.0.0.1" : "";
         s->strings_size += strlen(*texts[i]) + 1;
@@ -5249,6 +5229,7 @@ static int azc__config_strings(azc_server *s) {
         *texts[i] = (const char *)memcpy(at, *texts[i], size);
         at += size;
     }
+    s->scratch = at;
     if (*c->origins == 0) c->origins = NULL;
     return 1;
 }
@@ -5257,34 +5238,31 @@ static int azc__config_strings(azc_server *s) {
 static int azc__wake_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
-        return azc__error(s, AZC_ERR_SYSTEM, "pipe: %s", strerror(errno));
+        return azc__error(s, AZC_ERR_SYSTEM, "pipe");
     s->wake.fd = fds[0];
     s->wake_write = fds[1];
     if (azc__fd_nonblocking(fds[0]) < 0 || azc__fd_nonblocking(fds[1]) < 0)
-        return azc__error(s, AZC_ERR_SYSTEM, "fcntl: %s", strerror(errno));
+        return azc__error(s, AZC_ERR_SYSTEM, "fcntl");
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
-    if (s->epoll < 0) return azc__error(s, AZC_ERR_SYSTEM, "epoll: %s", strerror(errno));
+    if (s->epoll < 0) return azc__error(s, AZC_ERR_SYSTEM, "epoll");
 #endif
     return AZC_OK;
+}
+
+static void azc__routes_free(const azc__mem *mem, azc__route *route) {
+    for (azc__route *next; route != NULL; route = next) {
+        next = route->next;
+        azc__free(mem, route->target, route->target_size);
+        azc__route_free(mem, route);
+    }
 }
 
 static void azc__server_free(azc_server *s) {
     azc__pool_free(&s->mem);
     azc__mem mem = s->mem;
-    while (s->channels != NULL) {
-        azc_channel *channel = s->channels;
-        s->channels = channel->next;
-        azc__route_free(&mem, channel->route);
-        azc__free(&mem, channel, channel->size);
-    }
-    while (s->page_routes != NULL) {
-        azc__route *route = s->page_routes;
-        azc__page *page = (azc__page *)route->target;
-        s->page_routes = route->next;
-        azc__free(&mem, page, page->size);
-        azc__route_free(&mem, route);
-    }
+    azc__routes_free(&mem, s->channel_routes);
+    azc__routes_free(&mem, s->page_routes);
     while (s->uses != NULL) {
         azc__use *use = s->uses;
         s->uses = use->next;
@@ -5293,12 +5271,10 @@ static void azc__server_free(azc_server *s) {
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
-    azc__free(&mem, s->polls, s->poll_cap * sizeof *s->polls);
-    azc__free(&mem, s->sources, s->source_cap * sizeof *s->sources);
+    azc__free(&mem, s->sources, s->source_cap * (sizeof *s->sources + sizeof *s->polls));
 #endif
     azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
-    azc__free(&mem, s->scratch, azc__scratch_size(&s->config));
     azc__free(&mem, s->strings, s->strings_size);
 #ifndef AZCHAN_CORE
     azc__tasks_free(s);
@@ -5310,33 +5286,28 @@ static void azc__server_free(azc_server *s) {
 
 /* Where a server's memory comes from. user stays NULL if config.memory is too small even to begin. */
 static void azc__mem_init(azc__mem *mem, const azc_config *config) {
-    memset(mem, 0, sizeof *mem);
+    unsigned char *start = (unsigned char *)config->memory;
+    size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
     mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
     mem->user = config->alloc_user;
-    mem->class_size = azc__heap_classes;
-    mem->pool_most = AZC__POOL;
-    mem->piece_most = SIZE_MAX;
-    mem->array_first = 16;
-    if (config->memory == NULL) return;
-    azc__fixed f;
-    memset(&f, 0, sizeof f);
-    f.next = (unsigned char *)config->memory;
-    f.end = f.next + config->memory_size;
-    azc__fixed_next(&f, azc__align((uintptr_t)f.next) - (uintptr_t)f.next);
+    if (start == NULL) return;
     mem->alloc = azc__fixed_alloc;
-    mem->user = azc__fixed_next(&f, azc__align(sizeof f));
-    mem->pool_most = 0;
-    mem->piece_most = AZC__FIXED_PIECE - sizeof(azc__piece);
-    if (mem->user != NULL) memcpy(mem->user, &f, sizeof f);
+    mem->user = NULL;
+    skip %= sizeof(azc__aligned);
+    if (config->memory_size < skip + size) return;
+    azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
+    f->next = start + skip + size;
+    f->end = start + config->memory_size;
+    mem->user = f;
 }
 
 static void azc__fixed_begin(azc_server *s) {
     const azc_config *c = &s->config;
     for (int i = 0; i < AZC__CLASSES; i++)
-        s->fixed_classes[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
-    s->fixed_classes[AZC__CLASSES] = SIZE_MAX;
-    s->mem.class_size = s->fixed_classes;
-    s->mem.array_first = (uint32_t)azc__fixed_array(c);
+        s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
+    s->pool.most = 0;
+    s->pool.piece_most = AZC__FIXED_PIECE - sizeof(azc__piece);
+    s->pool.array_first = (uint32_t)azc__fixed_array(c);
     s->room_first = azc__fixed_table(c);
     s->room_least = azc__fixed_room();
     s->tail_least = azc__fixed_tail(c);
@@ -5350,6 +5321,11 @@ static azc_server *azc__server_make(const azc_config *config) {
                     : (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
     s->mem = mem;
+    s->mem.pool = &s->pool;
+    memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
+    s->pool.most = AZC__POOL;
+    s->pool.piece_most = SIZE_MAX;
+    s->pool.array_first = 16;
     s->config = *config;
     s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
     s->wake.kind = AZC__WAKE;
@@ -5362,9 +5338,10 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->epoll = -1;
 #endif
     const char *bad = azc__config_bad(config);
-    if (bad != NULL)
-        s->failed = azc__error(s, AZC_ERR_ARGUMENT, "azc_config.%s is out of range", bad);
-    if (s->failed) s->config.max_request = s->config.read_buffer = 0;
+    if (bad != NULL) {
+        s->failed = azc__error(s, AZC_ERR_ARGUMENT, bad);
+        s->config.max_request = s->config.read_buffer = 0;
+    }
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
     s->room_first = 16;
@@ -5372,13 +5349,9 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->read_free = c->max_backlog -
                    azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
-    s->timer_ms[AZC__T_HANDSHAKE] = c->handshake_ms;
-    s->timer_ms[AZC__T_PING] = c->ping_ms;
-    s->timer_ms[AZC__T_PONG] = c->pong_ms;
-    s->timer_ms[AZC__T_CLOSE] = c->close_ms;
+    azc__timers_fill(s);
     s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
-    s->scratch = (char *)azc__alloc(&mem, azc__scratch_size(c));
-    if (azc__config_strings(s) && s->read_buffer != NULL && s->scratch != NULL) return s;
+    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
     azc__server_free(s);
     return NULL;
 }
@@ -5386,10 +5359,12 @@ static azc_server *azc__server_make(const azc_config *config) {
 /* ==== [15] PUBLIC: the rest of the API's functions ============================================ */
 
 AZC_API const char *azc_strerror(int code) {
-#define AZC__TEXT(name, value, text) if (code == AZC_ERR_##name) return text;
-    AZC_ERRORS(AZC__TEXT)
+#define AZC__TEXT(name, value, text) text "\0"
+    const char *p = "ok\0" AZC_ERRORS(AZC__TEXT);
 #undef AZC__TEXT
-    return code == AZC_OK ? "ok" : "an unknown error";
+    if (code > AZC_OK || code <= AZC__ERR_END) return "an unknown error";
+    for (; code < AZC_OK; code++) p = azc__route_next(p);
+    return p;
 }
 
 AZC_API const char *azc_error(const azc_server *server) {
@@ -5405,7 +5380,7 @@ AZC_API azc_server *azc_create(const azc_config *config) {
     azc__seed(s);
     int error = azc__wake_open(s);
     if (error == AZC_OK && !azc__watch(s, &s->wake, AZC__READ))
-        error = azc__error(s, AZC_ERR_MEMORY, "out of memory");
+        error = azc__error(s, AZC_ERR_MEMORY, "azc_server");
     if (s->failed == AZC_OK) s->failed = error;
     return s;
 }
@@ -5432,8 +5407,8 @@ AZC_API int azc_destroy(azc_server *server) {
 /* All channels are known: lay out the slots, once. */
 static int azc__fixed_ready(azc_server *s) {
     azc__fixed *f = (azc__fixed *)s->mem.user;
-    for (const azc_channel *channel = s->channels; channel != NULL; channel = channel->next) {
-        if (channel->desc.data_size > s->config.max_data) return 0;
+    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
+        if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
     }
     return f->kinds > 0 || azc__fixed_lay(f, &s->config);
 }
@@ -5443,7 +5418,7 @@ AZC_API int azc_listen(azc_server *server) {
     if (server->failed) return server->failed;
     if (server->config.memory != NULL && !azc__fixed_ready(server))
         return server->failed = azc__error(server, AZC_ERR_MEMORY,
-            "config.memory is below azc_memory_bound, or max_data or max_setup too small");
+                                           "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen(server);
 }
 
@@ -5471,8 +5446,7 @@ AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : ser
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->busy || !server->listening)
-        return azc__error(server, AZC_ERR_STATE, "azc_poll: %s",
-                          server->busy ? "called from a callback" : "before azc_listen");
+        return azc__error(server, AZC_ERR_STATE, "azc_poll");
     server->busy = 1;
     int result = azc__turn(server, timeout_ms);
     server->busy = 0;
@@ -5530,11 +5504,27 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
 #endif
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
-static int azc__refused(azc_server *s, int code, const char *what, const char *path) {
+static int azc__refused(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
-    return azc__error(s, code, "%s %s: %s", what, path != NULL ? path : "(no path)",
-                      azc_strerror(code));
+    return azc__error(s, code, path != NULL ? path : "NULL");
+}
+
+/* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
+static int azc__route_add(azc_server *s, azc__route **list, const char *path, void *target,
+                          size_t size) {
+    azc__route *route;
+    int error = azc__route_parse(&s->mem, path, &route);
+    if (error == AZC_OK) {
+        error = azc__route_insert(list, route);
+        route->target = target;
+        route->target_size = size;
+        *(azc__route **)target = route;
+        if (error == AZC_OK) return AZC_OK;
+        azc__route_free(&s->mem, route);
+    }
+    azc__free(&s->mem, target, size);
+    return error;
 }
 
 /* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
@@ -5559,7 +5549,6 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
     if (channel == NULL) return AZC_ERR_MEMORY;
     channel->server = s;
-    channel->size = size;
     channel->desc = *desc;
     channel->short_end = (unsigned)azc__min(s->config.max_message, 125) + 1;
 #ifndef AZCHAN_CORE
@@ -5567,32 +5556,24 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
 #endif
     channel->data_size = (desc->data_size + align - 1) / align * align;
     channel->subprotocols = (const char *)(channel + 1);
-    int error = azc__subprotocols_copy((char *)(channel + 1), list) ? AZC_OK : AZC_ERR_ARGUMENT;
-    if (error == AZC_OK) error = azc__route_parse(&s->mem, desc->path, &channel->route);
-    if (error == AZC_OK) {
-        channel->route->target = channel;
-        error = azc__route_insert(&s->channel_routes, channel->route);
-        if (error != AZC_OK) azc__route_free(&s->mem, channel->route);
+    if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
+        azc__free(&s->mem, channel, size);
+        return AZC_ERR_ARGUMENT;
     }
-    if (error != AZC_OK) azc__free(&s->mem, channel, size);
-    else *out = channel;
-    return error;
+    *out = channel;
+    return azc__route_add(s, &s->channel_routes, desc->path, channel, size);
 }
 
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
     azc_channel *channel = NULL;
     if (server == NULL) return NULL;
     int error = desc == NULL || desc->path == NULL || desc->data_size > SIZE_MAX / 4 ||
-                desc->when_full < AZC_FULL_CLOSE || desc->when_full > AZC_FULL_DROP
+                (unsigned)desc->when_full > AZC_FULL_DROP
                 ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
-    if (error != AZC_OK) {
-        azc__refused(server, error, "channel", desc != NULL ? desc->path : NULL);
-        return NULL;
-    }
-    channel->next = server->channels;
-    server->channels = channel;
-    return channel;
+    if (error == AZC_OK) return channel;
+    azc__refused(server, error, desc != NULL ? desc->path : NULL);
+    return NULL;
 }
 
 /* ---- Connections ---- */
@@ -5624,16 +5605,12 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
 
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     size_t len = reason != NULL ? strlen(reason) : 0;
-    unsigned char payload[AZC__MAX_CONTROL];
-    if (conn == NULL || len > sizeof payload - 2 || (code == 0 && len > 0) || code < 0 ||
-        (code != 0 && !azc__close_code_valid((uint64_t)code))) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    if (conn->state != AZC__OPEN) return AZC_ERR_CLOSED;
+    int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((uint64_t)code);
+    if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
+    int error = azc__send_check(conn, reason, len);
+    if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
-    payload[0] = (unsigned char)(code >> 8);
-    payload[1] = (unsigned char)code;
-    if (len > 0) memcpy(payload + 2, reason, len);
-    azc__close(conn, AZC__CLOSING, code ? code : 1005, payload, code ? len + 2 : 0);
+    azc__close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
     return AZC_OK;
 }
 
@@ -5663,14 +5640,15 @@ static int azc__publish(azc_channel *channel, const azc__room *room, int opcode,
         block = azc__block_make(&channel->server->mem, opcode, data, len);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-    azc__member *member = room != NULL ? room->first : NULL;
-    azc_conn *conn = room == NULL ? channel->first : member != NULL ? member->conn : NULL;
-    while (conn != NULL) {
+    const azc__member *member = room != NULL ? room->first : NULL;
+    azc_conn *next = room == NULL ? channel->first : NULL;
+    while (member != NULL || next != NULL) {
+        azc_conn *conn = member != NULL ? member->conn : next;
+        if (member != NULL) member = member->next;
+        else next = next->u.link.next;
         if (conn != except && conn->state == AZC__OPEN)
             count += (block != NULL ? azc__queue_block(conn, block)
                                     : azc__queue(conn, opcode, data, len)) == AZC_OK;
-        if (member == NULL) conn = conn->u.link.next;
-        else conn = (member = member->next) != NULL ? member->conn : NULL;
     }
     azc__block_release(&channel->server->mem, block);
     return count;
@@ -5842,11 +5820,9 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
 #endif
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
-    azc_cursor cursor;
-    memset(&cursor, 0, sizeof cursor);
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
     if (channel == NULL) return cursor;
     channel->server->cursors = 1;
-    cursor.azc__kind = room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM;
     if (room == NULL) cursor.azc__next = channel->first;
     const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
     if (r != NULL) cursor.azc__next = r->first;
@@ -5854,11 +5830,9 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
 }
 
 AZC_API azc_cursor azc_rooms(azc_conn *conn) {
-    azc_cursor cursor;
-    memset(&cursor, 0, sizeof cursor);
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
-    cursor.azc__kind = AZC__C_CONN;
     cursor.azc__next = azc__rooms_first(conn);
     return cursor;
 }
@@ -6005,14 +5979,14 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
 
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *user) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use", "a handler");
+    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
     if (server->listening) return AZC_ERR_STATE;
     if (handler == azc_logger) {
         server->log_file = user != NULL ? (FILE *)user : stderr;
         return AZC_OK;
     }
     azc__use *use = (azc__use *)azc__zalloc(&server->mem, sizeof *use);
-    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use", "a handler");
+    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
     use->handler = handler;
     use->user = user;
     azc__use **last = &server->uses;
@@ -6040,28 +6014,19 @@ static int azc__field_valid(const char *s, size_t most) {
 
 static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
     size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
-    azc__route *route;
-    int error = azc__route_parse(&s->mem, path, &route);
-    if (error != AZC_OK) return error;
-    azc__page *page = (azc__page *)azc__alloc(&s->mem, sizeof *page + type_size);
-    error = page == NULL ? AZC_ERR_MEMORY : azc__route_insert(&s->page_routes, route);
-    if (error != AZC_OK) {
-        azc__free(&s->mem, page, sizeof *page + type_size);
-        azc__route_free(&s->mem, route);
-        return error;
-    }
+    size_t size = sizeof(azc__page) + type_size;
+    azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
+    if (page == NULL) return AZC_ERR_MEMORY;
     *page = *from;
-    page->size = sizeof *page + type_size;
     if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
-    route->target = page;
-    return AZC_OK;
+    return azc__route_add(s, &s->page_routes, path, page, size);
 }
 
 static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
     int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__page_make(s, path, page);
-    return error == AZC_OK ? AZC_OK : azc__refused(s, error, "page", path);
+    return error == AZC_OK ? AZC_OK : azc__refused(s, error, path);
 }
 
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,

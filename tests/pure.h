@@ -70,7 +70,8 @@ static inline void *pure_alloc(void *user, void *ptr, size_t old_size, size_t ne
     return fresh ? fresh + 2 : NULL;
 }
 
-static azc__mem pure_mem = {pure_alloc, &pure_memory, azc__heap_classes, {NULL}, 0, AZC__POOL, SIZE_MAX, 16};
+static azc__pool pure_pool = {AZC__HEAP_CLASSES, {NULL}, 0, AZC__POOL, SIZE_MAX, 16};
+static azc__mem pure_mem = {pure_alloc, &pure_memory, &pure_pool};
 
 /* Bytes in use, what the pool keeps for the next need not counted. */
 static inline size_t pure_bytes(void) {

@@ -272,7 +272,7 @@ static void *faulty_alloc(void *user, void *ptr, size_t old_size, size_t new_siz
 static struct {
     int strict;         /* nothing fails (or nothing that may be noticed): assert each step */
     azc_server *server; /* the act's, NULL when it could not be made */
-    azc_channel *room;
+    azc_channel *room, *drop;
     int listening, stopped;
     int opened, closed, code; /* callbacks; the last on_close's */
     int drained;
@@ -525,7 +525,7 @@ static void stage(azc_config config) {
     azc_add_handler(s, "/page/:name", act_page, NULL);
     scene.room = azc_add_channel(s, &d);
     d.path = "/drop", d.when_full = AZC_FULL_DROP, d.on_error = act_error;
-    azc_add_channel(s, &d);
+    scene.drop = azc_add_channel(s, &d);
     int result = azc_listen(s);
     if (!WANT(result == AZC_OK)) CHECK(result < 0 && *azc_error(s));
     scene.listening = result == AZC_OK;
@@ -819,7 +819,7 @@ static void act_of_backlogs(void) {
     stage(config);
     client *a = shake(arrive_small(1), "/drop", "");
     client *b = shake(arrive_small(1), "/act/b", "");
-    azc_conn *slow = a && scene.server ? member_of(scene.server->channels) : NULL;
+    azc_conn *slow = a && scene.drop ? member_of(scene.drop) : NULL;
     azc_conn *full = b && scene.room ? member_of(scene.room) : NULL;
     fill(slow), fill(full); /* past max_backlog: dropped; closed */
     if (slow) WANT(azc_dropped(slow) == 1 && azc_backlog(slow) > 7000);

@@ -76,7 +76,7 @@ static azc__block *block_make(size_t n) {
 static void gone(const azc__out *out) {
     CHECK(out->head == NULL && out->tail == NULL && out->bytes == 0);
     CHECK_INT(pure_bytes(), 0);
-    CHECK_INT(pure_mem.pool_bytes, 0);
+    CHECK_INT(pure_mem.pool->bytes, 0);
 }
 
 static void queue(void) {
@@ -234,11 +234,11 @@ static void pool(void) {
             CHECK_INT(pure_memory.bytes, size);
             memset(p, 1, less);
             azc__give(&pure_mem, p, less);
-            CHECK_INT(pure_mem.pool_bytes, size);
+            CHECK_INT(pure_mem.pool->bytes, size);
             long calls = pure_memory.calls;
             CHECK(azc__take(&pure_mem, &size, 0) == p);
             CHECK_INT(pure_memory.calls, calls);
-            CHECK_INT(pure_mem.pool_bytes, 0);
+            CHECK_INT(pure_mem.pool->bytes, 0);
             azc__give(&pure_mem, p, size);
             size_t other = azc__heap_classes[(c + 1) % AZC__CLASSES];
             void *q = azc__take(&pure_mem, &other, 0);
@@ -267,7 +267,7 @@ static void pool(void) {
         CHECK_INT(pure_memory.bytes, asked);
         azc__give(&pure_mem, p, size);
         CHECK_INT(pure_memory.bytes, 0);
-        CHECK_INT(pure_mem.pool_bytes, 0);
+        CHECK_INT(pure_mem.pool->bytes, 0);
     }
     TEST("the least class is kept to, and nothing given is nothing") {
         size_t size = 1;
@@ -275,7 +275,7 @@ static void pool(void) {
         CHECK_INT(size, azc__heap_classes[2]);
         azc__give(&pure_mem, p, size);
         azc__give(&pure_mem, NULL, 0);
-        CHECK_INT(pure_mem.pool_bytes, size);
+        CHECK_INT(pure_mem.pool->bytes, size);
         CHECK_INT(pure_bytes(), 0);
     }
     TEST("the pool keeps AZC__POOL bytes and not one more") {
@@ -284,8 +284,8 @@ static void pool(void) {
         size_t size = 4032;
         for (int i = 0; i < MANY; i++) taken[i] = azc__take(&pure_mem, &size, 0);
         for (int i = 0; i < MANY; i++) azc__give(&pure_mem, taken[i], size);
-        CHECK(pure_mem.pool_bytes <= AZC__POOL && pure_mem.pool_bytes > AZC__POOL - 4032);
-        CHECK_INT(pure_memory.bytes, pure_mem.pool_bytes);
+        CHECK(pure_mem.pool->bytes <= AZC__POOL && pure_mem.pool->bytes > AZC__POOL - 4032);
+        CHECK_INT(pure_memory.bytes, pure_mem.pool->bytes);
         CHECK_INT(pure_bytes(), 0);
     }
 }

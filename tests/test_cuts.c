@@ -176,7 +176,7 @@ static int few(void) {
 
 /* But for what comes and goes with the load. */
 static size_t bytes_held(void) {
-    return pure_memory.bytes - server->mem.pool_bytes - server->slot_cap * sizeof *server->slots;
+    return pure_memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }
 
 enum { LONGEST = 8192, PAIRS = 200, TRIPLES = 40 };

@@ -1153,7 +1153,7 @@ static void bad_use(void) {
                 CHECK(strcmp(text, azc_strerror(k)) != 0);
         }
         CHECK_STR(azc_strerror(AZC_ERR_FULL),
-                  "no room: over max_backlog, or past the end of a buffer");
+                  "no room: past max_backlog or a buffer's end");
         CHECK_STR(azc_strerror(AZC_ERR_IN_USE), "the port or socket path is in use");
         CHECK(azc_strerror(-2147483647 - 1) != NULL && azc_strerror(2147483647) != NULL);
     }

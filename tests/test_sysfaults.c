@@ -286,7 +286,7 @@ static void sleeps_well(void) {
         config.max_message = config.read_buffer = 2048, config.max_backlog = 8192;
         begin(config);
         client *a = enter("/drop"), *b = enter("/act/b"), *c = enter("/act/c"), *d = arrive();
-        azc_conn *owes = member_of(scene.server->channels);
+        azc_conn *owes = member_of(scene.drop);
         fill(owes); /* it owes an on_drain now */
         azc_close(owes, 1000, "");
         put_text(b, "close 1000"), get_close(b, 1000);

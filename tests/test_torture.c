@@ -301,7 +301,7 @@ static void provoke(client *all[PEERS + 1], int callback) {
 
 /* But for what comes and goes with the load. */
 static size_t bytes_held(void) {
-    return memory.bytes - server->mem.pool_bytes - server->slot_cap * sizeof *server->slots;
+    return memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }
 
 static void play(void) {

@@ -798,7 +798,7 @@ static void conn_check_output(conn_socket *k, int whole) {
 
 static void conn_poll(void) {
     azc_server *s = conn_now->server;
-    if (conn_now->unpooled) s->mem.pool_bytes = AZC__POOL; /* full: ASan sees each free */
+    if (conn_now->unpooled) s->mem.pool->bytes = AZC__POOL; /* full: ASan sees each free */
     int result = azc_poll(s, 0);
     FUZZ_CHECK(result == 1 || (result == 0 && conn_now->stopped));
     for (int i = 0; i < conn_now->taken; i++) {
