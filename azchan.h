@@ -216,13 +216,20 @@
    fragments, pings, announced lengths and headers (memory and time stay within azc_config);
    readers that stall; cross-site use of a browser's session (origins: same host by default);
    room names chosen to collide (a seeded SipHash); response splitting (azc_reply_header).
-   A header left on an open port for years fails closed: 127.0.0.1 is the default host.
+
+   Defaults, and why: 127.0.0.1, so that nothing is open by accident; pages of the same host, so
+   that no other site acts for its visitors; 8 KiB for a head, more than browsers send, and 10 s,
+   so that who is slow holds no place (if places run out, the oldest unfinished one is given away);
+   pings, so that who is gone holds none either. A peer can hold a max_message and two max_backlog
+   of memory, 576 KiB: max_connections times that is the most, so lower these on a small board.
 
    Your program's job: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may say, and how often (nothing here limits the rate of well-formed messages; azc_close with
    1008 when it is too much); escaping what you put into pages; max_per_address; TLS, by a proxy
    on the same machine. Cookies are sent by browsers for pages of any site: with origins "*" check
-   a token of your own as well.
+   a token of your own as well. The default origins compare names, and a name's owner may point it
+   at your machine (DNS rebinding), at 127.0.0.1 too: where peers have no token, name your origins.
+   An IPv6 host has many addresses: max_per_address counts each.
 
    COMPILE-TIME OPTIONS, to define before the #include
 
@@ -542,7 +549,8 @@ AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const v
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
-/* A connection's number: never 0, never used again in this server. Anywhere. */
+/* A connection's number: never 0, never used again in this server's first 2^40 connections.
+ * Anywhere. */
 AZC_API uint64_t azc_id(const azc_conn *conn);
 
 /* The connection of that number, or NULL when it was closed or never was. Anywhere. */
@@ -4268,7 +4276,7 @@ static void azc__expire(azc_conn *conn) {
         (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
         azc__timer_set(conn, open ? AZC__T_PING : timer);
     } else if (timer == AZC__T_PING) {
-        azc__timer_set(conn, AZC__T_PONG);
+        azc__timer_set(conn, conn->server->timer_ms[AZC__T_PONG] < 0 ? timer : AZC__T_PONG);
         azc__control(conn, AZC__OP_PING, "", 0);
     } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
         azc__request_bad(conn, 408);
@@ -5196,7 +5204,8 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
 static const char *azc__config_bad(const azc_config *c) {
     int wrong = (unsigned)c->port > 65535 ||
                 (c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships) < 0 ||
-                (c->max_request | c->read_buffer | c->max_data | c->max_setup) >> 30 != 0 ||
+                (c->read_buffer | c->max_data | c->max_setup) >> 30 != 0 ||
+                c->max_request >> 26 != 0 || /* azc__scratch_size takes it six times */
                 (c->max_message | c->max_backlog) > SIZE_MAX / 4;
     const char *bad = wrong ? "azc_config" : NULL;
 #ifndef AZCHAN_CORE
@@ -5531,8 +5540,8 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
 static int azc__subprotocols_copy(char *out, const char *list) {
     const char *item;
     size_t len;
-    while (azc__http_list(&list, &item, &len)) {
-        if (len > AZC__MAX_SUBPROTOCOL) return 0;
+    for (int n = 0; azc__http_list(&list, &item, &len); n++) {
+        if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
         for (size_t i = 0; i < len; i++) {
             if (!azc__http_token_char((unsigned char)item[i])) return 0;
         }
@@ -5567,7 +5576,7 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
     azc_channel *channel = NULL;
     if (server == NULL) return NULL;
-    int error = desc == NULL || desc->path == NULL || desc->data_size > SIZE_MAX / 4 ||
+    int error = desc == NULL || desc->path == NULL || desc->data_size > 1 << 30 ||
                 (unsigned)desc->when_full > AZC_FULL_DROP
                 ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);

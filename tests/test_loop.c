@@ -354,6 +354,14 @@ static void deadlines(void) {
         EXPECT_EOF(c);
         finish(server);
     }
+    TEST("with a negative pong_ms a silent peer is pinged again and again, and stays") {
+        azc_config config = quick();
+        config.ping_ms = 30, config.pong_ms = -1;
+        azc_server *server = serve(&config, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        for (int i = 0; i < 4; i++) EXPECT_FRAME(c, PING, "", 0);
+        finish(server);
+    }
     TEST("who goes from among many takes nobody's deadline along") {
         azc_config config = quick();
         config.ping_ms = 150, config.handshake_ms = 150;
@@ -977,11 +985,15 @@ static void addresses(void) {
         finish(server);
     }
     TEST("a bad config is kept for azc_listen to return") {
-        for (int i = 0; i < 3; i++) {
+        for (int i = 0; i < 7; i++) {
             azc_config config = quick();
             if (i == 0) config.port = 65536;
             if (i == 1) config.port = -1;
             if (i == 2) config.max_connections = -5;
+            if (i == 3) config.max_request = (size_t)1 << 27; /* six times that is no size_t */
+            if (i == 4) config.read_buffer = SIZE_MAX;
+            if (i == 5) config.max_message = SIZE_MAX;
+            if (i == 6) config.max_backlog = SIZE_MAX;
             azc_server *server = create(&config);
             azc_channel_desc d = recorder("/t");
             azc_add_channel(server, &d);

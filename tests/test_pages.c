@@ -164,7 +164,11 @@ static void routing(void) {
             expect_pattern(fine[i][0], fine[i][1], AZC_OK);
     }
     TEST("a bad description is AZC_ERR_ARGUMENT") {
-        for (int i = 0; i < 6; i++) {
+        char many[3 * 256 + 1] = "";
+        for (int i = 0; i < 256; i++)
+            snprintf(many + 3 * i, 4, "%c%c ", "0123456789abcdef"[i / 16], "0123456789abcdef"[i % 16]);
+        for (int i = 0; i < 256; i++) many[3 * i + 2] = ',';
+        for (int i = 0; i < 8; i++) {
             azc_server *server = create(NULL);
             azc_channel_desc d = recorder("/t");
             if (i == 0) d.when_full = 2;
@@ -172,11 +176,24 @@ static void routing(void) {
             if (i == 2) d.subprotocols = "fine, not fine";
             if (i == 3) d.subprotocols = "a\r\nb";
             if (i == 4) d.data_size = (size_t)-1;
-            if (i < 5) CHECK(azc_add_channel(server, &d) == NULL);
+            if (i == 5) d.data_size = ((size_t)1 << 30) + 1;
+            if (i == 6) d.subprotocols = many; /* 255 can be told apart */
+            if (i < 7) CHECK(azc_add_channel(server, &d) == NULL);
             else CHECK_INT(azc_add_page(server, "/", "a\r\nX: y", "x", 1), AZC_ERR_ARGUMENT);
             if (!CHECK_INT(azc_listen(server), AZC_ERR_ARGUMENT)) printf("    %d\n", i);
             finish(server);
         }
+        many[3 * 255] = 0;
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder("/t");
+        d.subprotocols = many;
+        azc_channel *channel = azc_add_channel(server, &d);
+        CHECK(channel != NULL);
+        listening(server);
+        client *c = client_open(server);
+        CHECK_INT(client_upgrade(c, "/t", "Sec-WebSocket-Protocol: none, fe\r\n"), 101);
+        CHECK_STR(azc_subprotocol(member_of(channel)), "fe");
+        finish(server);
     }
     TEST("of many errors azc_listen returns the first") {
         azc_server *server = create(NULL);
