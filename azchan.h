@@ -3159,9 +3159,11 @@ static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t 
                      seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
     const unsigned char *p = (const unsigned char *)bytes;
     for (size_t n = 8, rest = len; n == 8; p += n, rest -= n) { /* the last is short */
-        uint64_t word = (uint64_t)len << 56;
+        unsigned char eight[8] = {0, 0, 0, 0, 0, 0, 0, (unsigned char)len}; /* behind the rest */
+        uint64_t word;
         n = azc__min(rest, 8);
-        memcpy(&word, p, n);
+        memcpy(eight, p, n);
+        memcpy(&word, eight, 8);
         v[3] ^= word;
         for (int i = 0; i < 2; i++) azc__sip_round(v);
         v[0] ^= word;
