@@ -3779,10 +3779,10 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
     data[len] = 0;
     if (opcode == AZC__OP_TEXT) {
         s->stats.messages_in++;
-        s->checked = (const char *)data;
-        s->checked_len = len;
-        if (desc->on_message != NULL) result = desc->on_message(conn, s->checked, len);
-        s->checked = NULL;
+        const char *text = (const char *)data;
+        if (AZC__FAST) s->checked = text, s->checked_len = len;
+        if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
+        if (AZC__FAST) s->checked = NULL;
     } else {
         int (*callback)(azc_conn *, const void *, size_t) =
             opcode == AZC__OP_BINARY ? desc->on_binary
@@ -5357,8 +5357,9 @@ static azc_server *azc__server_make(const azc_config *config) {
     const azc_config *c = &s->config;
     s->room_first = 16;
     if (c->memory != NULL) azc__fixed_begin(s);
-    s->read_free = c->max_backlog -
-                   azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
+    if (AZC__FAST)
+        s->read_free = c->max_backlog -
+                       azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
     azc__timers_fill(s);
     s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
