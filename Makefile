@@ -20,6 +20,9 @@ $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lpthread $(LDFLAGS)
 
+$(BUILD)/jobs: LDFLAGS += -lpthread
+$(BUILD)/own_loop: LDFLAGS += -lm
+
 run: $(BUILD)/chat
 	$(BUILD)/chat
 

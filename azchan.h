@@ -106,6 +106,19 @@
    most 64 run in a turn, so that a flood of them starves no peer, and about 4000 wait (Linux);
    then AZC_ERR_FULL says so, and nothing blocks. End your threads before azc_destroy.
 
+   OTHER DESCRIPTORS AND OTHER LOOPS. azc_watch has the loop wait for a serial port, a pipe or any
+   other descriptor too. A program with a loop of its own calls azc_poll(server, 0) in each frame,
+   or, if it owns poll, puts our descriptors among its own:
+
+       for (int alive = 1; alive > 0;) {
+           int wait = 1000;                    // what the program itself would wait at most
+           size_t n = azc_poll_begin(server, fds + 1, 64, &wait);       // fds[0] is its own
+           if (n > 64) n = 64;                 // or a longer array: the others would starve
+           if (poll(fds, (nfds_t)(1 + n), wait) < 0) n = fds[0].revents = 0;
+           if (fds[0].revents != 0) my_input(fds[0].fd);
+           alive = azc_poll_end(server, fds + 1, n);
+       }
+
    LIMITS. Fields, units, defaults, and what a peer meets past them: see azc_config.
 
    BEHIND A PROXY a peer's address is the proxy's, and what it says of its visitors counts only if
@@ -465,6 +478,32 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id);
  *   call      any thread, any callback, any signal handler, from azc_create until azc_destroy
  *             begins; errno is kept */
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
+
+/* Wait for a descriptor of yours in the loop: fn runs in each turn in which it is ready.
+ *   fd        stays yours: we neither read, change nor close it. Stop watching before you close it
+ *   events    AZC_READ and AZC_WRITE, those waited for, together; again with others or another fn:
+ *             those from now on; 0: none any more (fn and user do not matter; AZC_OK if it was not
+ *             watched). What fn is told: which are there; errors and hang-ups are AZC_READ
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses it: a
+ *             plain file, or not open; poll takes all and calls them ready). After these two it
+ *             may be watched as before, or not any more
+ *   call      anywhere, fn included: what was stopped is not told any more, in this turn either */
+enum { AZC_READ = 1, AZC_WRITE = 4 };
+typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *user);
+AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *user);
+
+/* A turn whose wait is the program's own poll: see OTHER DESCRIPTORS AND OTHER LOOPS.
+ *   fds,most  begin fills in so many at most; end gets them with their revents, or fewer: 0 after
+ *             a poll that failed
+ *   timeout_ms  in: how long the program would wait, negative for ever; out: that or less
+ *   returns   begin: how many descriptors there are, to ask again if it is more than most; 0 inside
+ *             a callback or before azc_listen. end: as azc_poll
+ *   call      as azc_poll; begin, poll, end, without a wait for anything else between. With epoll
+ *             it is one descriptor, the epoll's */
+struct pollfd;
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
+                              int *timeout_ms);
+AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count);
 #endif
 
 /* ---- Channels ------------------------------------------------------------------------------- */
@@ -1159,7 +1198,7 @@ typedef struct azc__source {
     int at; /* index in the server's poll arrays, -1: not watched */
     uint8_t kind, events;
 } azc__source;
-enum { AZC__WAKE, AZC__LISTENER, AZC__CONN };
+enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
 /* poll's bits; more come back for errors, and mean READ: the next read tells. */
 #ifdef AZCHAN_USE_EPOLL
 enum { AZC__READ = EPOLLIN, AZC__WRITE = EPOLLOUT };
@@ -1176,14 +1215,14 @@ typedef struct azc__timer {
     struct azc__timer *next, *prev; /* a ring of those in the slot; next NULL: not waited for */
     int64_t due;                    /* ms, as the server's clock */
     void (*fn)(azc_server *server, struct azc__timer *timer);
-    uint8_t level, slot;
+    uint8_t place; /* level and slot */
 } azc__timer;
 
 typedef struct azc__wheel {
     int64_t at;  /* the moment that slots are reckoned from: what was due until it has run */
     int64_t due; /* nothing is to be done before */
     uint32_t count[AZC__WHEEL_LEVELS]; /* of the timers in each */
-    azc__timer *slots[AZC__WHEEL_LEVELS][AZC__SLOT_LAST + 1];
+    azc__timer *slots[AZC__WHEEL_LEVELS << AZC__DIGIT];
 } azc__wheel;
 
 /* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
@@ -1195,6 +1234,14 @@ typedef struct azc__task {
     struct azc__task *next_free;
     int every; /* ms, 0: once */
 } azc__task;
+
+/* A descriptor of the program's. fn NULL: not any more. */
+typedef struct azc__watched {
+    azc__source source;
+    struct azc__watched *next;
+    azc_watcher fn;
+    void *user;
+} azc__watched;
 
 /* What goes through the pipe; fn NULL only wakes. */
 typedef struct azc__post {
@@ -1333,8 +1380,9 @@ struct azc_server {
     uint32_t task_cap, task_count;
     azc__task **tasks; /* by id */
     azc__task *free_task;
-    size_t post_len;   /* bytes of one that was not read whole */
-    unsigned char post_part[sizeof(azc__post)];
+    azc__watched *watched, *unwatched; /* those let go are freed between turns */
+    azc__post post;    /* one that was not read whole, and */
+    size_t post_len;   /* how much of it was */
     azc__wheel wheel;
 #endif
 #ifdef AZCHAN_USE_EPOLL
@@ -4357,15 +4405,13 @@ static int64_t azc__clock(const azc_server *s) {
  * level 0 and run. Those of one moment are together on all their way, so their order stays. */
 static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
     uint64_t differs = (uint64_t)(w->at ^ timer->due);
-    int shift = 0;
-    while ((differs >>= AZC__DIGIT) != 0 && shift < AZC__DIGIT * (AZC__WHEEL_LEVELS - 1))
-        shift += AZC__DIGIT;
-    int64_t begin = timer->due >> shift << shift;
+    int level = 0;
+    while ((differs >>= AZC__DIGIT) != 0 && level < AZC__WHEEL_LEVELS - 1) level++;
+    int64_t slot = timer->due >> level * AZC__DIGIT, begin = slot << level * AZC__DIGIT;
     if (begin < w->due) w->due = begin;
-    timer->level = (uint8_t)(shift / AZC__DIGIT);
-    timer->slot = (uint8_t)(timer->due >> shift & AZC__SLOT_LAST);
-    w->count[timer->level]++;
-    azc__timer **at = &w->slots[timer->level][timer->slot];
+    timer->place = (uint8_t)(level << AZC__DIGIT | (slot & AZC__SLOT_LAST));
+    w->count[level]++;
+    azc__timer **at = &w->slots[timer->place];
     if (*at == NULL) *at = timer->prev = timer;
     timer->next = *at;
     timer->prev = timer->next->prev;
@@ -4373,10 +4419,10 @@ static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
 }
 
 static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
-    azc__timer **at = &s->wheel.slots[timer->level][timer->slot];
+    azc__timer **at = &s->wheel.slots[timer->place];
     if (timer->next == NULL) return;
     if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
-    s->wheel.count[timer->level]--;
+    s->wheel.count[timer->place >> AZC__DIGIT]--;
     timer->next->prev = timer->prev;
     timer->prev->next = timer->next;
     timer->next = NULL;
@@ -4391,30 +4437,25 @@ static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
     azc__wheel_put(&s->wheel, timer);
 }
 
-/* When the first used slot begins: it is in the lowest level that has one. */
-static int64_t azc__wheel_next(const azc__wheel *w) {
-    int level = 0;
-    while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
-    if (level == AZC__WHEEL_LEVELS) return INT64_MAX;
-    int64_t slot = (w->at >> level * AZC__DIGIT) + 1;
-    while (w->slots[level][slot & AZC__SLOT_LAST] == NULL) slot++;
-    return slot << level * AZC__DIGIT;
-}
-
-/* Step from one beginning of a slot to the next: timers go down, those in level 0 run. */
+/* Step from one used slot to the next; the first is in the lowest level that has one. When it
+ * begins its timers go down, or in level 0 run. No timer is ever added to the slot at hand. */
 static AZC__RARE void azc__wheel_run(azc_server *s) {
     azc__wheel *w = &s->wheel;
-    for (; w->due <= s->now; w->due = azc__wheel_next(w)) {
+    for (;;) {
+        int level = 0;
+        while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
+        w->due = INT64_MAX;
+        if (level == AZC__WHEEL_LEVELS) return;
+        int64_t slot = (w->at >> level * AZC__DIGIT) + (level > 0);
+        azc__timer **slots = &w->slots[level << AZC__DIGIT], *timer;
+        while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
+        w->due = slot << level * AZC__DIGIT;
+        if (w->due > s->now) return;
         w->at = w->due;
-        for (int level = AZC__WHEEL_LEVELS; level-- > 0;) {
-            int64_t slot = w->at >> level * AZC__DIGIT;
-            if (slot << level * AZC__DIGIT != w->at) continue;
-            azc__timer **at = &w->slots[level][slot & AZC__SLOT_LAST];
-            for (azc__timer *timer; (timer = *at) != NULL;) {
-                azc__wheel_remove(s, timer);
-                if (level > 0) azc__wheel_put(w, timer);
-                else timer->fn(s, timer);
-            }
+        while ((timer = slots[slot & AZC__SLOT_LAST]) != NULL) {
+            azc__wheel_remove(s, timer);
+            if (level > 0) azc__wheel_put(w, timer);
+            else timer->fn(s, timer);
         }
     }
 }
@@ -4458,8 +4499,9 @@ static azc__task *azc__task_take(azc_server *s) {
         s->tasks = (azc__task **)tasks;
     }
     if (s->task_count > AZC__SLOT_MASK) return NULL;
-    task = (azc__task *)azc__zalloc(&s->mem, sizeof *task);
+    task = (azc__task *)azc__alloc(&s->mem, sizeof *task);
     if (task == NULL) return NULL;
+    task->timer.next = NULL;
     task->timer.fn = azc__task_due;
     task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
     return s->tasks[s->task_count++] = task;
@@ -4512,7 +4554,7 @@ static AZC__RARE int azc__error(azc_server *s, int code, const char *what) {
     return code;
 }
 
-/* ---- Readiness: these four functions are all that knows poll(), or epoll ---- */
+/* ---- Readiness: these functions are all that knows poll(), or epoll ---- */
 
 #ifdef AZCHAN_USE_EPOLL
 
@@ -4550,6 +4592,24 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     *events = (int)e->events;
     return (azc__source *)e->data.ptr;
 }
+
+#ifndef AZCHAN_CORE
+enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
+
+/* Nothing is told of it any more, although a scan may be under way. */
+static void azc__watch_stop(azc_server *s, azc__source *source) { azc__unwatch(s, source); }
+
+/* What a poll of the program's own should wait for, and what it found. Returns how many. */
+static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+    struct pollfd all = {s->epoll, POLLIN, 0};
+    if (most > 0) *fds = all;
+    return 1;
+}
+
+static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+    return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
+}
+#endif
 
 #else
 
@@ -4600,6 +4660,29 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     s->polls[*at].revents = 0;
     return s->sources[(*at)++];
 }
+
+#ifndef AZCHAN_CORE
+enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
+
+static void azc__watch_stop(azc_server *s, azc__source *source) {
+    s->polls[source->at].fd = -1;
+}
+
+static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+    size_t count = azc__min(s->source_count, most);
+    if (count > 0) memcpy(fds, s->polls, count * sizeof *fds);
+    return s->source_count;
+}
+
+static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+    int ready = 0;
+    for (size_t i = azc__min(count, s->source_count); i-- > 0;) {
+        if (fds[i].fd == s->polls[i].fd) s->polls[i].revents = fds[i].revents;
+        ready += s->polls[i].revents != 0;
+    }
+    return ready;
+}
+#endif
 
 #endif
 
@@ -4907,17 +4990,17 @@ static AZC__RARE void azc__wake_ready(azc_server *s) {
 #else
 /* Run some of what was posted. Returns as read does. */
 static ssize_t azc__posts_run(azc_server *s) {
-    azc__post posts[AZC__MAX_POSTS];
-    memcpy(posts, s->post_part, s->post_len);
+    azc__post posts[AZC__MAX_POSTS], *post = posts;
+    posts[0] = s->post;
     ssize_t n = AZC_SYS(read)(s->wake.fd, (char *)posts + s->post_len,
                               sizeof posts - s->post_len);
     if (n <= 0) return n;
-    size_t len = s->post_len + (size_t)n, count = len / sizeof *posts;
-    s->post_len = len % sizeof *posts;
-    memcpy(s->post_part, posts + count, s->post_len);
-    for (size_t i = 0; i < count; i++) {
-        if (posts[i].fn != NULL) azc__task_call(s, posts[i].fn, posts[i].arg);
+    size_t len = s->post_len + (size_t)n;
+    for (; len >= sizeof *post; len -= sizeof *post, post++) {
+        if (post->fn != NULL) azc__task_call(s, post->fn, post->arg);
     }
+    s->post_len = len;
+    if (len > 0) s->post = *post;
     return n;
 }
 
@@ -4931,7 +5014,25 @@ static void azc__posts_end(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
     s->wake_write = -1;
-    for (ssize_t n = 1; n > 0 || (n < 0 && errno == EINTR);) n = azc__posts_run(s);
+    while (azc__posts_run(s) > 0) continue;
+}
+#endif
+
+#ifndef AZCHAN_CORE
+static AZC__RARE void azc__watched_ready(azc_server *s, azc__watched *w, int events) {
+    int told = (events & AZC__WRITE ? AZC_WRITE : 0) | (events & ~AZC__WRITE ? AZC_READ : 0);
+    if (w->fn == NULL) return;
+    w->fn(s, w->source.fd, told, w->user);
+    azc__after(s);
+}
+
+/* No scan is under way. */
+static void azc__watched_free(azc_server *s, azc__watched **list) {
+    for (azc__watched *w; (w = *list) != NULL;) {
+        *list = w->next;
+        azc__unwatch(s, &w->source);
+        azc__free(&s->mem, w, sizeof *w);
+    }
 }
 #endif
 
@@ -4982,22 +5083,32 @@ static void azc__expire_all(azc_server *s) {
     if (s->retry <= s->now) azc__retry(s);
 }
 
-/* One turn: A BYTE'S WAY. The settle step comes first too, for what the program did between. */
-static int azc__turn(azc_server *s, int timeout_ms) {
-    int at = 0, events = 0;
+/* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
+ * lives on. */
+static int azc__turn_settle(azc_server *s) {
     azc__after(s);
+#ifndef AZCHAN_CORE
+    azc__watched_free(s, &s->unwatched);
+#endif
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
-    if (s->stopping && s->conn_count == 0) return 0;
-    int ready = azc__wait(s, azc__wait_ms(s, timeout_ms));
-    if (ready < 0 && !azc__transient())
-        return azc__error(s, AZC_ERR_SYSTEM, "poll");
+    return !s->stopping || s->conn_count > 0;
+}
+
+/* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
+static int azc__turn_end(azc_server *s, int ready) {
+    int at = 0, events = 0;
+    if (ready < 0 && !azc__transient()) return azc__error(s, AZC_ERR_SYSTEM, "poll");
     s->now = azc__clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
         azc__source *source = azc__ready(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
         else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
+#ifndef AZCHAN_CORE
+        else if (source->kind == AZC__WATCHED)
+            azc__watched_ready(s, (azc__watched *)(void *)source, events);
+#endif
         else azc__wake_ready(s);
     }
     azc__expire_all(s);
@@ -5005,9 +5116,7 @@ static int azc__turn(azc_server *s, int timeout_ms) {
     if (s->wheel.due <= s->now) azc__wheel_run(s);
     if (s->stopping == AZC__DRAINING) azc__drain_some(s);
 #endif
-    azc__settle(s);
-    if (s->stopping) azc__listener_close(s);
-    return !s->stopping || s->conn_count > 0;
+    return azc__turn_settle(s);
 }
 
 /* ---- Listening ---- */
@@ -5279,6 +5388,11 @@ static void azc__server_free(azc_server *s) {
         s->uses = use->next;
         azc__free(&mem, use, sizeof *use);
     }
+#ifndef AZCHAN_CORE
+    azc__tasks_free(s);
+    azc__watched_free(s, &s->watched);
+    azc__watched_free(s, &s->unwatched);
+#endif
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
@@ -5287,9 +5401,6 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s->slots, s->slot_cap * sizeof *s->slots);
     azc__free(&mem, s->read_buffer, s->config.read_buffer + 1);
     azc__free(&mem, s->strings, s->strings_size);
-#ifndef AZCHAN_CORE
-    azc__tasks_free(s);
-#endif
     if (s->wake.fd >= 0) AZC_SYS(close)(s->wake.fd);
     if (s->wake_write >= 0) AZC_SYS(close)(s->wake_write);
     azc__free(&mem, s, sizeof *s);
@@ -5455,15 +5566,76 @@ AZC_API const azc_statistics *azc_stats(const azc_server *server) {
 
 AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
 
+/* May a turn begin? */
+static int azc__turn_check(azc_server *s) {
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    return s->busy || !s->listening ? azc__error(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
+}
+
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
-    if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (server->busy || !server->listening)
-        return azc__error(server, AZC_ERR_STATE, "azc_poll");
+    int result = azc__turn_check(server);
+    if (result != AZC_OK) return result;
     server->busy = 1;
-    int result = azc__turn(server, timeout_ms);
+    if (azc__turn_settle(server))
+        result = azc__turn_end(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
     server->busy = 0;
     return result;
 }
+
+#ifndef AZCHAN_CORE
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
+                              int *timeout_ms) {
+    if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
+    server->busy = 1;
+    *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
+    server->busy = 0;
+    return azc__wait_lend(server, fds, most);
+}
+
+AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
+    int result = azc__turn_check(server);
+    if (result != AZC_OK) return result;
+    server->busy = 1;
+    result = azc__turn_end(server, azc__wait_take(server, fds, fds != NULL ? count : 0));
+    server->busy = 0;
+    return result;
+}
+
+/* Let go; a scan of ready ones may still come by it. */
+static void azc__watched_stop(azc_server *s, azc__watched **at) {
+    azc__watched *w = *at;
+    azc__watch_stop(s, &w->source);
+    *at = w->next;
+    w->fn = NULL;
+    w->next = s->unwatched;
+    s->unwatched = w;
+}
+
+AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *user) {
+    if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
+        (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
+    azc__watched *w = NULL, **at = &server->watched;
+    if (events != 0) {
+        w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
+        if (w == NULL) return AZC_ERR_MEMORY;
+    }
+    while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
+    if (*at != NULL) azc__watched_stop(server, at);
+    if (w == NULL) return AZC_OK;
+    w->source.fd = fd;
+    w->source.at = -1;
+    w->source.kind = AZC__WATCHED;
+    w->fn = fn;
+    w->user = user;
+    w->next = server->watched;
+    server->watched = w;
+    int wants = (events & AZC_READ ? AZC__READ : 0) | (events & AZC_WRITE ? AZC__WRITE : 0);
+    if (azc__watch(server, &w->source, wants)) return AZC_OK;
+    server->watched = w->next;
+    azc__free(&server->mem, w, sizeof *w);
+    return AZC__ERR_WATCH;
+}
+#endif
 
 AZC_API int azc_run(azc_server *server) {
     int result = azc_listen(server);

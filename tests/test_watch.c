@@ -1,0 +1,461 @@
+/* Descriptors of the program's in our loop, and our descriptors in the program's. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+#include <limits.h>
+
+static azc_server *server;
+
+static void put_byte(int fd) { CHECK(write(fd, "x", 1) == 1); }
+static int get_byte(int fd) {
+    char byte;
+    return read(fd, &byte, 1) == 1;
+}
+static void pair(int fds[2]) { CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0); }
+static void close_both(const int fds[2]) { close(fds[0]), close(fds[1]); }
+
+static const char *events_of(int events) {
+    return events == AZC_READ ? "read" : events == AZC_WRITE ? "write"
+           : events == (AZC_READ | AZC_WRITE) ? "read write" : "?";
+}
+static void tell(azc_server *s, int fd, int events, void *user) {
+    CHECK(s == server && fd >= 0);
+    note("%s %s", (const char *)user, events_of(events));
+}
+static void tell_other(azc_server *s, int fd, int events, void *user) {
+    (void)s, (void)fd;
+    note("other %s %s", (const char *)user, events_of(events));
+}
+static char names[26][2];
+static void *name(int n) {
+    names[n][0] = (char)('a' + n);
+    return names[n];
+}
+/* The test has so many descriptors open that the server knows nothing of, or left open. */
+static void end(int own) {
+    memory.descriptors += own;
+    finish(server);
+}
+static void poll_now(void) { azc_poll(server, 0); }
+
+/* ---- Descriptors of the program's ------------------------------------------------------------ */
+
+static int victim;
+static void stop_victim(azc_server *s, int fd, int events, void *user) {
+    tell(s, fd, events, user);
+    CHECK_INT(azc_watch(s, victim, 0, NULL, NULL), AZC_OK);
+}
+/* Stop, close, and watch another that got the same number, all at once. */
+static int reborn[2];
+static void begin_anew(azc_server *s, int fd, int events, void *user) {
+    tell(s, fd, events, user);
+    CHECK_INT(azc_watch(s, fd, 0, NULL, NULL), AZC_OK);
+    close(fd);
+    pair(reborn);
+    if (reborn[1] == fd) reborn[1] = reborn[0], reborn[0] = fd;
+    CHECK_INT(reborn[0], fd);
+    CHECK_INT(azc_watch(s, fd, AZC_READ, tell_other, user), AZC_OK);
+}
+static void say_to_all(azc_server *s, int fd, int events, void *user) {
+    char text[64];
+    ssize_t n = read(fd, text, sizeof text);
+    (void)s, (void)events, (void)user;
+    CHECK(azc_poll(s, 0) == AZC_ERR_STATE && azc_destroy(s) == AZC_ERR_STATE);
+    if (n > 0) azc_broadcast(served, NULL, text, (size_t)n, NULL);
+}
+
+static void watching(void) {
+    TEST("fn runs in each turn in which its descriptor is ready, and in no other") {
+        int fds[2];
+        server = serve(NULL, recorder("/t"));
+        pair(fds);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("");
+        put_byte(fds[1]);
+        poll_now(), poll_now();
+        EXPECT_EVENTS("a read; a read; ");
+        CHECK(get_byte(fds[0]));
+        poll_now();
+        EXPECT_EVENTS("");
+        put_byte(fds[1]);
+        azc_poll(server, -1); /* it ends a wait */
+        EXPECT_EVENTS("a read; ");
+        end(2);
+        CHECK(get_byte(fds[0])); /* it stayed ours */
+        close_both(fds);
+    }
+    TEST("events, fn and user change with another azc_watch; 0 stops") {
+        int fds[2];
+        server = serve(NULL, recorder("/t"));
+        pair(fds);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ | AZC_WRITE, tell, name(1)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("b write; ");
+        put_byte(fds[1]);
+        poll_now();
+        EXPECT_EVENTS("b read write; ");
+        CHECK_INT(azc_watch(server, fds[0], AZC_WRITE, tell_other, name(2)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("other c write; ");
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("a read; ");
+        CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK);
+        poll_now(), poll_now();
+        EXPECT_EVENTS("");
+        CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK); /* not watched: fine too */
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(3)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("d read; ");
+        end(2);
+        close_both(fds);
+    }
+    TEST("errors and hang-ups are AZC_READ, waited for or not") {
+        int fds[2], other[2];
+        server = serve(NULL, recorder("/t"));
+        CHECK(pipe(fds) == 0);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        close(fds[1]);
+        poll_now();
+        EXPECT_EVENTS("a read; ");
+        CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK);
+        CHECK(pipe(other) == 0);
+        CHECK_INT(azc_watch(server, other[1], AZC_WRITE, tell, name(1)), AZC_OK);
+        close(other[0]);
+        poll_now();
+        EXPECT_EVENTS("b read write; ");
+        end(2);
+        close(fds[0]), close(other[1]);
+    }
+    TEST("what a callback stops is not told any more, in the same turn either") {
+        int fds[3][2];
+        server = serve(NULL, recorder("/t"));
+        for (int i = 0; i < 3; i++) {
+            pair(fds[i]);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, stop_victim, name(i)), AZC_OK);
+            put_byte(fds[i][1]);
+        }
+        victim = fds[1][0];
+        poll_now();
+        const char *seen = tape_text(&events); /* the victim at most first: order is the kernel's */
+        CHECK(count_of(seen, "a read") == 1 && count_of(seen, "c read") == 1);
+        CHECK(count_of(seen, "b read") == 0 || strncmp(seen, "b read", 6) == 0);
+        tape_clear(&events);
+        poll_now();
+        EXPECT_EVENTS("a read; c read; ");
+        victim = fds[0][0]; /* its own */
+        poll_now(), tape_clear(&events), poll_now();
+        EXPECT_EVENTS("c read; ");
+        end(6);
+        for (int i = 0; i < 3; i++) close_both(fds[i]);
+    }
+    TEST("stop, close, and watch the same number anew, all in its own callback") {
+        int fds[2];
+        server = serve(NULL, recorder("/t"));
+        pair(fds);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, begin_anew, name(0)), AZC_OK);
+        put_byte(fds[1]);
+        poll_now();
+        EXPECT_EVENTS("a read; ");
+        poll_now();
+        EXPECT_EVENTS("");
+        put_byte(reborn[1]);
+        poll_now(), poll_now();
+        EXPECT_EVENTS("other a read; other a read; ");
+        end(3);
+        close(fds[1]), close_both(reborn);
+    }
+    TEST("two hundred descriptors come and go, between peers that do too") {
+        enum { MANY = 200 };
+        static int fds[MANY][2];
+        server = serve(NULL, echoer("/t"));
+        client *peers[10];
+        for (int i = 0; i < 10; i++) peers[i] = join_channel(server, "/t");
+        for (int i = 0; i < MANY; i++) {
+            pair(fds[i]);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+            if (i % 20 != 0) continue;
+            client_close(peers[i / 20]);
+            peers[i / 20] = join_channel(server, "/t");
+        }
+        for (int i = 0; i < MANY; i += 3) CHECK_INT(azc_watch(server, fds[i][0], 0, NULL, NULL), 0);
+        settle(server), tape_clear(&events);
+        for (int i = 0; i < MANY; i++) {
+            put_byte(fds[i][1]);
+            poll_now();
+            CHECK_INT(count_of(tape_text(&events), "a read; "), i % 3 != 0);
+            tape_clear(&events);
+            CHECK(get_byte(fds[i][0]));
+        }
+        for (int i = 0; i < 10; i++) client_text(peers[i], "still"), EXPECT_TEXT(peers[i], "still");
+        end(400);
+        for (int i = 0; i < MANY; i++) close_both(fds[i]);
+    }
+    TEST("a pipe's bytes go to every peer, one that stalls or not") {
+        int fds[2];
+        azc_config config = quick();
+        config.max_message = 1024, config.read_buffer = 4096, config.max_backlog = 16384;
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP, d.on_drain = NULL;
+        server = serve(&config, d);
+        client *stalled = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+        CHECK_INT(client_upgrade(stalled, "/t", ""), 101);
+        static char data[1000];
+        for (int full = 0; full < 100; azc_poll(server, full ? 1 : 0))
+            full = azc_send_binary(member_of(served), data, 1000) == AZC_OK ? 0 : full + 1;
+        client *a = join_channel(server, "/t");
+        CHECK(pipe(fds) == 0);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, say_to_all, NULL), AZC_OK);
+        for (int i = 0; i < 20; i++) {
+            CHECK(write(fds[1], "measured", 8) == 8);
+            EXPECT_TEXT(a, "measured");
+        }
+        end(2);
+        close_both(fds);
+    }
+    TEST("bad arguments, and what the system refuses") {
+        int fds[2];
+        server = serve(NULL, recorder("/t"));
+        pair(fds);
+        CHECK_INT(azc_watch(NULL, fds[0], AZC_READ, tell, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_watch(server, -1, AZC_READ, tell, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, NULL, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_watch(server, fds[0], 2, tell, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_watch(server, fds[0], -1, tell, NULL), AZC_ERR_ARGUMENT);
+        FILE *plain = tmpfile();
+        int result = azc_watch(server, fileno(plain), AZC_READ, tell, name(0));
+        poll_now();
+#ifdef AZCHAN_USE_EPOLL
+        CHECK_INT(result, AZC_ERR_SYSTEM);
+        EXPECT_EVENTS("");
+#else
+        CHECK_INT(result, AZC_OK);
+        EXPECT_EVENTS("a read; "); /* always ready */
+#endif
+        end(3);
+        fclose(plain);
+        close_both(fds);
+    }
+    TEST("without memory azc_watch is AZC_ERR_MEMORY and nothing is watched") {
+        int fds[40][2];
+        server = serve(NULL, recorder("/t"));
+        for (int i = 0; i < 40; i++) {
+            pair(fds[i]);
+            memory.none = 1; /* whether for the struct or for the array that grows */
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_ERR_MEMORY);
+            memory.none = 0, memory.fail = 2;
+            int second = azc_watch(server, fds[i][0], AZC_READ, tell, name(0));
+            CHECK(second == AZC_OK || (second == AZC_ERR_MEMORY && memory.fail == 0));
+            memory.fail = 0;
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+            put_byte(fds[i][1]);
+        }
+        poll_now();
+        CHECK_INT(count_of(tape_text(&events), "a read; "), 40);
+        end(80);
+        for (int i = 0; i < 40; i++) close_both(fds[i]);
+    }
+}
+
+/* ---- Our descriptors in the program's loop --------------------------------------------------- */
+
+static int own_fd = -1, own_ready;
+
+/* One turn as the manual has it, with a descriptor of the program's own at first. */
+static int own_turn(int wait) {
+    struct pollfd fds[1 + 64];
+    memset(fds, 0, sizeof fds);
+    fds[0].fd = own_fd, fds[0].events = POLLIN;
+    size_t n = azc_poll_begin(server, fds + 1, 64, &wait);
+    CHECK(n >= 1 && n <= 64);
+    if (poll(fds, (nfds_t)(1 + n), wait) < 0) n = 0;
+    own_ready += fds[0].revents != 0;
+    return azc_poll_end(server, fds + 1, n);
+}
+#define own_until(cond)                                                                          \
+    do {                                                                                         \
+        for (long long end_ = now_ms() + WAIT_MS; !(cond) && now_ms() < end_;) own_turn(5);      \
+        CHECK(cond);                                                                             \
+    } while (0)
+
+static int begin_inside(azc_conn *conn, const char *text, size_t len) {
+    struct pollfd fds[4];
+    int wait = 7;
+    CHECK_INT(azc_poll_begin(azc_server_of(conn), fds, 4, &wait), 0);
+    CHECK_INT(wait, 7);
+    CHECK_INT(azc_poll_end(azc_server_of(conn), fds, 0), AZC_ERR_STATE);
+    return azc_send_text(conn, text, len);
+}
+static void note_task(azc_server *s, void *arg) {
+    (void)s;
+    note("%s", (const char *)arg);
+}
+
+static void lending(void) {
+    TEST("a program's own poll serves peers, and its own descriptor beside them") {
+        int fds[2];
+        server = serve(NULL, echoer("/t"));
+        pair(fds);
+        own_fd = fds[0], own_ready = 0;
+        client *c[20];
+        for (int i = 0; i < 20; i++) {
+            c[i] = client_open(server);
+            client_print(c[i], "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+        }
+        own_until(azc_count(served, NULL) == 20);
+        for (int i = 0; i < 20; i++) client_text(c[i], "hello");
+        for (int i = 0; i < 20; i++) {
+            own_until((client_fill(c[i]), c[i]->len >= 129 + 7));
+            client_take(c[i], 129);
+            EXPECT_TEXT(c[i], "hello");
+        }
+        CHECK_INT(own_ready, 0);
+        put_byte(fds[1]);
+        own_turn(-1);
+        CHECK_INT(own_ready, 1);
+        end(2);
+        own_fd = -1;
+        close_both(fds);
+    }
+    TEST("begin lowers the timeout to what timers and deadlines need, and to nothing else") {
+        azc_config config = quick();
+        config.handshake_ms = 5000;
+        struct pollfd fds[64];
+        server = serve(&config, echoer("/t"));
+        int wait = -1;
+        CHECK(azc_poll_begin(server, fds, 64, &wait) >= 1);
+        CHECK_INT(wait, -1);
+        wait = 123456;
+        azc_poll_begin(server, fds, 64, &wait);
+        CHECK_INT(wait, 123456);
+        azc_poll_end(server, fds, 0);
+        client_open(server);
+        own_turn(5), own_turn(5);
+        wait = -1;
+        azc_poll_begin(server, fds, 64, &wait);
+        CHECK(wait > 0 && wait <= 5000);
+        azc_poll_end(server, fds, 0);
+        azc_after(server, 200, note_task, name(0));
+        wait = -1;
+        azc_poll_begin(server, fds, 64, &wait);
+        CHECK(wait >= 0 && wait <= 200);
+        wait = 0;
+        azc_poll_begin(server, fds, 64, &wait);
+        CHECK_INT(wait, 0);
+        azc_poll_end(server, fds, 0);
+        long long began = now_ms();
+        int turns = 0;
+        while (events.len == 0 && now_ms() < began + WAIT_MS) own_turn(-1), turns++;
+        CHECK(turns <= 4);
+        EXPECT_EVENTS("a; ");
+        end(0);
+    }
+    TEST("what was sent between two turns goes out at begin") {
+        server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        struct pollfd fds[8];
+        int wait = 0;
+        azc_broadcast(served, NULL, "now", 3, NULL);
+        azc_poll_begin(server, fds, 8, &wait);
+        client_fill(c);
+        CHECK_INT(c->len, 5);
+        EXPECT_TEXT(c, "now");
+        end(0);
+    }
+    TEST("an array that is too short: begin says how many there are, no more are written") {
+        server = serve(NULL, echoer("/t"));
+        client *c[5];
+        for (int i = 0; i < 5; i++) c[i] = join_channel(server, "/t");
+        struct pollfd fds[16];
+        int wait = 0;
+        memset(fds, 0x55, sizeof fds);
+        size_t n = azc_poll_begin(server, fds, 3, &wait);
+#ifdef AZCHAN_USE_EPOLL
+        CHECK_INT(n, 1);
+        CHECK(fds[1].fd == 0x55555555);
+        CHECK_INT(azc_poll_begin(server, NULL, 0, &wait), 1);
+#else
+        CHECK_INT(n, 7); /* the listener, the wake pipe, and five */
+        CHECK(fds[2].fd != 0x55555555 && fds[3].fd == 0x55555555);
+        CHECK_INT(azc_poll_begin(server, NULL, 0, &wait), 7);
+#endif
+        azc_poll_end(server, NULL, 0);
+        azc_poll_end(server, NULL, 3);
+        for (int i = 0; i < 5; i++) client_text(c[i], "x"), EXPECT_TEXT(c[i], "x");
+        end(0);
+    }
+    TEST("turns of azc_poll, peers that go, and old answers between begin and end do no harm") {
+        struct pollfd fds[64];
+        server = serve(NULL, echoer("/t"));
+        client *c[6];
+        int wait = 0;
+        for (int i = 0; i < 6; i++) c[i] = join_channel(server, "/t");
+        size_t n = azc_poll_begin(server, fds, 64, &wait);
+        for (int i = 0; i < 3; i++) client_close(c[i]);
+        settle(server);
+        for (size_t i = 0; i < n; i++) fds[i].revents = POLLIN | POLLOUT; /* lies, too */
+        CHECK_INT(azc_poll_end(server, fds, n), 1);
+        CHECK_INT(azc_poll_end(server, fds, n), 1);
+        for (int i = 3; i < 6; i++) client_text(c[i], "x"), EXPECT_TEXT(c[i], "x");
+        CHECK_INT(azc_count(served, NULL), 3);
+        end(0);
+    }
+    TEST("azc_stop, and azc_post, are heard by a poll of the program's own") {
+        server = serve(NULL, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        tape_clear(&events);
+        azc_post(server, note_task, name(0));
+        CHECK_INT(own_turn(-1), 1);
+        EXPECT_EVENTS("a; ");
+        azc_stop(server);
+        CHECK_INT(own_turn(-1), 1);
+        client_fill(c);
+        EXPECT_CLOSE(c, 1001, NULL);
+        client_close(c);
+        int result = 1;
+        for (long long end = now_ms() + WAIT_MS; result == 1 && now_ms() < end;)
+            result = own_turn(5);
+        CHECK_INT(result, 0);
+        CHECK_INT(own_turn(-1), 0); /* does not wait for ever */
+        end(0);
+    }
+    TEST("inside a callback, before azc_listen and with NULL there is no turn") {
+        struct pollfd fds[4];
+        int wait = 3;
+        azc_channel_desc d = echoer("/t");
+        d.on_message = begin_inside;
+        server = create(NULL);
+        served = azc_add_channel(server, &d);
+        CHECK_INT(azc_poll_begin(server, fds, 4, &wait), 0);
+        CHECK_INT(azc_poll_end(server, fds, 0), AZC_ERR_STATE);
+        CHECK_INT(azc_poll_begin(NULL, fds, 4, &wait), 0);
+        CHECK_INT(azc_poll_end(NULL, fds, 0), AZC_ERR_ARGUMENT);
+        listening(server);
+        CHECK_INT(azc_poll_begin(server, fds, 4, NULL), 0);
+        CHECK_INT(wait, 3);
+        client *c = join_channel(server, "/t");
+        client_text(c, "inside"), EXPECT_TEXT(c, "inside");
+        end(0);
+    }
+    TEST("azc_poll(server, 0) in each frame serves peers and never waits") {
+        server = serve(NULL, echoer("/t"));
+        client *c = join_channel(server, "/t");
+        long long began = now_ms();
+        for (int frame = 0; frame < 1000; frame++) azc_poll(server, 0);
+        CHECK(now_ms() - began < 1000);
+        client_text(c, "frame");
+        for (int frame = 0; frame < 100 && c->len < 7; frame++) azc_poll(server, 0), client_fill(c);
+        EXPECT_TEXT(c, "frame");
+        end(0);
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    watching();
+    lending();
+    return test_end();
+}
