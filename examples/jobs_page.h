@@ -100,7 +100,7 @@ static const char *const jobs_page[] = {
     "  font-variant-numeric: tabular-nums;\n"
     "}\n"
     "li .percent, li .time { text-align: right; font-variant-numeric: tabular-nums; }\n"
-    "li .percent { color: var(--dim); }\n"
+    "li .percent, li.waiting .count { color: var(--dim); }\n"
     "li.done .percent { color: var(--bar); }\n"
     "progress {\n"
     "  grid-column: 1 / -1; width: 100%; height: .375rem; margin-top: .625rem; border: 0;\n"

@@ -30,10 +30,9 @@ static ball balls[BALLS];
 static int ball_count, ball_next; /* the oldest makes room for the newest */
 
 static void world_add(double x, double y) {
-    static unsigned seed = 7;
-    seed = seed * 1103515245u + 12345u;
-    ball b = {x, y, (int)(seed >> 16 & 255) - 127.5, -200, 26 + (seed >> 24 & 31),
-              (int)(seed >> 16) % 360};
+    static unsigned n = 0;
+    n++;
+    ball b = {x, y, n * 89 % 256 - 127.5, -200, 26 + n * 57 % 32, (int)(n * 137 % 360)};
     balls[ball_next] = b;
     ball_next = (ball_next + 1) % BALLS;
     if (ball_count < BALLS) ball_count++;

@@ -47,7 +47,7 @@ static const char *const own_loop_page[] = {
     "}\n"
     "button:disabled { cursor: default; }\n"
     ":focus-visible { outline: 2px solid var(--mine); outline-offset: 2px; }\n"
-    "header, footer { width: min(100%, 45rem); margin: 0 auto; }\n"
+    "header, footer { width: min(100%, 100dvh - 7.625rem); margin: 0 auto; }\n"
     "header { display: flex; align-items: baseline; gap: .75rem; padding: 1.25rem 0; }\n"
     "h1 { margin: 0; font-size: 1.25rem; }\n"
     "#status, footer { font-size: .8125rem; color: var(--dim); }\n"

@@ -116,11 +116,11 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exi
 /* One process of an example. It is told its port (0: any) and prints its address, the first line
    of its stdout. */
 export class Server {
-    static async start(file, args = ['0']) {
+    static async start(file, args = ['0'], stdin = 'ignore') {
         const server = new Server();
         server.file = file;
         server.output = '';
-        server.child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+        server.child = spawn(file, args, { stdio: [stdin, 'pipe', 'pipe'] });
         living.add(server.child);
         server.ended = new Promise((resolve) => {
             server.child.on('error', (error) => resolve({ code: null, signal: String(error) }));

@@ -10,11 +10,11 @@ import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-    assert, need_binary, pause, refused, run, test, until,
+    assert, need_binary, pause, refused, run, Server, test, until,
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-for (const name of ['counter', 'presence', 'upload']) need_binary(name);
+for (const name of ['counter', 'jobs', 'own_loop', 'presence', 'upload']) need_binary(name);
 
 const dark = { ...phone, colorScheme: 'dark' };
 
@@ -361,5 +361,194 @@ test('presence: reconnects to the room it was in, fits a phone and a desktop', a
     await sees(omar, 'garden', 'Mei Omar');
     omar.check_but_lost();
 }, 60000);
+
+/* ---- jobs ----------------------------------------------------------------------------------- */
+
+const order = async (tab, words, n = 1) => {
+    await tab.page.click(`text="${words}"`);
+    for (; n > 0; n--) await tab.page.click('#start');
+};
+const jobs = (tab) => tab.page.$$eval('#list li', (all) => all.map((one) => ({
+    state: one.className,
+    count: one.querySelector('.count').textContent,
+    what: one.querySelector('.what').textContent,
+    share: one.querySelector('progress').value,
+})));
+const job = (tab, state, count) => until(`a ${state} job at ${count ?? 'any count'}`, async () => {
+    return (await jobs(tab)).some((one) => one.state === state && (!count || one.count === count));
+}, 20000);
+
+test('jobs: threads count, the page follows, and the result is right', async (t) => {
+    const server = await t.server('jobs', '0');
+    const tab = await page_of(t, server);
+    await order(tab, '5 million', 2);
+    await order(tab, '1 million');
+    const shares = new Set();
+    await until('three results', async () => {
+        const all = await jobs(tab);
+        for (const { share } of all) shares.add(share);
+        return all.length === 3 && all.every(({ state }) => state === 'done');
+    }, 60000);
+    assert.deepEqual((await jobs(tab)).map(({ count, what }) => [count, what]), [
+        ['78,498', 'primes below 1,000,000'],
+        ['348,513', 'primes below 5,000,000'],
+        ['348,513', 'primes below 5,000,000'],
+    ]);
+    assert.ok(shares.size >= 5, `progress came in ${shares.size} steps`);
+    tab.check();
+}, 90000);
+
+test('jobs: a tab that reloads finds its job again, another one does not see it', async (t) => {
+    const server = await t.server('jobs', '0');
+    const ada = await page_of(t, server);
+    const bob = await page_of(t, server);
+    await order(ada, '5 million');
+    await job(ada, 'running');
+    await ada.page.reload();
+    await ada.online();
+    await job(ada, 'running');
+    await job(ada, 'done', '348,513');
+    assert.equal((await jobs(ada)).length, 1);
+    assert.deepEqual(await jobs(bob), []);
+    await bob.page.reload();
+    await bob.online();
+    assert.deepEqual(await jobs(bob), []);
+    for (const tab of [ada, bob]) tab.check();
+}, 60000);
+
+test('jobs: who asked is gone, all places are taken, and an end comes at once', async (t) => {
+    const server = await t.server('jobs', '0');
+    const gone = await t.client(`${server.ws}/jobs?tab=gone`);
+    gone.say({ count: 1000 });
+    gone.ws.terminate();
+    const client = await t.client(`${server.ws}/jobs?tab=some`);
+    for (const wrong of [{ count: 999 }, { count: 20000001 }, { count: 'x' }, {}]) {
+        client.say(wrong);
+        await client.json({ type: 'error', code: 'INTERNAL_ERROR' });
+    }
+    client.ws.send('{');
+    await client.json({ type: 'error', code: 'INVALID_JSON' });
+    for (let i = 0; i < 80; i++) client.say({ count: 20000000 });
+    let busy = 0, heard = 0;
+    while (heard + busy < 80) {
+        const news = await client.json();
+        busy += news.busy ? 1 : 0;
+        heard += news.done === 0 ? 1 : 0;
+    }
+    assert.ok(heard >= 60 && busy >= 10, `${heard} orders taken, ${busy} refused`);
+    const tab = await page_of(t, server);
+    await order(tab, '1 million');
+    await until('a word that all is taken', async () => {
+        return (await tab.page.textContent('#note')).includes('taken');
+    });
+    const nobody = await t.client(`${server.ws}/jobs`);
+    assert.equal((await nobody.gone()).code, 1008);
+    const began = Date.now();
+    await server.stop();
+    assert.ok(Date.now() - began < 6000, 'the threads end in the middle of their work');
+    tab.check_but_lost();
+}, 60000);
+
+test('jobs: pictures, and a server that comes back', async (t) => {
+    const server = await t.server('jobs', '0');
+    for (const [name, view] of Object.entries({ desktop, phone, dark })) {
+        const tab = await page_of(t, server, view);
+        await order(tab, '1 million');
+        await job(tab, 'done', '78,498');
+        await order(tab, '5 million', 3);
+        await job(tab, 'running');
+        await pause(500);
+        await fits(tab);
+        await picture(tab, `jobs-${name}`);
+        await until('all done', async () => {
+            return (await jobs(tab)).every(({ state }) => state === 'done');
+        }, 60000);
+        tab.check();
+    }
+    const tab = await page_of(t, server);
+    await order(tab, '1 million');
+    await job(tab, 'done');
+    const again = await comes_back(t, server, tab, 'jobs');
+    assert.deepEqual(await jobs(tab), [], 'the new one knows nothing of it');
+    await order(tab, '1 million');
+    await job(tab, 'done', '78,498');
+    await again.stop();
+    tab.check_but_lost();
+}, 180000);
+
+/* ---- own_loop ------------------------------------------------------------------------------- */
+
+const worlds = (tab) => tab.received().split('\n').filter((text) => text.startsWith('{"balls"'));
+const balls = (tab) => JSON.parse(worlds(tab).at(-1) ?? '{"balls":[]}').balls;
+const said = (tab, words) => until(`${words} on the page`, async () => {
+    return await tab.page.textContent('#said') === words;
+});
+
+test('own_loop: the world moves, a tap is seen by everyone', async (t) => {
+    const server = await t.server('own_loop', '0');
+    const ada = await page_of(t, server);
+    const bob = await page_of(t, server, phone);
+    await until('a world', () => balls(ada).length === 5 && balls(bob).length === 5);
+    const before = worlds(ada).length, start = balls(ada);
+    await pause(1000);
+    const frames = worlds(ada).length - before;
+    assert.ok(frames >= 10 && frames <= 40, `${frames} of about 30 frames in a second`);
+    assert.notDeepEqual(balls(ada), start, 'it moved');
+    await ada.page.click('#world', { position: { x: 100, y: 100 } });
+    for (const tab of [ada, bob]) await until('a sixth ball', () => balls(tab).length === 6);
+    await bob.page.tap('#world');
+    for (const tab of [ada, bob]) await until('a seventh ball', () => balls(tab).length === 7);
+    const drawn = await ada.page.evaluate(() => {
+        const { data } = document.getElementById('world').getContext('2d')
+            .getImageData(0, 0, 700, 700);
+        return data.filter((byte, i) => i % 4 === 3 && byte > 0).length;
+    });
+    assert.ok(drawn > 5000, `${drawn} pixels of balls are drawn`);
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('own_loop: what is typed in the terminal is on every page, its end ends nothing', async (t) => {
+    const server = await Server.start(need_binary('own_loop'), ['0'], 'pipe');
+    t.servers.push(server);
+    t.after(() => server.stop());
+    const ada = await page_of(t, server);
+    server.child.stdin.write('Hello <b>out</b> there\n');
+    await said(ada, 'Hello <b>out</b> there');
+    const bob = await page_of(t, server);
+    await said(bob, 'Hello <b>out</b> there');
+    server.child.stdin.write(Buffer.from([0xff, 0xfe, 10]));
+    await pause(200);
+    server.child.stdin.end('Grüße\n');
+    for (const tab of [ada, bob]) await said(tab, 'Grüße');
+    const count = worlds(ada).length;
+    await until('a world that still moves', () => worlds(ada).length > count + 5);
+    const client = await t.client(`${server.ws}/world`);
+    for (const wrong of ['{"tap":[1]}', '{"tap":[-1,5]}', '{"tap":[5,1001]}', '{}']) {
+        client.send(wrong);
+    }
+    await until('a refusal', async () => (await client.text()).includes('INTERNAL_ERROR'));
+    assert.equal(balls(ada).length, 5);
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('own_loop: pictures, and a program that comes back', async (t) => {
+    const server = await t.server('own_loop', '0');
+    for (const [name, view] of Object.entries({ desktop, phone, dark })) {
+        const tab = await page_of(t, server, view);
+        for (const [x, y] of [[60, 60], [150, 100], [240, 50], [300, 200]]) {
+            await tab.page.click('#world', { position: { x, y } });
+        }
+        await pause(400);
+        await fits(tab);
+        await picture(tab, `own_loop-${name}`);
+        tab.check();
+        await tab.page.context().close();
+    }
+    const tab = await page_of(t, server);
+    const again = await comes_back(t, server, tab, 'own_loop');
+    await until('a new world', () => balls(tab).length === 5);
+    await again.stop();
+    tab.check_but_lost();
+}, 90000);
 
 await run('pages.mjs', () => browser.close());
