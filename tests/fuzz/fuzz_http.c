@@ -198,7 +198,7 @@ static int http_parse_wanted(http_wanted *w, http_text head) {
 static int http_origin_wanted(const http_wanted *w, const char *allowed) {
     http_text o = w->origin, h = w->host;
     if (w->has_origin == 0) return 1;
-    if (w->has_origin > 1) return 0;
+    if (w->has_origin > 1 || (o.n > 0 && *o.p == '?')) return 0; /* RFC 6454 7: none begins so */
     if (allowed != NULL) {
         char list[200], *save = NULL;
         snprintf(list, sizeof list, "%s", allowed);
