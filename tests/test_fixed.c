@@ -15,8 +15,9 @@ static int armed;
 #define SANITIZED 1
 #endif
 #endif
+/* A static libc brings its malloc along with __libc_malloc: -DTEST_STATIC, in check-machines. */
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) &&      \
-    !defined(SANITIZED)
+    !defined(SANITIZED) && !defined(TEST_STATIC)
 extern void *__libc_malloc(size_t size);
 extern void *__libc_calloc(size_t count, size_t size);
 extern void *__libc_realloc(void *ptr, size_t size);
