@@ -1961,7 +1961,7 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
     return (seen & 0x8080808080808080u) != 0;
 }
 
-static int azc__close_code_valid(uint64_t code) {
+static int azc__close_code_valid(unsigned code) {
     return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
            (code >= 3000 && code <= 4999);
 }
@@ -1969,7 +1969,7 @@ static int azc__close_code_valid(uint64_t code) {
 /* 0, or the negative code with which this Close payload fails. RFC 6455 5.5.1, 7.4 */
 static int azc__close_check(const unsigned char *p, size_t n) {
     if (n == 0) return 0;
-    if (!azc__close_code_valid(azc__big_endian(p, 2))) return -1002;
+    if (!azc__close_code_valid((unsigned)azc__big_endian(p, 2))) return -1002;
     return azc__utf8_valid(p + 2, n - 2) ? 0 : -1007;
 }
 
@@ -2198,7 +2198,7 @@ static int azc__http_same(const char *a, size_t n, const char *b) {
 }
 
 /* The length without the space behind it. */
-static size_t azc__http_trim(const char *p, size_t n) {
+static AZC__RARE size_t azc__http_trim(const char *p, size_t n) {
     while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) n--;
     return n;
 }
@@ -2328,17 +2328,17 @@ static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
     if (length == NULL) return 0;
-    if (r->chunked || *length == 0) return -400;
-    for (; *length; length++) {
-        if (!azc__digit(*length) || r->body > UINT64_MAX / 10 - 1) return -400;
-        r->body = r->body * 10 + (uint64_t)(*length - '0');
-    }
+    size_t digits = strspn(length, "0123456789");
+    if (r->chunked || digits == 0 || length[digits] != 0) return -400;
+    errno = 0;
+    r->body = strtoull(length, NULL, 10);
+    if (errno != 0) return -400;
     return 0;
 }
 
 /* Parse a head that azc__http_scan found whole; its bytes become the request's strings.
  * Returns 0 or a negative HTTP status. */
-static int azc__http_parse(azc__request *r, char *head, size_t len) {
+static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     memset(r, 0, offsetof(azc__request, extra));
     char *line = head;
     int status = 0;
@@ -2368,11 +2368,13 @@ static int azc__http_parse(azc__request *r, char *head, size_t len) {
 
 /* Percent-decode n bytes to *out, with a NUL behind, and move *out past it.
  * Returns 0, or -400 for a malformed escape, a NUL, or what is not UTF-8 then. */
-static int azc__http_decode(char **out, const char *p, size_t n, int plus) {
+enum { AZC__AS_IS, AZC__PERCENT, AZC__PLUS }; /* as it is; decoded; + is a space too */
+static int azc__http_decode(char **out, const char *p, size_t n, int how) {
     char *to = *out;
     for (const char *end = p + n; p < end; p++) {
-        long c = plus && *p == '+' ? ' ' : *p;
-        if (c == '%') {
+        long c = *p;
+        if (c == '+' && how == AZC__PLUS) c = ' ';
+        if (c == '%' && how != AZC__AS_IS) {
             c = end - p < 3 ? -1 : azc__hex(p + 1, 2);
             if (c <= 0) return -400;
             p += 2;
@@ -2380,25 +2382,31 @@ static int azc__http_decode(char **out, const char *p, size_t n, int plus) {
         if (c == 0) return -400;
         *to++ = (char)c;
     }
-    if (!azc__utf8_valid(*out, (size_t)(to - *out))) return -400;
+    if (how != AZC__AS_IS && !azc__utf8_valid(*out, (size_t)(to - *out))) return -400;
     *to++ = 0;
     *out = to;
     return 0;
 }
 
-/* The query's arguments as name NUL value NUL ..., and an empty name. One without a name is
- * dropped. WHATWG URL, application/x-www-form-urlencoded */
-static int azc__http_query(char **out, const char *p) {
-    while (p != NULL && *p) {
-        size_t len = strcspn(p, "&"), name = strcspn(p, "&=");
+/* Arguments as name NUL value NUL ...: those of a query, decoded, or a cookie field's as they are.
+ * One without a name is dropped, as a cookie without a '='. An empty name is to go behind the last.
+ * WHATWG URL, application/x-www-form-urlencoded; RFC 6265 4.2.1 */
+static int azc__http_pairs(char **out, const char *p, int cookies) {
+    const char *ends = cookies ? "=;" : "=&";
+    int how = cookies ? AZC__AS_IS : AZC__PLUS;
+    for (; p != NULL && *p; p += *p != 0) {
         char *start = *out;
-        size_t value = name + (name < len); /* past the '=' */
-        if (azc__http_decode(out, p, name, 1) < 0 ||
-            azc__http_decode(out, p + value, len - value, 1) < 0) return -400;
-        if (*start == 0) *out = start;
-        p += len + (p[len] == '&');
+        if (cookies) p += strspn(p, " ");
+        size_t n = strcspn(p, ends);
+        if (azc__http_decode(out, p, n, how) < 0) return -400;
+        p += n;
+        int equals = *p == '=';
+        p += equals;
+        n = strcspn(p, ends + 1);
+        if (azc__http_decode(out, p, n, how) < 0) return -400;
+        p += n;
+        if (*start == 0 || (cookies && !equals)) *out = start;
     }
-    *(*out)++ = 0;
     return 0;
 }
 
@@ -2612,7 +2620,7 @@ static int azc__route_split(char **out, const char *path, size_t len) {
         const char *p = path < end ? path + 1 : end;
         size_t n = 0;
         while (p + n < end && p[n] != '/') n++;
-        if (azc__http_decode(out, p, n, 0) < 0) return -400;
+        if (azc__http_decode(out, p, n, AZC__PERCENT) < 0) return -400;
         count++;
         path = p + n;
     } while (path < end);
@@ -4140,7 +4148,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
 
 /* Find who serves the request. Returns 0 when it was answered, or the status to refuse it with;
  * *allow is 405's header. */
-static int azc__request_route(azc_conn *conn, const char **allow) {
+static AZC__RARE int azc__request_route(azc_conn *conn, const char **allow) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
@@ -4177,12 +4185,10 @@ static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     r->segments = segments;
     if (status == 0) {
         r->count = azc__route_split(&segments, r->path, r->path_len);
-        status = r->count < 0 ? -400 : azc__http_query(&out, r->query);
+        status = r->count < 0 ? -400 : azc__http_pairs(&out, r->query, 0);
     }
-    if (status != 0) {
-        out = query;
-        *out++ = 0;
-    }
+    if (status != 0) out = query;
+    *out++ = 0;
     s->strings_at = out;
     return status;
 }
@@ -5789,7 +5795,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
 
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     size_t len = reason != NULL ? strlen(reason) : 0;
-    int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((uint64_t)code);
+    int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
     if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
     int error = azc__send_check(conn, reason, len);
     if (error != AZC_OK) return error;
@@ -6132,31 +6138,15 @@ AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
     return r == NULL || name == NULL ? NULL : azc__http_field(r, name);
 }
 
-/* RFC 6265 4.2.1: name=value pairs behind "; ". Split at the first call, as queries are. */
-static void azc__cookies_split(azc__request *r, char *out) {
-    const char *p;
-    r->cookies = out;
-    for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) {
-        for (p += strspn(p, " ;"); *p; p += strspn(p, " ;")) {
-            size_t len = strcspn(p, ";"), name = strcspn(p, "=;");
-            if (name > 0 && name < len) {
-                memcpy(out, p, len);
-                out[name] = 0;
-                out[len] = 0;
-                out += len + 1;
-            }
-            p += len;
-        }
-    }
-    *out = 0;
-}
-
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     azc__request *r = azc__request_of(conn);
     if (r == NULL || name == NULL) return NULL;
-    if (r->cookies == NULL) {
+    if (r->cookies == NULL) { /* split at the first call, as queries are */
         const azc_server *s = conn->server;
-        azc__cookies_split(r, s->scratch + s->config.max_request * 5 + 128);
+        char *out = r->cookies = s->scratch + s->config.max_request * 5 + 128;
+        const char *p;
+        for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) azc__http_pairs(&out, p, 1);
+        *out = 0;
     }
     return azc__pairs_find(r->cookies, name);
 }
@@ -6240,8 +6230,7 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
         (type != NULL && !azc__field_valid(type, AZC__MAX_TYPE))) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
-    if (conn->out.bytes > conn->server->config.max_backlog ||
-        len > conn->server->config.max_backlog - conn->out.bytes) return AZC_ERR_FULL;
+    if (azc__full(conn, len)) return AZC_ERR_FULL;
     return azc__respond(conn, status, type, body, len, 0);
 }
 

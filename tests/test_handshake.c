@@ -697,6 +697,7 @@ static int look_upgrade(azc_conn *conn) {
     CHECK_STR(azc_cookie(conn, "A"), NULL);
     CHECK_STR(azc_cookie(conn, "ab"), "3");
     CHECK_STR(azc_cookie(conn, "nope"), NULL);
+    CHECK_STR(azc_cookie(conn, "bare"), NULL); /* without a = it is none */
     CHECK_STR(azc_subprotocol(conn), NULL);
     CHECK_STR((const char *)azc_user(conn), "user");
     CHECK(azc_channel_of(conn) != NULL && azc_server_of(conn) != NULL);

@@ -189,8 +189,9 @@ static int http_parse_wanted(http_wanted *w, http_text head) {
     size_t zeros = http_span(length, 0, "0");
     if (length.n - zeros > 20) return -400;
     for (size_t i = zeros; i < length.n; i++) {
-        if (w->body > UINT64_MAX / 10 - 1) return -400; /* no one has as much */
-        w->body = w->body * 10 + (uint64_t)(length.p[i] - '0');
+        uint64_t digit = (uint64_t)(length.p[i] - '0');
+        if (w->body > (UINT64_MAX - digit) / 10) return -400;
+        w->body = w->body * 10 + digit;
     }
     return 0;
 }
