@@ -1,5 +1,6 @@
 # make bench [QUICK=1] [CORES=1]   azchan.h beside the floor and its peers: a table, bench.svg
 # make check-speed                 instructions and system calls against tests/bench/limits
+# make plan                        memory and pings, for the manual's PLANNING
 # make limits                      keep this run's as the new limits
 # Included by the Makefile, which gives CC, WARN, CFLAGS, LDFLAGS and BUILD.
 BENCH = tests/bench
@@ -34,4 +35,8 @@ check-speed: $(addprefix $(BENCH_OUT)/,check server)
 limits: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits --write
 
-.PHONY: bench check-speed limits
+# What the manual's PLANNING says of memory and pings.
+plan: $(BENCH_OUT)/plan
+	$(BENCH_OUT)/plan
+
+.PHONY: bench check-speed limits plan

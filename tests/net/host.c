@@ -3,13 +3,17 @@
  *     host [host=...] [port=...] [origins=...] [trusted=...] [per_address=...] [reuse_port=1]
  *          [listen_fd=...] [drain=ms]
  *
- * listen_fd=systemd takes what systemd passes, listen_fd=inetd its stdin. SIGTERM drains for `drain`
- * ms, or stops. Its address is the first line of its stdout, which inetd's are not given. The
+ * listen_fd=systemd takes what systemd passes, listen_fd=inetd its stdin. SIGTERM drains for so
+ * many ms, or stops. Its address is the first line of its stdout, which inetd's are not given. The
  * channel /echo gives back; /peer greets with azc_peer, /pid with its process. Pages: / opens /echo
  * and shows what came of it, /peer is azc_peer. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 static const char page[] =
     "<!doctype html><link rel=icon href=data:,><title>host</title><p id=said>...<script>"

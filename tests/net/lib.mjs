@@ -69,7 +69,8 @@ export function certificate(dir) {
         '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
         '-keyout', `${dir}/key.pem`, '-out', `${dir}/cert.pem`], { encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
-    return { key: `${dir}/key.pem`, cert: `${dir}/cert.pem`, ca: fs.readFileSync(`${dir}/cert.pem`) };
+    const cert = `${dir}/cert.pem`;
+    return { key: `${dir}/key.pem`, cert, ca: fs.readFileSync(cert) };
 }
 
 export { fs, net, path, Server, spawn, spawnSync, within };

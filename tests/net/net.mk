@@ -30,6 +30,16 @@ check-restart: $(NET) $(BUILD)/net_supervise
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/restart.mjs
 
-check-net: check-tls check-proxy check-restart
+# The chat on several processes and a real Redis, which goes, comes, and is slow.
+check-cluster: $(BUILD)/cluster
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/cluster.mjs
 
-.PHONY: check-net check-proxy check-restart check-tls
+# azc_stats as Prometheus's own parser reads it.
+check-metrics: $(BUILD)/metrics
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
+
+check-net: check-tls check-proxy check-restart check-cluster check-metrics
+
+.PHONY: check-net check-cluster check-metrics check-proxy check-restart check-tls

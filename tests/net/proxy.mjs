@@ -27,9 +27,9 @@ function readme_block(program, changes) {
 
 /* nginx in front of a server that was told `args`. over: tcp or unix. */
 async function front(t, over, ...args) {
-    const dir = folder(t), cert = certificate(dir), port = await free_port();
-    const socket = `${dir}/host.sock`;
+    const dir = folder(t), cert = certificate(dir), socket = `${dir}/host.sock`;
     const server = await host(t, ...(over === 'unix' ? [`host=unix:${socket}`] : []), ...args);
+    const port = await free_port(); /* last, or the server might be given it */
     const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
         .map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');
     fs.writeFileSync(`${dir}/nginx.conf`, `
@@ -40,7 +40,8 @@ async function front(t, over, ...args) {
         ['server_name app.example;', ''], ['/etc/ssl/app.example.pem', cert.cert],
         ['/etc/ssl/app.example.key', cert.key],
         ['http://127.0.0.1:4000', over === 'unix' ? `http://unix:${socket}` : server.http]])} }`);
-    const program = start(t, nginx, ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
+    const program = start(t, nginx,
+        ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
     await Promise.race([answers(port), program.ended.then((end) => {
         throw new Error(`nginx ended: ${end} ${program.output}`);
     })]);
@@ -50,17 +51,19 @@ async function front(t, over, ...args) {
 
 /* HAProxy's or Caddy's place. */
 async function other_front(t, name, over) {
-    const dir = folder(t), cert = certificate(dir), port = await free_port();
-    const socket = `${dir}/host.sock`, unix = over === 'unix';
+    const dir = folder(t), cert = certificate(dir), socket = `${dir}/host.sock`;
+    const unix = over === 'unix';
     const server = await host(t, ...(unix ? [`host=unix:${socket}`] : []),
         `trusted=${unix ? 'unix' : '127.0.0.1'}`);
+    const port = await free_port();
     fs.writeFileSync(`${dir}/both.pem`, cert.ca + fs.readFileSync(cert.key, 'utf8'));
     const caddy = name === 'caddy', upstream = caddy ? `unix/${socket}` : `unix@${socket}`;
     const block = readme_block(name, [['127.0.0.1:4000', unix ? upstream : server.host],
         ...(caddy ? [['app.example {', `https://localhost:${port} {\ntls ${cert.cert} ${cert.key}`]]
             : [[':443', `127.0.0.1:${port}`], ['/etc/ssl/app.example.pem', `${dir}/both.pem`]])]);
     const file = `${dir}/${caddy ? 'Caddyfile' : 'haproxy.cfg'}`;
-    fs.writeFileSync(file, caddy ? `{\nadmin off\nauto_https disable_redirects\n}\n${block}` : block);
+    const global = caddy ? '{\nadmin off\nauto_https disable_redirects\n}\n' : '';
+    fs.writeFileSync(file, global + block);
     start(t, need_program(name, name), caddy ? ['run', '--config', file] : ['-f', file, '-db'],
         { env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir } });
     await answers(port);
@@ -71,8 +74,8 @@ async function other_front(t, name, over) {
 /* An answer by https, from a visitor at 127.0.0.x. */
 function get(f, target, { from = '127.0.0.2', headers = {} } = {}) {
     return within(5000, `an answer to ${target}`, new Promise((resolve, reject) => {
-        https.get({ host: '127.0.0.1', servername: 'localhost', port: f.port, path: target, ca: f.ca,
-            localAddress: from, headers: { Host: `localhost:${f.port}`, ...headers },
+        https.get({ host: '127.0.0.1', servername: 'localhost', port: f.port, path: target,
+            ca: f.ca, localAddress: from, headers: { Host: `localhost:${f.port}`, ...headers },
             agent: false }, (res) => {
             let body = '';
             res.setEncoding('utf8').on('data', (text) => { body += text; })
@@ -172,12 +175,13 @@ test('past the proxy, straight to the server, nobody\'s word counts', async (t) 
     const from = { localAddress: '127.0.0.2', headers };
     const c = await t.client(`${f.server.ws}/peer`, from);
     assert.equal(await c.text(), '127.0.0.2');
-    const answer = await refused(`${f.server.ws}/echo`, { ...from, origin: 'https://evil.example' });
+    const evil = { ...from, origin: 'https://evil.example' };
+    const answer = await refused(`${f.server.ws}/echo`, evil);
     assert.equal(answer.status, 403);
     assert.equal((await request(`${f.server.http}/peer`)).status, 200);
 });
 
-test('Chromium opens wss:// from a page behind nginx, over TCP and over a Unix socket', async (t) => {
+test('Chromium opens wss:// from a page behind nginx, by TCP and by Unix socket', async (t) => {
     const profile = folder(t); /* what the browser writes goes there, and that goes away */
     const browser = await chromium.launch({
         executablePath: need_program(process.env.CHROMIUM || 'chromium', 'chromium'),

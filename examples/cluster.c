@@ -1,0 +1,415 @@
+/* cluster.c: one chat on any number of processes and machines, joined by a Redis server.
+
+       cc examples/cluster.c -o cluster
+       ./cluster 4001 & ./cluster 4002 &          # or all at one port: ./cluster -s 4000, again
+       ./cluster [-h host] [-p port] [-a password] [-n database] [-s] [port]
+
+   then open both pages: who is in one room meets, wherever they are connected. Redis 6 or newer, or
+   what speaks its protocol, RESP3. Read it top down: the chat, which knows nothing of Redis but by
+   two callbacks; then the link, a socket among the others of the loop.
+
+   What is promised: a message reaches each member of a room at most once. In its own process it is
+   delivered whatever becomes of Redis; to the others it goes by Redis's publish/subscribe, which
+   keeps the order of each publisher, and nothing else: what is said while Redis is away, or that it
+   is too slow for, stays where it was said. Nothing is ever sent again. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    MOST_QUEUED = 1 << 20, /* bytes that wait for Redis; past them messages stay local */
+    MOST_BEHIND = 64 << 20, /* and with these, of subscriptions alone, it is given up */
+    FIRST_PAUSE = 100, LAST_PAUSE = 10000, /* ms between attempts to reach it */
+    BEAT = 2000, MOST_SILENT = 5 /* a ping each beat; so many without a word, and it is gone */
+};
+
+static azc_server *server; /* global for the signal handler */
+static azc_channel *chat;
+
+static void redis_publish(azc_channel *channel, const char *room, const void *data, size_t len,
+                          int binary);
+static void redis_room(azc_channel *channel, const char *room, int there);
+
+static void say(void *user, const char *message) {
+    (void)user;
+    fprintf(stderr, "cluster: %s\n", message);
+}
+
+/* ==== The chat ================================================================================ */
+
+static const char page[] =
+    "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>cluster</title>"
+    "<form>Room <input id=room value=lobby> <input id=text placeholder='Say something'>"
+    "<button>Send</button></form><pre id=log></pre><script>\n"
+    "const at = (id) => document.getElementById(id), rooms = new Set();\n"
+    "const socket = new WebSocket(location.origin.replace('http', 'ws') + '/chat');\n"
+    "const tell = (value) => socket.send(JSON.stringify(value));\n"
+    "const join = (room) => rooms.has(room) || tell({ type: 'join', room }, rooms.add(room));\n"
+    "const log = (line) => at('log').append(line + '\\n');\n"
+    "socket.onopen = () => join(at('room').value);\n"
+    "socket.onmessage = ({ data }) => {\n"
+    "    const { room, content } = JSON.parse(data);\n"
+    "    log(room + ': ' + content);\n"
+    "};\n"
+    "socket.onclose = ({ code }) => log('closed ' + code);\n"
+    "document.forms[0].onsubmit = (event) => {\n"
+    "    event.preventDefault();\n"
+    "    join(at('room').value);\n"
+    "    tell({ type: 'message', room: at('room').value, content: at('text').value });\n"
+    "};\n"
+    "</script>";
+
+/* {"type":"join","room":"..."}, "leave", and "message" with any "content", to all in the room. */
+static int chat_message(azc_conn *conn, const char *text, size_t len) {
+    azc_json in;
+    char room[256];
+    if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
+    azc_json type = azc_json_get(in, "type");
+    int error = azc_json_string(azc_json_get(in, "room"), room, sizeof room);
+    if (error < 0) return error;
+    if (azc_json_equals(type, "join")) return azc_join(conn, room);
+    if (azc_json_equals(type, "leave")) return azc_leave(conn, room);
+    if (!azc_json_equals(type, "message")) return AZC_ERR_APP;
+
+    static char buf[64 * 1024 + 6 * 256 + 64]; /* max_message, a room all escaped, and the rest */
+    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_put_string(&w, "type", "message");
+    azc_put_string(&w, "room", room);
+    azc_put_json(&w, "content", azc_json_get(in, "content"));
+    return azc_broadcast_json(azc_channel_of(conn), room, &w, NULL);
+}
+
+/* ==== The link to Redis ======================================================================= */
+
+static struct {
+    struct sockaddr_storage address;
+    socklen_t address_len;
+    char me[17];       /* this process, before each message it publishes */
+    char prefix[32];   /* before each room's name */
+    const char *password, *database;
+    int fd, up;        /* -1: not connected; up: it has greeted us */
+    int pause, silent; /* ms until the next attempt; beats without a word */
+    unsigned long stayed; /* messages that only went to our own */
+    int full;          /* the last of them for want of room */
+    char *out;         /* what waits to be sent, from `sent` on */
+    size_t sent, len, size;
+    size_t got;        /* bytes in `in` */
+    char in[256 * 1024]; /* at least one whole answer */
+} redis = {.fd = -1, .pause = FIRST_PAUSE, .database = "0"};
+
+static void redis_say(const char *format, ...) {
+    char line[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    say(NULL, line);
+}
+
+static void redis_connect(azc_server *s, void *arg);
+static void redis_ready(azc_server *s, int fd, int events, void *user);
+
+/* The link is gone; what it had not sent goes with it, for nobody knows how much of it was heard.
+   Each pause is twice the last, and not the same for each process. */
+static void redis_down(const char *why) {
+    redis_say("redis is gone (%s): rooms go on locally; next attempt in %d ms", why, redis.pause);
+    if (redis.fd >= 0) {
+        azc_watch(server, redis.fd, 0, redis_ready, NULL);
+        close(redis.fd);
+    }
+    redis.fd = -1;
+    redis.up = 0;
+    redis.sent = redis.len = redis.got = 0;
+    azc_after(server, redis.pause + rand() % (redis.pause / 4), redis_connect, NULL);
+    redis.pause = redis.pause * 2 < LAST_PAUSE ? redis.pause * 2 : LAST_PAUSE;
+}
+
+/* Queue bytes; the loop sends them when the socket takes them. */
+static void redis_put(const void *bytes, size_t len) {
+    if (redis.len + len > redis.size) {
+        redis.size = (redis.len + len) * 2;
+        redis.out = (char *)realloc(redis.out, redis.size);
+        if (redis.out == NULL) abort();
+    }
+    memcpy(redis.out + redis.len, bytes, len);
+    redis.len += len;
+}
+
+/* Queue a command of `count` words, the last one given with its length. */
+static void redis_command(int count, const char *const *words, const void *last, size_t len) {
+    char head[32];
+    redis_put(head, (size_t)snprintf(head, sizeof head, "*%d\r\n", count));
+    for (int i = 0; i < count; i++) {
+        const void *word = i < count - 1 ? words[i] : last;
+        size_t n = i < count - 1 ? strlen(words[i]) : len;
+        redis_put(head, (size_t)snprintf(head, sizeof head, "$%zu\r\n", n));
+        redis_put(word, n);
+        redis_put("\r\n", 2);
+    }
+    azc_watch(server, redis.fd, AZC_READ | AZC_WRITE, redis_ready, NULL);
+}
+
+static void redis_subscribe(const char *room, int there) {
+    const char *command = there ? "SUBSCRIBE" : "UNSUBSCRIBE";
+    char name[sizeof redis.prefix + 256];
+    int n = snprintf(name, sizeof name, "%s%s", redis.prefix, room);
+    redis_command(2, &command, name, (size_t)n);
+}
+
+/* on_room: our first member came into a room, or the last one left. */
+static void redis_room(azc_channel *channel, const char *room, int there) {
+    (void)channel;
+    if (redis.up) redis_subscribe(room, there); /* else redis_greeted does */
+}
+
+/* on_publish: somebody here spoke in a room. */
+static void redis_publish(azc_channel *channel, const char *room, const void *data, size_t len,
+                          int binary) {
+    static char message[17 + sizeof redis.in / 2];
+    char name[sizeof redis.prefix + 256];
+    const char *words[2] = {"PUBLISH", name};
+    int full = redis.up && redis.len - redis.sent > MOST_QUEUED;
+    (void)channel;
+    if (room == NULL || len > sizeof message - 17) return;
+    if (full && !redis.full) redis_say("redis is slow: messages stay local for now");
+    redis.full = full;
+    redis.stayed += !redis.up || full;
+    if (!redis.up || full) return;
+    snprintf(name, sizeof name, "%s%s", redis.prefix, room);
+    memcpy(message, redis.me, 16);
+    message[16] = binary ? 'b' : 't';
+    memcpy(message + 17, data, len);
+    redis_command(3, words, message, 17 + len);
+}
+
+/* We are known to Redis: hear of each room that somebody here is in. */
+static void redis_greeted(void) {
+    redis.up = 1;
+    redis_say("redis is here; %lu messages stayed local", redis.stayed);
+    redis.stayed = 0;
+    for (azc_cursor c = azc_members(chat, NULL); azc_next(&c);) {
+        for (azc_cursor r = azc_rooms(c.conn); azc_next(&r);) {
+            azc_cursor first = azc_members(chat, r.room); /* once a room, not once a member */
+            if (azc_next(&first) && first.conn == c.conn) redis_subscribe(r.room, 1);
+        }
+    }
+}
+
+/* ---- What Redis says ---- */
+
+/* The length of the RESP3 value at p, with all that is in it; 0: more is needed, -1: too much. */
+static long resp_length(const char *p, size_t len) {
+    size_t at = 0;
+    for (long todo = 1; todo > 0; todo--) {
+        const char *end = (const char *)memchr(p + at, '\n', len - at);
+        if (end == NULL) return len < sizeof redis.in ? 0 : -1;
+        char type = p[at];
+        long n = strchr("$=!*~>%|", type) ? strtol(p + at + 1, NULL, 10) : 0;
+        at = (size_t)(end - p) + 1;
+        if (n < -1 || n > (long)sizeof redis.in) return -1;
+        if (n < 0) continue; /* a null */
+        if (strchr("$=!", type)) at += (size_t)n + 2;
+        else todo += strchr("%|", type) ? 2 * n : n;
+        if (at > len) return at <= sizeof redis.in ? 0 : -1;
+    }
+    return (long)at;
+}
+
+/* The bytes of a "$n\r\n...\r\n" at *p, which moves behind it; a NUL in place of the \r. */
+static char *resp_bytes(char **p, size_t *len) {
+    char *bytes = strchr(*p, '\n') + 1;
+    *len = (size_t)strtoul(*p + 1, NULL, 10);
+    *p = bytes + *len + 2;
+    bytes[*len] = 0;
+    return bytes;
+}
+
+/* A message that somebody published: for our members, if it is not our own, which they have. */
+static void redis_message(char *p) {
+    size_t len, kind_len, prefix = strlen(redis.prefix);
+    char *kind = resp_bytes(&p, &kind_len);
+    if (strcmp(kind, "message") != 0) return; /* "subscribe" and so on */
+    char *room = resp_bytes(&p, &len);
+    if (len <= prefix) return;
+    char *message = resp_bytes(&p, &len);
+    if (len < 17 || memcmp(message, redis.me, 16) == 0) return;
+    azc_deliver(chat, room + prefix, message + 17, len - 17, message[16] == 'b');
+}
+
+static void redis_value(char *p) {
+    if (*p == '>') redis_message(strchr(p, '\n') + 1);
+    if (*p == '+' && !redis.up) redis_greeted(); /* the answer to SELECT */
+    if (*p != '-') return; /* how many heard a PUBLISH, a pong, HELLO's map */
+    p[strcspn(p, "\r")] = 0;
+    redis_down(p + 1);
+}
+
+static void redis_read(void) {
+    ssize_t n = recv(redis.fd, redis.in + redis.got, sizeof redis.in - redis.got, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
+    if (n <= 0) {
+        redis_down(n < 0 ? strerror(errno) : "it hung up");
+        return;
+    }
+    redis.got += (size_t)n;
+    redis.silent = 0;
+    size_t at = 0;
+    while (redis.fd >= 0 && at < redis.got) {
+        long len = resp_length(redis.in + at, redis.got - at);
+        if (len < 0) redis_down("an answer that is too large");
+        if (len <= 0) break;
+        redis_value(redis.in + at);
+        at += (size_t)len;
+    }
+    if (redis.fd < 0) return;
+    memmove(redis.in, redis.in + at, redis.got - at);
+    redis.got -= at;
+}
+
+static void redis_write(void) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(redis.fd, SOL_SOCKET, SO_ERROR, &error, &size); /* of connect, too */
+    ssize_t n = error ? (errno = error, -1)
+                      : send(redis.fd, redis.out + redis.sent, redis.len - redis.sent,
+                             MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        redis_down(strerror(errno));
+        return;
+    }
+    if (n > 0) redis.sent += (size_t)n;
+    if (redis.sent == redis.len) redis.sent = redis.len = 0;
+    if (redis.sent > redis.size / 2) { /* there is always room for as much again */
+        redis.len -= redis.sent;
+        memmove(redis.out, redis.out + redis.sent, redis.len);
+        redis.sent = 0;
+    }
+    azc_watch(server, redis.fd, AZC_READ | (redis.len > 0 ? AZC_WRITE : 0), redis_ready, NULL);
+}
+
+static void redis_ready(azc_server *s, int fd, int events, void *user) {
+    (void)s;
+    (void)user;
+    if (events & AZC_WRITE) redis_write();
+    if (events & AZC_READ && redis.fd == fd) redis_read();
+}
+
+static void redis_connect(azc_server *s, void *arg) {
+    const char *hello[4] = {"HELLO", "3", "AUTH", "default"}, *select[1] = {"SELECT"};
+    const char *password = redis.password;
+    (void)arg;
+    redis.fd = socket(redis.address.ss_family, SOCK_STREAM, 0);
+    redis.silent = 0;
+    if (redis.fd < 0 || fcntl(redis.fd, F_SETFL, O_NONBLOCK) < 0 ||
+        fcntl(redis.fd, F_SETFD, FD_CLOEXEC) < 0 ||
+        (connect(redis.fd, (struct sockaddr *)&redis.address, redis.address_len) < 0 &&
+         errno != EINPROGRESS) ||
+        azc_watch(s, redis.fd, AZC_WRITE, redis_ready, NULL) != AZC_OK) {
+        redis_down(strerror(errno));
+        return;
+    }
+    if (password != NULL) redis_command(5, hello, password, strlen(password));
+    else redis_command(2, hello, "3", 1);
+    redis_command(2, select, redis.database, strlen(redis.database));
+}
+
+/* A host that vanished says nothing at all. */
+static void redis_beat(azc_server *s, void *arg) {
+    (void)s;
+    (void)arg;
+    if (redis.fd < 0) return;
+    if (redis.len - redis.sent > MOST_BEHIND) redis_down("too far behind");
+    else if (++redis.silent > MOST_SILENT) redis_down("silent");
+    else if (redis.up) {
+        redis.pause = FIRST_PAUSE; /* it goes well */
+        redis_command(1, NULL, "PING", 4);
+    }
+}
+
+/* ==== The program ============================================================================= */
+
+/* A new process takes over: our peers go to it one by one. In a signal handler only azc_post may be
+   called, or azc_stop. */
+static void drain(azc_server *s, void *arg) {
+    (void)arg;
+    azc_drain(s, 2000);
+}
+static void end(int signum) {
+    if (signum == SIGINT || azc_post(server, drain, NULL) != AZC_OK) azc_stop(server);
+}
+
+/* Redis's address, asked for once, before the loop: a name server may take its time. */
+static int redis_find(const char *host, const char *port) {
+    struct addrinfo hints, *found;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_socktype = SOCK_STREAM;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error) return fprintf(stderr, "cluster: %s: %s\n", host, gai_strerror(error)), 0;
+    memcpy(&redis.address, found->ai_addr, found->ai_addrlen);
+    redis.address_len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 1;
+}
+
+/* Sixteen digits that no other process has. */
+static int redis_name(void) {
+    unsigned char bytes[8];
+    FILE *random = fopen("/dev/urandom", "rb");
+    size_t n = random ? fread(bytes, 1, sizeof bytes, random) : 0;
+    if (random) fclose(random);
+    for (size_t i = 0; i < n; i++) snprintf(redis.me + 2 * i, 3, "%02x", bytes[i]);
+    srand(bytes[0] * 256u + bytes[1]);
+    return n == sizeof bytes;
+}
+
+int main(int argc, char **argv) {
+    const char *host = "127.0.0.1", *port = "6379";
+    azc_config config = {0};
+    int option;
+    while ((option = getopt(argc, argv, "h:p:a:n:s")) != -1) {
+        if (option == 'h') host = optarg;
+        else if (option == 'p') port = optarg;
+        else if (option == 'a') redis.password = optarg;
+        else if (option == 'n') redis.database = optarg;
+        else if (option == 's') config.reuse_port = 1;
+        else return 2;
+    }
+    /* Publish/subscribe knows no databases: the number in the names keeps them apart. */
+    snprintf(redis.prefix, sizeof redis.prefix, "azchan:%.8s:", redis.database);
+    if (!redis_find(host, port) || !redis_name()) return 1;
+
+    config.port = optind < argc ? atoi(argv[optind]) : 4000;
+    config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
+    config.max_backlog = 4 * MOST_QUEUED; /* a Redis that was slow brings it all at once */
+    config.log = say;
+    server = azc_create(&config);
+    signal(SIGINT, end);
+    signal(SIGTERM, end);
+    azc_channel_desc desc = {0};
+    desc.path = "/chat";
+    desc.on_message = chat_message;
+    desc.on_publish = redis_publish;
+    desc.on_room = redis_room;
+    chat = azc_add_channel(server, &desc);
+    azc_add_page(server, "/", "text/html", page, sizeof page - 1);
+    if (azc_listen(server) == AZC_OK) {
+        printf("http://127.0.0.1:%d/\n", azc_port(server));
+        fflush(stdout);
+        redis_connect(server, NULL);
+        azc_every(server, BEAT, redis_beat, NULL);
+    }
+    int error = azc_run(server);
+    if (error != AZC_OK) fprintf(stderr, "cluster: %s\n", azc_error(server));
+    azc_destroy(server);
+    free(redis.out);
+    return error == AZC_OK ? 0 : 1;
+}
