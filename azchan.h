@@ -4009,7 +4009,7 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     return AZC_OK;
 }
 
-/* Answer with an error of our own; the connection ends after it. */
+/* Answer with an error of our own; the connection ends after it, or without memory for it. */
 static void azc__refuse(azc_conn *conn, int status, const char *allow) {
     azc__request *r = &conn->server->request;
     char line[64];
@@ -4021,7 +4021,7 @@ static void azc__refuse(azc_conn *conn, int status, const char *allow) {
         azc__add(r, "Upgrade", "websocket");
         azc__add(r, "Sec-WebSocket-Version", "13");
     }
-    if (azc__respond(conn, status, "text/plain", line + 9, n - 8, 0) != AZC_OK) azc__drop(conn);
+    azc__respond(conn, status, "text/plain", line + 9, n - 8, 0);
 }
 
 /* What a handler's result asks for: 0 to go on, or a status. */

@@ -96,6 +96,27 @@ static void queue(void) {
             gone(&out);
         }
     }
+    TEST("over many pieces: without memory for one of them nothing has changed") {
+        size_t most = pure_pool.piece_most;
+        int failures = 0;
+        pure_pool.piece_most = 1000;
+        for (int n = 0; n < 12; n++) {
+            model_clear();
+            if (n % 2) put(&out, source, 100);
+            size_t bytes = pure_bytes();
+            pure_memory.fail = 1 + n / 2;
+            int there = azc__out_reserve(&pure_mem, &out, 12000);
+            CHECK_INT(there, pure_memory.fail > 0);
+            pure_memory.fail = 0, failures += !there;
+            if (!there) CHECK_INT(pure_bytes(), bytes), same(&out), put(&out, source, 12000);
+            else azc__out_write(&out, memcpy(queued + last, source, 12000), 12000), last += 12000;
+            same(&out);
+            consume(&out, out.bytes);
+            gone(&out);
+        }
+        CHECK(failures >= 4);
+        pure_pool.piece_most = most;
+    }
     TEST("a little output takes a small piece, more comes in larger ones, all is given back") {
         model_clear();
         put(&out, source, 10);

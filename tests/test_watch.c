@@ -258,6 +258,29 @@ static void watching(void) {
         end(80);
         for (int i = 0; i < 40; i++) close_both(fds[i]);
     }
+    TEST("without memory to watch one more azc_listen says so, keeps nothing open, and may succeed") {
+        enum { FIRST = 15 }; /* and azc_stop's pipe: the array is full */
+        int fds[FIRST][2];
+        server = create(NULL);
+        for (int i = 0; i < FIRST; i++) {
+            pair(fds[i]);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+        }
+#ifndef AZCHAN_USE_EPOLL
+        int open = descriptors();
+        memory.none = 1;
+        CHECK_INT(azc_listen(server), AZC_ERR_MEMORY);
+        memory.none = 0;
+        CHECK_INT(descriptors(), open);
+        CHECK_INT(azc_poll(server, 0), AZC_ERR_STATE);
+#endif
+        listening(server);
+        put_byte(fds[FIRST - 1][1]);
+        poll_now();
+        EXPECT_EVENTS("a read; ");
+        end(2 * FIRST);
+        for (int i = 0; i < FIRST; i++) close_both(fds[i]);
+    }
 }
 
 /* ---- Our descriptors in the program's loop --------------------------------------------------- */
