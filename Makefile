@@ -58,6 +58,13 @@ check-valgrind:
 	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g -DTEST_SECONDS=300" \
 	    TEST_RUN="env TEST_QUICK=1 valgrind -q --error-exitcode=9 --leak-check=full"
 
+# All of what make test samples: each system call with each error, each deed after each. Minutes.
+check-faults:
+	@$(MAKE) -s $(addprefix $(BUILD)/full/tests/test_,faults sysfaults torture) BUILD=$(BUILD)/full \
+	    CFLAGS="-O1 -g -DTEST_SECONDS=3000 -fsanitize=address,undefined -fno-sanitize-recover=all"
+	@for t in faults sysfaults torture; do \
+	    TEST_FULL=1 $(BUILD)/full/tests/test_$$t || exit 1; done
+
 # Linux: every test on the epoll build too.
 check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="$(CFLAGS) -DAZCHAN_USE_EPOLL"
@@ -66,7 +73,8 @@ check-epoll:
 check-fixed: $(BUILD)/tests/test_fixed
 	FIXED_SECONDS=$(or $(SECONDS),60) $(BUILD)/tests/test_fixed
 
-# Lines (at least 98%) and branches (95%) of azchan.h that make test runs; what it leaves is named.
+# Lines (at least 98%) and branches (95%) of azchan.h that make test runs. A line that it leaves is
+# named in tests/uncovered with its reason, or this fails.
 coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
@@ -76,6 +84,7 @@ coverage:
 	    gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h --branches --exclude-throw-branches \
 	    --fail-under-line 98 --fail-under-branch 95 . >branches; \
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
+	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
 check-interop: examples
 	$(call need,node,nodejs)
@@ -89,4 +98,4 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all examples run test check check-epoll check-sanitize check-valgrind \
-    check-interop check-fixed coverage clean
+    check-interop check-fixed check-faults coverage clean
