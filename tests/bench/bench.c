@@ -330,13 +330,13 @@ static void memory_work(void) {
 static void instruction_work(void) {
     char file[512];
     const int few = 10, many = quick ? 1000 : 10000;
-    static const char *const ops[] = {"timers", "rooms", "ids"};
+    static const char *const ops[] = {"deadlines", "rooms", "ids", "timers", "beats"};
     snprintf(file, sizeof file, "%s/callgrind.out", folder);
     figure("instructions 1", "azchan", "instructions of an echo, one at a time",
            count_instructions(programs[AZCHAN], &ECHO_ONE, file), 400, "");
     figure("instructions 32", "azchan", "instructions of an echo, in bursts of 32",
            count_instructions(programs[AZCHAN], &ECHO_BURST, file), 200, "");
-    for (int i = 0; i < 3 && now_seconds() < deadline; i++) {
+    for (int i = 0; i < 5 && now_seconds() < deadline; i++) {
         char label[80];
         double first = count_operation(folder, ops[i], few);
         double last = count_operation(folder, ops[i], many);
