@@ -4636,9 +4636,6 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 #ifndef AZCHAN_CORE
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
-/* Nothing is told of it any more, although a scan may be under way. */
-static void azc__watch_stop(azc_server *s, azc__source *source) { azc__unwatch(s, source); }
-
 /* What a poll of the program's own should wait for, and what it found. Returns how many. */
 static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
     struct pollfd all = {s->epoll, POLLIN, 0};
@@ -4703,10 +4700,6 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 #ifndef AZCHAN_CORE
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
-
-static void azc__watch_stop(azc_server *s, azc__source *source) {
-    s->polls[source->at].fd = -1;
-}
 
 static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
     size_t count = azc__min(s->source_count, most);
@@ -5644,7 +5637,9 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 /* Let go; a scan of ready ones may still come by it. */
 static void azc__watched_stop(azc_server *s, azc__watched **at) {
     azc__watched *w = *at;
-    azc__watch_stop(s, &w->source);
+#ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
+    azc__unwatch(s, &w->source);
+#endif
     *at = w->next;
     w->fn = NULL;
     w->next = s->unwatched;

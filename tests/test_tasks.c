@@ -415,6 +415,14 @@ static void empty_rooms(azc_server *s, void *arg) {
     say(s, arg);
     for (azc_cursor c = azc_members(served, "room"); azc_next(&c);) azc_leave(c.conn, "room");
 }
+static void enter_room(azc_server *s, void *arg) {
+    say(s, arg);
+    CHECK_INT(azc_join(member_of(served), "room"), AZC_OK);
+}
+static void note_presence(azc_channel *channel, const char *room, const char *user, int here) {
+    CHECK(channel == served && strcmp(room, "room") == 0);
+    note("%s %d", user, here);
+}
 static void bad_calls(azc_server *s, void *arg) {
     say(s, arg);
     CHECK_INT(azc_poll(s, 0), AZC_ERR_STATE);
@@ -439,6 +447,24 @@ static void callbacks(void) {
         pass(1);
         pass(1), EXPECT_CLOSE(a, 4000, "time"), EXPECT_CLOSE(b, 4000, "time");
         EXPECT_EVENTS("a; b; c; close 4000 time; close 4000 time; ");
+        end();
+    }
+    TEST("what a timer brings about is told before the next one runs") {
+        azc_channel_desc d = recorder("/t");
+        d.on_presence = note_presence;
+        sys.clock = 1000000;
+        server = serve(NULL, d);
+        join_channel(server, "/t");
+        CHECK_INT(azc_identify(member_of(served), "ada"), AZC_OK);
+        tape_clear(&events);
+        azc_after(server, 5, enter_room, letter(0));
+        azc_after(server, 5, say, letter(1));
+        pass(5);
+        EXPECT_EVENTS("a; ada 1; b; ");
+        azc_post(server, empty_rooms, letter(2));
+        azc_post(server, say, letter(3));
+        pass(0);
+        EXPECT_EVENTS("c; ada 0; d; ");
         end();
     }
     TEST("timers run after the turn's messages, and what they send goes out in it") {

@@ -426,6 +426,24 @@ static void lending(void) {
         CHECK_INT(azc_count(served, NULL), 3);
         end(0);
     }
+    TEST("what a descriptor had is not taken for its successor's in the same place") {
+        struct pollfd fds[64];
+        int own[2], wait = 0;
+        server = serve(NULL, echoer("/t"));
+        client *c = join_channel(server, "/t");
+        pair(own);
+        CHECK_INT(azc_watch(server, own[0], AZC_READ, tell, name(0)), AZC_OK);
+        size_t n = azc_poll_begin(server, fds, 64, &wait);
+        client_close(c);
+        settle(server); /* own[0] has its place now */
+        tape_clear(&events);
+        for (size_t i = 0; i < n; i++)
+            fds[i].revents = fds[i].fd == own[0] ? 0 : POLLIN;
+        CHECK_INT(azc_poll_end(server, fds, n), 1);
+        EXPECT_EVENTS("");
+        end(2);
+        close_both(own);
+    }
     TEST("azc_stop, and azc_post, are heard by a poll of the program's own") {
         server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
