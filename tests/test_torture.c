@@ -6,10 +6,11 @@
 #include "test.h"
 #include "client.h"
 
-enum { UPGRADE_, CONNECT, MESSAGE, BINARY_, PING_, PONG_, DRAIN, CLOSE_, ERROR_, CALLBACKS };
+enum { UPGRADE_, CONNECT, MESSAGE, BINARY_, PING_, PONG_, DRAIN, CLOSE_, ERROR_, PART, PRESENCE,
+       ROOM_, CALLBACKS };
 static const char *const callback_names[] = {"on_upgrade", "on_connect", "on_message", "on_binary",
                                              "on_ping", "on_pong", "on_drain", "on_close",
-                                             "on_error"};
+                                             "on_error", "on_part", "on_presence", "on_room"};
 
 #define ACTIONS(X)                                                                               \
     X(nothing) X(close) X(close_bare) X(join) X(join_new) X(leave) X(leave_all) X(broadcast)     \
@@ -167,6 +168,7 @@ static void alive(azc_conn *conn) {
 
 static int in_upgrade(azc_conn *conn) {
     CHECK(life_of(conn) == NULL);
+    if (deed.callback == PRESENCE) CHECK_INT(azc_identify(conn, "ada"), AZC_OK);
     if (born == PEERS) fire(conn, UPGRADE_);
     return AZC_OK;
 }
@@ -176,6 +178,7 @@ static int in_connect(azc_conn *conn) {
     CHECK(l->opened == 0);
     l->conn = conn, l->id = azc_id(conn), l->opened = 1;
     azc_join(conn, "hall"), azc_join(conn, "annex");
+    if (deed.callback >= PRESENCE && born > PEERS) azc_join(conn, "attic");
     return born > PEERS ? fire(conn, CONNECT) : AZC_OK;
 }
 static int in_message(azc_conn *conn, const char *text, size_t len) {
@@ -203,6 +206,25 @@ static int in_pong(azc_conn *conn, const void *data, size_t len) {
     int result = len ? fire(conn, PONG_) : AZC_OK;
     CHECK(len == 0 || (len == 4 && memcmp(data, "deed", 4) == 0));
     return result;
+}
+static int in_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    const char *text = (const char *)data;
+    alive(conn);
+    char last = len ? text[len - 1] : 0;
+    int result = last == 'd' && flags & AZC_LAST ? fire(conn, PART) : AZC_OK; /* of "deed" */
+    CHECK((len ? text[len - 1] : 0) == last);
+    return result;
+}
+/* They are nobody's callbacks; the newcomer is the first in a room. */
+static void in_presence(azc_channel *of, const char *room, const char *user, int here) {
+    CHECK(of == channel && strcmp(user, "ada") == 0 && (here == 0 || here == 1));
+    census();
+    if (born > PEERS && room) fire(conn_of(1), PRESENCE);
+}
+static void in_room(azc_channel *of, const char *room, int there) {
+    CHECK(of == channel && *room && (there == 0 || there == 1));
+    census();
+    if (born > PEERS) fire(conn_of(1), ROOM_);
 }
 static int in_drain(azc_conn *conn) {
     alive(conn);
@@ -237,6 +259,9 @@ static azc_server *fresh(void) {
     d.on_upgrade = in_upgrade, d.on_connect = in_connect, d.on_message = in_message;
     d.on_binary = in_binary, d.on_ping = in_ping, d.on_pong = in_pong, d.on_drain = in_drain;
     d.on_close = in_close, d.on_error = in_error;
+    if (deed.callback == PART) d.on_part = in_part;
+    if (deed.callback == PRESENCE) d.on_presence = in_presence;
+    if (deed.callback == ROOM_) d.on_room = in_room;
     if (!(server = azc_create(&config)) || !(channel = azc_add_channel(server, &d))) abort();
     CHECK_INT(azc_listen(server), AZC_OK);
     return server;
@@ -279,7 +304,7 @@ static void provoke(client *all[PEERS + 1], int callback) {
     client *c = all[1];
     if (deeds % 3 != 2) busy(all);
     switch (callback) {
-    case MESSAGE: in_parts(c, TEXT, deeds % 3); break;
+    case MESSAGE: case PART: in_parts(c, TEXT, deeds % 3); break;
     case BINARY_: in_parts(c, BINARY, deeds % 3); break;
     case PING_: in_parts(c, PING, deeds % 3); break;
     case PONG_: in_parts(c, PONG, deeds % 3); break;
@@ -358,8 +383,8 @@ int main(int argc, char **argv) {
         snprintf(sentence, sizeof sentence, "everything from inside %s", callback_names[callback]);
         TEST(sentence) {
             int before = descriptors();
-            fresh();
             deed.callback = callback;
+            fresh();
             for (int i = 0; i < DO_COUNT * DO_COUNT * TARGETS * TARGETS; i++) {
                 deed.action[0] = i % DO_COUNT, deed.action[1] = i / DO_COUNT % DO_COUNT;
                 deed.target[0] = i / DO_COUNT / DO_COUNT % TARGETS;
