@@ -458,7 +458,7 @@ AZC_API void azc_stop(azc_server *server);
  * one, evenly over the time, so that they do not all come back at once; requests are answered.
  *   ms        until azc_stop's end for whoever is left; azc_poll is 0 before, when all are gone
  *   returns   AZC_OK | AZC_ERR_ARGUMENT
- *   call      anywhere */
+ *   call      anywhere; from a signal handler by way of azc_post */
 AZC_API int azc_drain(azc_server *server, int ms);
 #endif
 
@@ -939,6 +939,10 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #endif
 
 /* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
+#ifndef SO_REUSEPORT
+#define SO_REUSEPORT (-1) /* none, or hidden: azc_listen says so when it is asked for */
+#endif
+
 #ifdef MSG_NOSIGNAL
 #define AZC__MSG_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 #else
