@@ -211,6 +211,23 @@
 
    azc_users tells a newcomer who is here, azc_send_user reaches all the tabs of one.
 
+   HISTORY, NOW, RATES. A dashboard: a room keeps its last minute for who comes, and a viewer on a
+   bad link skips to the newest value instead of falling behind:
+
+       azc_keep(channel, "load", 60, 16 << 10);                       // once
+       azc_broadcast_latest(channel, "load", LOAD, text, len, NULL);  // each second
+
+   Where values come faster than anyone looks, azc_broadcast_throttled sends one per period and
+   always the last, azc_broadcast_batched all of them as one array.
+
+   REPLIES. A client that wants an answer to this request, not just some message, adds a "ref" of
+   its own, which goes back as it came:
+
+       azc_put_json(&w, "ref", azc_json_get(request, "ref"));  // any JSON; null if there was none
+
+   In the page: socket.send(JSON.stringify({ref: ++last, ask: "time"})), and a Map from ref to
+   who waits for it. That is request and response, or an acknowledgement, over one socket.
+
    ANY SIZE. A channel with on_part takes messages as they arrive. An upload:
 
        static int file_part(azc_conn *conn, const void *data, size_t len, int flags) {
@@ -703,6 +720,44 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
  *             is allowed in it. room and user die when it returns
  * When a connection ends this may come before its on_close or after it. */
 
+/* A room keeps its last broadcasts, text and binary, and azc_join gives them to who comes in: all
+ * that it keeps, in order, before anything newer, without gap or repeat.
+ *   messages  at most so many; 0 keeps none from now on
+ *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog.
+ *             What is larger than all of it is not kept, and neither is what came before it
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with config.memory)
+ *   call      anywhere, from azc_add_channel on; again for other numbers
+ * Such a room lives on when it is empty. azc_join then also returns AZC_ERR_FULL, when what is
+ * kept does not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: not in, and
+ * nothing of it was queued. A broadcast without memory to keep it reaches no one. */
+AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, size_t bytes);
+
+/* As azc_send_text and azc_broadcast, for what only the newest is worth having of: a message of the
+ * same key that still waits in a connection's output, no byte of it taken by the kernel, is
+ * replaced where it stands. So a slow peer has at most one of each key waiting, and sees now, not
+ * a minute ago.
+ *   key       the program's number for what the value is of, not 0 (AZC_ERR_ARGUMENT)
+ *   returns   as those; with config.memory AZC_ERR_MEMORY */
+AZC_API int azc_send_latest(azc_conn *conn, uint64_t key, const char *text, size_t len);
+AZC_API int azc_broadcast_latest(azc_channel *channel, const char *room, uint64_t key,
+                                 const char *text, size_t len, const azc_conn *except);
+
+/* Broadcast at a rate. What comes first goes at once; what comes within ms after that waits for
+ * the end of them, and goes then, and so on. The last value always arrives.
+ *   azc_broadcast_throttled  of a key the last value alone, as by azc_broadcast_latest
+ *   azc_broadcast_batched    all of them in one text, a JSON array: [a,b,c]. Each must be JSON, or
+ *             it is AZC_ERR_JSON. Sooner when the array would pass max_message
+ *   room      NULL: the whole channel
+ *   ms        at least 1; that of the call which came first counts until nothing waits any more
+ *   returns   how many took it, 0 when it waits | as azc_broadcast | AZC_ERR_MEMORY also with
+ *             config.memory
+ *   call      anywhere; what waits when azc_destroy is called is not sent. on_publish sees what is
+ *             sent, when it is */
+AZC_API int azc_broadcast_throttled(azc_channel *channel, const char *room, uint64_t key, int ms,
+                                    const char *text, size_t len);
+AZC_API int azc_broadcast_batched(azc_channel *channel, const char *room, int ms,
+                                  const char *text, size_t len);
+
 /* azc_channel_desc.on_part, if set, takes the channel's messages as they arrive, in place of
  * on_message and on_binary: whatever a message's size, it costs no memory but the read buffer.
  *   data,len  the next bytes of the message, in the read buffer; a part of text may end inside a
@@ -1065,6 +1120,9 @@ typedef union azc__aligned {
 /* Bytes that several outputs send: a large broadcast's frame. They follow the struct. */
 typedef struct azc__block {
     size_t refs, len;
+#ifndef AZCHAN_CORE
+    uint64_t key; /* of azc_send_latest, or 0 */
+#endif
 } azc__block;
 
 /* A piece of a connection's output. Its bytes follow the struct (block NULL, room behind them
@@ -1216,18 +1274,30 @@ typedef struct azc__room {
     uint8_t told;    /* the last it heard, */
     uint8_t queued;  /* and if it is to hear more: in the server's list of news */
     struct azc__room *next_news;
+    union {
+        struct azc__history *history; /* NULL: it keeps nothing */
+        struct azc__rate *rate;       /* of AZC__LAST and AZC__BATCH */
+    } keeps;
 #endif
 } azc__room;
 
 #ifndef AZCHAN_CORE
 /* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
- * members. What is known of a pair is a room whose name is this. AZC__SEAT: that a user is in a
- * room; the members are the user's connections there. */
-enum { AZC__SEAT = 1 };
+ * members. What is known of a room and something else is a room whose name is this. AZC__SEAT: a
+ * user is in a room; the members are the user's connections there. AZC__LAST and AZC__BATCH: what
+ * is broadcast to it at a rate, of a key. */
+enum { AZC__SEAT = 1, AZC__LAST, AZC__BATCH };
 typedef struct azc__pair {
     unsigned char kind[8]; /* 0, 0, which */
     azc__room *room, *user;
+    uint64_t key;
 } azc__pair;
+
+/* What a room keeps: a ring of blocks, which follows the struct. */
+typedef struct azc__history {
+    size_t most, most_bytes; /* what it may keep */
+    size_t first, count, bytes;
+} azc__history;
 #endif
 
 /* What the loop watches. First in each struct that has one. */
@@ -1262,6 +1332,18 @@ typedef struct azc__wheel {
     uint32_t count[AZC__WHEEL_LEVELS]; /* of the timers in each */
     azc__timer *slots[AZC__WHEEL_LEVELS << AZC__DIGIT];
 } azc__wheel;
+
+/* What is broadcast at a rate, while a period of it runs. */
+typedef struct azc__rate {
+    azc__timer timer; /* the end of the period */
+    azc_channel *channel;
+    azc__room *room;  /* NULL: the channel */
+    azc__room *entry; /* this, in the table */
+    uint64_t key;     /* 0: a batch */
+    int ms, waits;    /* whether there is something to send: */
+    unsigned char *data;
+    size_t len, cap;
+} azc__rate;
 
 /* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
 typedef struct azc__task {
@@ -3385,12 +3467,13 @@ static azc__room *azc__user_of(const azc_conn *conn) {
     return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
 }
 
-static azc__pair azc__pair_make(int kind, azc__room *room, azc__room *user) {
+static azc__pair azc__pair_make(int kind, azc__room *room, azc__room *user, uint64_t key) {
     azc__pair pair;
     memset(&pair, 0, sizeof pair);
     pair.kind[2] = (unsigned char)kind;
     pair.room = room;
     pair.user = user;
+    pair.key = key;
     return pair;
 }
 
@@ -3407,7 +3490,7 @@ static int azc__is_pair(const azc__room *room) {
 
 /* The seat of a connection's user in a room; NULL if there is none yet. */
 static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
-    azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn));
+    azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
     return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
 }
 
@@ -3422,7 +3505,7 @@ static int azc__seat_take(azc_conn *conn, azc__room *room) {
     if (!azc__seat_wanted(conn)) return 1;
     azc__room *seat = azc__seat_find(conn, room);
     if (seat == NULL) {
-        azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn));
+        azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
         seat = azc__room_make(s, conn->channel, &pair, sizeof pair);
         if (seat == NULL) return 0;
         seat->watched = 1;
@@ -3435,23 +3518,26 @@ static int azc__seat_take(azc_conn *conn, azc__room *room) {
     return 1;
 }
 
+static void azc__room_unref(azc_server *s, azc__room *room) {
+    if (room == NULL) return;
+    room->refs--;
+    azc__room_release(s, room);
+}
+
 static void azc__seat_give(const azc_conn *conn, azc__room *room) {
     azc__room *seat = azc__seat_wanted(conn) ? azc__seat_find(conn, room) : NULL;
     if (seat == NULL) return; /* or room is who it is */
     seat->count--;
     azc__room_changed(conn->server, seat);
-    seat->refs--;
-    azc__room_release(conn->server, seat);
+    azc__room_unref(conn->server, seat);
 }
 
 /* A room goes: if it was a pair's, that lets go of both. */
 static void azc__pair_end(azc_server *s, const azc__room *room) {
     if (!azc__is_pair(room)) return;
     azc__pair pair = azc__pair_of(room);
-    pair.room->refs--;
-    azc__room_release(s, pair.room);
-    pair.user->refs--;
-    azc__room_release(s, pair.user);
+    azc__room_unref(s, pair.room);
+    azc__room_unref(s, pair.user);
 }
 
 #else
@@ -3805,8 +3891,29 @@ static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, siz
     return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
 }
 
+#ifndef AZCHAN_CORE
+/* Put a block in the place of one of its key that has not been begun. Returns whether there was
+ * one, and room for this. */
+static int azc__replace(azc_conn *conn, azc__block *block) {
+    azc__piece *p = conn->out.head;
+    while (p != NULL && (p->block == NULL || p->block->key != block->key ||
+                         p->len != p->block->len)) p = p->next;
+    if (p == NULL || (block->len > p->len && azc__full(conn, block->len - p->len))) return 0;
+    conn->out.bytes += block->len - p->len;
+    azc__block_release(&conn->server->mem, p->block);
+    block->refs++;
+    p->block = block;
+    p->data = (const unsigned char *)(block + 1);
+    p->len = block->len;
+    return 1;
+}
+#endif
+
 /* Queue a whole frame that others send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
+#ifndef AZCHAN_CORE
+    if (block->key != 0 && azc__replace(conn, block)) return AZC_OK;
+#endif
     if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
@@ -5516,7 +5623,404 @@ static azc_server *azc__server_make(const azc_config *config) {
     return NULL;
 }
 
-/* ==== [15] PUBLIC: the rest of the API's functions ============================================ */
+/* ==== [15] FEEDS: one message to many, users, history, latest values, rates; pure ============= */
+
+static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
+    return azc__room_find(channel->server, channel, room, strlen(room));
+}
+
+#ifndef AZCHAN_CORE
+
+/* ---- History ---- */
+
+/* What it keeps, from the oldest on. */
+static azc__block **azc__history_at(azc__history *h, size_t i) {
+    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->most;
+}
+
+/* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
+static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
+    while (h->count > 0 && (h->count == h->most || h->bytes + block->len > h->most_bytes)) {
+        azc__block *old = *azc__history_at(h, 0);
+        h->bytes -= old->len;
+        h->count--;
+        h->first++;
+        azc__block_release(mem, old);
+    }
+    if (block->len > h->most_bytes) return;
+    block->refs++;
+    h->bytes += block->len;
+    *azc__history_at(h, h->count++) = block;
+}
+
+static void azc__history_free(const azc__mem *mem, azc__history *h) {
+    if (h == NULL) return;
+    for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
+    azc__free(mem, h, sizeof *h + h->most * sizeof(azc__block *));
+}
+
+/* All of it into an output that is not in use yet, or nothing. */
+static int azc__history_give(azc_conn *conn, azc__history *h, azc__out *out) {
+    azc__mem *mem = &conn->server->mem;
+    if (h == NULL) return AZC_OK;
+    if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
+    for (size_t i = 0; i < h->count; i++) {
+        azc__block *block = *azc__history_at(h, i);
+        if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
+        azc__out_consume(mem, out, out->bytes);
+        return AZC_ERR_MEMORY;
+    }
+    return AZC_OK;
+}
+
+/* One output behind another. */
+static void azc__out_join(azc_conn *conn, const azc__out *out) {
+    if (out->head == NULL) return;
+    azc__out_append(&conn->out, out->head);
+    conn->out.tail = out->tail;
+    conn->out.bytes += out->bytes;
+    azc__touch(conn);
+}
+
+AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
+    if (channel == NULL || room == NULL || !azc__room_valid(room) ||
+        (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
+        return AZC_ERR_ARGUMENT;
+    azc_server *s = channel->server;
+    if (s->config.memory != NULL) return AZC_ERR_STATE;
+    azc__room *r = azc__room_named(channel, room);
+    azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
+    if (messages > 0) {
+        messages = azc__min(messages, bytes / 2);
+        h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
+        if (h == NULL) return AZC_ERR_MEMORY;
+        h->most = messages;
+        h->most_bytes = bytes;
+        if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
+        if (r == NULL) azc__history_free(&s->mem, h);
+        if (r == NULL) return AZC_ERR_MEMORY;
+        for (size_t i = 0; old != NULL && i < old->count; i++)
+            azc__history_add(&s->mem, h, *azc__history_at(old, i));
+        r->refs++;
+        r->keeps.history = h;
+    } else if (r != NULL) {
+        r->keeps.history = NULL;
+    }
+    azc__history_free(&s->mem, old);
+    if (old != NULL) azc__room_unref(s, r);
+    return AZC_OK;
+}
+
+#endif /* AZCHAN_CORE */
+
+/* Past max_memberships, or with so many rooms more past max_rooms? */
+static int azc__room_full(const azc_server *s, int more) {
+    const azc_config *c = &s->config;
+    return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
+           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
+}
+
+/* Make a connection a member of the room of that name. */
+static int azc__enter(azc_conn *conn, const char *name, size_t len) {
+    azc_server *s = conn->server;
+    azc__room *room = azc__room_find(s, conn->channel, name, len);
+    if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
+    int more = room == NULL;
+#ifndef AZCHAN_CORE
+    more += azc__seat_wanted(conn) && azc__seat_find(conn, room) == NULL;
+#endif
+    if (azc__room_full(s, more)) return AZC_ERR_FULL;
+#ifndef AZCHAN_CORE
+    azc__out kept = {NULL, NULL, 0};
+    int error = room != NULL ? azc__history_give(conn, room->keeps.history, &kept) : AZC_OK;
+    if (error != AZC_OK) return error;
+#endif
+    if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
+    if (room == NULL) return AZC_ERR_MEMORY;
+    if (azc__member_add(conn, room)) {
+#ifndef AZCHAN_CORE
+        azc__out_join(conn, &kept);
+        if (room->keeps.history != NULL) s->stats.messages_out += room->keeps.history->count;
+#endif
+        return AZC_OK;
+    }
+#ifndef AZCHAN_CORE
+    azc__out_consume(&s->mem, &kept, kept.bytes);
+#endif
+    azc__room_release(s, room);
+    return AZC_ERR_MEMORY;
+}
+
+/* ---- To many ---- */
+
+/* A whole frame, for many to refer to; the caller holds the first reference. */
+static azc__block *azc__block_make(const azc__mem *mem, int opcode, const void *data, size_t len,
+                                   uint64_t key) {
+    size_t head = azc__frame_overhead(len);
+    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + len);
+    if (block == NULL) return NULL;
+    block->refs = 1;
+    block->len = head + len;
+#ifndef AZCHAN_CORE
+    block->key = key;
+#endif
+    (void)key;
+    azc__frame_write((unsigned char *)(block + 1), opcode, len);
+    if (len > 0) memcpy((unsigned char *)(block + 1) + head, data, len);
+    return block;
+}
+
+#ifndef AZCHAN_CORE
+/* Keep a message, by its block if that has no key. Returns 0 without memory. */
+static int azc__history_keep(const azc__mem *mem, azc__history *h, azc__block *block, int opcode,
+                             const void *data, size_t len) {
+    if (block != NULL && block->key == 0) block->refs++;
+    else block = azc__block_make(mem, opcode, data, len, 0);
+    if (block == NULL) return 0;
+    azc__history_add(mem, h, block);
+    azc__block_release(mem, block);
+    return 1;
+}
+#endif
+
+/* Queue a message to a room's members, or with NULL to the channel's. */
+static int azc__publish(azc_channel *channel, const azc__room *room, int opcode, const char *data,
+                        size_t len, const azc_conn *except, uint64_t key) {
+    const azc_server *s = channel->server;
+    azc__block *block = NULL;
+    int count = 0;
+    if (key != 0 || ((room == NULL ? channel->count : room->count) > 1 && len >= AZC__SHARE &&
+                     s->config.memory == NULL)) {
+        block = azc__block_make(&s->mem, opcode, data, len, key);
+        if (block == NULL) return AZC_ERR_MEMORY;
+    }
+#ifndef AZCHAN_CORE
+    if (room != NULL && room->keeps.history != NULL &&
+        !azc__history_keep(&s->mem, room->keeps.history, block, opcode, data, len)) {
+        azc__block_release(&s->mem, block);
+        return AZC_ERR_MEMORY;
+    }
+#endif
+    const azc__member *member = room != NULL ? room->first : NULL;
+    azc_conn *next = room == NULL ? channel->first : NULL;
+    while (member != NULL || next != NULL) {
+        azc_conn *conn = member != NULL ? member->conn : next;
+        if (member != NULL) member = member->next;
+        else next = next->u.link.next;
+        if (conn != except && conn->state == AZC__OPEN)
+            count += (block != NULL ? azc__queue_block(conn, block)
+                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
+    }
+    azc__block_release(&s->mem, block);
+    return count;
+}
+
+/* What may be broadcast, and where to? */
+static int azc__publish_check(const azc_channel *channel, const char *room, const char *data,
+                              size_t len, int text) {
+    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
+        return AZC_ERR_ARGUMENT;
+    return !text || azc__text_valid(channel->server, data, len) ? AZC_OK : AZC_ERR_UTF8;
+}
+
+static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
+                          size_t len, const azc_conn *except, uint64_t key) {
+    int error = azc__publish_check(channel, room, data, len, opcode == AZC__OP_TEXT);
+    if (error != AZC_OK) return error;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, opcode, data, len, except, key);
+}
+
+/* What was published here is other processes' business too. */
+static int azc__spread(azc_channel *channel, const char *room, int opcode, const void *data,
+                       size_t len, int count) {
+#ifndef AZCHAN_CORE
+    if (count >= 0 && channel->desc.on_publish != NULL)
+        channel->desc.on_publish(channel, room, data, len, opcode == AZC__OP_BINARY);
+#else
+    (void)channel, (void)room, (void)opcode, (void)data, (void)len;
+#endif
+    return count;
+}
+
+#ifndef AZCHAN_CORE
+
+AZC_API int azc_send_latest(azc_conn *conn, uint64_t key, const char *text, size_t len) {
+    int error = azc__send_check(conn, text, len);
+    if (error != AZC_OK) return error;
+    if (key == 0) return AZC_ERR_ARGUMENT;
+    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
+    azc__mem *mem = &conn->server->mem;
+    azc__block *block = azc__block_make(mem, AZC__OP_TEXT, text, len, key);
+    if (block == NULL) return AZC_ERR_MEMORY;
+    error = azc__queue_block(conn, block);
+    azc__block_release(mem, block);
+    return error;
+}
+
+AZC_API int azc_broadcast_latest(azc_channel *channel, const char *room, uint64_t key,
+                                 const char *text, size_t len, const azc_conn *except) {
+    if (key == 0) return AZC_ERR_ARGUMENT;
+    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except, key);
+    return azc__spread(channel, room, AZC__OP_TEXT, text, len, count);
+}
+
+/* ---- Rates ---- */
+
+/* The last value, or one more: a batch is "[a,b" until it is sent. */
+static int azc__rate_put(azc__rate *r, const char *text, size_t len) {
+    size_t at = r->key == 0 && r->waits ? r->len : 0;
+    if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + len + 2, SIZE_MAX)) return 0;
+    if (r->key == 0) r->data[at++] = r->waits ? ',' : '[';
+    if (len > 0) memcpy(r->data + at, text, len);
+    r->len = at + len;
+    r->waits = 1;
+    return 1;
+}
+
+/* Returns how many took it. Without memory it waits on. */
+static int azc__rate_send(azc__rate *r) {
+    if (r->key == 0) r->data[r->len++] = ']';
+    int count = azc__publish(r->channel, r->room, AZC__OP_TEXT, (const char *)r->data, r->len,
+                             NULL, r->key);
+    azc__spread(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, AZC__OP_TEXT,
+                r->data, r->len, count);
+    r->waits = count < 0;
+    if (r->waits && r->key == 0) r->len--;
+    return r->waits ? 0 : count;
+}
+
+static void azc__rate_end(azc_server *s, azc__rate *r) {
+    azc__wheel_remove(s, &r->timer);
+    azc__room_unref(s, r->entry);
+    if (r->data != NULL) azc__give(&s->mem, r->data, r->cap);
+    azc__free(&s->mem, r, sizeof *r);
+}
+
+/* A period is over. If something waited another begins. */
+static void azc__rate_due(azc_server *s, azc__timer *timer) {
+    azc__rate *r = (azc__rate *)(void *)timer;
+    if (r->waits) {
+        azc__rate_send(r);
+        azc__wheel_add(s, timer, r->ms);
+    } else {
+        azc__rate_end(s, r);
+    }
+}
+
+/* What is sent at this rate; a new one begins its first period. NULL without memory. */
+static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key, int ms) {
+    azc_server *s = channel->server;
+    azc__pair pair = azc__pair_make(key != 0 ? AZC__LAST : AZC__BATCH, room, NULL, key);
+    azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
+    if (entry != NULL) return entry->keeps.rate;
+    azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);
+    if (r != NULL) entry = azc__room_make(s, channel, &pair, sizeof pair);
+    if (entry == NULL) {
+        azc__free(&s->mem, r, sizeof *r);
+        return NULL;
+    }
+    if (room != NULL) room->refs++;
+    entry->refs++;
+    entry->keeps.rate = r;
+    r->timer.fn = azc__rate_due;
+    r->channel = channel;
+    r->room = room;
+    r->entry = entry;
+    r->key = key;
+    r->ms = ms;
+    return r;
+}
+
+/* Send it now, if nothing of its kind was sent in the last ms, or let it wait. */
+static int azc__broadcast_rated(azc_channel *channel, const char *room, uint64_t key, int ms,
+                                const char *text, size_t len) {
+    azc_server *s = channel->server;
+    azc__room *named = room != NULL ? azc__room_named(channel, room) : NULL;
+    if (room != NULL && named == NULL) named = azc__room_make(s, channel, room, strlen(room));
+    if (room != NULL && named == NULL) return AZC_ERR_MEMORY;
+    azc__rate *r = azc__rate_of(channel, named, key, ms);
+    if (named != NULL) azc__room_release(s, named);
+    if (r == NULL) return AZC_ERR_MEMORY;
+    int first = r->timer.next == NULL, count = 0;
+    if (r->waits && key == 0 && r->len + len + 2 > s->config.max_message) count = azc__rate_send(r);
+    int put = azc__rate_put(r, text, len);
+    if (first && !put) azc__rate_end(s, r);
+    if (!put) return AZC_ERR_MEMORY;
+    if (!first) return count;
+    azc__wheel_add(s, &r->timer, ms);
+    return azc__rate_send(r);
+}
+
+AZC_API int azc_broadcast_throttled(azc_channel *channel, const char *room, uint64_t key, int ms,
+                                    const char *text, size_t len) {
+    int error = azc__publish_check(channel, room, text, len, 1);
+    if (error == AZC_OK && (key == 0 || ms <= 0)) error = AZC_ERR_ARGUMENT;
+    return error != AZC_OK ? error : azc__broadcast_rated(channel, room, key, ms, text, len);
+}
+
+AZC_API int azc_broadcast_batched(azc_channel *channel, const char *room, int ms,
+                                  const char *text, size_t len) {
+    azc_json value;
+    int error = azc__publish_check(channel, room, text, len, 0);
+    if (error == AZC_OK && ms <= 0) error = AZC_ERR_ARGUMENT;
+    if (error == AZC_OK) error = azc_json_read(&value, text, len);
+    return error != AZC_OK ? error : azc__broadcast_rated(channel, room, 0, ms, text, len);
+}
+
+/* The rooms that are left when all have gone: those that keep something. */
+static void azc__rooms_end(azc_server *s) {
+    for (size_t i = 0; i < s->room_cap;) {
+        azc__room *room = s->rooms[i];
+        while (room != NULL && room->keeps.history == NULL) room = room->chain;
+        if (room == NULL) {
+            i++;
+        } else if (azc__is_pair(room)) {
+            azc__rate_end(s, room->keeps.rate);
+        } else {
+            azc__history_free(&s->mem, room->keeps.history);
+            azc__room_unref(s, room);
+        }
+    }
+}
+
+/* ---- Users ---- */
+
+/* A user's name as that of a room; returns its length, 0 for a bad one. */
+static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
+    size_t len = user != NULL ? strlen(user) : 0;
+    if (len == 0 || len >= AZC__MAX_ROOM) return 0;
+    name[0] = 0;
+    memcpy(name + 1, user, len);
+    return len + 1;
+}
+
+AZC_API int azc_identify(azc_conn *conn, const char *user) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__user_name(name, user);
+    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
+    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
+    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
+    return azc__enter(conn, name, len);
+}
+
+AZC_API const char *azc_identity(const azc_conn *conn) {
+    const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
+    return user == NULL ? NULL : azc__room_name(user) + 1;
+}
+
+AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t name_len = azc__user_name(name, user);
+    if (channel == NULL || name_len == 0 || (text == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (!azc__text_valid(channel->server, text, len)) return AZC_ERR_UTF8;
+    const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
+    return room != NULL ? azc__publish(channel, room, AZC__OP_TEXT, text, len, NULL, 0) : 0;
+}
+
+#endif /* AZCHAN_CORE */
+
+/* ==== [16] PUBLIC: the rest of the API's functions ============================================ */
 
 AZC_API const char *azc_strerror(int code) {
 #define AZC__TEXT(name, value, text) text "\0"
@@ -5560,6 +6064,9 @@ AZC_API int azc_destroy(azc_server *server) {
         if (server->slots[i] != NULL) azc__drop(server->slots[i]);
     }
     azc__settle(server);
+#ifndef AZCHAN_CORE
+    azc__rooms_end(server);
+#endif
     azc__server_free(server);
     return AZC_OK;
 }
@@ -5837,77 +6344,15 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     return AZC_OK;
 }
 
-static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
-    return azc__room_find(channel->server, channel, room, strlen(room));
-}
-
-/* A whole frame, for many to refer to; the caller holds the first reference. */
-static azc__block *azc__block_make(const azc__mem *mem, int opcode, const void *data, size_t len) {
-    size_t head = azc__frame_overhead(len);
-    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + len);
-    if (block == NULL) return NULL;
-    block->refs = 1;
-    block->len = head + len;
-    azc__frame_write((unsigned char *)(block + 1), opcode, len);
-    memcpy((unsigned char *)(block + 1) + head, data, len);
-    return block;
-}
-
-/* Queue a message to a room's members, or with NULL to the channel's. */
-static int azc__publish(azc_channel *channel, const azc__room *room, int opcode, const char *data,
-                        size_t len, const azc_conn *except) {
-    azc__block *block = NULL;
-    int count = 0;
-    if ((room == NULL ? channel->count : room->count) > 1 && len >= AZC__SHARE &&
-        channel->server->config.memory == NULL) {
-        block = azc__block_make(&channel->server->mem, opcode, data, len);
-        if (block == NULL) return AZC_ERR_MEMORY;
-    }
-    const azc__member *member = room != NULL ? room->first : NULL;
-    azc_conn *next = room == NULL ? channel->first : NULL;
-    while (member != NULL || next != NULL) {
-        azc_conn *conn = member != NULL ? member->conn : next;
-        if (member != NULL) member = member->next;
-        else next = next->u.link.next;
-        if (conn != except && conn->state == AZC__OPEN)
-            count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
-    }
-    azc__block_release(&channel->server->mem, block);
-    return count;
-}
-
-static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
-                          size_t len, const azc_conn *except) {
-    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
-        return AZC_ERR_ARGUMENT;
-    if (opcode == AZC__OP_TEXT && !azc__text_valid(channel->server, data, len))
-        return AZC_ERR_UTF8;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, opcode, data, len, except);
-}
-
-/* What was published here is other processes' business too. */
-static int azc__spread(azc_channel *channel, const char *room, int opcode, const void *data,
-                       size_t len, int count) {
-#ifndef AZCHAN_CORE
-    if (count >= 0 && channel->desc.on_publish != NULL)
-        channel->desc.on_publish(channel, room, data, len, opcode == AZC__OP_BINARY);
-#else
-    (void)channel, (void)room, (void)opcode, (void)data, (void)len;
-#endif
-    return count;
-}
-
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
-    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except);
+    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except, 0);
     return azc__spread(channel, room, AZC__OP_TEXT, text, len, count);
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    int count = azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except);
+    int count = azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except, 0);
     return azc__spread(channel, room, AZC__OP_BINARY, data, len, count);
 }
 
@@ -5915,7 +6360,7 @@ AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const v
 AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
                         int binary) {
     return azc__broadcast(channel, room, binary ? AZC__OP_BINARY : AZC__OP_TEXT,
-                          (const char *)data, len, NULL);
+                          (const char *)data, len, NULL, 0);
 }
 #endif
 
@@ -5958,30 +6403,6 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn) {
 static int azc__room_check(const azc_conn *conn, const char *room) {
     if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
-}
-
-/* Past max_memberships, or with so many rooms more past max_rooms? */
-static int azc__room_full(const azc_server *s, int more) {
-    const azc_config *c = &s->config;
-    return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
-           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
-}
-
-/* Make a connection a member of the room of that name. */
-static int azc__enter(azc_conn *conn, const char *name, size_t len) {
-    azc_server *s = conn->server;
-    azc__room *room = azc__room_find(s, conn->channel, name, len);
-    if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
-    int more = room == NULL;
-#ifndef AZCHAN_CORE
-    more += azc__seat_wanted(conn) && azc__seat_find(conn, room) == NULL;
-#endif
-    if (azc__room_full(s, more)) return AZC_ERR_FULL;
-    if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
-    if (room == NULL) return AZC_ERR_MEMORY;
-    if (azc__member_add(conn, room)) return AZC_OK;
-    azc__room_release(s, room);
-    return AZC_ERR_MEMORY;
 }
 
 AZC_API int azc_join(azc_conn *conn, const char *room) {
@@ -6078,44 +6499,6 @@ AZC_API int azc_next(azc_cursor *cursor) {
     }
     return 0;
 }
-
-#ifndef AZCHAN_CORE
-
-/* ---- Users ---- */
-
-/* A user's name as that of a room; returns its length, 0 for a bad one. */
-static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
-    size_t len = user != NULL ? strlen(user) : 0;
-    if (len == 0 || len >= AZC__MAX_ROOM) return 0;
-    name[0] = 0;
-    memcpy(name + 1, user, len);
-    return len + 1;
-}
-
-AZC_API int azc_identify(azc_conn *conn, const char *user) {
-    char name[AZC__MAX_ROOM + 1];
-    size_t len = azc__user_name(name, user);
-    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
-    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
-    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
-    return azc__enter(conn, name, len);
-}
-
-AZC_API const char *azc_identity(const azc_conn *conn) {
-    const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
-    return user == NULL ? NULL : azc__room_name(user) + 1;
-}
-
-AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
-    char name[AZC__MAX_ROOM + 1];
-    size_t name_len = azc__user_name(name, user);
-    if (channel == NULL || name_len == 0 || (text == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (!azc__text_valid(channel->server, text, len)) return AZC_ERR_UTF8;
-    const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
-    return room != NULL ? azc__publish(channel, room, AZC__OP_TEXT, text, len, NULL) : 0;
-}
-
-#endif /* AZCHAN_CORE */
 
 /* ---- The request ---- */
 
@@ -6283,7 +6666,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [16] LICENSE: MIT =======================================================================
+/* ==== [17] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

@@ -1,0 +1,642 @@
+/* [15] FEEDS over real sockets: history, latest values, rates, replies. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+
+static azc_channel_desc quiet(void) {
+    azc_channel_desc d;
+    memset(&d, 0, sizeof d);
+    d.path = "/t";
+    d.on_close = note_close;
+    return d;
+}
+
+/* The connection that came last. */
+static azc_conn *newest(void) { return member_of(served); }
+
+/* A client that joins the room as it comes. */
+static client *listener(azc_server *server, const char *room) {
+    client *c = join_channel(server, "/t");
+    CHECK_INT(azc_join(newest(), room), AZC_OK);
+    return c;
+}
+
+/* One that does not read, with as little room in its sockets as there can be. */
+static client *stalled(azc_server *server) {
+    client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+    CHECK_INT(client_upgrade(c, "/t", ""), 101);
+    return c;
+}
+
+static int say(const char *room, const char *text) {
+    return azc_broadcast(served, room, text, strlen(text), NULL);
+}
+static void say_numbers(const char *room, int from, int to) {
+    char text[16];
+    for (int i = from; i <= to; i++) snprintf(text, sizeof text, "%d", i), say(room, text);
+}
+static void expect_numbers(client *c, int from, int to) {
+    char text[16];
+    for (int i = from; i <= to; i++) snprintf(text, sizeof text, "%d", i), EXPECT_TEXT(c, text);
+}
+
+/* ---- History --------------------------------------------------------------------------------- */
+
+static int joined; /* numbers broadcast so far */
+static int join_and_tell(azc_conn *conn) {
+    azc_channel *channel = azc_channel_of(conn);
+    char text[16];
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        int n = snprintf(text, sizeof text, "%d", ++joined);
+        azc_broadcast(channel, "r", text, (size_t)n, NULL);
+    }
+    return AZC_OK;
+}
+
+static void history(void) {
+    TEST("who joins gets the last n in order, then what is new, each once") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_keep(served, "r", 3, 1000), AZC_OK);
+        client *a = listener(server, "r");
+        say_numbers("r", 1, 5);
+        client *b = listener(server, "r");
+        CHECK_INT(azc_join(newest(), "r"), AZC_OK); /* is in already: not again */
+        say_numbers("r", 6, 6);
+        expect_numbers(a, 1, 6), expect_numbers(b, 3, 6);
+        CHECK_INT(azc_broadcast_binary(served, "r", "\1\2", 2, newest()), 1);
+        CHECK_INT(azc_broadcast(served, NULL, "to all", 6, NULL), 2); /* is no room's */
+        EXPECT_TEXT(b, "to all");
+        client *c = listener(server, "r"), *d = listener(server, "other");
+        expect_numbers(c, 5, 6);
+        EXPECT_FRAME(c, BINARY, "\1\2", 2);
+        azc_conn *conn = newest();
+        CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        azc_leave(conn, "r");
+        say("r", "7");
+        CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        expect_numbers(d, 5, 6), EXPECT_FRAME(d, BINARY, "\1\2", 2);
+        expect_numbers(d, 6, 6), EXPECT_FRAME(d, BINARY, "\1\2", 2), expect_numbers(d, 7, 7);
+        expect_numbers(b, 7, 7), EXPECT_SILENCE(d), EXPECT_SILENCE(b);
+        finish(server);
+    }
+    TEST("nobody misses or hears anything twice while all who join broadcast") {
+        azc_channel_desc d = quiet();
+        d.on_connect = join_and_tell;
+        azc_server *server = serve(NULL, d);
+        client *all[40];
+        joined = 0;
+        CHECK_INT(azc_keep(served, "r", 10, 1000), AZC_OK);
+        for (int i = 0; i < 40; i++) {
+            all[i] = client_open(server);
+            client_print(all[i], "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+            if (i % 5 == 4) settle(server); /* five at a time in one turn */
+        }
+        for (int i = 0; i < 40; i++) {
+            answer a;
+            frame f;
+            CHECK_INT(client_answer(all[i], &a), 101);
+            if (!client_read(all[i], &f)) continue;
+            int first = atoi((char *)f.data);
+            CHECK(first == (i < 4 ? 1 : 3 * i - 8)); /* ten before it came in */
+            expect_numbers(all[i], first + 1, 120);
+            EXPECT_SILENCE(all[i]);
+        }
+        finish(server);
+    }
+    TEST("the room lives on when it is empty, until azc_keep says 0") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_OK);
+        CHECK_INT(say("r", "1"), 0); /* to nobody, yet kept */
+        client *a = listener(server, "r");
+        expect_numbers(a, 1, 1);
+        client_close(a), settle(server);
+        CHECK_INT(azc_count(served, "r"), 0);
+        a = listener(server, "r"), expect_numbers(a, 1, 1);
+        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
+        say_numbers("r", 2, 2), expect_numbers(a, 2, 2);
+        client *b = listener(server, "r");
+        EXPECT_SILENCE(b);
+        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_OK); /* of a room that is there */
+        say_numbers("r", 3, 3), expect_numbers(b, 3, 3);
+        client_close(a), client_close(b), settle(server);
+        CHECK_INT(server->room_count, 1);
+        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_keep(served, "never", 0, 0), AZC_OK);
+        CHECK_INT(server->room_count, 0);
+        finish(server);
+    }
+    TEST("it is bounded in messages and in bytes, framing included; too large a one leaves none") {
+        azc_server *server = serve(NULL, quiet());
+        static char ten[11] = "0123456789", big[200];
+        memset(big, 'B', sizeof big);
+        azc_keep(served, "r", 100, 36); /* three of 12 */
+        for (int i = 0; i < 9; i++) ten[0] = (char)('0' + i), say("r", ten);
+        client *a = listener(server, "r");
+        for (int i = 6; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(a, ten);
+        say("r", "1"), EXPECT_TEXT(a, "1"); /* two go for it? one is enough */
+        client *b = listener(server, "r");
+        for (int i = 7; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(b, ten);
+        expect_numbers(b, 1, 1);
+        azc_broadcast(served, "r", big, 34, NULL); /* fits exactly, alone */
+        client *c = listener(server, "r");
+        EXPECT_FRAME(c, TEXT, big, 34);
+        azc_broadcast(served, "r", big, 35, NULL);
+        client *d = listener(server, "r");
+        EXPECT_SILENCE(d);
+        say_numbers("r", 5, 6);
+        client *e = listener(server, "r");
+        expect_numbers(e, 5, 6);
+        finish(server);
+    }
+    TEST("other numbers keep the newest that fit") {
+        azc_server *server = serve(NULL, quiet());
+        azc_keep(served, "r", 5, 1000);
+        say_numbers("r", 1, 9);
+        CHECK_INT(azc_keep(served, "r", 2, 1000), AZC_OK);
+        client *a = listener(server, "r");
+        expect_numbers(a, 8, 9), EXPECT_SILENCE(a);
+        CHECK_INT(azc_keep(served, "r", 4, 1000), AZC_OK);
+        say_numbers("r", 10, 11);
+        client *b = listener(server, "r");
+        expect_numbers(b, 8, 11);
+        CHECK_INT(azc_keep(served, "r", 4, 8), AZC_OK); /* two of 4 */
+        client *c = listener(server, "r");
+        expect_numbers(c, 10, 11);
+        finish(server);
+    }
+    TEST("bad arguments of azc_keep are refused, and change nothing") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_keep(NULL, "r", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_keep(served, NULL, 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_keep(served, "", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_keep(served, "r", 1, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_keep(served, "r", 1, (128 << 10) + 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_keep(served, "r", SIZE_MAX, SIZE_MAX), AZC_ERR_ARGUMENT);
+        CHECK_INT(server->room_count, 0);
+        CHECK_INT(azc_keep(served, "r", SIZE_MAX, 128 << 10), AZC_OK);
+        CHECK_INT(azc__room_named(served, "r")->keeps.history->most, 64 << 10); /* of 2 bytes */
+        finish(server);
+    }
+}
+
+static void history_limits(void) {
+    static char kib[1025];
+    memset(kib, 'k', 1024);
+    for (int drop = 0; drop < 2; drop++) {
+        TEST("what does not fit a backlog is not given at all, and its connection is not in") {
+            azc_config config = quick();
+            azc_channel_desc d = quiet();
+            config.max_message = config.read_buffer = 1024, config.max_backlog = 20000;
+            d.when_full = drop ? AZC_FULL_DROP : AZC_FULL_CLOSE;
+            azc_server *server = serve(&config, d);
+            CHECK_INT(azc_keep(served, "r", 100, 10000), AZC_OK);
+            for (int i = 0; i < 20; i++) say("r", kib);
+            client *c = join_channel(server, "/t");
+            azc_conn *conn = newest();
+            for (int i = 0; i < 11; i++) azc_send_text(conn, kib, 1024);
+            CHECK_INT(azc_join(conn, "r"), AZC_ERR_FULL);
+            CHECK_INT(azc_count(served, "r"), 0);
+            for (int i = 0; i < 11; i++) EXPECT_TEXT(c, kib);
+            if (!drop) {
+                EXPECT_CLOSE(c, 1013, NULL);
+                EXPECT_EVENTS("close 1013; ");
+            } else {
+                EXPECT_SILENCE(c);
+                CHECK_INT(azc_join(conn, "r"), AZC_OK); /* now it does */
+                for (int i = 0; i < 9; i++) EXPECT_TEXT(c, kib);
+                EXPECT_SILENCE(c);
+            }
+            finish(server);
+        }
+    }
+    TEST("a hundred newcomers share what is kept: no copy of it is made") {
+        azc_server *server = serve(NULL, quiet());
+        azc_keep(served, "r", 100, 100 << 10);
+        for (int i = 0; i < 99; i++) say("r", kib);
+        client *all[100];
+        for (int i = 0; i < 100; i++) all[i] = join_channel(server, "/t");
+        size_t before = memory.bytes;
+        memory.peak = before;
+        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);)
+            CHECK_INT(azc_join(c.conn, "r"), AZC_OK);
+        CHECK(memory.bytes - before < 100 * 99 * 128); /* 10 MB would be the copies */
+        for (int i = 0; i < 99; i++) EXPECT_TEXT(all[99], kib), EXPECT_TEXT(all[0], kib);
+        finish(server);
+    }
+    TEST("a join without memory gets nothing and is not in; a broadcast without it reaches none") {
+        azc_server *server = serve(NULL, quiet());
+        azc_keep(served, "r", 5, 1000);
+        say_numbers("r", 1, 5);
+        client *a = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        int failed = 0;
+        for (long i = 1; i < 20; i++) {
+            azc__pool_free(&server->mem);
+            memory.fail = i;
+            int result = azc_join(conn, "r");
+            memory.fail = 0;
+            if (result == AZC_OK) break;
+            CHECK_INT(result, AZC_ERR_MEMORY);
+            CHECK_INT(azc_count(served, "r"), 0);
+            CHECK_INT(azc_backlog(conn), 0);
+            failed++;
+        }
+        CHECK_INT(failed, 6); /* five references, a membership */
+        expect_numbers(a, 1, 5);
+        memory.none = 1;
+        CHECK_INT(say("r", "lost"), AZC_ERR_MEMORY);
+        CHECK_INT(azc_keep(served, "r", 9, 1000), AZC_ERR_MEMORY);
+        CHECK_INT(azc_keep(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        memory.none = 0, memory.fail = 2;
+        CHECK_INT(azc_keep(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        memory.fail = 0;
+        say_numbers("r", 6, 6), expect_numbers(a, 6, 6);
+        client *b = listener(server, "r");
+        expect_numbers(b, 2, 6);
+        finish(server);
+    }
+    TEST("with fixed memory there is no history, and azc_keep says so") {
+        static union {
+            long double align;
+            char bytes[1 << 20];
+        } fixed;
+        azc_config config = quick();
+        config.max_connections = 4;
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+        config.memory = &fixed, config.memory_size = sizeof fixed;
+        azc_server *server = serve(&config, quiet());
+        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_ERR_STATE);
+        client *a = listener(server, "r");
+        CHECK_INT(say("r", "1"), 1);
+        expect_numbers(a, 1, 1);
+        finish(server);
+    }
+}
+
+/* ---- Latest ---------------------------------------------------------------------------------- */
+
+static void latest(void) {
+    TEST("an unsent message of its key is replaced in its place, among others in theirs") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        azc_send_text(conn, "before", 6);
+        CHECK_INT(azc_send_latest(conn, 7, "old", 3), AZC_OK);
+        CHECK_INT(azc_send_latest(conn, 8, "eight", 5), AZC_OK);
+        azc_send_text(conn, "between", 7);
+        CHECK_INT(azc_send_latest(conn, 7, "a newer one", 11), AZC_OK);
+        CHECK_INT(azc_send_latest(conn, 7, "new", 3), AZC_OK);
+        azc_send_text(conn, "after", 5);
+        EXPECT_TEXT(a, "before"), EXPECT_TEXT(a, "new"), EXPECT_TEXT(a, "eight");
+        EXPECT_TEXT(a, "between"), EXPECT_TEXT(a, "after");
+        EXPECT_SILENCE(a);
+        CHECK_INT(azc_backlog(conn), 0);
+        CHECK_INT(azc_send_latest(conn, 7, "", 0), AZC_OK); /* sent is sent */
+        EXPECT_TEXT(a, "");
+        finish(server);
+    }
+    TEST("a broadcast of a key replaces what waits, whoever sent it, to each who has it waiting") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        azc_conn *first = newest();
+        client *b = listener(server, "r"), *c = join_channel(server, "/t");
+        CHECK_INT(azc_send_latest(first, 1, "own", 3), AZC_OK);
+        CHECK_INT(azc_broadcast_latest(served, "r", 1, "x", 1, NULL), 2);
+        CHECK_INT(azc_broadcast_latest(served, "r", 1, "y", 1, first), 1);
+        CHECK_INT(azc_broadcast_latest(served, NULL, 2, "all", 3, NULL), 3);
+        CHECK_INT(azc_broadcast_latest(served, "nobody", 2, "z", 1, NULL), 0);
+        EXPECT_TEXT(a, "x"), EXPECT_TEXT(a, "all");
+        EXPECT_TEXT(b, "y"), EXPECT_TEXT(b, "all");
+        EXPECT_TEXT(c, "all");
+        EXPECT_SILENCE(a), EXPECT_SILENCE(b), EXPECT_SILENCE(c);
+        finish(server);
+    }
+    TEST("bad arguments are refused as by azc_send_text and azc_broadcast; no key is 0") {
+        azc_server *server = serve(NULL, quiet());
+        join_channel(server, "/t");
+        azc_conn *conn = newest();
+        CHECK_INT(azc_send_latest(NULL, 1, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_send_latest(conn, 0, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_send_latest(conn, 1, NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_send_latest(conn, 1, "\xff", 1), AZC_ERR_UTF8);
+        CHECK_INT(azc_broadcast_latest(NULL, "r", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_broadcast_latest(served, "r", 0, "x", 1, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_broadcast_latest(served, "", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_broadcast_latest(served, NULL, 1, "\xff", 1, NULL), AZC_ERR_UTF8);
+        memory.none = 1;
+        CHECK_INT(azc_send_latest(conn, 1, "x", 1), AZC_ERR_MEMORY);
+        CHECK_INT(azc_broadcast_latest(served, NULL, 1, "x", 1, NULL), AZC_ERR_MEMORY);
+        memory.none = 0;
+        azc_close(conn, 1000, NULL);
+        CHECK_INT(azc_send_latest(conn, 1, "x", 1), AZC_ERR_CLOSED);
+        finish(server);
+    }
+    TEST("a reader that stalls has one of each key waiting, in flat memory, and sees the newest") {
+        azc_server *server = serve(NULL, quiet());
+        static char value[2000];
+        client *slow = stalled(server);
+        azc_conn *conn = newest();
+        int key, last[4] = {0}, n = 0;
+        memset(value, '.', sizeof value);
+        for (int i = 0; i < 3000; i++) azc_send_latest(conn, 1, value, sizeof value),
+            azc_poll(server, 0); /* until the kernel is full */
+        size_t held = memory.bytes, backlog = azc_backlog(conn);
+        memory.peak = held;
+        for (int i = 1; i <= 20000; i++) {
+            snprintf(value, 20, "%d %06d", 1 + i % 3, i);
+            CHECK_INT(azc_send_latest(conn, 1 + (uint64_t)i % 3, value, sizeof value), AZC_OK);
+            if (i % 100 == 0) azc_poll(server, 0);
+        }
+        CHECK(azc_backlog(conn) <= backlog + 3 * 2004);
+        CHECK(memory.peak - held < 4 * 2400);
+        for (frame f; last[1] < 19998 || last[2] < 19998 || last[3] < 19998; n++) {
+            if (!client_read(slow, &f) || !CHECK_INT(f.len, sizeof value)) break;
+            if (f.data[0] == '.') continue;
+            int number = 0;
+            sscanf((char *)f.data, "%d %d", &key, &number);
+            CHECK(number > last[key]);
+            last[key] = number;
+        }
+        CHECK_INT(last[1] + last[2] + last[3], 19998 + 19999 + 20000);
+        EXPECT_SILENCE(slow);
+        finish(server);
+    }
+    TEST("of what the kernel has begun with all is sent, and the newer one behind it") {
+        azc_server *server = serve(NULL, quiet());
+        static char large[60001], newer[60001];
+        memset(large, 'o', 60000), memset(newer, 'n', 60000);
+        client *slow = stalled(server);
+        azc_conn *conn = newest();
+        int sent = 0;
+        while (sent < 500 && azc_backlog(conn) == 0) {
+            azc_send_latest(conn, 1, large, 60000), azc_poll(server, 0);
+            sent++;
+        }
+        CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) < 60004); /* in the middle of one */
+        for (int i = 0; i < 5; i++) azc_send_latest(conn, 1, i < 4 ? "between" : newer,
+                                                    i < 4 ? 7 : 60000);
+        for (int i = 0; i < sent; i++) EXPECT_FRAME(slow, TEXT, large, 60000);
+        EXPECT_FRAME(slow, TEXT, newer, 60000);
+        EXPECT_SILENCE(slow);
+        finish(server);
+    }
+    TEST("a larger value that does not fit the backlog any more is AZC_ERR_FULL, a smaller fits") {
+        azc_config config = quick();
+        azc_channel_desc d = quiet();
+        static char bytes[3000];
+        memset(bytes, 'b', sizeof bytes);
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+        d.when_full = AZC_FULL_DROP;
+        azc_server *server = serve(&config, d);
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        CHECK_INT(azc_send_latest(conn, 1, bytes, 1000), AZC_OK);
+        CHECK_INT(azc_send_text(conn, bytes, 2500), AZC_OK);
+        CHECK_INT(azc_send_latest(conn, 1, bytes, 1700), AZC_ERR_FULL);
+        CHECK_INT(azc_send_latest(conn, 2, bytes, 700), AZC_ERR_FULL);
+        CHECK_INT(azc_send_latest(conn, 1, bytes, 1584), AZC_OK);
+        CHECK_INT(azc_backlog(conn), 4092);
+        CHECK_INT(azc_send_latest(conn, 1, "small", 5), AZC_OK);
+        CHECK_INT(azc_backlog(conn), 7 + 2504);
+        CHECK_INT(azc_dropped(conn), 2);
+        EXPECT_TEXT(c, "small"), EXPECT_FRAME(c, TEXT, bytes, 2500);
+        finish(server);
+    }
+    TEST("a kept room keeps every value, and gives each: history is no key's") {
+        azc_server *server = serve(NULL, quiet());
+        azc_keep(served, "r", 5, 1000);
+        client *a = listener(server, "r");
+        for (int i = 1; i <= 7; i++) {
+            char text[2] = {(char)('0' + i), 0};
+            azc_broadcast_latest(served, "r", 1, text, 1, NULL);
+        }
+        expect_numbers(a, 7, 7);
+        client *b = listener(server, "r");
+        azc_broadcast_latest(served, "r", 1, "8", 1, NULL);
+        expect_numbers(b, 3, 8), expect_numbers(a, 8, 8);
+        EXPECT_SILENCE(b);
+        finish(server);
+    }
+}
+
+/* ---- Rates ----------------------------------------------------------------------------------- */
+
+static int throttled(const char *room, uint64_t key, int ms, const char *text) {
+    return azc_broadcast_throttled(served, room, key, ms, text, strlen(text));
+}
+static int batched(const char *room, int ms, const char *text) {
+    return azc_broadcast_batched(served, room, ms, text, strlen(text));
+}
+
+static void rates(void) {
+    TEST("throttled: the first goes at once, the last at the end of the period, and so on") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        long long start = now_ms();
+        CHECK_INT(throttled("r", 1, 120, "1"), 1);
+        for (int i = 2; i < 6; i++) CHECK_INT(throttled("r", 1, 120, i < 5 ? "lost" : "2"), 0);
+        EXPECT_TEXT(a, "1");
+        EXPECT_TEXT(a, "2");
+        CHECK(now_ms() - start >= 115);
+        CHECK_INT(throttled("r", 1, 120, "3"), 0); /* the next period has begun */
+        EXPECT_TEXT(a, "3");
+        CHECK(now_ms() - start >= 230);
+        pump(server, 200);
+        CHECK_INT(server->room_count, 1); /* nothing of it is left but the room */
+        start = now_ms();
+        CHECK_INT(throttled("r", 1, 120, "4"), 1);
+        EXPECT_TEXT(a, "4");
+        CHECK(now_ms() - start < 115);
+        finish(server);
+    }
+    TEST("however many are published, at most one a period is sent, and the last arrives") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        char text[16] = "";
+        int n = 0, got = 0;
+        frame f;
+        long long start = now_ms();
+        while (now_ms() - start < 400) {
+            snprintf(text, sizeof text, "%d", ++n);
+            throttled("r", 1, 50, text), azc_poll(server, 1);
+        }
+        do got += client_read(a, &f);
+        while (f.data && strcmp((char *)f.data, text) != 0);
+        CHECK_STR((char *)f.data, text);
+        long long most = 2 + (now_ms() - start) / 50;
+        CHECK(got >= 2 && got <= most);
+        pump(server, 120);
+        EXPECT_SILENCE(a);
+        finish(server);
+    }
+    TEST("keys, rooms and the channel have periods of their own") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        CHECK_INT(azc_join(newest(), "s"), AZC_OK);
+        CHECK_INT(throttled("r", 1, 60000, "r1"), 1);
+        CHECK_INT(throttled("r", 2, 60000, "r2"), 1);
+        CHECK_INT(throttled("s", 1, 60000, "s1"), 0 + 1);
+        CHECK_INT(throttled(NULL, 3, 60000, "c3"), 1);
+        CHECK_INT(batched("r", 60000, "\"batch\""), 1);
+        CHECK_INT(throttled("r", 1, 1, "waits"), 0); /* the first call's ms count */
+        EXPECT_TEXT(a, "s1"), EXPECT_TEXT(a, "r2"); /* s1 replaced r1, of the same key */
+        EXPECT_TEXT(a, "c3"), EXPECT_TEXT(a, "[\"batch\"]");
+        pump(server, 20);
+        EXPECT_SILENCE(a);
+        finish(server); /* with what waits */
+    }
+    TEST("batched: one at once, then all that came in a period in one array") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        CHECK_INT(batched("r", 80, "{\"n\":1}"), 1);
+        CHECK_INT(batched("r", 80, "2"), 0), CHECK_INT(batched("r", 80, " [3] "), 0);
+        CHECK_INT(batched("r", 80, "\"vier\""), 0);
+        EXPECT_TEXT(a, "[{\"n\":1}]");
+        EXPECT_TEXT(a, "[2, [3] ,\"vier\"]");
+        CHECK_INT(batched("r", 80, "5"), 0);
+        EXPECT_TEXT(a, "[5]");
+        pump(server, 200);
+        EXPECT_SILENCE(a);
+        CHECK_INT(server->room_count, 1);
+        finish(server);
+    }
+    TEST("a batch goes sooner when it would pass max_message; one that does alone goes alone") {
+        azc_config config = quick();
+        config.max_message = 20;
+        azc_server *server = serve(&config, quiet());
+        client *a = listener(server, "r");
+        batched("r", 60000, "0");
+        for (int i = 0; i < 5; i++) CHECK_INT(batched("r", 60000, "1234567"), i == 2 || i == 4);
+        EXPECT_TEXT(a, "[0]");
+        EXPECT_TEXT(a, "[1234567,1234567]"), EXPECT_TEXT(a, "[1234567,1234567]");
+        CHECK_INT(batched("r", 60000, "\"this is longer than twenty\""), 1);
+        EXPECT_TEXT(a, "[1234567]");
+        CHECK_INT(batched("r", 60000, "9"), 1);
+        EXPECT_TEXT(a, "[\"this is longer than twenty\"]");
+        EXPECT_SILENCE(a);
+        finish(server);
+    }
+    TEST("bad arguments, text and JSON are refused, and begin no period") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        CHECK_INT(throttled("r", 0, 10, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(throttled("r", 1, 0, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(throttled("", 1, 10, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(throttled("r", 1, 10, "\xff"), AZC_ERR_UTF8);
+        CHECK_INT(azc_broadcast_throttled(NULL, "r", 1, 10, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_broadcast_throttled(served, "r", 1, 10, NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(batched("r", 0, "1"), AZC_ERR_ARGUMENT);
+        CHECK_INT(batched("r", -1, "1"), AZC_ERR_ARGUMENT);
+        CHECK_INT(batched("r", 10, "nonsense"), AZC_ERR_JSON);
+        CHECK_INT(batched("r", 10, ""), AZC_ERR_JSON);
+        CHECK_INT(azc_broadcast_batched(NULL, "r", 10, "1", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(server->room_count, 1);
+        EXPECT_SILENCE(a);
+        CHECK_INT(azc_broadcast_throttled(served, "r", 1, 10, NULL, 0), 1); /* an empty text */
+        EXPECT_TEXT(a, "");
+        finish(server);
+    }
+    TEST("a room may empty and fill in a period; who is there at its end gets the value") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(throttled("r", 1, 60, "nobody hears"), 0);
+        CHECK_INT(throttled("r", 1, 60, "later"), 0);
+        client *a = listener(server, "r");
+        EXPECT_TEXT(a, "later");
+        throttled("r", 1, 60, "gone");
+        client_close(a);
+        pump(server, 200);
+        CHECK_INT(server->room_count, 0);
+        finish(server);
+    }
+    TEST("a reader that stalls has one throttled value waiting, not one of each period") {
+        azc_server *server = serve(NULL, quiet());
+        static char value[2001];
+        client *slow = stalled(server);
+        azc_conn *conn = newest();
+        memset(value, '.', 2000);
+        for (int i = 0; i < 3000; i++)
+            azc_send_latest(conn, 1, value, 2000), azc_poll(server, 0);
+        size_t backlog = azc_backlog(conn);
+        for (int i = 0; i < 60; i++) {
+            value[0] = (char)('A' + i % 26);
+            throttled(NULL, 1, 1, value), pump(server, 2);
+        }
+        CHECK(azc_backlog(conn) <= backlog + 2004);
+        char last = 0;
+        for (frame f; last != value[0] && client_read(slow, &f);) last = (char)f.data[0];
+        CHECK_INT(last, value[0]);
+        EXPECT_SILENCE(slow);
+        finish(server);
+    }
+    TEST("without memory a rate says so, and what waits, waits on") {
+        azc_server *server = serve(NULL, quiet());
+        client *a = listener(server, "r");
+        azc__pool_free(&server->mem);
+        memory.none = 1;
+        CHECK_INT(throttled("r", 1, 30, "x"), AZC_ERR_MEMORY);
+        CHECK_INT(batched("r", 30, "1"), AZC_ERR_MEMORY);
+        CHECK_INT(throttled("new", 1, 30, "x"), AZC_ERR_MEMORY);
+        memory.none = 0;
+        CHECK_INT(server->room_count, 1);
+        for (long i = 1; i <= 3; i++) { /* the state, its entry, the value */
+            azc__pool_free(&server->mem);
+            memory.fail = i;
+            CHECK_INT(throttled("r", 1, 30, "x"), AZC_ERR_MEMORY);
+            memory.fail = 0;
+            CHECK_INT(server->room_count, 1);
+        }
+        CHECK_INT(batched("r", 30, "1"), 1), CHECK_INT(throttled("r", 1, 30, "one"), 1);
+        EXPECT_TEXT(a, "[1]"), EXPECT_TEXT(a, "one");
+        CHECK_INT(throttled("r", 1, 30, "two"), 0);
+        azc__pool_free(&server->mem);
+        memory.none = 1;
+        long long end = now_ms() + 100;
+        while (now_ms() < end) azc_poll(server, 1);
+        memory.none = 0;
+        EXPECT_TEXT(a, "two");
+        finish(server);
+    }
+}
+
+/* ---- Replies --------------------------------------------------------------------------------- */
+
+static int reply(azc_conn *conn, const char *text, size_t len) {
+    azc_json in;
+    char buf[256];
+    int error = azc_json_read(&in, text, len);
+    if (error != AZC_OK) return error;
+    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_put_json(&w, "ref", azc_json_get(in, "ref"));
+    azc_put_string(&w, "pong", "here");
+    return azc_send_json(conn, &w);
+}
+
+static void replies(void) {
+    TEST("an answer carries the request's ref as it came, whatever JSON it is") {
+        azc_channel_desc d = quiet();
+        d.on_message = reply;
+        azc_server *server = serve(NULL, d);
+        client *a = join_channel(server, "/t");
+        client_text(a, "{\"ref\":17,\"ask\":\"ping\"}"), client_text(a, "{\"ref\": \"a\\u00e4\"}");
+        client_text(a, "{\"ref\":{\"n\":[1, 2]}}"), client_text(a, "{}");
+        EXPECT_TEXT(a, "{\"ref\":17,\"pong\":\"here\"}");
+        EXPECT_TEXT(a, "{\"ref\":\"a\\u00e4\",\"pong\":\"here\"}");
+        EXPECT_TEXT(a, "{\"ref\":{\"n\":[1, 2]},\"pong\":\"here\"}");
+        EXPECT_TEXT(a, "{\"ref\":null,\"pong\":\"here\"}");
+        finish(server);
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    signal(SIGPIPE, SIG_DFL);
+    history();
+    history_limits();
+    latest();
+    rates();
+    replies();
+    return test_end();
+}
