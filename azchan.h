@@ -1993,7 +1993,7 @@ static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
 }
 
 static int azc__utf8_valid(const void *p, size_t n) {
-    return azc__utf8(0, (const unsigned char *)p, n) == 0;
+    return n == 0 || azc__utf8(0, (const unsigned char *)p, n) == 0;
 }
 
 /* ==== [7] FRAME: RFC 6455 section 5; pure, no I/O ============================================= */

@@ -419,6 +419,12 @@ static void act_presence(azc_channel *channel, const char *room, const char *use
     azc_broadcast(channel, room, text, strlen(text), NULL);
 }
 
+static int act_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    seated(conn);
+    CHECK(((const char *)data)[len] == 0 && (flags & ~7) == 0);
+    return flags & AZC_LAST ? azc_send_text(conn, "got it", 6) : AZC_OK;
+}
+
 static int act_drain(azc_conn *conn) {
     seated(conn);
     scene.drained++;
@@ -524,7 +530,9 @@ static void stage(azc_config config) {
     azc_add_page(s, "/bulk", "text/plain", bulk, sizeof bulk);
     azc_add_handler(s, "/page/:name", act_page, NULL);
     scene.room = azc_add_channel(s, &d);
-    d.path = "/drop", d.when_full = AZC_FULL_DROP, d.on_error = act_error;
+    d.path = "/part", d.on_part = act_part;
+    azc_add_channel(s, &d);
+    d.path = "/drop", d.when_full = AZC_FULL_DROP, d.on_error = act_error, d.on_part = NULL;
     scene.drop = azc_add_channel(s, &d);
     int result = azc_listen(s);
     if (!WANT(result == AZC_OK)) CHECK(result < 0 && *azc_error(s));
@@ -805,6 +813,44 @@ static void act_of_users(void) {
     bye(b, 1000), leave(a1);
     if (scene.room) SOON(azc_count(scene.room, NULL) == 0);
     if (scene.server) WANT(scene.present == 0);
+}
+
+/* A room that keeps, values at a rate and the latest only, parts, and a reader that stalls. */
+static void act_of_feeds(void) {
+    char value[32];
+    stage(act_config());
+    azc_channel *channel = scene.room;
+    if (channel) WANT(azc_keep(channel, "feed", 3, 600) == AZC_OK);
+    for (int i = 1; channel && i <= 5; i++)
+        azc_broadcast(channel, "feed", value, (size_t)snprintf(value, 32, "value %d", i), NULL);
+    client *a = enter("/act/a?room=feed");
+    get_text(a, "value 3"), get_text(a, "value 4"), get_text(a, "value 5");
+    for (int i = 6; channel && i <= 9; i++)
+        azc_broadcast_latest(channel, "feed", 1, value,
+                             (size_t)snprintf(value, 32, "value %d", i), NULL);
+    get_text(a, "value 9");
+    if (channel) WANT(azc_keep(channel, "feed", 2, 700) == AZC_OK);
+    client *b = enter("/act/b?room=feed");
+    get_text(b, "value 8"), get_text(b, "value 9");
+    azc_conn *conn = a && channel ? member_of(channel) : NULL;
+    if (conn) azc_send_latest(conn, 2, bulk, 2000), azc_send_latest(conn, 2, "newest", 6);
+    get_text(b, "newest");
+    for (int i = 0; channel && i < 3; i++) {
+        azc_broadcast_throttled(channel, "feed", 3, 1000, i < 2 ? "first" : "final", 5);
+        azc_broadcast_batched(channel, "feed", 1000, i < 2 ? "1" : "2", 1);
+    }
+    get_text(a, "first"), get_text(a, "[1]"), get_text(b, "first"), get_text(b, "[1]");
+    skip(1001);
+    get_text(a, "final"), get_text(a, "[1,2]"), get_text(b, "final"), get_text(b, "[1,2]");
+    skip(1001);
+    if (channel) azc_broadcast_throttled(channel, "void", 3, 1000, "unheard", 7);
+    client *p = enter("/part");
+    put(p, BINARY, bulk, sizeof bulk), put(p, FIN | CONTINUATION, bulk, sizeof bulk);
+    get_text(p, "got it"), put_text(p, ""), get_text(p, "got it");
+    put(p, TEXT, "half", 4), leave(p);
+    bye(a, 1000), leave(b);
+    if (channel) SOON(azc_count(channel, NULL) == 0);
+    if (channel) WANT(azc_keep(channel, "feed", 0, 0) == AZC_OK);
 }
 
 /* Fill a member's backlog from here until it is full. */
@@ -1168,7 +1214,7 @@ static const act acts[] = {
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
     {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
-    {"neighbours", act_of_neighbours}, {"users", act_of_users},
+    {"neighbours", act_of_neighbours}, {"users", act_of_users}, {"feeds", act_of_feeds},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 

@@ -57,6 +57,8 @@ typedef struct conn_socket {
     int opened, ended, requests; /* callbacks */
     int code, told, excused; /* of on_close; of the Close sent; closed by the program or by time */
     int deaf;                /* no on_message */
+    int parted;              /* on_part, which joins a message in: */
+    conn_bytes parts;
     uint8_t head_only[CONN_HEADS];
 } conn_socket;
 
@@ -68,7 +70,7 @@ typedef struct conn_world {
     unsigned char pipe[4096];
     int64_t now;
     struct azc_server *server;
-    struct azc_channel *channels[3];
+    struct azc_channel *channels[4];
     fuzz_memory memory;
     uint64_t mask;
     char words[64]; /* what on_close does, in a wild run */
@@ -294,7 +296,7 @@ static void conn_check_lists(void) {
     static const char *const rooms[] = {NULL, "a", "b"};
     uint64_t open = 0;
     int most = conn_now->server->room_count > 0 ? 3 : 1;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         for (int j = 0; j < most; j++) {
             size_t n = 0;
             for (azc_cursor c = azc_members(conn_now->channels[i], rooms[j]); azc_next(&c); n++) {
@@ -305,6 +307,10 @@ static void conn_check_lists(void) {
                 FUZZ_CHECK(in && azc_channel_of(c.conn) == conn_now->channels[i]);
             }
             FUZZ_CHECK(n == azc_count(conn_now->channels[i], rooms[j]));
+            for (azc_cursor c = azc_users(conn_now->channels[i], rooms[j]); azc_next(&c); n--)
+                FUZZ_CHECK(strcmp(azc_identity(c.conn), c.user) == 0);
+            FUZZ_CHECK(n <= azc_count(conn_now->channels[i], rooms[j])); /* none twice */
+            n = azc_count(conn_now->channels[i], rooms[j]);
             if (j == 0) open += n;
         }
     }
@@ -398,6 +404,16 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
         if (result == AZC_OK) conn_of(to)->excused = 1;
         break;
     case 'n': conn_big(to, rest, len); break;
+    case 'I': result = azc_identify(to, rest); break;
+    case 'u': result = azc_send_user(channel, rest, rest, len); break;
+    case 'k': result = azc_keep(channel, "a", (size_t)(rest[0] & 7), 60); break;
+    case 't': case 'T': case 'z': case 'Z':
+        if (!conn_now->wild) break; /* what replaces what is a matter of cuts */
+        if (*line == 't') azc_send_latest(to, (uint64_t)(rest[0] & 3), rest, len);
+        if (*line == 'T') azc_broadcast_latest(channel, "a", rest[0] & 3, rest, len, self);
+        if (*line == 'z') azc_broadcast_throttled(channel, "a", rest[0] & 3, 40, rest, len);
+        if (*line == 'Z') azc_broadcast_batched(channel, len & 1 ? "b" : NULL, 40, rest, len);
+        break;
     case 'v': if (to != NULL) conn_walk(to, rest, len); break;
     case 'q': conn_ask(self, 0); break;
     case 'J': return conn_json(self, rest, len);
@@ -464,7 +480,8 @@ static int conn_on_connect(azc_conn *conn) {
     const char *script = azc_query(conn, "do");
     FUZZ_CHECK(k->opened++ == 0 && k->ended == 0);
     k->id = azc_id(conn);
-    k->deaf = conn->channel->desc.on_message == NULL;
+    k->parted = conn->channel->desc.on_part != NULL;
+    k->deaf = conn->channel->desc.on_message == NULL && !k->parted;
     conn_note_string(conn, 'O', azc_target(conn));
     return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
 }
@@ -492,6 +509,34 @@ static int conn_on_binary(azc_conn *conn, const void *data, size_t len) {
     }
     int result = azc_send_binary(conn, data, len);
     return result == AZC_OK || len % 3 > 0 ? AZC_OK : result;
+}
+/* The parts of a message are it, whatever their cuts. */
+static int conn_on_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    conn_socket *k = conn_of(conn);
+    conn_check_callback(conn, 0, data, len, conn_now->server->config.read_buffer);
+    FUZZ_CHECK(len > 0 || flags & AZC_LAST);
+    FUZZ_CHECK(!(flags & AZC_FIRST) == (k->parted > 1));
+    if (flags & AZC_FIRST) k->parts.len = 0;
+    k->parted = flags & AZC_LAST ? 1 : 2;
+    conn_append(&k->parts, data, len);
+    if (!(flags & AZC_LAST)) return AZC_OK;
+    size_t n = k->parts.len;
+    conn_append(&k->parts, "", 1);
+    if (!(flags & AZC_TEXT)) {
+        conn_check_callback(conn, 2, k->parts.p, n, SIZE_MAX);
+        return AZC_OK;
+    }
+    conn_check_callback(conn, 1, k->parts.p, n, SIZE_MAX);
+    FUZZ_CHECK(fuzz_text(k->parts.p, n, NULL) == 1);
+    return conn_obey(conn, (const char *)k->parts.p, n);
+}
+/* A user came or left, and so it is. */
+static void conn_on_presence(azc_channel *channel, const char *room, const char *user, int here) {
+    int found = 0;
+    for (azc_cursor c = azc_users(channel, room); azc_next(&c);)
+        found += strcmp(c.user, user) == 0;
+    FUZZ_CHECK(found == here);
+    if (conn_now->wild) azc_broadcast(channel, room, user, strlen(user), NULL);
 }
 static int conn_on_ping(azc_conn *conn, const void *data, size_t len) {
     conn_check_callback(conn, 9, data, len, AZC__MAX_CONTROL);
@@ -574,19 +619,22 @@ static void conn_config(azc_config *config, unsigned limits) {
 }
 
 static void conn_serve(unsigned limits) {
-    static const char *const paths[] = {"/chat", "/rooms/:id", "/quiet"};
+    static const char *const paths[] = {"/chat", "/rooms/:id", "/quiet", "/parts"};
     static const char page[] = "<p>hello</p>";
     azc_config config;
     azc_channel_desc desc;
     conn_config(&config, limits);
     azc_server *s = conn_now->server = azc_create(&config);
     azc_use(s, conn_use, conn_worlds);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         memset(&desc, 0, sizeof desc);
         desc.path = paths[i];
         desc.user = conn_worlds;
         desc.on_connect = conn_on_connect;
         desc.on_close = conn_on_close;
+        desc.on_presence = i < 2 ? conn_on_presence : NULL;
+        if (i == 3) desc.on_part = conn_on_part;
+        if (i == 3) desc.on_ping = conn_on_ping, desc.on_pong = conn_on_pong;
         if (i < 2) {
             desc.subprotocols = "v2.chat, v1.chat";
             desc.data_size = 24;
@@ -850,7 +898,8 @@ static void conn_request(conn_socket *k, fuzz_input *in, const char *method, int
                          fuzz_cuts *cuts) {
     static const char *const targets[] = {
         "/chat", "/rooms/7", "/quiet", "/", "/page/a/b?x=1", "/rooms/8?up=403", "/nowhere",
-        "/chat?do=j-a", "/rooms/a%20b?do=ja%0Aj-b", "/rooms/9?up=h2&do=qa", "/rooms/9?up=r200"};
+        "/chat?do=j-a", "/rooms/a%20b?do=ja%0Aj-b", "/rooms/9?up=h2&do=qa", "/rooms/9?up=r200",
+        "/parts", "/chat?do=I-ada%0Aj-a"};
     char head[600];
     size_t n = 0;
     unsigned which = fuzz_byte(in) & 31, known = sizeof targets / sizeof *targets;
@@ -940,7 +989,7 @@ static void conn_end(int at_once) {
         conn_socket *k = &conn_now->sockets[i];
         FUZZ_CHECK(k->opened == k->ended && k->accepted == k->closed);
         conn_check_output(k, !conn_now->wild);
-        if (!conn_now->wild) conn_check_heard(k, max_message);
+        if (!conn_now->wild) conn_check_heard(k, k->parted ? SIZE_MAX : max_message);
     }
 }
 
@@ -950,10 +999,10 @@ static void conn_run(conn_world *world, fuzz_input in, unsigned wild, unsigned l
     conn_now = world;
     for (int i = 0; i < CONN_MOST; i++) { /* the buffers stay */
         conn_socket *k = &world->sockets[i];
-        conn_bytes *all[] = {&k->sent, &k->out, &k->log, &k->heard}, kept[4];
-        for (int j = 0; j < 4; j++) kept[j] = *all[j];
+        conn_bytes *all[] = {&k->sent, &k->out, &k->log, &k->heard, &k->parts}, kept[5];
+        for (int j = 0; j < 5; j++) kept[j] = *all[j];
         memset(k, 0, sizeof *k);
-        for (int j = 0; j < 4; j++) {
+        for (int j = 0; j < 5; j++) {
             *all[j] = kept[j];
             all[j]->len = 0;
         }
