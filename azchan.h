@@ -5979,6 +5979,7 @@ static void azc__rooms_end(azc_server *s) {
             azc__rate_end(s, room->keeps.rate);
         } else {
             azc__history_free(&s->mem, room->keeps.history);
+            room->keeps.history = NULL; /* a rate may hold the room still */
             azc__room_unref(s, room);
         }
     }

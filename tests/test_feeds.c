@@ -488,6 +488,19 @@ static void rates(void) {
         EXPECT_SILENCE(a);
         finish(server); /* with what waits */
     }
+    TEST("what waits and what is kept goes with the server, in whatever order") {
+        for (int round = 0; round < 10; round++) {
+            azc_server *server = serve(NULL, quiet());
+            char room[2] = "a";
+            listener(server, "a");
+            for (; *room < 'q'; room[0]++) {
+                azc_keep(served, room, 3, 100);
+                throttled(room, 1, 60000, "1"), throttled(room, 1, 60000, "2");
+                batched(room, 60000, "3"), batched(room, 60000, "4");
+            }
+            finish(server);
+        }
+    }
     TEST("batched: one at once, then all that came in a period in one array") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
