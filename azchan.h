@@ -1276,7 +1276,7 @@ typedef struct azc__room {
     struct azc__room *next_news;
     union {
         struct azc__history *history; /* NULL: it keeps nothing */
-        struct azc__rate *rate;       /* of AZC__LAST and AZC__BATCH */
+        struct azc__rate *rate;       /* of AZC__RATE */
     } keeps;
 #endif
 } azc__room;
@@ -1284,9 +1284,9 @@ typedef struct azc__room {
 #ifndef AZCHAN_CORE
 /* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
  * members. What is known of a room and something else is a room whose name is this. AZC__SEAT: a
- * user is in a room; the members are the user's connections there. AZC__LAST and AZC__BATCH: what
- * is broadcast to it at a rate, of a key. */
-enum { AZC__SEAT = 1, AZC__LAST, AZC__BATCH };
+ * user is in a room; the members are the user's connections there. AZC__RATE: what is broadcast to
+ * a room at a rate, of a key. */
+enum { AZC__SEAT = 1, AZC__RATE };
 typedef struct azc__pair {
     unsigned char kind[8]; /* 0, 0, which */
     azc__room *room, *user;
@@ -5911,7 +5911,7 @@ static void azc__rate_due(azc_server *s, azc__timer *timer) {
 /* What is sent at this rate; a new one begins its first period. NULL without memory. */
 static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key, int ms) {
     azc_server *s = channel->server;
-    azc__pair pair = azc__pair_make(key != 0 ? AZC__LAST : AZC__BATCH, room, NULL, key);
+    azc__pair pair = azc__pair_make(AZC__RATE, room, NULL, key);
     azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
     if (entry != NULL) return entry->keeps.rate;
     azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);

@@ -594,6 +594,9 @@ static void rates(void) {
         CHECK_INT(throttled("new", 1, 30, "x"), AZC_ERR_MEMORY);
         memory.none = 0;
         CHECK_INT(server->room_count, 1);
+        memory.fail = 2; /* the room comes, what would wait for it does not */
+        CHECK_INT(throttled("new", 1, 30, "x"), AZC_ERR_MEMORY);
+        CHECK_INT(server->room_count, 1);
         for (long i = 1; i <= 3; i++) { /* the state, its entry, the value */
             azc__pool_free(&server->mem);
             memory.fail = i;
