@@ -118,6 +118,15 @@ static const char *users(const char *room) {
     return all;
 }
 
+/* When a connection ends its news may come before its on_close, or after it. */
+static void expect_either(const char *one, const char *other) {
+    char both[256];
+    const char *at = strstr(tape_text(&events), other);
+    snprintf(both, sizeof both, "%s%s", at == tape_text(&events) ? other : one,
+             at == tape_text(&events) ? one : other);
+    EXPECT_EVENTS(both);
+}
+
 /* ---- Identities ------------------------------------------------------------------------------ */
 
 static void identities(void) {
@@ -263,11 +272,11 @@ static void tabs(void) {
         EXPECT_EVENTS("");
         client_close(a2);
         settle(server);
-        EXPECT_EVENTS("close ada 1006; ada not in hall; ");
+        expect_either("close ada 1006; ", "ada not in hall; ");
         CHECK_STR(users("hall"), "bob ");
         client_bye(b, 1000, "");
         settle(server);
-        EXPECT_EVENTS("close bob 1000; bob not in hall; ");
+        expect_either("close bob 1000; ", "bob not in hall; ");
         say(a1, "+hall");
         EXPECT_EVENTS("ada in hall; ");
         finish(server);
@@ -510,10 +519,11 @@ static void without_memory(void) {
         azc__pool_free(&server->mem);
         memory.none = 1;
         say(a, "-attic");
+        EXPECT_EVENTS("ada not in attic; ");
         client_reset(a);
         settle(server);
         memory.none = 0;
-        EXPECT_EVENTS("ada not in attic; close ada 1006; ada not in hall; ");
+        expect_either("close ada 1006; ", "ada not in hall; ");
         finish(server);
     }
 }
