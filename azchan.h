@@ -5070,6 +5070,15 @@ static int azc__accept(azc_server *s) {
     return 0;
 }
 
+static void azc__unlisten(azc_server *s, int fd) {
+    AZC_SYS(close)(fd);
+    s->listener.fd = -1;
+#ifndef AZCHAN_CORE
+    if (s->config.listen_fd > 0) return; /* its path is whose it was */
+#endif
+    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+}
+
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
 #ifndef AZCHAN_CORE
@@ -5079,12 +5088,7 @@ static void azc__listener_close(azc_server *s) {
         if (!azc__accept(s)) break;
 #endif
     azc__unwatch(s, &s->listener);
-    AZC_SYS(close)(s->listener.fd);
-    s->listener.fd = -1;
-#ifndef AZCHAN_CORE
-    if (s->config.listen_fd > 0) return; /* its path is whose it was */
-#endif
-    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+    azc__unlisten(s, s->listener.fd);
 }
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
@@ -5351,7 +5355,6 @@ static int azc__listen_on(azc_server *s, int fd) {
     AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     s->listener.fd = fd;
     if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
-    s->listener.fd = -1;
     return azc__error(s, AZC_ERR_MEMORY, "azc_server");
 }
 
@@ -5394,7 +5397,7 @@ static int azc__listen(azc_server *s) {
 #else
     int error = azc__listen_on(s, fd);
 #endif
-    if (error != AZC_OK && given <= 0) AZC_SYS(close)(fd);
+    if (error != AZC_OK && given <= 0) azc__unlisten(s, fd);
     if (error == AZC_OK) s->listening = 1;
     return error;
 }
