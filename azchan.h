@@ -5168,7 +5168,7 @@ static void azc__posts_end(azc_server *s) {
 
 #ifndef AZCHAN_CORE
 static AZC__RARE void azc__watched_ready(azc_server *s, azc__watched *w, int events) {
-    int told = (events & AZC__WRITE ? AZC_WRITE : 0) | (events & ~AZC__WRITE ? AZC_READ : 0);
+    int told = ((events & AZC__WRITE) ? AZC_WRITE : 0) | ((events & ~AZC__WRITE) ? AZC_READ : 0);
     if (w->fn == NULL) return;
     w->fn(s, w->source.fd, told, w->user);
     azc__after(s);
