@@ -23,6 +23,8 @@ $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 $(BUILD)/jobs: LDFLAGS += -lpthread
 $(BUILD)/own_loop: LDFLAGS += -lm
 
+$(BUILD)/tests/test_dashboard: examples/dashboard.c examples/dashboard_page.h
+
 run: $(BUILD)/chat
 	$(BUILD)/chat
 

@@ -8,13 +8,16 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import {
     assert, need_binary, pause, refused, run, Server, test, until,
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-for (const name of ['counter', 'jobs', 'own_loop', 'presence', 'upload']) need_binary(name);
+for (const name of ['counter', 'dashboard', 'jobs', 'own_loop', 'presence', 'upload']) {
+    need_binary(name);
+}
 
 const dark = { ...phone, colorScheme: 'dark' };
 
@@ -550,5 +553,86 @@ test('own_loop: pictures, and a program that comes back', async (t) => {
     await again.stop();
     tab.check_but_lost();
 }, 90000);
+
+/* ---- dashboard ------------------------------------------------------------------------------ */
+
+const reading = (tab, id) => tab.page.textContent(`#${id} .value b`);
+const samples = (tab) => tab.received().split('\n').filter(Boolean)
+    .map((text) => JSON.parse(text)).filter(({ t }) => t !== undefined);
+
+/* How many pixels of a chart have a line's colour: its hue stands out of the grid's grey. */
+const coloured = (tab, id) => tab.page.$eval(`#${id} canvas`, (canvas) => {
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+    let n = 0;
+    for (let i = 0; i < data.length; i += 4) {
+        const [r, g, b, a] = data.subarray(i, i + 4);
+        if (a > 200 && Math.max(r, g, b) - Math.min(r, g, b) > 40) n++;
+    }
+    return n;
+});
+
+test('dashboard: what /proc says is on the page, and its charts move', async (t) => {
+    const server = await t.server('dashboard', '0');
+    const tab = await Tab.open(t, `${server.http}/`);
+    await tab.online();
+    await until('five samples', () => samples(tab).length >= 5);
+    await until('the load', async () => {
+        const near = Number(fs.readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
+        return Math.abs(Number(await reading(tab, 'load')) - near) < .5;
+    });
+    const cpu = Number(await reading(tab, 'cpu'));
+    assert.ok(cpu >= 0 && cpu <= 100, `${cpu} %`);
+    const all = Number(/MemTotal:\s+(\d+)/.exec(fs.readFileSync('/proc/meminfo'))[1]) * 1024;
+    for (const { memory, cores, t: at, up } of samples(tab)) {
+        assert.ok(memory > 0 && memory < all, `${memory} of ${all} bytes`);
+        assert.equal(cores.length, Math.min(os.cpus().length, 16));
+        assert.ok(at > 0 && Math.abs(up - os.uptime()) < 60);
+    }
+    assert.ok(samples(tab).some(({ net }) => net?.length === 2), 'network rates');
+    assert.equal(await tab.page.textContent('h1'), os.hostname());
+    const heat = samples(tab).some((one) => one.heat !== undefined);
+    assert.equal(await tab.page.isVisible('#heat'), heat, 'no instrument without a sensor');
+    const before = await coloured(tab, 'load');
+    await until('a longer line', async () => await coloured(tab, 'load') > before + 2);
+    tab.check();
+});
+
+test('dashboard: who comes later has the same history, in order, each sample once', async (t) => {
+    const server = await t.server('dashboard', '0');
+    const early = await Tab.open(t, `${server.http}/`);
+    await until('five samples', () => samples(early).length >= 5);
+    const late = await Tab.open(t, `${server.http}/`, dark);
+    await late.online();
+    const count = samples(late).length;
+    await until('two new ones', () => samples(late).length >= count + 2);
+    const times = samples(late).map((one) => one.t);
+    assert.deepEqual(times, [...new Set(times)].sort((a, b) => a - b));
+    const last = samples(early).filter((one) => one.t <= times.at(-1));
+    assert.deepEqual(samples(late).slice(-last.length), last, 'as the early one saw them');
+    for (const tab of [early, late]) tab.check();
+});
+
+test('dashboard: reconnects, fits a phone, a pointer reads the past', async (t) => {
+    const server = await t.server('dashboard', '0');
+    const tab = await Tab.open(t, `${server.http}/`, dark);
+    const wide = await Tab.open(t, `${server.http}/`);
+    await until('samples', () => samples(tab).length >= 6 && samples(wide).length >= 6);
+    const box = await wide.page.locator('#load canvas').boundingBox();
+    const past = samples(wide)[0];
+    await wide.page.mouse.move(box.x + 5, box.y + box.height / 2);
+    await until('the first reading', async () => {
+        return await reading(wide, 'load') === past.load[0].toFixed(2);
+    });
+    await wide.page.mouse.move(0, 0);
+    for (const one of [tab, wide]) await fits(one);
+    await picture(wide, 'dashboard-desktop');
+    await picture(tab, 'dashboard-phone');
+    await comes_back(t, server, tab, 'dashboard');
+    const count = samples(tab).length;
+    await until('news', () => samples(tab).length >= count + 3);
+    tab.check_but_lost();
+}, 60000);
 
 await run('pages.mjs', () => browser.close());

@@ -1,0 +1,249 @@
+/* dashboard.c: this board, live: processor, load, memory, network, and its temperature where it
+   tells one. Who arrives gets the last five minutes, whoever is slow the newest sample.
+
+       cc examples/dashboard.c -o dashboard && ./dashboard [port]
+
+   then open http://127.0.0.1:4000/. Linux tells most (/proc, /sys); what a system does not tell
+   is left out, here and on the page, which is dashboard_page.h. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "dashboard_page.h"
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef PERIOD_MS
+#define PERIOD_MS 1000 /* from one sample to the next */
+#endif
+enum { KEPT = 300, KEPT_BYTES = 128 * 1024, MOST_CORES = 16 };
+
+/* ==== What the board tells: each of these puts it, or nothing ================================= */
+
+/* A file's beginning as a string, "" if there is no such file. */
+static const char *contents(const char *path) {
+    static char text[16 * 1024];
+    size_t len = 0;
+    FILE *file = fopen(path, "r");
+    if (file) {
+        len = fread(text, 1, sizeof text - 1, file);
+        fclose(file);
+    }
+    text[len] = '\0';
+    return text;
+}
+
+static int64_t clock_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* One decimal is what a chart shows. */
+static void put_tenths(azc_writer *w, const char *name, double value) {
+    azc_put_double(w, name, (double)(int64_t)(value * 10 + .5) / 10);
+}
+
+typedef struct ticks {
+    uint64_t busy, all;
+} ticks;
+
+/* How busy since last time, in percent, of a line like "cpu0 90 0 33 812 5 0 1 0". */
+static void put_busy(azc_writer *w, const char *name, const char *line, ticks *last) {
+    ticks now = {0, 0};
+    const char *at = line + strcspn(line, " ");
+    for (int i = 0; i < 8; i++) { /* user nice system idle iowait irq softirq steal */
+        char *end;
+        uint64_t n = strtoull(at, &end, 10);
+        now.all += n;
+        if (i != 3 && i != 4) now.busy += n;
+        at = end;
+    }
+    double all = (double)(now.all - last->all), busy = (double)(now.busy - last->busy);
+    put_tenths(w, name, all > 0 && busy >= 0 && busy <= all ? 100 * busy / all : 0);
+    *last = now;
+}
+
+static void put_processor(azc_writer *w) {
+    static ticks last[1 + MOST_CORES];
+    const char *line = contents("/proc/stat");
+    if (strncmp(line, "cpu ", 4) != 0) return;
+    put_busy(w, "cpu", line, &last[0]);
+    azc_put_array(w, "cores");
+    for (int i = 1; i <= MOST_CORES && (line = strchr(line, '\n')); i++) {
+        if (strncmp(++line, "cpu", 3) != 0) break;
+        put_busy(w, NULL, line, &last[i]);
+    }
+    azc_put_end(w);
+}
+
+static void put_load(azc_writer *w) {
+    double load[3];
+    if (getloadavg(load, 3) != 3) return;
+    azc_put_array(w, "load");
+    for (int i = 0; i < 3; i++) azc_put_double(w, NULL, load[i]);
+    azc_put_end(w);
+}
+
+/* Bytes of a line like "MemTotal:  24684096 kB"; 0 if there is none. */
+static uint64_t meminfo(const char *name) {
+    const char *line = strstr(contents("/proc/meminfo"), name);
+    return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
+}
+
+static void put_memory(azc_writer *w) {
+    uint64_t all = meminfo("MemTotal:"), left = meminfo("MemAvailable:");
+    if (all && left <= all) azc_put_uint(w, "memory", all - left);
+}
+
+/* The interface that leads out of here, or lo. */
+static void outward(char *name, size_t size) {
+    snprintf(name, size, "lo");
+    for (const char *line = contents("/proc/net/route"); (line = strchr(line, '\n'));) {
+        char found[32];
+        unsigned long target;
+        if (sscanf(++line, "%31s %lx", found, &target) != 2 || target != 0) continue;
+        snprintf(name, size, "%s", found);
+        return;
+    }
+}
+
+/* Bytes a second, received and sent. */
+static void put_network(azc_writer *w, int64_t now) {
+    static struct {
+        char name[32];
+        uint64_t in, out;
+        int64_t at;
+    } last;
+    char name[32], wanted[40];
+    uint64_t in = 0, out = 0;
+    outward(name, sizeof name);
+    snprintf(wanted, sizeof wanted, " %s:", name);
+    const char *line = strstr(contents("/proc/net/dev"), wanted);
+    if (!line || sscanf(line + strlen(wanted), "%" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %" SCNu64,
+                        &in, &out) != 2) return;
+    if (strcmp(name, last.name) == 0 && in >= last.in && out >= last.out && now > last.at) {
+        uint64_t ms = (uint64_t)(now - last.at);
+        azc_put_array(w, "net");
+        azc_put_uint(w, NULL, (in - last.in) * 1000 / ms);
+        azc_put_uint(w, NULL, (out - last.out) * 1000 / ms);
+        azc_put_end(w);
+        azc_put_string(w, "link", name);
+    }
+    memcpy(last.name, name, sizeof name);
+    last.in = in;
+    last.out = out;
+    last.at = now;
+}
+
+/* The hottest sensor, in degrees Celsius. */
+static void put_heat(azc_writer *w) {
+    long hottest = 0;
+    for (int i = 0; i < 2 * 10; i++) {
+        char path[64];
+        if (i % 2) snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", i / 2);
+        else snprintf(path, sizeof path, "/sys/class/hwmon/hwmon%d/temp1_input", i / 2);
+        long heat = strtol(contents(path), NULL, 10);
+        if (heat > hottest) hottest = heat;
+    }
+    if (hottest) put_tenths(w, "heat", (double)hottest / 1000);
+}
+
+/* ==== The channel ============================================================================= */
+
+/* Once a second. A viewer that has not taken the last sample yet gets this one in its place: a
+   dashboard shows now. The room keeps what the next viewer's charts begin with. */
+static void sample(azc_server *server, void *channel) {
+    (void)server;
+    int64_t now = clock_ms();
+    char buf[1024];
+    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_put_int(&w, "t", now);
+    put_processor(&w);
+    put_load(&w);
+    put_memory(&w);
+    put_network(&w, now);
+    put_heat(&w);
+    azc_put_int(&w, "up", strtol(contents("/proc/uptime"), NULL, 10));
+    if (azc_json_finish(&w) != AZC_OK) return;
+    azc_broadcast_latest(channel, "viewers", 1, w.text, w.len, NULL);
+}
+
+static int board_connect(azc_conn *conn) {
+    struct utsname system;
+    if (uname(&system) < 0) return AZC_ERR_SYSTEM;
+    char buf[1024], name[256];
+    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_put_string(&w, "host", system.nodename);
+    snprintf(name, sizeof name, "%s %s %s", system.sysname, system.release, system.machine);
+    azc_put_string(&w, "system", name);
+    azc_put_int(&w, "cores", sysconf(_SC_NPROCESSORS_ONLN));
+    azc_put_uint(&w, "memory", meminfo("MemTotal:"));
+    int error = azc_send_json(conn, &w);
+    return error < 0 ? error : azc_join(conn, "viewers"); /* here the last minutes go out */
+}
+
+/* ==== The program ============================================================================= */
+
+static azc_server *server; /* global for the signal handler only */
+
+static void stop(int signum) {
+    (void)signum;
+    azc_stop(server);
+}
+
+static void print_log(void *file, const char *message) {
+    fprintf(file, "dashboard: %s\n", message);
+}
+
+static azc_channel *add_board(void) {
+    azc_channel_desc board = {0};
+    board.path = "/board";
+    board.on_connect = board_connect;
+    azc_channel *channel = azc_add_channel(server, &board);
+    azc_keep(channel, "viewers", KEPT, KEPT_BYTES);
+    azc_every(server, PERIOD_MS, sample, channel);
+    return channel;
+}
+
+/* The pieces of dashboard_page.h as one page. */
+static void add_page(void) {
+    static char page[24 * 1024];
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof dashboard_page / sizeof *dashboard_page; i++) {
+        size_t n = strlen(dashboard_page[i]);
+        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
+        memcpy(page + len, dashboard_page[i], n);
+        len += n;
+    }
+    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
+}
+
+int main(int argc, char **argv) {
+    char *end = NULL;
+    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
+    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
+        fprintf(stderr, "usage: dashboard [port], 0 (any free one) to 65535; 4000 when left out\n");
+        return 2;
+    }
+    azc_config config = {0};
+    config.port = (int)port;
+    config.log = print_log;
+    config.log_user = stderr;
+
+    server = azc_create(&config);
+    signal(SIGINT, stop);
+    signal(SIGTERM, stop);
+    add_board();
+    add_page();
+    if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
+    fflush(stdout); /* it may be a pipe */
+    int error = azc_run(server);
+    if (error != AZC_OK) fprintf(stderr, "dashboard: %s\n", azc_error(server));
+    azc_destroy(server);
+    return error == AZC_OK ? 0 : 1;
+}
