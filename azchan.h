@@ -3496,7 +3496,7 @@ static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
 
 /* Does anybody want to know of it? */
 static int azc__seat_wanted(const azc_conn *conn) {
-    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL;
+    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL; /* NOLINT: open */
 }
 
 /* Returns 0 without memory. */
@@ -3510,7 +3510,7 @@ static int azc__seat_take(azc_conn *conn, azc__room *room) {
         if (seat == NULL) return 0;
         seat->watched = 1;
         pair.room->refs++;
-        pair.user->refs++;
+        pair.user->refs++; /* NOLINT: a seat is wanted by a user */
     }
     seat->count++;
     seat->refs++;
@@ -3635,7 +3635,7 @@ static void azc__member_leave_room(azc__member *m) {
     m->room->count--;
 #ifndef AZCHAN_CORE
     azc__seat_give(m->conn, m->room);
-    azc__room_changed(m->conn->server, m->room);
+    azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
 #endif
 }
 
@@ -5070,6 +5070,15 @@ static int azc__accept(azc_server *s) {
     return 0;
 }
 
+static void azc__unlisten(azc_server *s, int fd) {
+    AZC_SYS(close)(fd);
+    s->listener.fd = -1;
+#ifndef AZCHAN_CORE
+    if (s->config.listen_fd > 0) return; /* its path is whose it was */
+#endif
+    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+}
+
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
 #ifndef AZCHAN_CORE
@@ -5079,12 +5088,7 @@ static void azc__listener_close(azc_server *s) {
         if (!azc__accept(s)) break;
 #endif
     azc__unwatch(s, &s->listener);
-    AZC_SYS(close)(s->listener.fd);
-    s->listener.fd = -1;
-#ifndef AZCHAN_CORE
-    if (s->config.listen_fd > 0) return; /* its path is whose it was */
-#endif
-    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+    azc__unlisten(s, s->listener.fd);
 }
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
@@ -5164,7 +5168,7 @@ static void azc__posts_end(azc_server *s) {
 
 #ifndef AZCHAN_CORE
 static AZC__RARE void azc__watched_ready(azc_server *s, azc__watched *w, int events) {
-    int told = (events & AZC__WRITE ? AZC_WRITE : 0) | (events & ~AZC__WRITE ? AZC_READ : 0);
+    int told = ((events & AZC__WRITE) ? AZC_WRITE : 0) | ((events & ~AZC__WRITE) ? AZC_READ : 0);
     if (w->fn == NULL) return;
     w->fn(s, w->source.fd, told, w->user);
     azc__after(s);
@@ -5351,7 +5355,6 @@ static int azc__listen_on(azc_server *s, int fd) {
     AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     s->listener.fd = fd;
     if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
-    s->listener.fd = -1;
     return azc__error(s, AZC_ERR_MEMORY, "azc_server");
 }
 
@@ -5394,7 +5397,7 @@ static int azc__listen(azc_server *s) {
 #else
     int error = azc__listen_on(s, fd);
 #endif
-    if (error != AZC_OK && given <= 0) AZC_SYS(close)(fd);
+    if (error != AZC_OK && given <= 0) azc__unlisten(s, fd);
     if (error == AZC_OK) s->listening = 1;
     return error;
 }

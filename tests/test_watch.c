@@ -261,7 +261,11 @@ static void watching(void) {
     TEST("without memory to watch one more azc_listen says so, keeps nothing open, and may succeed") {
         enum { FIRST = 15 }; /* and azc_stop's pipe: the array is full */
         int fds[FIRST][2];
-        server = create(NULL);
+        char host[100];
+        azc_config config = quick();
+        snprintf(host, sizeof host, "unix:/tmp/azchan-watch-%ld", (long)getpid());
+        config.host = host;
+        server = create(&config);
         for (int i = 0; i < FIRST; i++) {
             pair(fds[i]);
             CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
@@ -272,6 +276,7 @@ static void watching(void) {
         CHECK_INT(azc_listen(server), AZC_ERR_MEMORY);
         memory.none = 0;
         CHECK_INT(descriptors(), open);
+        CHECK(access(host + 5, F_OK) != 0);
         CHECK_INT(azc_poll(server, 0), AZC_ERR_STATE);
 #endif
         listening(server);

@@ -4,6 +4,7 @@
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include "fuzz.h"
+#include <strings.h>
 
 int FUZZ_TARGET(const uint8_t *data, size_t size);
 
@@ -396,6 +397,52 @@ static void http_check_answer(azc_conn *conn, const http_wanted *w, int status) 
     FUZZ_CHECK((conn->state == AZC__HTTP) == (r->keep_alive && r->status < 400));
 }
 
+/* An address in n bytes of text, by libc alone: its family, and whether it is a proxy's. */
+static int http_address_wanted(const char *text, size_t n, unsigned char raw[16], int *proxy) {
+    char copy[64];
+    unsigned char six[16];
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
+    if (n >= sizeof copy) return 0;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    int v4 = inet_pton(AF_INET, copy, raw) == 1;
+    if (!v4 && inet_pton(AF_INET6, copy, six) != 1) return 0;
+    if (!v4 && memcmp(six, mapped, 12) == 0) memcpy(raw, six + 12, 4), v4 = 1;
+    if (!v4) memcpy(raw, six, 16);
+    *proxy = v4 ? raw[0] == 10 || memcmp(raw, "\x7f\0\0\x01", 4) == 0 : raw[0] >> 1 == 0x7E;
+    return v4 ? AF_INET : AF_INET6;
+}
+
+/* Whose request it is: read from the right, for as long as those who speak are trusted. */
+static void http_check_forwarded(const azc__request *from) {
+    azc__request *r = (azc__request *)malloc(sizeof *r);
+    if (r == NULL) abort();
+    unsigned char want[16] = {127, 0, 0, 1}, next[16];
+    int family = AF_INET, proxy = 1, ends = 0;
+    memcpy(r, from, sizeof *r);
+    r->visitor.family = AF_INET;
+    memcpy(r->visitor.raw, want, 16);
+    azc__http_forwarded(r, " 10.0.0.0/8  fc00::/7 127.0.0.1 ");
+    for (int i = from->field_count; i-- > 0 && !ends;) {
+        const char *text = from->fields[i].value;
+        if (strcasecmp(from->fields[i].name, "X-Forwarded-For") != 0) continue;
+        for (size_t end = strlen(text) + 1; end-- > 0 && !ends;) {
+            size_t to = end;
+            while (end > 0 && text[end - 1] != ',') end--;
+            size_t start = end + strspn(text + end, " \t");
+            while (to > start && (text[to - 1] == ' ' || text[to - 1] == '\t')) to--;
+            if (to <= start) continue;
+            int it = http_address_wanted(text + start, to - start, next, &proxy);
+            if (it != 0) family = it, memcpy(want, next, 16);
+            ends = it == 0 || !proxy;
+        }
+    }
+    FUZZ_CHECK(r->proxied && r->visitor.family == family);
+    FUZZ_CHECK(memcmp(r->visitor.raw, want, family == AF_INET ? 4 : 16) == 0);
+    FUZZ_CHECK(r->host_len == 0 || azc__http_authority(r->host, r->host_len));
+    free(r);
+}
+
 static void http_check_parse(const uint8_t *bytes, size_t n) {
     static const char *const lists[] = {NULL, "*", "http://a", "https://a.example http://b:81 "};
     static http_wanted w;
@@ -418,6 +465,7 @@ static void http_check_parse(const uint8_t *bytes, size_t n) {
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
             FUZZ_CHECK(http_origin_wanted(&w, lists[i]) == azc__http_origin(r, lists[i]));
         http_check_tight(&w);
+        http_check_forwarded(r);
         s->current = conn;
         int strings = azc__request_strings(conn, r, 0);
         FUZZ_CHECK((strings == 0) == http_strings_wanted(&w));

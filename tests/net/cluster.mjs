@@ -6,8 +6,8 @@
 
 import { spawnSync } from 'node:child_process';
 import {
-    answers, assert, folder, free_port, need_binary, need_program, pause, run, Server, start, test,
-    until,
+    answers, assert, folder, free_port, need_binary, need_program, pause, run, start, start_browser,
+    test, until,
 } from './lib.mjs';
 
 need_binary('cluster');
@@ -318,5 +318,29 @@ test('three processes at one port: whoever is where, all hear all', async (t) =>
     sound(members);
     assert.equal(sum(members, 'got'), 3600);
 });
+
+test('its page: what is typed at one process is read at the other', async (t) => {
+    const redis = await Redis.start(t), chat = await nodes(t, redis, 2);
+    const browser = await start_browser(t), pages = [];
+    for (const node of chat) {
+        const page = await browser.newPage();
+        await page.goto(`${node.http}/`);
+        pages.push(page);
+    }
+    await redis.heard('lobby', 2);
+    const said = '<b>Grüße</b> "&"';
+    await pages[0].fill('#text', said);
+    await pages[0].click('button');
+    for (const page of pages) {
+        await until('it on the page', async () =>
+            await page.textContent('#log') === `lobby: ${said}\n`);
+    }
+    await pages[1].fill('#room', 'other');
+    await pages[1].fill('#text', 'alone');
+    await pages[1].press('#text', 'Enter');
+    await until('it on the page', async () =>
+        (await pages[1].textContent('#log')).endsWith('other: alone\n'));
+    assert.equal(await pages[0].textContent('#log'), `lobby: ${said}\n`);
+}, 60000);
 
 await run('cluster.mjs');

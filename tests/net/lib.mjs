@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { build, give_up, Server, until, within } from '../interop/lib.mjs';
+import { build, give_up, need_package, Server, until, within } from '../interop/lib.mjs';
 
 export * from '../interop/lib.mjs';
 
@@ -71,6 +71,21 @@ export function certificate(dir) {
     if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
     const cert = `${dir}/cert.pem`;
     return { key: `${dir}/key.pem`, cert, ca: fs.readFileSync(cert) };
+}
+
+/* Headless Chromium; what it writes goes into a folder that goes. */
+export async function start_browser(t) {
+    const home = folder(t), { chromium } = need_package('playwright-core');
+    const browser = await chromium.launch({
+        executablePath: need_program(process.env.CHROMIUM || 'chromium', 'chromium'),
+        args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run',
+            '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+        env: { ...process.env, HOME: home, TMPDIR: home, XDG_CONFIG_HOME: home,
+            XDG_CACHE_HOME: home },
+        timeout: 30000,
+    });
+    t.after(() => browser.close());
+    return browser;
 }
 
 export { fs, net, path, Server, spawn, spawnSync, within };

@@ -5,13 +5,11 @@
 
 import https from 'node:https';
 import {
-    answers, assert, certificate, Client, folder, free_port, fs, give_up, host, need_package,
-    need_program, path, refused, request, root, run, start, test, until, within,
+    answers, assert, certificate, folder, free_port, fs, give_up, host, need_program, path, refused,
+    request, root, run, start, start_browser, test, until, within,
 } from './lib.mjs';
 
 const nginx = need_program('nginx', 'nginx-light');
-const { chromium } = need_package('playwright-core');
-need_program(process.env.CHROMIUM || 'chromium', 'chromium');
 
 /* The README's block for a program, with what is of this place put in. */
 function readme_block(program, changes) {
@@ -182,16 +180,7 @@ test('past the proxy, straight to the server, nobody\'s word counts', async (t) 
 });
 
 test('Chromium opens wss:// from a page behind nginx, by TCP and by Unix socket', async (t) => {
-    const profile = folder(t); /* what the browser writes goes there, and that goes away */
-    const browser = await chromium.launch({
-        executablePath: need_program(process.env.CHROMIUM || 'chromium', 'chromium'),
-        args: ['--headless', '--no-sandbox', '--disable-gpu', '--no-first-run',
-            '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-        env: { ...process.env, HOME: profile, TMPDIR: profile, XDG_CONFIG_HOME: profile,
-            XDG_CACHE_HOME: profile },
-        timeout: 30000,
-    });
-    t.after(() => browser.close());
+    const browser = await start_browser(t);
     for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
         const f = await front(t, over, `trusted=${trusted}`);
         const context = await browser.newContext({ ignoreHTTPSErrors: true });
