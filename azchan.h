@@ -2492,7 +2492,7 @@ enum { AZC__AS_IS, AZC__PERCENT, AZC__PLUS }; /* as it is; decoded; + is a space
 static int azc__http_decode(char **out, const char *p, size_t n, int how) {
     char *to = *out;
     for (const char *end = p + n; p < end; p++) {
-        long c = *p;
+        long c = (unsigned char)*p;
         if (c == '+' && how == AZC__PLUS) c = ' ';
         if (c == '%' && how != AZC__AS_IS) {
             c = end - p < 3 ? -1 : azc__hex(p + 1, 2);
@@ -2924,7 +2924,7 @@ static int azc__json_type(char c) {
 static void azc__json_set(azc_json *value, const char *text, const char *end) {
     value->text = text;
     value->len = (size_t)(end - text);
-    value->type = azc__json_type(*text);
+    value->type = azc__json_type(*text); /* NOLINT: a value was read there */
 }
 
 static AZC__RARE void azc__json_none(azc_json *value) {
