@@ -609,6 +609,7 @@ test('dashboard: who comes later has the same history, in order, each sample onc
     await until('two new ones', () => samples(late).length >= count + 2);
     const times = samples(late).map((one) => one.t);
     assert.deepEqual(times, [...new Set(times)].sort((a, b) => a - b));
+    await until('the early one to be as far', () => samples(early).at(-1).t >= times.at(-1));
     const last = samples(early).filter((one) => one.t <= times.at(-1));
     assert.deepEqual(samples(late).slice(-last.length), last, 'as the early one saw them');
     for (const tab of [early, late]) tab.check();
