@@ -59,8 +59,10 @@
 
    LAWS
 
-   - Sends do no I/O: they append to the connection's output, and step 6 writes it. No callback
-     runs inside another; a slow reader never blocks a broadcast.
+   - Sends append to the connection's output, and step 6 writes it; but what is 16 KiB or more,
+     with nothing waiting before it, is offered to the kernel at once, which spares a copy. Neither
+     blocks, whoever reads slowly, and a connection that this breaks ends in step 5 like any other.
+     No callback runs inside another.
    - Closing marks. No callback ever sees a freed connection. Once a connection is closed, by
      either side, its only further callback is on_close.
    - on_close runs exactly once for each connection whose on_connect ran, whatever ended it, in
@@ -168,7 +170,7 @@
    room has its first member here and when its last one is gone: subscribe, unsubscribe. What the
    broker brings goes to azc_deliver, but for what has our own name, which was delivered here at
    once. The socket to the broker is one more in the loop (azc_watch), its pauses are timers.
-   examples/cluster.c is all of that for Redis, in 200 lines.
+   examples/cluster.c is all of that for Redis, in 250 lines.
 
    What can be promised then, and cluster.c does: a message comes to each member at most once; in
    its own process always, as far as max_backlog goes; what one process says in one room comes in
@@ -269,9 +271,9 @@
    memberships, in groups whose free places all connections share; and pieces of 1 KiB, over which
    outputs are written, as many as max_backlog takes when each ends with a control frame's length
    wasted, and the answers to one read of pings more. Arrays have their last size at once.
-   Broadcasts are copied to each output then, not shared. Other things a program asks for (timers,
-   watched descriptors) come from what the block has beyond the bound, history and shared frames
-   not at all: AZC_ERR_MEMORY.
+   Broadcasts are copied to each output then, not shared. Timers and watched descriptors come from
+   what the block has beyond the bound. History needs the heap (azc_keep: AZC_ERR_STATE), and so do
+   latest values and rates, which may return AZC_ERR_MEMORY at any time.
 
    SECURITY
 
@@ -301,6 +303,9 @@
      AZCHAN_STATIC           declare and define all functions static
      AZCHAN_USE_EPOLL        Linux: epoll instead of poll, for thousands of mostly idle
                              connections; poll pays for each of them at every wake
+     AZCHAN_CORE             leave out what not every program needs, a fifth of the code:
+                             timers, azc_post, azc_watch and azc_poll_begin; on_part; users,
+                             history, latest values and rates; proxies and other processes
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call
                              to bring your own transport, or to make calls fail in tests
      AZC_ASSERT(x)           default assert(x)
@@ -3660,7 +3665,7 @@ static void azc__room_sweep(azc_server *s) {
     s->cursors = 0;
 }
 
-/* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O ============================ */
+/* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O but a large send =========== */
 
 /* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
  * close code, error or limit, and more in words. */
@@ -6016,8 +6021,9 @@ AZC_API const char *azc_identity(const azc_conn *conn) {
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
     char name[AZC__MAX_ROOM + 1];
     size_t name_len = azc__user_name(name, user);
-    if (channel == NULL || name_len == 0 || (text == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (!azc__text_valid(channel->server, text, len)) return AZC_ERR_UTF8;
+    int error = name_len == 0 ? AZC_ERR_ARGUMENT
+                : azc__publish_check(channel, NULL, text, len, 1);
+    if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
     return room != NULL ? azc__publish(channel, room, AZC__OP_TEXT, text, len, NULL, 0) : 0;
 }
