@@ -1394,7 +1394,8 @@ struct azc_conn {
     unsigned connected : 1;     /* on_connect ran, on_close has not */
     unsigned shut : 1;          /* we ended ours */
     unsigned paused : 1;        /* not read, for its backlog's sake */
-    unsigned stuck : 1;         /* the kernel took nothing though it could: see azc__retry */
+    unsigned ready : 1;         /* poll said that the kernel would take what waits, and */
+    unsigned stuck : 1;         /* it took nothing: see azc__retry */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close, 0 before and where there is none */
     uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
@@ -4861,13 +4862,20 @@ static void azc__retry_at(azc_server *s, int64_t when) {
     if (when < s->retry) s->retry = when;
 }
 
-/* Full, or broken; or the kernel has no buffers (ENOBUFS), a transport took 0 bytes: then poll may
- * say at once to go on, and we wait a little. */
+/* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
+ * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
 static AZC__RARE void azc__unsent(azc_conn *conn, ssize_t sent) {
-    if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-    conn->stuck = sent == 0 || errno == ENOBUFS;
+    int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    if (full && !conn->ready) return;
+    conn->stuck = full || sent == 0 || errno == ENOBUFS;
     if (conn->stuck) azc__retry_at(conn->server, conn->server->now + AZC__RETRY_MS);
     else azc__drop(conn);
+}
+
+/* All of many pieces went: that the kernel takes no more then is as it should be. */
+static AZC__RARE void azc__sent_much(azc_conn *conn) {
+    conn->heard |= conn->ready;
+    conn->ready = 0;
 }
 
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
@@ -4888,6 +4896,7 @@ static void azc__flush(azc_conn *conn) {
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
+        azc__sent_much(conn);
     }
 }
 
@@ -4924,8 +4933,10 @@ static inline void azc__read(azc_conn *conn) {
 
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
 static inline int azc__wants(azc_conn *conn) {
-    if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused)
-        return AZC__READ;
+    if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
+        !conn->ready) return AZC__READ;
+    if (conn->ready && !conn->stuck) conn->heard = 1; /* the peer made room for more */
+    conn->ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
@@ -4934,7 +4945,7 @@ static inline int azc__wants(azc_conn *conn) {
 }
 
 static void azc__writable(azc_conn *conn) {
-    if (conn->out.bytes > 0) conn->heard = 1; /* it took what was stuck */
+    conn->ready = conn->out.bytes > 0;
     azc__touch(conn);
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
@@ -5204,6 +5215,7 @@ static AZC__RARE void azc__retry(azc_server *s) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL || !conn->stuck) continue;
         conn->stuck = 0;
+        conn->ready = 1; /* it is asked instead of poll */
         azc__touch(conn);
     }
 }

@@ -24,7 +24,8 @@ typedef struct tab {
 
 /* ==== What pages are told ===================================================================== */
 
-/* To one, or with conn NULL to all: user is in the room, or no longer. */
+/* To one, who has just come: user is in the room. With conn NULL, as news to all: and is no longer,
+   where here is 0. */
 static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room, const char *user,
                          int here) {
     char buf[6 * MOST_NAME + 128]; /* each byte of a name may become \u00XX */
@@ -33,6 +34,7 @@ static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room,
     azc_put_string(&w, "room", room);
     azc_put_string(&w, "user", user);
     azc_put_bool(&w, "here", here);
+    azc_put_bool(&w, "news", conn == NULL);
     return conn ? azc_send_json(conn, &w) : azc_broadcast_json(channel, NULL, &w, NULL);
 }
 

@@ -175,7 +175,7 @@ static const char *const presence_page[] = {
     "};\n",
 
     /* ---- What comes in: where we are; then who is where, and each change of it. */
-    "let cards = new Map(), greeted = 0;\n"
+    "let cards = new Map();\n"
     "\n"
     "function receive(m) {\n"
     "  switch (m.type) {\n"
@@ -183,10 +183,9 @@ static const char *const presence_page[] = {
     "    $('rooms').replaceChildren();\n"
     "    cards = new Map(m.rooms.map(one => [one, card(one)]));\n"
     "    enter(m.room);\n"
-    "    greeted = Date.now();\n"
     "    break;\n"
     "  case 'entered': enter(m.room); break;\n"
-    "  case 'presence': (m.here ? came : left)(m.room, m.user); break;\n"
+    "  case 'presence': (m.here ? came : left)(m.room, m.user, m.news); break;\n"
     "  case 'wave':\n"
     "    tell(m.from + ' waves at you');\n"
     "    for (const { faces } of cards.values()) flash(faces.get(m.from));\n"
@@ -205,7 +204,7 @@ static const char *const presence_page[] = {
     "  }\n"
     "}\n"
     "\n"
-    "function came(where, user) {\n"
+    "function came(where, user, news) {\n"
     "  const { box, list, faces } = cards.get(where);\n"
     "  if (faces.has(user)) return;\n"
     "  const item = make(list, 'li'), button = make(item, 'button');\n"
@@ -218,7 +217,7 @@ static const char *const presence_page[] = {
     "  button.onclick = () => say({ wave: user });\n"
     "  faces.set(user, item);\n"
     "  box.querySelector('.empty').hidden = true;\n"
-    "  if (user !== name && Date.now() - greeted > 500) tell(user + ' came to the ' + where);\n"
+    "  if (news && user !== name) tell(user + ' came to the ' + where);\n"
     "}\n"
     "\n"
     "function left(where, user) {\n"

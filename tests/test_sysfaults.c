@@ -231,7 +231,7 @@ static void broken(void) {
 /* ---- Sends that do nothing, again and again: poll says go on, the kernel has no buffers ------- */
 
 static void stuck(void) {
-    static const int nothing[] = {ENOBUFS, 0};
+    static const int nothing[] = {ENOBUFS, EAGAIN, 0}; /* EAGAIN though poll says go on */
     for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
         char sentence[100];
         snprintf(sentence, sizeof sentence, "sends that do nothing are tried again, not at once: %s",

@@ -333,15 +333,22 @@ test('presence: without a name nobody is let in, and only real rooms are entered
     }
     const client = await t.client(`${server.ws}/presence?name=Eve&room=attic`);
     assert.equal((await client.json()).room, 'kitchen');
-    await client.json({ type: 'presence', room: 'kitchen', user: 'Eve', here: true });
+    const change = (room, user, here, news = true) => (
+        { type: 'presence', room, user, here, news });
+    await client.json(change('kitchen', 'Eve', true));
     for (const message of [{ enter: 'attic' }, { wave: 7 }, {}]) {
         client.say(message);
         await client.json({ type: 'error', code: 'INTERNAL_ERROR' });
     }
     client.say({ enter: 'garden' });
     await client.json({ type: 'entered', room: 'garden' });
-    await client.json({ type: 'presence', room: 'kitchen', user: 'Eve', here: false });
-    await client.json({ type: 'presence', room: 'garden', user: 'Eve', here: true });
+    await client.json(change('kitchen', 'Eve', false));
+    await client.json(change('garden', 'Eve', true));
+
+    const later = await t.client(`${server.ws}/presence?name=Kim`);
+    assert.equal((await later.json()).room, 'kitchen');
+    await later.json(change('garden', 'Eve', true, false));
+    for (const one of [client, later]) await one.json(change('kitchen', 'Kim', true));
 });
 
 test('presence: reconnects to the room it was in, fits a phone and a desktop', async (t) => {
