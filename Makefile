@@ -55,17 +55,16 @@ check-sanitize:
 	$(BUILD)/thread/tests/test_loop
 	$(BUILD)/thread/tests/test_post
 
-check-valgrind:
+check-valgrind: $(TESTS)
 	$(call need,valgrind,valgrind)
-	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g -DTEST_SECONDS=300" \
-	    TEST_RUN="env TEST_QUICK=1 valgrind -q --error-exitcode=9 --leak-check=full"
+	@$(MAKE) -s test TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full"
 
 # All of what make test samples: each system call with each error, each deed after each. Minutes.
 check-faults:
 	@$(MAKE) -s $(addprefix $(BUILD)/full/tests/test_,faults sysfaults torture) BUILD=$(BUILD)/full \
-	    CFLAGS="-O1 -g -DTEST_SECONDS=3000 -fsanitize=address,undefined -fno-sanitize-recover=all"
+	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 	@for t in faults sysfaults torture; do \
-	    TEST_FULL=1 $(BUILD)/full/tests/test_$$t || exit 1; done
+	    TEST_FULL=1 TEST_SECONDS=3000 $(BUILD)/full/tests/test_$$t || exit 1; done
 
 # Linux: every test on the epoll build too.
 check-epoll:

@@ -306,7 +306,7 @@ static void empty(size_t laid) {
 static void adversary(double seconds) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    alarm((unsigned)seconds + TEST_SECONDS);
+    alarm((unsigned)seconds + test_seconds());
     double until = (double)t.tv_sec + (double)t.tv_nsec / 1e9 + seconds, now = 0;
     size_t laid = all_free(), pieces = slots_free(AZC__FIXED_PIECE), least = pieces;
     long rounds = 0;

@@ -115,8 +115,8 @@ $(MACHINES:%=machine-%): machine-%:
 	$(if $(RUN_$*),$(call need,$(RUN_$*),qemu-user-static))
 	@mkdir -p $(BUILD)/machine-$*
 	@$(MAKE) -s test BUILD=$(BUILD)/machine-$* CC="$(CC_$*)" LDFLAGS=-static \
-	    CFLAGS="$(TRAP) -DTEST_STATIC -DTEST_SECONDS=300" \
-	    TEST_RUN="env TEST_QUICK=1 $(RUN_$*)" >$(BUILD)/machine-$*/log 2>&1 || \
+	    CFLAGS="$(TRAP) -DTEST_STATIC" \
+	    TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 $(RUN_$*)" >$(BUILD)/machine-$*/log 2>&1 || \
 	    { cat $(BUILD)/machine-$*/log; echo "$@: failed"; exit 1; }
 	@echo "$@: $$(tail -1 $(BUILD)/machine-$*/log)"
 
