@@ -38,8 +38,8 @@ test: $(TESTS)
 # What needs more than cc and make. Nothing is installed here: what is missing is named. First what
 # may share the machine, then what keeps time.
 check:
-	@$(MAKE) -s -j2 check-warnings check-machines check-fuzz check-fixed check-valgrind \
-	    check-sanitize check-epoll coverage check-speed check-size check-readme
+	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
+	    check-warnings check-fixed check-speed check-size check-readme
 	@$(MAKE) -s check-interop
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
@@ -49,7 +49,7 @@ need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"
 
 check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
-	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
+	    CFLAGS="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
 	@$(MAKE) -s $(addprefix $(BUILD)/thread/tests/test_,loop post) BUILD=$(BUILD)/thread \
 	    CFLAGS="-O1 -g -fsanitize=thread"
 	$(BUILD)/thread/tests/test_loop
@@ -68,11 +68,11 @@ check-faults:
 
 # Linux: every test on the epoll build too.
 check-epoll:
-	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="$(CFLAGS) -DAZCHAN_USE_EPOLL"
+	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O1 -g -DAZCHAN_USE_EPOLL"
 
 # The adversary of fixed memory, for longer than make test has.
 check-fixed: $(BUILD)/tests/test_fixed
-	FIXED_SECONDS=$(or $(SECONDS),60) $(BUILD)/tests/test_fixed
+	FIXED_SECONDS=$(or $(SECONDS),30) $(BUILD)/tests/test_fixed
 
 # Lines (at least 98%) and branches (95%) of azchan.h that make test runs. A line that it leaves is
 # named in tests/uncovered with its reason, or this fails.

@@ -86,9 +86,9 @@ CPP_TESTS = session handshake rooms pages json loop
 check-cpp:
 	$(call need,g++,g++)
 	$(call need,clang++,clang)
-	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
+	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/g++/tests/test_%)"
-	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ WARN="-x c++ -std=c++20 -Wall -Wextra" \
+	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 WARN="-x c++ -std=c++20 -Wall -Wextra" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
 
 # Every test program on each machine, static, with a trap for unaligned access. TEST_QUICK, as under
@@ -96,9 +96,9 @@ check-cpp:
 # i386 and musl itself. _FILE_OFFSET_BITS: qemu hands the host's 64-bit directories on.
 MACHINES = armhf s390x riscv64 i386 musl
 CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
-CC_s390x = s390x-linux-gnu-gcc -O2
-CC_riscv64 = riscv64-linux-gnu-gcc -O1
-CC_i386 = i686-linux-gnu-gcc -O2 -D_FILE_OFFSET_BITS=64
+CC_s390x = s390x-linux-gnu-gcc -O0
+CC_riscv64 = riscv64-linux-gnu-gcc -O0
+CC_i386 = i686-linux-gnu-gcc -O1 -D_FILE_OFFSET_BITS=64
 CC_musl = musl-gcc -Os
 NEEDS_armhf = gcc-arm-linux-gnueabihf
 NEEDS_s390x = gcc-s390x-linux-gnu

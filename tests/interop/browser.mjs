@@ -436,4 +436,4 @@ test('README: the first example builds in silence and its console snippet talks'
     }
 }, 120000);
 
-await run('browser.mjs', () => browser.close());
+await run('browser.mjs', { end: () => browser.close(), lanes: 2 });

@@ -53,7 +53,7 @@ export async function until(what, check, ms = 10000) {
     throw new Error(`${ms} ms without ${what}`);
 }
 
-/* ---- Runner: in order, one line each, what a test opened is closed behind it ---------------- */
+/* ---- Runner: one line each, what a test opened is closed behind it -------------------------- */
 
 const tests = [];
 
@@ -82,13 +82,13 @@ class Scope {
     }
 }
 
-/* Arguments on the command line pick tests by a part of their name. */
-export async function run(title, end = async () => {}) {
+/* In order, so many at a time. Arguments on the command line pick tests by a part of their name. */
+export async function run(title, { end = async () => {}, lanes = 1 } = {}) {
     const picks = process.argv.slice(2);
     const chosen = tests.filter(({ name }) => !picks.length || picks.some((p) => name.includes(p)));
     const start = Date.now();
     let failed = 0;
-    for (const { name, body, ms } of chosen) {
+    const run_one = async ({ name, body, ms }) => {
         const scope = new Scope();
         const begun = Date.now();
         let error = null;
@@ -100,7 +100,12 @@ export async function run(title, end = async () => {}) {
             const said = scope.servers.map((server) => server.last_words());
             console.log([error.stack, ...said].join('\n').replace(/^/gm, '       '));
         }
-    }
+    };
+    const queue = [...chosen];
+    const lane = async () => {
+        for (let one; (one = queue.shift());) await run_one(one);
+    };
+    await Promise.all(Array.from({ length: lanes }, lane));
     await within(10000, 'an end', end()).catch((error) => { failed++; console.log(error.stack); });
     const seconds = ((Date.now() - start) / 1000).toFixed(1);
     console.log(`${title}: ${chosen.length - failed} of ${chosen.length} pass, ${seconds} s`);
