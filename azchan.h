@@ -1886,41 +1886,24 @@ static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
 
 static uint32_t azc__rotl(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
 
-static void azc__sha1_block(uint32_t h[5], const unsigned char *p) {
-    uint32_t w[16];
-    for (int i = 0; i < 16; i++, p += 4) {
-        w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-    }
-    uint32_t a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
-    for (int i = 0; i < 80; i++) {
-        if (i >= 16) {
-            w[i & 15] = azc__rotl(w[(i + 13) & 15] ^ w[(i + 8) & 15] ^ w[(i + 2) & 15] ^ w[i & 15],
-                                  1);
+/* Of whole blocks: the caller has padded the message and put its length behind. */
+static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20]) {
+    uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0}, v[5], w[80];
+    for (const unsigned char *end = p + len; p < end;) {
+        memcpy(v, h, sizeof v);
+        for (int i = 0; i < 80; i++) {
+            if (i >= 16) w[i] = azc__rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+            else w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3], p += 4;
+            uint32_t b = v[1], c = v[2], d = v[3];
+            uint32_t f = b ^ c ^ d, k = i < 40 ? 0x6ED9EBA1 : 0xCA62C1D6;
+            if (i < 20) f = d ^ (b & (c ^ d)), k = 0x5A827999;
+            else if (i >= 40 && i < 60) f = (b & c) | (d & (b | c)), k = 0x8F1BBCDC;
+            uint32_t t = azc__rotl(v[0], 5) + f + v[4] + k + w[i];
+            memmove(v + 1, v, 4 * sizeof *v);
+            v[0] = t, v[2] = azc__rotl(b, 30);
         }
-        uint32_t f, k;
-        if (i < 20) f = (b & c) | (~b & d), k = 0x5A827999;
-        else if (i < 40) f = b ^ c ^ d, k = 0x6ED9EBA1;
-        else if (i < 60) f = (b & c) | (b & d) | (c & d), k = 0x8F1BBCDC;
-        else f = b ^ c ^ d, k = 0xCA62C1D6;
-        uint32_t t = azc__rotl(a, 5) + f + e + k + w[i & 15];
-        e = d, d = c, c = azc__rotl(b, 30), b = a, a = t;
+        for (int i = 0; i < 5; i++) h[i] += v[i];
     }
-    h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
-}
-
-static void azc__sha1(const void *data, size_t len, unsigned char out[20]) {
-    uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
-    const unsigned char *p = (const unsigned char *)data;
-    size_t rest = len;
-    for (; rest >= 64; rest -= 64, p += 64) azc__sha1_block(h, p);
-    unsigned char last[128] = {0};
-    if (rest > 0) memcpy(last, p, rest);
-    last[rest] = 0x80;
-    size_t end = rest < 56 ? 64 : 128;
-    uint64_t bits = (uint64_t)len * 8;
-    for (int i = 0; i < 8; i++) last[end - 1 - (size_t)i] = (unsigned char)(bits >> (8 * i));
-    azc__sha1_block(h, last);
-    if (end == 128) azc__sha1_block(h, last + 64);
     for (int i = 0; i < 20; i++) out[i] = (unsigned char)(h[i / 4] >> (24 - 8 * (i % 4)));
 }
 
@@ -1928,13 +1911,14 @@ static void azc__sha1(const void *data, size_t len, unsigned char out[20]) {
 
 /* Writes the characters and a NUL: 4 * ((len + 2) / 3) + 1 bytes. */
 static void azc__base64(const unsigned char *p, size_t len, char *out) {
-    size_t n = 0;
-    for (size_t bit = 0; bit < len * 8; bit += 6) {
-        size_t i = bit / 8;
-        unsigned two = (unsigned)p[i] << 8 | (i + 1 < len ? p[i + 1] : 0u);
-        out[n++] = AZC__BASE64[two >> (10 - bit % 8) & 63];
+    size_t n = 0, bit = 0;
+    for (; bit < len * 8 || n % 4 != 0; n++, bit += 6) {
+        const unsigned char *at = p + bit / 8;
+        out[n] = '=';
+        if (bit >= len * 8) continue;
+        unsigned two = (unsigned)at[0] << 8 | (bit + 8 < len * 8 ? at[1] : 0u);
+        out[n] = AZC__BASE64[two >> (10 - bit % 8) & 63];
     }
-    while (n & 3) out[n++] = '=';
     out[n] = 0;
 }
 
@@ -1943,13 +1927,14 @@ static int azc__key_valid(const char *key) {
     return strspn(key, AZC__BASE64) == 22 && strcmp(key + 22, "==") == 0 &&
            strchr("AQgw", key[21]) != NULL;
 }
+
 /* RFC 6455 4.2.2 step 5.4. key is 24 characters; out takes 28 and a NUL. */
-static void azc__accept_key(const char *key, char out[29]) {
-    char joined[24 + 36 + 1];
-    unsigned char digest[20];
-    memcpy(joined, key, 24);
-    memcpy(joined + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 37);
-    azc__sha1(joined, 60, digest);
+static AZC__RARE void azc__accept_key(const char *key, char out[29]) {
+    unsigned char text[128] = {0}, digest[20];
+    memcpy(text, key, 24);
+    memcpy(text + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80", 37);
+    text[126] = 60 * 8 >> 8, text[127] = 60 * 8 & 255; /* bits before the padding */
+    azc__sha1(text, sizeof text, digest);
     azc__base64(digest, 20, out);
 }
 
@@ -1959,15 +1944,19 @@ static void azc__accept_key(const char *key, char out[29]) {
  * else how many bytes are missing << 16 | the least << 8 | the greatest that may come next. */
 #define AZC__UTF8_BAD 0xFF00u /* no byte may come next */
 
+/* The state behind a lead byte. For each range of them, from the last down: its first << 24, and
+ * the state. */
 static uint32_t azc__utf8_lead(unsigned c) {
-    if (c < 0xC2 || c > 0xF4) return AZC__UTF8_BAD; /* a stray continuation, overlong, too great */
-    switch (c) {
-    case 0xE0: return 0x2A0BF; /* overlong below */
-    case 0xED: return 0x2809F; /* surrogates above */
-    case 0xF0: return 0x390BF; /* overlong below */
-    case 0xF4: return 0x3808F; /* past U+10FFFF above */
-    default: return c < 0xE0 ? 0x180BF : c < 0xF0 ? 0x280BF : 0x380BF;
-    }
+    static const uint32_t ranges[] = {
+        0xF500FF00, 0xF403808F, /* past U+10FFFF above */
+        0xF10380BF, 0xF00390BF, /* overlong below */
+        0xEE0280BF, 0xED02809F, /* surrogates above */
+        0xE10280BF, 0xE002A0BF, /* overlong below */
+        0xC20180BF, 0x0000FF00  /* overlong, or a stray continuation */
+    };
+    const uint32_t *range = ranges;
+    while (*range >> 24 > c) range++;
+    return *range & 0xFFFFFF;
 }
 
 /* Length of the run of ASCII bytes at p: 32 bytes a step where code may be large, 8, one. */
@@ -1979,7 +1968,7 @@ static size_t azc__ascii_run(const unsigned char *p, size_t n) {
         memcpy(w, p + i, 32);
         if ((w[0] | w[1] | w[2] | w[3]) & high) break;
     }
-    for (; n - i >= 8; i += 8) {
+    for (; AZC__FAST && n - i >= 8; i += 8) {
         memcpy(w, p + i, 8);
         if (w[0] & high) break;
     }
@@ -2074,7 +2063,7 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
     }
     memcpy(sums, &sum, sizeof sum);
     uint64_t seen = sums[0] | sums[1];
-    for (; n >= 8; n -= 8, p += 8) {
+    for (; AZC__FAST && n >= 8; n -= 8, p += 8) {
         memcpy(&word, p, 8);
         word ^= key;
         seen |= word;
