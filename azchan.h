@@ -2006,27 +2006,29 @@ static uint64_t azc__big_endian(const unsigned char *p, int n) {
 static inline int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t room,
                            azc__frame *f) {
     if (n < 1) return 0;
-    f->fin = p[0] >> 7;
-    f->opcode = p[0] & 15;
-    int control = f->opcode >= 8;
-    if (p[0] & 0x70) return -1002; /* RSV: no extension was negotiated */
-    if (control ? f->opcode > AZC__OP_PONG || !f->fin
-                : f->opcode > AZC__OP_BINARY || (f->opcode == 0) != (open != 0)) return -1002;
+    unsigned opcode = p[0] & 15u, fin = p[0] & 0x80u;
+    unsigned allowed = open ? 0x701 : 0x706; /* a bit for each opcode; of control frames, */
+    if (!fin) allowed &= 0xFF;               /* none in fragments */
+    if (p[0] & 0x70 || !(allowed >> opcode & 1)) return -1002; /* RSV: of no extension */
     if (n < 2) return 0;
-    int len7 = p[1] & 127;
+    unsigned size = 2, control = opcode & 8, len7 = p[1] & 127u;
     if (!(p[1] & 0x80)) return -1002; /* 5.1: clients mask */
-    if (control && (len7 > AZC__MAX_CONTROL || (f->opcode == AZC__OP_CLOSE && len7 == 1)))
+    if (control && (len7 > AZC__MAX_CONTROL || (opcode == AZC__OP_CLOSE && len7 == 1)))
         return -1002;
-    int wide = len7 == 126 ? 2 : len7 == 127 ? 8 : 0;
-    if (wide == 8 && n > 2 && p[2] & 0x80) return -1002;
-    if (n < 2 + (size_t)wide) return 0;
-    f->len = wide ? azc__big_endian(p + 2, wide) : (uint64_t)len7;
-    if (wide && f->len < (wide == 2 ? 126 : 65536)) return -1002; /* 5.2: the minimal form */
+    f->len = len7;
+    if (len7 > 125) {
+        size = len7 == 126 ? 4 : 10;
+        if (size == 10 && n > 2 && p[2] & 0x80) return -1002;
+        if (n < size) return 0;
+        f->len = azc__big_endian(p + 2, (int)size - 2);
+        if (f->len < (size == 4 ? 126 : 65536)) return -1002; /* 5.2: the minimal form */
+    }
     if (!control && f->len > room) return -1009;
-    int size = 2 + wide + 4;
-    if (n < (size_t)size) return 0;
-    memcpy(f->mask, p + size - 4, 4);
-    return size;
+    if (n < size + 4) return 0;
+    memcpy(f->mask, p + size, 4);
+    f->opcode = (uint8_t)opcode;
+    f->fin = fin != 0;
+    return (int)size + 4;
 }
 
 static size_t azc__frame_overhead(size_t len) { return len < 126 ? 2 : len < 65536 ? 4 : 10; }
@@ -2041,7 +2043,7 @@ static inline size_t azc__frame_write(unsigned char *out, int opcode, size_t len
 }
 
 /* XOR with the mask, p[0] being the payload's byte number `offset`. RFC 6455 5.3
- * Returns whether any byte is now over 127: if not, no text needs a second look. */
+ * Returns whether any byte may now be over 127: if not, no text needs a second look. */
 static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4],
                               uint64_t offset) {
     unsigned char twice[8];
@@ -2070,10 +2072,10 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
         memcpy(p, &word, 8);
     }
     for (size_t i = 0; i < n; i++) {
-        p[i] ^= twice[(offset + i) & 3];
+        p[i] ^= mask[(offset + i) & 3];
         seen |= p[i];
     }
-    return (seen & 0x8080808080808080u) != 0;
+    return !AZC__FAST || (seen & 0x8080808080808080u) != 0;
 }
 
 static int azc__close_code_valid(unsigned code) {
@@ -2088,10 +2090,9 @@ static int azc__close_check(const unsigned char *p, size_t n) {
     return azc__utf8_valid(p + 2, n - 2) ? 0 : -1007;
 }
 
-/* A whole payload is at hand: is it what its opcode says? */
-static void azc__event_make(azc__event *event, int opcode, unsigned char *data, size_t len) {
-    int bad = opcode == AZC__OP_CLOSE ? azc__close_check(data, len) : 0;
-    event->kind = bad ? bad : opcode;
+/* A whole payload is at hand. */
+static void azc__event_make(azc__event *event, int kind, unsigned char *data, size_t len) {
+    event->kind = kind;
     event->data = data;
     event->len = len;
 }
@@ -2101,41 +2102,68 @@ static void azc__event_make(azc__event *event, int opcode, unsigned char *data, 
 #define AZC__DISCARD UINT64_MAX
 #define AZC__PARTS (UINT64_MAX - 1)
 
-/* An azc__in is of the class of first pieces. */
-static int azc__in_make(azc__mem *mem, azc__in **in) {
+/* An azc__in is of the class of first pieces. NULL without memory. */
+static azc__in *azc__in_make(azc__mem *mem, azc__in **in) {
     size_t size = sizeof **in;
-    if (*in != NULL) return 1;
-    *in = (azc__in *)azc__take(mem, &size, AZC__FIRST_PIECE);
-    if (*in != NULL) memset(*in, 0, offsetof(azc__in, raw));
-    return *in != NULL;
+    if (*in != NULL) return *in;
+    azc__in *made = *in = (azc__in *)azc__take(mem, &size, AZC__FIRST_PIECE);
+    if (made != NULL) memset(made, 0, offsetof(azc__in, raw));
+    return made;
 }
 
 static void azc__in_free(azc__mem *mem, azc__in **in) {
     if (*in == NULL) return;
-    if ((*in)->data != NULL) azc__give(mem, (*in)->data, (*in)->cap);
+    azc__give(mem, (*in)->data, (*in)->cap);
     azc__give(mem, *in, mem->pool->class_size[AZC__FIRST_PIECE]);
     *in = NULL;
 }
 
-/* Collect the head of a frame that came in parts. Returns how many of the n bytes it took; sets
- * in->in_frame once it is whole, event->kind on an error. */
-static size_t azc__decode_head(azc__in *in, uint64_t max_message, const unsigned char *p, size_t n,
-                               azc__event *event) {
-    size_t take = azc__min(n, AZC__MAX_HEAD - (size_t)in->raw_len);
-    memcpy(in->raw + in->raw_len, p, take);
-    int k = azc__frame_head(in->raw, in->raw_len + take, in->opcode != 0, max_message - in->len,
-                            &in->frame);
-    if (k < 0) event->kind = k;
-    if (k <= 0) {
-        in->raw_len = (uint8_t)(in->raw_len + take);
-        return take;
+/* Read a frame's head, of which some bytes may have come before. A whole frame behind it is an
+ * event, unmasked where it lies; if not, *in is made, to keep what came of the head, or in_frame
+ * with all of it. Returns the bytes taken; sets event->kind on an error. */
+static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message, unsigned char *p,
+                               size_t n, azc__event *event) {
+    azc__in *i = *in;
+    azc__frame f;
+    const unsigned char *head = p;
+    size_t came = 0, most = n;
+    uint64_t room = max_message;
+    int open = 0;
+    if (i != NULL) {
+        came = i->raw_len;
+        open = i->opcode;
+        room -= i->len;
     }
-    take = (size_t)k - in->raw_len;
-    in->raw_len = 0;
-    in->in_frame = 1;
-    in->left = in->frame.len;
-    if (in->frame.opcode == AZC__OP_TEXT || in->frame.opcode == AZC__OP_BINARY)
-        in->opcode = in->frame.opcode;
+    if (came > 0) {
+        most = azc__min(came + n, AZC__MAX_HEAD);
+        memcpy(i->raw + came, p, most - came);
+        head = i->raw;
+    }
+    int k = azc__frame_head(head, most, open, room, &f);
+    size_t take = k > 0 ? (size_t)k - came : n;
+    p += take;
+    if (k < 0) {
+        event->kind = k;
+    } else if (k > 0 && f.fin && f.opcode != 0 && f.len <= n - take) {
+        size_t len = (size_t)f.len;
+        int high = azc__unmask(p, len, f.mask, 0);
+        int bad = high && f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
+                  !azc__utf8_valid(p, len);
+        azc__event_make(event, bad ? -1007 : f.opcode, p, len);
+        if (i != NULL) i->raw_len = 0;
+        take += len;
+    } else if ((i = azc__in_make(mem, in)) == NULL) {
+        event->kind = -1011;
+    } else if (k == 0) {
+        memcpy(i->raw + came, p - n, n);
+        i->raw_len = (uint8_t)(came + n);
+    } else {
+        i->raw_len = 0;
+        i->in_frame = 1;
+        i->frame = f;
+        i->left = f.len;
+        if (f.opcode == AZC__OP_TEXT || f.opcode == AZC__OP_BINARY) i->opcode = f.opcode;
+    }
     return take;
 }
 
@@ -2164,29 +2192,35 @@ static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_messa
                                   unsigned char *p, size_t n, azc__event *event) {
     size_t take = in->left < n ? (size_t)in->left : n;
     uint64_t offset = in->frame.len - in->left;
+    int message = in->frame.opcode < AZC__OP_CLOSE;
+    unsigned char *to = in->raw;
     in->left -= take;
-    if (in->frame.opcode >= AZC__OP_CLOSE) {
-        memcpy(in->raw + offset, p, take);
-        azc__unmask(in->raw + offset, take, in->frame.mask, offset);
-    } else if (max_message == AZC__DISCARD) {
+    if (message && max_message == AZC__DISCARD) {
         in->utf8 = 0;
+        return take;
+    }
 #ifndef AZCHAN_CORE
-    } else if (max_message == AZC__PARTS) {
+    if (message && max_message == AZC__PARTS) {
         azc__decode_part(in, p, take, offset, event);
+        return take;
+    }
 #endif
-    } else {
+    if (message) {
         size_t need = in->len + take + 1; /* and a NUL */
         size_t most = in->frame.fin ? need + (size_t)in->left : (size_t)max_message + 1;
         if (!azc__grow(mem, &in->data, &in->cap, need, most)) {
             event->kind = -1011;
             return take;
         }
-        unsigned char *to = in->data + in->len;
-        memcpy(to, p, take);
-        int high = azc__unmask(to, take, in->frame.mask, offset);
+        to = in->data + in->len;
         in->len += take;
-        if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0))
-            in->utf8 = azc__utf8(in->utf8, to, take);
+    } else {
+        to += offset;
+    }
+    memcpy(to, p, take);
+    int high = azc__unmask(to, take, in->frame.mask, offset);
+    if (message && in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) {
+        in->utf8 = azc__utf8(in->utf8, to, take);
         if (in->utf8 == AZC__UTF8_BAD) event->kind = -1007;
     }
     return take;
@@ -2204,43 +2238,28 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
     }
 }
 
-/* Decode up to one event from p. A whole frame is unmasked where it lies; what is incomplete goes
- * to *in, which exists only while needed. event->data is good, and may get a NUL at its end, until
- * azc__decode_done.
+/* Decode up to one event from p. What is incomplete goes to *in, which exists only while needed.
+ * event->data is good, and may get a NUL at its end, until azc__decode_done.
  * Returns the bytes taken, all n when event->kind is 0 or negative. */
 static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
-    event->kind = AZC__OP_MORE;
-    event->data = p;
-    event->len = 0;
+    size_t done = 0;
+    azc__event_make(event, AZC__OP_MORE, p, 0);
 #ifndef AZCHAN_CORE
     event->flags = AZC_FIRST | AZC_LAST;
 #endif
-    if (*in == NULL || (!(*in)->in_frame && (*in)->raw_len == 0)) {
-        azc__frame f;
-        int open = *in != NULL && (*in)->opcode != 0;
-        int k = azc__frame_head(p, n, open, max_message, &f); /* azc__decode_head has the sum */
-        size_t rest = n - (k > 0 ? (size_t)k : 0);
-        if (k < 0) event->kind = k;
-        if (k < 0) return n;
-        if (k > 0 && f.fin && f.opcode != 0 && f.len <= rest) {
-            unsigned char *data = p + k;
-            int high = azc__unmask(data, (size_t)f.len, f.mask, 0);
-            int bad = high && f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
-                      !azc__utf8_valid(data, (size_t)f.len);
-            azc__event_make(event, bad ? -1007 : f.opcode, data, (size_t)f.len);
-            return event->kind < 0 ? n : (size_t)k + (size_t)f.len;
-        }
-        if (!azc__in_make(mem, in)) event->kind = -1011;
-        if (*in == NULL) return n;
-    }
-    size_t done = 0;
     while (event->kind == AZC__OP_MORE && done < n) {
-        if (!(*in)->in_frame) done += azc__decode_head(*in, max_message, p + done, n - done, event);
-        if (!(*in)->in_frame || event->kind < 0) continue;
-        done += azc__decode_payload(mem, *in, max_message, p + done, n - done, event);
-        if (event->kind == 0 && (*in)->in_frame && (*in)->left == 0)
-            azc__decode_frame_end(*in, event);
+        if (*in == NULL || !(*in)->in_frame)
+            done += azc__decode_head(mem, in, max_message, p + done, n - done, event);
+        azc__in *i = *in;
+        if (event->kind != AZC__OP_MORE || !i->in_frame) continue;
+        done += azc__decode_payload(mem, i, max_message, p + done, n - done, event);
+        if (event->kind == AZC__OP_MORE && i->in_frame && i->left == 0)
+            azc__decode_frame_end(i, event);
+    }
+    if (event->kind == AZC__OP_CLOSE) {
+        int bad = azc__close_check(event->data, event->len);
+        if (bad < 0) event->kind = bad;
     }
     return event->kind < 0 ? n : done;
 }

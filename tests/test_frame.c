@@ -177,7 +177,7 @@ static void writing(void) {
             CHECK_INT(at[1] & 0x80, 0); /* 5.1: a server does not mask */
             memcpy(masked, at, n);
             masked[1] |= 0x80;
-            azc__frame f;
+            azc__frame f = {0, {0}, 0, 0};
             CHECK_INT(head(masked, n + 4, 0, UINT64_MAX, &f), n + 4);
             CHECK(f.len == lens[i] && f.fin && f.opcode == AZC__OP_BINARY);
         }
