@@ -2309,8 +2309,8 @@ static int azc__digit(char c) { return c >= '0' && c <= '9'; }
 static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 
 /* n hex digits, or -1. */
-static long azc__hex(const char *p, int n) {
-    long v = 0;
+static int azc__hex(const char *p, int n) {
+    int v = 0;
     for (; n > 0; n--, p++) {
         int letter = (*p | 32) - 'a';
         if (!azc__digit(*p) && (letter < 0 || letter > 5)) return -1;
@@ -2825,49 +2825,64 @@ static int azc__json_take(azc__text *t, char c) {
 }
 
 /* The code unit of the \uXXXX at p, or -1. */
-static long azc__json_unit(const char *p, const char *end) {
+static int azc__json_unit(const char *p, const char *end) {
     return end - p < 6 || p[0] != '\\' || p[1] != 'u' ? -1 : azc__hex(p + 2, 4);
 }
 
-static const char azc__json_letters[] = "\"\\/bfnrt", azc__json_escapes[] = "\"\\/\b\f\n\r\t";
+/* What an escape of one letter stands for, or (of 1) its letter; 0 for none. */
+static int azc__json_simple(int c, int of) {
+    const char *pair = "\"\"\\\\//\bb\ff\nn\rr\tt";
+    while (*pair && pair[!of] != c) pair += 2;
+    return *pair ? pair[of] : 0;
+}
 
-/* Length of the escape at p, whose first byte is the backslash, or 0 for a bad one; *out is the
- * code point. A surrogate stands in a pair or not at all. */
-static int azc__json_escape(const char *p, const char *end, long *out) {
-    const char *simple = end - p > 1 && p[1] ? strchr(azc__json_letters, p[1]) : NULL;
-    if (simple != NULL) {
-        *out = (unsigned char)azc__json_escapes[simple - azc__json_letters];
-        return 2;
+static size_t azc__utf8_write(char out[4], int c) {
+    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
+    return n;
+}
+
+/* Decode the escape at p, whose first byte is the backslash. A surrogate stands in a pair or not
+ * at all. Returns the bytes of out, or 0 for a bad one. */
+static size_t azc__json_escape(azc__text *t, char out[4]) {
+    const char *p = t->p;
+    int code = t->end - p > 1 ? azc__json_simple(p[1], 0) : 0, len = 2;
+    if (code == 0) {
+        code = azc__json_unit(p, t->end);
+        if (code < 0) return 0;
+        len = 6;
     }
-    long high = *out = azc__json_unit(p, end);
-    if (high < 0) return 0;
-    if (high < 0xD800 || high > 0xDFFF) return 6;
-    long low = azc__json_unit(p + 6, end);
-    if (high > 0xDBFF || low < 0xDC00 || low > 0xDFFF) return 0;
-    *out = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
-    return 12;
+    if (code >= 0xD800 && code <= 0xDFFF) {
+        int low = azc__json_unit(p + 6, t->end);
+        if (code > 0xDBFF || low < 0xDC00 || low > 0xDFFF) return 0;
+        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+        len = 12;
+    }
+    t->p += len;
+    return azc__utf8_write(out, code);
+}
+
+/* The next character of a string, decoded to out; returns its bytes, or 0 for a bad one. */
+static size_t azc__json_char(azc__text *t, char out[4]) {
+    if (*t->p == '\\') return azc__json_escape(t, out);
+    size_t n = 0;
+    uint32_t utf8 = (unsigned char)*t->p < 32 ? AZC__UTF8_BAD : 0;
+    do {
+        utf8 = azc__utf8(utf8, (const unsigned char *)t->p, 1);
+        if (utf8 == AZC__UTF8_BAD) return 0;
+        out[n++] = *t->p++;
+    } while (utf8 != 0 && t->p < t->end);
+    return utf8 == 0 ? n : 0;
 }
 
 static int azc__json_string(azc__text *t) {
-    const char *p = t->p + 1, *end = t->end;
-    for (; p < end && *p != '"'; p++) {
-        unsigned char c = (unsigned char)*p;
-        long code;
-        if (c == '\\') {
-            int n = azc__json_escape(p, end, &code);
-            if (n == 0) break;
-            p += n - 1;
-        } else if (c < 32) {
-            break;
-        } else if (c >= 0x80) {
-            uint32_t utf8 = 0;
-            do utf8 = azc__utf8(utf8, (const unsigned char *)p, 1);
-            while (utf8 != 0 && utf8 != AZC__UTF8_BAD && ++p < end);
-            t->p = p;
-            if (utf8 != 0) return 0;
-        }
+    char c[4];
+    t->p++;
+    while (t->p < t->end && *t->p != '"') {
+        if (AZC__FAST && *t->p >= 32 && *t->p < 127 && *t->p != '\\') t->p++;
+        else if (azc__json_char(t, c) == 0) return 0;
     }
-    t->p = p;
     return azc__json_take(t, '"');
 }
 
@@ -3024,26 +3039,6 @@ AZC_API azc_json azc_json_at(azc_json value, size_t index) {
     return value;
 }
 
-static size_t azc__utf8_write(char out[4], long c) {
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
-    out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
-    return n;
-}
-
-/* The character at p of a checked string, decoded to out; returns its bytes. */
-static size_t azc__json_char(azc__text *t, char out[4]) {
-    long code;
-    if (*t->p == '\\') {
-        t->p += azc__json_escape(t->p, t->end, &code);
-        return azc__utf8_write(out, code);
-    }
-    size_t n = 0;
-    do out[n++] = *t->p++;
-    while (n < 4 && ((unsigned char)*t->p & 0xC0) == 0x80);
-    return n;
-}
-
 AZC_API int azc_json_equals(azc_json value, const char *s) {
     azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
     if (s == NULL || t.p == NULL) return 0;
@@ -3189,10 +3184,10 @@ static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
 static AZC__RARE void azc__put_char(azc_writer *w, char c) { azc__put_raw(w, &c, 1); }
 
 static void azc__put_escaped(azc_writer *w, unsigned char c) {
-    const char *simple = c ? strchr(azc__json_escapes, c) : NULL;
+    int letter = azc__json_simple(c, 1);
     char escape[6] = {'\\', 'u', '0', '0', (char)('0' + (c >> 4)), "0123456789abcdef"[c & 15]};
-    if (simple != NULL) escape[1] = azc__json_letters[simple - azc__json_escapes];
-    azc__put_raw(w, escape, simple != NULL ? 2 : 6);
+    if (letter != 0) escape[1] = (char)letter;
+    azc__put_raw(w, escape, letter != 0 ? 2 : 6);
 }
 
 static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {

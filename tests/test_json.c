@@ -1100,7 +1100,7 @@ static void states(void) {
         for (uint32_t c = 0; c <= 0x10FFFF; c += c < 0x900 ? 1 : 61) {
             if (c >= 0xD800 && c <= 0xDFFF) continue;
             char text[5] = "", buf[60], back[10];
-            size_t n = azc__utf8_write(text, (long)c);
+            size_t n = azc__utf8_write(text, (int)c);
             azc_writer w = azc_json_to(buf, sizeof buf);
             if (c == 0) azc_put_text(&w, "x", text, n);
             else azc_put_text(&w, text, text, n);

@@ -186,7 +186,7 @@ static void everything(void) {
             unsigned char p[4] = {0};
             char out[4] = {0};
             size_t n = encode(p, c, c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4);
-            wrong += azc__utf8_write(out, (long)c) != n || memcmp(out, p, 4) != 0;
+            wrong += azc__utf8_write(out, (int)c) != n || memcmp(out, p, 4) != 0;
         }
         CHECK_INT(wrong, 0);
     }
