@@ -2824,6 +2824,12 @@ static int azc__json_take(azc__text *t, char c) {
     return 1;
 }
 
+/* Take this byte, if it comes next, spaces aside. */
+static int azc__json_mark(azc__text *t, char c) {
+    azc__json_peek(t);
+    return azc__json_take(t, c);
+}
+
 /* The code unit of the \uXXXX at p, or -1. */
 static int azc__json_unit(const char *p, const char *end) {
     return end - p < 6 || p[0] != '\\' || p[1] != 'u' ? -1 : azc__hex(p + 2, 4);
@@ -2837,7 +2843,7 @@ static int azc__json_simple(int c, int of) {
 }
 
 static size_t azc__utf8_write(char out[4], int c) {
-    size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    size_t n = 1u + (c > 0x7F) + (c > 0x7FF) + (c > 0xFFFF);
     for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
     out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
     return n;
@@ -2910,8 +2916,7 @@ static int azc__json_word(azc__text *t) {
 
 /* The name of a member and its colon. */
 static int azc__json_name(azc__text *t) {
-    return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_peek(t) == ':' &&
-           azc__json_take(t, ':');
+    return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_mark(t, ':');
 }
 
 /* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
@@ -2928,10 +2933,8 @@ static int azc__json_value(azc__text *t, int max_depth) {
                      : c >= 'a' ? azc__json_word(t) : azc__json_number(t))) {
             return 0;
         }
-        while (depth > 0 && azc__json_peek(t) == ((objects & 1) ? '}' : ']')) {
+        for (; depth > 0 && azc__json_mark(t, (objects & 1) ? '}' : ']'); depth--) {
             objects >>= 1;
-            depth--;
-            t->p++;
             opens = 0;
         }
         if (depth == 0) return 1;
@@ -2940,14 +2943,8 @@ static int azc__json_value(azc__text *t, int max_depth) {
 }
 
 static int azc__json_type(char c) {
-    switch (c) {
-    case '{': return AZC_JSON_OBJECT;
-    case '[': return AZC_JSON_ARRAY;
-    case '"': return AZC_JSON_STRING;
-    case 't': case 'f': return AZC_JSON_BOOL;
-    case 'n': return AZC_JSON_NULL;
-    default: return AZC_JSON_NUMBER;
-    }
+    return c == '{' ? AZC_JSON_OBJECT : c == '[' ? AZC_JSON_ARRAY : c == '"' ? AZC_JSON_STRING
+           : c == 'n' ? AZC_JSON_NULL : c > 'a' ? AZC_JSON_BOOL : AZC_JSON_NUMBER;
 }
 
 static void azc__json_set(azc_json *value, const char *text, const char *end) {
@@ -2997,14 +2994,13 @@ static azc__text azc__json_inside(const azc_json *value, int type) {
 
 /* Step to the next element, or with name not NULL member, of a container; 0 at its end. */
 static int azc__json_step(azc__text *t, azc_json *name, azc_json *value) {
-    if (azc__json_peek(t) == ',') t->p++;
-    if (name != NULL && azc__json_view(t, name) && azc__json_peek(t) == ':') t->p++;
+    azc__json_mark(t, ',');
+    if (name != NULL && azc__json_view(t, name)) azc__json_mark(t, ':');
     return azc__json_view(t, value);
 }
 
 AZC_API azc_json_iter azc_json_each(azc_json value) {
     azc_json_iter iter;
-    memset(&iter, 0, sizeof iter);
     azc__json_none(&iter.name);
     azc__json_none(&iter.value);
     iter.azc__object = value.type == AZC_JSON_OBJECT;
