@@ -1216,7 +1216,6 @@ typedef struct azc__request {
     char *path;                   /* still encoded, its end is path_len */
     char *query;                  /* still encoded; NULL if none */
     size_t path_len;
-    uint64_t body;    /* Content-Length */
     const azc__route *route;
     const char *segments; /* of the path, decoded, NUL behind each */
     int count;            /* of them */
@@ -1225,6 +1224,7 @@ typedef struct azc__request {
     size_t extra_len; /* of azc_reply_header's lines */
     int field_count;
     int status;       /* as answered */
+    uint8_t body;     /* a Content-Length over 0, */
     uint8_t chunked;  /* any Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
     uint8_t more;     /* another request waits behind it */
@@ -2280,7 +2280,7 @@ static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, siz
     for (; i < most; i++) {
         int c = p[i];
         if (c >= 32 && c != 127 && at < AZC__CR) {
-            while (i + 1 < most && p[i + 1] >= 32 && p[i + 1] != 127) i++;
+            while (AZC__FAST && i + 1 < most && p[i + 1] >= 32 && p[i + 1] != 127) i++;
             at = AZC__FILLED;
         } else if (c == '\n' && at >= AZC__CR) {
             if (at == AZC__CR && lines > 0) return i + 1;
@@ -2350,8 +2350,8 @@ static int azc__http_list(const char **at, const char **item, size_t *len) {
 static const char *azc__http_next(const azc__request *r, const char *name, int *at) {
     while (*at < r->field_count) {
         const azc__field *f = &r->fields[(*at)++];
-        if ((*f->name | 32) == (*name | 32) && azc__http_same(f->name, strlen(f->name), name))
-            return f->value;
+        if (AZC__FAST && (*f->name | 32) != (*name | 32)) continue;
+        if (azc__http_same(f->name, strlen(f->name), name)) return f->value;
     }
     return NULL;
 }
@@ -2465,7 +2465,7 @@ static int azc__http_framing(azc__request *r) {
     size_t digits = strspn(length, "0123456789");
     if (r->chunked || digits == 0 || length[digits] != 0) return -400;
     errno = 0;
-    r->body = strtoull(length, NULL, 10);
+    r->body = strtoull(length, NULL, 10) > 0;
     if (errno != 0) return -400;
     return 0;
 }
@@ -2506,14 +2506,13 @@ enum { AZC__AS_IS, AZC__PERCENT, AZC__PLUS }; /* as it is; decoded; + is a space
 static int azc__http_decode(char **out, const char *p, size_t n, int how) {
     char *to = *out;
     for (const char *end = p + n; p < end; p++) {
-        long c = (unsigned char)*p;
+        int c = (unsigned char)*p;
         if (c == '+' && how == AZC__PLUS) c = ' ';
         if (c == '%' && how != AZC__AS_IS) {
             c = end - p < 3 ? -1 : azc__hex(p + 1, 2);
-            if (c <= 0) return -400;
             p += 2;
         }
-        if (c == 0) return -400;
+        if (c <= 0) return -400;
         *to++ = (char)c;
     }
     if (how != AZC__AS_IS && !azc__utf8_valid(*out, (size_t)(to - *out))) return -400;
@@ -2567,7 +2566,7 @@ static int azc__http_origin(const azc__request *r, const char *allowed) {
         return azc__http_equal(host, azc__http_portless(host, strlen(host), port), r->host,
                                azc__http_portless(r->host, r->host_len, port));
     }
-    for (allowed += strspn(allowed, " "); *allowed; allowed += strspn(allowed, " ")) {
+    while (*(allowed += strspn(allowed, " "))) {
         size_t n = strcspn(allowed, " ");
         if ((n == 1 && *allowed == '*') || azc__http_same(allowed, n, origin)) return 1;
         allowed += n;

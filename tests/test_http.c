@@ -389,7 +389,7 @@ static void framing(void) {
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
             snprintf(fields, sizeof fields, "Content-Length: %s\r\n", good[i].value);
             CHECK_INT(parse_fields(fields), 0);
-            CHECK(request.body == good[i].body && !request.chunked);
+            CHECK(request.body == (good[i].body > 0) && !request.chunked);
         }
         static const char *const bad[] = {"", "-1", "+1", "1,1", "1, 1", "0x1", "1 1", "a", "1.0",
             "18446744073709551616", "18446744073709551617", "99999999999999999999",
