@@ -1660,22 +1660,6 @@ static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
     return 1;
 }
 
-/* Queue bytes for which azc__out_reserve made room. */
-static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
-    const unsigned char *from = (const unsigned char *)bytes;
-    out->bytes += n;
-    while (n > 0) {
-        azc__piece *piece = out->tail;
-        size_t take = azc__min(n, piece->room);
-        if (take > 0) memcpy((unsigned char *)piece + piece->size - piece->room, from, take);
-        piece->len += take;
-        piece->room -= take;
-        from += take;
-        n -= take;
-        if (n > 0) out->tail = piece->next;
-    }
-}
-
 /* Queue n bytes, for which the last piece has room, for the caller to fill in. */
 static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
     azc__piece *piece = out->tail;
@@ -1684,6 +1668,18 @@ static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
     piece->room -= n;
     out->bytes += n;
     return p;
+}
+
+/* Queue bytes for which azc__out_reserve made room. */
+static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
+    const unsigned char *from = (const unsigned char *)bytes;
+    while (n > 0) {
+        size_t take = azc__min(n, out->tail->room);
+        memcpy(azc__out_take(out, take), from, take);
+        from += take;
+        n -= take;
+        if (n > 0) out->tail = out->tail->next;
+    }
 }
 
 /* Queue at most AZC__ONE_PIECE bytes in one stretch. NULL without memory. */
@@ -1756,7 +1752,7 @@ static size_t azc__align(size_t size) {
 }
 
 /* The slots of a size, new ones if there is a place for them; NULL if not. */
-static azc__slots *azc__fixed_slots(azc__fixed *f, size_t size) {
+static AZC__RARE azc__slots *azc__fixed_slots(azc__fixed *f, size_t size) {
     azc__slots *slots = f->slots;
     for (int i = 0; i < f->kinds; i++, slots++) {
         if (slots->size == size) return slots;
@@ -2299,10 +2295,14 @@ static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, siz
     return (size_t)most == n ? 0 : lines == 0 ? -414 : -431;
 }
 
-/* RFC 9110 5.6.2 */
-static int azc__http_token_char(unsigned char c) {
-    return ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '-' || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr("!#$%&'*+.^_`|~", c) != NULL);
+/* Characters of a token (RFC 9110 5.6.2: letters, digits, !#$%&'*+-.^_`|~) and of a host's name
+ * (RFC 3986 3.2.2: letters, digits, !$%&'()*+,-.;=_~), a bit for each of ASCII. */
+enum { AZC__TOKEN, AZC__HOST };
+static int azc__http_is(int set, char c) {
+    static const uint32_t sets[2][4] = {{0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF},
+                                        {0, 0x2BFF7FF2, 0x87FFFFFE, 0x47FFFFFE}};
+    unsigned char at = (unsigned char)c;
+    return at < 128 && sets[set][at / 32] >> at % 32 & 1;
 }
 
 static int azc__digit(char c) { return c >= '0' && c <= '9'; }
@@ -2391,8 +2391,8 @@ static int azc__http_authority(const char *s, size_t len) {
         while (azc__hex(p, 1) >= 0 || *p == ':' || *p == '.');
         if (p == s + 1 || *p++ != ']') return 0;
     } else {
-        while (azc__http_token_char((unsigned char)*p) || (*p && strchr("(),;=", *p))) p++;
-        if (p == s || strcspn(s, "#^`|/?") < len) return len == 0;
+        while (azc__http_is(AZC__HOST, *p)) p++;
+        if (p == s) return len == 0;
     }
     if (*p == ':') {
         do p++;
@@ -2428,7 +2428,7 @@ static int azc__http_target(azc__request *r) {
  * behind it. Returns where the rest starts, NULL when it is not so. */
 static char *azc__http_cut(char *p, char behind, int any) {
     char *end = p;
-    while (any ? *end && *end != behind : azc__http_token_char((unsigned char)*end)) end++;
+    while (any ? *end && *end != behind : azc__http_is(AZC__TOKEN, *end)) end++;
     if (end == p || *end != behind) return NULL;
     *end = 0;
     return end + 1;
@@ -6284,7 +6284,7 @@ static int azc__subprotocols_copy(char *out, const char *list) {
     for (int n = 0; azc__http_list(&list, &item, &len); n++) {
         if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
         for (size_t i = 0; i < len; i++) {
-            if (!azc__http_token_char((unsigned char)item[i])) return 0;
+            if (!azc__http_is(AZC__TOKEN, item[i])) return 0;
         }
         memcpy(out, item, len);
         out += len + 1;
@@ -6675,7 +6675,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
         !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
     for (const char *p = name; *p; p++) {
-        if (!azc__http_token_char((unsigned char)*p)) return AZC_ERR_ARGUMENT;
+        if (!azc__http_is(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
     }
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     size_t room = AZC__MAX_EXTRA - r->extra_len;
