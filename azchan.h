@@ -2672,7 +2672,8 @@ static void azc__http_forwarded(azc__request *r, const char *proxies) {
 static char azc__route_kind(const char *p, size_t len, int last) {
     if (len == 0) return last ? (char)AZC__LITERAL : 0;
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)p[i] <= 32 || p[i] == 127 || strchr("?#%", p[i]) != NULL) return 0;
+        unsigned char c = (unsigned char)p[i];
+        if (c <= 32 || c == 127 || c == '?' || c == '#' || c == '%') return 0;
     }
     if (*p != ':' && *p != '*') return AZC__LITERAL;
     if (len == 1 || (*p == '*' && !last)) return 0;
@@ -2685,15 +2686,15 @@ static void azc__route_free(const azc__mem *mem, azc__route *route) {
     azc__free(mem, route, route->size);
 }
 
-/* Are two parameters of one name? */
-static int azc__route_repeats(const char *a) {
-    for (; *a; a = azc__route_next(a)) {
-        if (*a == AZC__LITERAL) continue;
-        for (const char *b = azc__route_next(a); *b; b = azc__route_next(b)) {
-            if (*b != AZC__LITERAL && strcmp(a + 1, b + 1) == 0) return 1;
-        }
+/* Which of the route's parameters has this name? -1: none. */
+static int azc__route_param(const azc__route *route, const char *name) {
+    int n = 0;
+    for (const char *text = route->text; *text; text = azc__route_next(text)) {
+        if (*text == AZC__LITERAL) continue;
+        if (strcmp(text + 1, name) == 0) return n;
+        n++;
     }
-    return 0;
+    return -1;
 }
 
 /* Split a pattern. Returns AZC_OK, AZC_ERR_PATTERN or AZC_ERR_MEMORY. */
@@ -2704,7 +2705,7 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
     if (route == NULL) return AZC_ERR_MEMORY;
     route->size = size;
     route->text = (char *)(route + 1);
-    int good = 1;
+    int good = 1, params = 0;
     for (char *text = route->text; good && *path;) {
         const char *p = path + 1;
         size_t n = strcspn(p, "/");
@@ -2713,9 +2714,10 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
         good = *text != 0;
         if (*text++ > AZC__LITERAL) p++; /* past the sign */
         if (good) memcpy(text, p, (size_t)(path - p));
+        if (text[-1] > AZC__LITERAL && azc__route_param(route, text) != params++) good = 0;
         text += path - p + 1;
     }
-    if (!good || azc__route_repeats(route->text)) {
+    if (!good) {
         azc__route_free(mem, route);
         return AZC_ERR_PATTERN;
     }
@@ -2760,7 +2762,7 @@ static int azc__route_split(char **out, const char *path, size_t len) {
     return count;
 }
 
-static int azc__route_matches(const azc__route *route, const char *segments, int count) {
+static AZC__RARE int azc__route_matches(const azc__route *route, const char *segments, int count) {
     const char *text = route->text;
     for (; count > 0 && *text; count--) {
         if (*text == AZC__REST) return 1;
@@ -2788,17 +2790,6 @@ static void azc__route_values(const azc__route *route, const char *segments, int
         }
         segments = azc__route_next(segments);
     }
-}
-
-/* Which of the route's parameters has this name? -1: none. */
-static int azc__route_param(const azc__route *route, const char *name) {
-    int n = 0;
-    for (const char *text = route->text; *text; text = azc__route_next(text)) {
-        if (*text == AZC__LITERAL) continue;
-        if (strcmp(text + 1, name) == 0) return n;
-        n++;
-    }
-    return -1;
 }
 
 /* ==== [10] JSON: RFC 8259, read without allocation, written into a buffer; pure =============== */
@@ -2921,23 +2912,21 @@ static int azc__json_name(azc__text *t) {
 /* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
  * an object? */
 static int azc__json_value(azc__text *t, int max_depth) {
-    uint64_t objects = 0;
+    char close[AZC__MAX_DEPTH + 1];
     for (int depth = 0;;) {
         int c = azc__json_peek(t), opens = c == '{' || c == '[';
         if (opens) {
             if (depth++ == max_depth) return 0;
-            objects = objects << 1 | (c == '{');
+            close[depth] = (char)(c + 2); /* ASCII */
             t->p++;
         } else if (!(c == '"' ? azc__json_string(t)
                      : c >= 'a' ? azc__json_word(t) : azc__json_number(t))) {
             return 0;
         }
-        for (; depth > 0 && azc__json_mark(t, (objects & 1) ? '}' : ']'); depth--) {
-            objects >>= 1;
-            opens = 0;
-        }
+        for (; depth > 0 && azc__json_mark(t, close[depth]); depth--) opens = 0;
         if (depth == 0) return 1;
-        if ((!opens && !azc__json_take(t, ',')) || (objects & 1 && !azc__json_name(t))) return 0;
+        if ((!opens && !azc__json_take(t, ',')) || (close[depth] == '}' && !azc__json_name(t)))
+            return 0;
     }
 }
 
