@@ -2439,8 +2439,10 @@ static int azc__http_request_line(azc__request *r, char *line) {
     r->method = line;
     char *p = r->target = azc__http_cut(line, ' ', 0);
     if (p != NULL) p = azc__http_cut(p, ' ', 1);
-    if (p == NULL || strncmp(p, "HTTP/", 5) != 0 || !azc__digit(p[5]) || p[6] != '.' ||
-        !azc__digit(p[7]) || p[8] != 0) return -400;
+    if (p == NULL) return -400;
+    for (int i = 0; i < 9; i++) {
+        if ((azc__digit(p[i]) ? '0' : p[i]) != "HTTP/0.0"[i]) return -400;
+    }
     return p[5] == '1' && p[7] >= '1' ? 0 : -505;
 }
 
@@ -2487,12 +2489,14 @@ static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     status = azc__http_target(r);
     if (status < 0) return status;
     const char *host = azc__http_only(r, "Host");
-    if (host == NULL || !azc__http_authority(host, strlen(host))) return -400;
+    if (host == NULL) return -400;
+    size_t host_len = strlen(host);
     if (r->host == NULL) {
         r->host = host;
-        r->host_len = strlen(host);
+        r->host_len = host_len;
     }
-    if (!azc__http_authority(r->host, r->host_len)) return -400;
+    if (!azc__http_authority(host, host_len) || !azc__http_authority(r->host, r->host_len))
+        return -400;
     r->keep_alive = !azc__http_has(r, "Connection", "close", 0);
     r->upgrade = azc__http_has(r, "Connection", "Upgrade", 0) &&
                  azc__http_has(r, "Upgrade", "websocket", 0);
@@ -3064,33 +3068,34 @@ typedef struct azc__decimal {
 /* Returns 0 when the value is no number. */
 static int azc__decimal_read(azc__decimal *d, const azc_json *value) {
     const char *p = value->text, *end = p + value->len;
-    int fraction = 0, sign = 1, exponent = 0;
+    char *text = d->text;
+    int fraction = 0, sign = 1, exponent = 0, power = 0, count = 1;
     if (value->type != AZC_JSON_NUMBER) return 0;
-    d->count = 1;
-    d->exponent = 0;
-    d->text[0] = '+';
-    if (*p == '-') d->text[0] = *p++;
+    text[0] = '+';
+    if (*p == '-') text[0] = *p++;
     for (; p < end && (*p | 32) != 'e'; p++) {
         if (*p == '.') {
             fraction = 1;
             continue;
         }
-        d->exponent -= fraction;
-        if (*p == '0' && d->count == 1) continue;
-        if (d->count <= 770) {
-            d->text[d->count++] = *p;
+        power -= fraction;
+        if (*p == '0' && count == 1) continue;
+        if (count <= 770) {
+            text[count++] = *p;
         } else {
-            if (*p != '0') d->text[770] |= 1;
-            d->exponent++;
+            if (*p != '0') text[770] |= 1;
+            power++;
         }
     }
     while (++p < end) {
         if (*p == '-') sign = -1;
         else if (*p != '+' && exponent < 100000000) exponent = exponent * 10 + (*p - '0');
     }
-    d->exponent += sign * exponent;
-    for (; d->text[d->count - 1] == '0'; d->count--) d->exponent++;
-    if (d->count == 1) d->text[d->count++] = '0', d->exponent = 0;
+    power += sign * exponent;
+    for (; text[count - 1] == '0'; count--) power++;
+    if (count == 1) text[count++] = '0', power = 0;
+    d->count = count;
+    d->exponent = power;
     return 1;
 }
 
