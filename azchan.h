@@ -1888,8 +1888,12 @@ static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20])
     for (const unsigned char *end = p + len; p < end;) {
         memcpy(v, h, sizeof v);
         for (int i = 0; i < 80; i++) {
-            if (i >= 16) w[i] = azc__rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-            else w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3], p += 4;
+            if (i >= 16) {
+                w[i] = azc__rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+            } else {
+                w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+                p += 4;
+            }
             uint32_t b = v[1], c = v[2], d = v[3];
             uint32_t f = b ^ c ^ d, k = i < 40 ? 0x6ED9EBA1 : 0xCA62C1D6;
             if (i < 20) f = d ^ (b & (c ^ d)), k = 0x5A827999;
@@ -3243,7 +3247,8 @@ AZC_API void azc_put_bool(azc_writer *w, const char *name, int value) {
     azc__put_word(w, name, value ? "true" : "false");
 }
 
-static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t value, int negative) {
+static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t value,
+                                       int negative) {
     char digits[22], *p = digits + 21;
     *p = 0;
     do *--p = (char)('0' + value % 10);
