@@ -308,7 +308,6 @@
                              history, latest values and rates; proxies and other processes
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call
                              to bring your own transport, or to make calls fail in tests
-     AZC_ASSERT(x)           default assert(x)
 
    RFC COVERAGE. 6455 except the client's side; extensions are never negotiated, so RSV bits are
    an error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form,
@@ -965,7 +964,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 /* ==== [2] PLATFORM: system headers, and all that differs between systems ====================== */
 
 #include <arpa/inet.h>
-#include <assert.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -994,9 +993,6 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC_SYS(call) call
 #endif
 
-#ifndef AZC_ASSERT
-#define AZC_ASSERT(x) assert(x)
-#endif
 
 /* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
 #ifndef SO_REUSEPORT
@@ -1219,15 +1215,16 @@ typedef struct azc__request {
     const azc__route *route;
     const char *segments; /* of the path, decoded, NUL behind each */
     int count;            /* of them */
-    char *cookies;    /* as pairs, once asked for */
-    size_t sent;      /* bytes of the answer */
-    size_t extra_len; /* of azc_reply_header's lines */
+    size_t extra_len; /* of azc_reply_header's lines, which alone outlive an answer that fails, */
+    size_t all_len;   /* and with those of ours */
     int field_count;
     int status;       /* as answered */
     uint8_t body;     /* a Content-Length over 0, */
     uint8_t chunked;  /* any Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
     uint8_t more;     /* another request waits behind it */
+    char *cookies;    /* as pairs, once asked for */
+    size_t sent;      /* bytes of the answer */
     azc__visitor visitor; /* the peer, or of whom it speaks */
 #ifndef AZCHAN_CORE
     uint8_t proxied;  /* the peer is one of trusted_proxies, */
@@ -3666,14 +3663,20 @@ static void azc__room_sweep(azc_server *s) {
 /* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O but a large send =========== */
 
 /* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
- * close code, error or limit, and more in words. */
-static AZC__RARE void azc__log(const azc_server *s, const azc_conn *conn, const char *what,
-                               int number, const char *more) {
+ * close code, error or limit, and more in words (NULL: those of the error). */
+static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, const char *what,
+                                  int number, const char *more) {
     char line[256];
     if (s->config.log == NULL) return;
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
-             conn != NULL ? azc_target(conn) : "-", what, number, more);
+             conn != NULL ? azc_target(conn) : "-", what, number,
+             more != NULL ? more : azc_strerror(number));
     s->config.log(s->config.log_user, line);
+}
+
+static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int number,
+                               const char *more) {
+    azc__log_as(conn->server, conn, what, number, more);
 }
 
 /* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
@@ -3786,7 +3789,7 @@ static void azc__close(azc_conn *conn, int state, int code, const void *reason, 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
 static AZC__RARE void azc__fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN) {
-        azc__log(conn->server, conn, "failed with", code,
+        azc__log(conn, "failed with", code,
                  code == 1009 ? "max_message" : "RFC 6455");
         azc__close(conn, AZC__LINGER, code, NULL, 0);
     } else {
@@ -3816,7 +3819,7 @@ static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     if (size <= s->config.max_backlog) conn->drain = 1;
     conn->dropped++;
     s->stats.dropped++;
-    azc__log(s, conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
+    azc__log(conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
     if (!drop) azc__close(conn, AZC__CLOSING, 1013, NULL, 0);
     else azc__touch(conn);
     return AZC_ERR_FULL;
@@ -3957,7 +3960,7 @@ static AZC__RARE void azc__after(azc_server *s) {
 
 /* What a peer hears of an error that nobody else takes. */
 static void azc__error_answer(azc_conn *conn, int result) {
-    azc__log(conn->server, conn, "a callback returned", result, azc_strerror(result));
+    azc__log(conn, "a callback returned", result, NULL);
     const char *json = result == AZC_ERR_JSON
                        ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
                        : "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
@@ -4023,7 +4026,7 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
-        azc__log(conn->server, conn, "no pong", AZC_ERR_MEMORY, azc_strerror(AZC_ERR_MEMORY));
+        azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
 #ifndef AZCHAN_CORE
     if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__tell_part(conn, e);
     else
@@ -4065,7 +4068,7 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
 
 /* ---- Requests ---- */
 
-/* The status line without its end; returns its length. */
+/* The status line, and a newline behind it; returns its length without that. */
 static size_t azc__status_line(int status, char out[64]) {
     const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
         "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
@@ -4076,25 +4079,25 @@ static size_t azc__status_line(int status, char out[64]) {
         "505 HTTP Version Not Supported\0";
     while (*p && atoi(p) != status) p = azc__route_next(p);
     const char *reason = *p ? p + 4 : status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
-    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
+    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s\n", status, reason) - 1;
 }
 
 /* Add a field to the answer; the line before it is ended first. */
 static void azc__add(azc__request *r, const char *name, const char *value) {
-    char *p = r->extra + r->extra_len;
-    AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->extra_len);
-    p = stpcpy(stpcpy(stpcpy(stpcpy(p, "\r\n"), name), ": "), value);
-    r->extra_len = (size_t)(p - r->extra);
+    r->all_len += (size_t)snprintf(r->extra + r->all_len, sizeof r->extra - r->all_len,
+                                   "\r\n%s: %s", name, value);
 }
 
-/* Queue a response. The body is copied, or with `keep` referred to where it is. */
+/* Queue a response. The body is copied, or with `keep` referred to where it is; NULL: it is the
+ * status in words. */
 static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
                         int keep) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     char line[64], number[24];
-    size_t n = azc__status_line(status, line), kept = r->extra_len;
+    size_t n = azc__status_line(status, line);
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
+    if (body == NULL && len > 0) body = line + 9, len = n - 8;
     if (type != NULL) azc__add(r, "Content-Type", type);
     if (status == 204 || status == 304) len = 0;
     else if (status != 101) {
@@ -4105,14 +4108,14 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
         azc__add(r, "Connection",
                  status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade" : "close");
     if (r->head_only) len = 0;
-    size_t total = n + r->extra_len + 4;
+    size_t total = n + r->all_len + 4;
     if (len < AZC__KEEP) keep = 0;
     if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len))) {
-        r->extra_len = kept; /* those are not for the 503 that follows */
+        r->all_len = r->extra_len; /* the rest is not for the 503 that follows */
         return AZC_ERR_MEMORY;
     }
     azc__out_write(&conn->out, line, n);
-    azc__out_write(&conn->out, r->extra, r->extra_len);
+    azc__out_write(&conn->out, r->extra, r->all_len);
     azc__out_write(&conn->out, "\r\n\r\n", 4);
     if (!keep) azc__out_write(&conn->out, body, len);
     else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
@@ -4126,16 +4129,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
 /* Answer with an error of our own; the connection ends after it, or without memory for it. */
 static void azc__refuse(azc_conn *conn, int status, const char *allow) {
     azc__request *r = &conn->server->request;
-    char line[64];
-    size_t n = azc__status_line(status, line);
-    line[n] = '\n';
     r->keep_alive = 0;
     if (status == 405) azc__add(r, "Allow", allow);
     if (status == 426) {
         azc__add(r, "Upgrade", "websocket");
         azc__add(r, "Sec-WebSocket-Version", "13");
     }
-    azc__respond(conn, status, "text/plain", line + 9, n - 8, 0);
+    azc__respond(conn, status, "text/plain", NULL, 1, 0);
 }
 
 /* What a handler's result asks for: 0 to go on, or a status. */
@@ -4143,7 +4143,7 @@ static int azc__handler_status(azc_conn *conn, int result) {
     azc__after(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
     if (result >= 200 && result <= 599) return result;
-    azc__log(conn->server, conn, "a callback returned", result, azc_strerror(result));
+    azc__log(conn, "a callback returned", result, NULL);
     return 500;
 }
 
@@ -4162,7 +4162,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     }
     int status = azc__handler_status(conn, page->handler(conn, page->user));
     if (status == 0 && !conn->server->request.answered) {
-        azc__log(conn->server, conn, "a callback returned", 0, "without azc_reply");
+        azc__log(conn, "a callback returned", 0, "without azc_reply");
         return 500;
     }
     return status;
@@ -4181,14 +4181,11 @@ static int azc__switch_protocols(azc_conn *conn, const char *key) {
     azc__request *r = &conn->server->request;
     char accept[29];
     const char *chosen = azc_subprotocol(conn);
-    size_t kept = r->extra_len;
     azc__accept_key(key, accept);
     azc__add(r, "Upgrade", "websocket");
     azc__add(r, "Sec-WebSocket-Accept", accept);
     if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
-    int error = azc__respond(conn, 101, NULL, NULL, 0, 0);
-    if (error != AZC_OK) r->extra_len = kept;
-    return error;
+    return azc__respond(conn, 101, NULL, NULL, 0, 0);
 }
 
 /* Give a connection what outlives its request: zeroed data, and its strings. */
@@ -4251,7 +4248,7 @@ static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
     int full = address != NULL && address->count >= (size_t)s->config.max_per_address;
     if (address == NULL || full) {
         s->stats.over_address += full != 0;
-        azc__log(s, NULL, "max_per_address", s->config.max_per_address,
+        azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
                  full ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
         return full ? 429 : 503;
     }
@@ -4270,7 +4267,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
-        azc__log(s, conn, "not in origins", 403, azc__http_field(r, "Origin"));
+        azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
         return 403;
     }
 #ifndef AZCHAN_CORE
@@ -4360,7 +4357,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
     const char *allow = "";
     s->current = conn;
     status = -azc__request_strings(conn, r, status);
-    if (status != 0) azc__log(s, conn, "refused with", status,
+    if (status != 0) azc__log(conn, "refused with", status,
                               status == 408 ? "handshake_ms"
                               : status == 414 || status == 431 ? "max_request, or 64 fields"
                               : "RFC 9112");
@@ -4486,7 +4483,7 @@ static void azc__expire(azc_conn *conn) {
         azc__request_bad(conn, 408);
     } else {
         if (timer == AZC__T_PONG)
-            azc__log(conn->server, conn, "dropped", 1006, "ping_ms and pong_ms");
+            azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
         azc__drop(conn);
     }
 }
@@ -5033,7 +5030,7 @@ static int azc__fd_nonblocking(int fd) {
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__nth(s, s->timer_first[AZC__T_HANDSHAKE]);
-    azc__log(s, NULL, "max_connections", s->config.max_connections,
+    azc__log_as(s, NULL, "max_connections", s->config.max_connections,
              oldest != NULL ? "a request gives way" : "newcomers wait");
     if (oldest == NULL) azc__accept_pause(s, INT64_MAX);
     else azc__drop(oldest);
@@ -5059,7 +5056,7 @@ static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
     s->stats.accepted++;
     if (conn != NULL && azc__address_enter(conn, &who) != 0) azc__drop(conn);
     else if (conn == NULL || !azc__watch(s, &conn->source, AZC__READ)) {
-        azc__log(s, NULL, "a newcomer", AZC_ERR_MEMORY, azc_strerror(AZC_ERR_MEMORY));
+        azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
         if (conn != NULL) azc__drop(conn);
         else AZC_SYS(close)(fd);
     }
@@ -5078,7 +5075,7 @@ static int azc__accept(azc_server *s) {
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
         return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
-    azc__log(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
+    azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
     azc__accept_pause(s, s->now + AZC__RETRY_MS);
     return 0;
 }
@@ -5437,39 +5434,28 @@ static void azc__seed(azc_server *s) {
     AZC_SYS(close)(fd);
 }
 
-static int azc__default_int(int value, int standard) { return value == 0 ? standard : value; }
-static size_t azc__default_size(size_t value, size_t standard) {
-    return value == 0 ? standard : value;
-}
-
-/* The four deadlines stand in the config as the classes do. */
-static void azc__timers_fill(azc_server *s) {
-    static const uint16_t standard[AZC__T_COUNT] = {10000, 30000, 10000, 3000};
-    memcpy(s->timer_ms, (const char *)&s->config + offsetof(azc_config, handshake_ms),
-           sizeof s->timer_ms);
-    for (int i = 0; i < AZC__T_COUNT; i++) {
-        if (s->timer_ms[i] == 0) s->timer_ms[i] = standard[i];
-    }
-}
-
-/* Every other default is here. */
+/* Every default but those of the texts. The four sizes, and the four deadlines, stand in the config
+ * one behind the other. */
 static AZC__RARE void azc__config_fill(azc_config *c) {
+    static const uint16_t kib[4] = {8, 64, 256, 64}, ms[AZC__T_COUNT] = {10000, 30000, 10000, 3000};
+    size_t *sizes = (size_t *)(void *)((char *)c + offsetof(azc_config, max_request));
+    int *deadlines = (int *)(void *)((char *)c + offsetof(azc_config, handshake_ms));
     struct rlimit fds;
     int most = 1 << 20;
+    for (int i = 0; i < 4; i++) {
+        if (sizes[i] == 0) sizes[i] = (size_t)kib[i] << 10;
+        if (deadlines[i] == 0) deadlines[i] = ms[i];
+    }
     if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < (rlim_t)most + 16)
         most = fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
     if (c->max_connections == 0 || c->max_connections > most) c->max_connections = most;
-    c->max_request = azc__default_size(c->max_request, 8 << 10);
-    c->max_message = azc__default_size(c->max_message, 64 << 10);
-    c->max_backlog = azc__default_size(c->max_backlog, 256 << 10);
-    c->read_buffer = azc__default_size(c->read_buffer, 64 << 10);
     size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < least) c->max_backlog = least;
     if (c->memory == NULL) return;
-    c->max_rooms = azc__default_int(c->max_rooms, c->max_connections);
-    c->max_memberships = azc__default_int(c->max_memberships, 2 * c->max_connections);
-    c->max_data = azc__default_size(c->max_data, 64);
-    c->max_setup = azc__default_size(c->max_setup, 4 << 10);
+    if (c->max_rooms == 0) c->max_rooms = c->max_connections;
+    if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
+    if (c->max_data == 0) c->max_data = 64;
+    if (c->max_setup == 0) c->max_setup = 4 << 10;
 }
 
 /* What is out of range, or NULL. Sums and products of the rest stay within size_t. */
@@ -5492,26 +5478,22 @@ static const char *azc__config_bad(const azc_config *c) {
 
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
-    const char **texts[] = {&c->host, &c->origins,
+    const char *host = c->host != NULL ? c->host : "127.0.0.1";
+    const char *origins = c->origins != NULL ? c->origins : "", *proxies = "";
 #ifndef AZCHAN_CORE
-                            &c->trusted_proxies,
+    if (c->trusted_proxies != NULL) proxies = c->trusted_proxies;
 #endif
-    };
-    const size_t count = sizeof texts / sizeof *texts;
-    s->strings_size = azc__scratch_size(c);
-    for (size_t i = 0; i < count; i++) {
-        if (*texts[i] == NULL) *texts[i] = i == 0 ? "127.0.0.1" : "";
-        s->strings_size += strlen(*texts[i]) + 1;
-    }
+    s->strings_size = azc__scratch_size(c) + strlen(host) + strlen(origins) + strlen(proxies) + 3;
     char *at = s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
     if (at == NULL) return 0;
-    for (size_t i = 0; i < count; i++) {
-        size_t size = strlen(*texts[i]) + 1;
-        *texts[i] = (const char *)memcpy(at, *texts[i], size);
-        at += size;
-    }
-    s->scratch = at;
-    if (*c->origins == 0) c->origins = NULL;
+    c->host = at;
+    at = stpcpy(at, host) + 1;
+    c->origins = *origins ? at : NULL;
+    at = stpcpy(at, origins) + 1;
+#ifndef AZCHAN_CORE
+    c->trusted_proxies = at;
+#endif
+    s->scratch = stpcpy(at, proxies) + 1;
     return 1;
 }
 
@@ -5633,7 +5615,7 @@ static azc_server *azc__server_make(const azc_config *config) {
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
-    azc__timers_fill(s);
+    memcpy(s->timer_ms, (const char *)c + offsetof(azc_config, handshake_ms), sizeof s->timer_ms);
     s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
     if (azc__config_strings(s) && s->read_buffer != NULL) return s;
     azc__server_free(s);
@@ -6680,6 +6662,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
     azc__add(r, name, value);
+    r->extra_len = r->all_len;
     return AZC_OK;
 }
 
