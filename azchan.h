@@ -4378,7 +4378,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
 }
 
 /* No head to speak of: too long, malformed, too late. */
-static void azc__request_bad(azc_conn *conn, int status) {
+static AZC__RARE void azc__request_bad(azc_conn *conn, int status) {
     memset(&conn->server->request, 0, offsetof(azc__request, extra));
     azc__request_answer(conn, -status);
 }
@@ -5101,16 +5101,21 @@ static void azc__listener_close(azc_server *s) {
     azc__unlisten(s, s->listener.fd);
 }
 
-/* azc_stop was called: no more newcomers, 1001 to all. */
-static void azc__stop_begin(azc_server *s) {
-    if (s->stopping == AZC__STOPPING) return;
-    s->stopping = AZC__STOPPING;
+/* End every connection: those in channels are told 1001, or (at once) not even that. */
+static AZC__RARE void azc__end_all(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
-        if (conn->state == AZC__OPEN) azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
+        if (at_once) azc__drop(conn);
+        else if (conn->state == AZC__OPEN) azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
         else if (conn->state == AZC__HTTP) azc__end(conn, AZC__LINGER, 0);
     }
+}
+
+/* azc_stop was called: no more newcomers, 1001 to all. */
+static void azc__stop_begin(azc_server *s) {
+    if (s->stopping != AZC__STOPPING) azc__end_all(s, 0);
+    s->stopping = AZC__STOPPING;
 }
 
 #ifndef AZCHAN_CORE
@@ -6061,9 +6066,7 @@ AZC_API int azc_destroy(azc_server *server) {
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
-    for (uint32_t i = 0; i < server->slot_count; i++) {
-        if (server->slots[i] != NULL) azc__drop(server->slots[i]);
-    }
+    azc__end_all(server, 1);
     azc__settle(server);
 #ifndef AZCHAN_CORE
     azc__rooms_end(server);
@@ -6247,10 +6250,10 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
     azc__route *route;
     int error = azc__route_parse(&s->mem, path, &route);
     if (error == AZC_OK) {
-        error = azc__route_insert(list, route);
         route->target = target;
         route->target_size = size;
         *(azc__route **)target = route;
+        error = azc__route_insert(list, route);
         if (error == AZC_OK) return AZC_OK;
         azc__route_free(&s->mem, route);
     }
@@ -6274,7 +6277,6 @@ static int azc__subprotocols_copy(char *out, const char *list) {
 }
 
 static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_channel **out) {
-    const size_t align = sizeof(azc__aligned);
     const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
     size_t size = sizeof(azc_channel) + strlen(list) + 2;
     azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
@@ -6285,7 +6287,7 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
 #ifndef AZCHAN_CORE
     if (desc->on_part != NULL) channel->short_end = 0;
 #endif
-    channel->data_size = (desc->data_size + align - 1) / align * align;
+    channel->data_size = azc__align(desc->data_size);
     channel->subprotocols = (const char *)(channel + 1);
     if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
         azc__free(&s->mem, channel, size);
