@@ -1422,12 +1422,12 @@ struct azc_conn {
 struct azc_channel {
     azc__route *route;
     azc_server *server;
-    azc_channel_desc desc;
     azc_conn *first;
     size_t count;
     size_t data_size; /* rounded up, so that the strings start behind it */
-    const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
     unsigned short_end; /* payloads of fewer bytes take the short path; 0 where parts are told */
+    azc_channel_desc desc;
+    const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
 };
 
 enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
@@ -1436,22 +1436,31 @@ enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
  * large ones come last. */
 struct azc_server {
     azc__mem mem;
-    int64_t now, retry; /* retry: of accept, and of connections that are stuck */
-    azc_conn **slots;  /* by id */
-    azc_conn *touched_first, *touched_last;
     uint8_t listening, stopping, busy, cursors, accept_paused;
+    int failed;          /* the first error of configuration, or 0 */
+    int conn_count;
+    int64_t now, retry;  /* retry: of accept, and of connections that are stuck */
+    azc_conn **slots;    /* by id */
     uint32_t slot_cap, slot_hint;
     uint32_t slot_count; /* slots ever used: those behind are not even zero */
-    int conn_count;
-    int failed;        /* the first error of configuration, or 0 */
-    int untold;         /* connections that ended and have yet to get their on_close */
-
-    azc__source wake, listener;
-    int wake_write, port;
+    uint32_t room_cap;
+    azc__room **rooms;
+    azc__source listener;
+    uint32_t room_count; /* addresses included, */
+    uint32_t room_named; /* and not */
 #ifdef AZCHAN_USE_EPOLL
     int epoll;
 #else
-    uint32_t source_count, source_cap;
+    uint32_t source_count;
+#endif
+    azc_conn *touched_first;
+    azc__member *free_members; /* linked by next */
+    azc_conn *touched_last;
+    int untold;          /* connections that ended and have yet to get their on_close */
+    azc__source wake;
+    int wake_write, port;
+#ifndef AZCHAN_USE_EPOLL
+    uint32_t source_cap;
     struct pollfd *polls;
     azc__source **sources;
 #endif
@@ -1474,13 +1483,9 @@ struct azc_server {
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
 
-    azc__room **rooms;
-    size_t room_cap, room_count; /* addresses included, */
-    size_t room_named;           /* and not */
     uint64_t seed[2];
-    azc__members *members;     /* all that were allocated, */
-    azc__member *free_members; /* and those not in use, linked by next */
-    size_t member_count;       /* in use */
+    azc__members *members; /* all that were allocated; */
+    uint32_t member_count; /* and how many are in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
 #ifndef AZCHAN_CORE
     azc__room *news_first, *news_last; /* rooms whose change is to be told */
@@ -1491,7 +1496,7 @@ struct azc_server {
     char *strings_at;           /* where the next goes */
     char *strings;              /* host and origins, copied, and the scratch */
     size_t strings_size;
-    size_t room_first;             /* buckets of a new table */
+    uint32_t room_first;           /* buckets of a new table */
     size_t tail_least, room_least; /* bytes of each at least, with fixed memory */
     azc_conn *current; /* whose request that is, while it is answered */
     azc__pool pool;
@@ -3379,7 +3384,7 @@ static void azc__room_link(azc_server *s, azc__room *room) {
 
 /* Double the table when it is full. Without memory for that the chains grow instead. */
 static int azc__room_table_grow(azc_server *s) {
-    size_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
+    uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
     if (s->room_count < old_cap) return 1;
     azc__room **rooms = (azc__room **)azc__zalloc(&s->mem, cap * sizeof *rooms);
@@ -5219,24 +5224,22 @@ static AZC__RARE void azc__retry(azc_server *s) {
     }
 }
 
-/* Until the earliest deadline, but no longer than timeout_ms. */
+static int azc__sooner(int ms, int64_t left) {
+    return left < 0 ? 0 : left < ms ? (int)left : ms;
+}
+
+/* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
+ * that much too late. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int64_t least = s->retry - s->now; /* a wake ago: at most that much too late */
-    int left;
+    int left, least = azc__sooner(timeout_ms < 0 ? INT_MAX : timeout_ms, s->retry - s->now);
     for (int i = 0; i < AZC__T_COUNT; i++) {
-        if (azc__timer_next(s, i, &left) != NULL && left < least) least = left;
+        if (azc__timer_next(s, i, &left) != NULL) least = azc__sooner(least, left);
     }
 #ifndef AZCHAN_CORE
-    if (s->wheel.due < INT64_MAX) {
-        int64_t timer = s->wheel.due - azc__clock(s);
-        if (timer < least) least = timer;
-    }
-    if (s->stopping == AZC__DRAINING && azc__drain_next(s) - s->now < least)
-        least = azc__drain_next(s) - s->now;
+    if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
+    if (s->stopping == AZC__DRAINING) least = azc__sooner(least, azc__drain_next(s) - s->now);
 #endif
-    if (least < 0) least = 0;
-    if (least > INT_MAX) return timeout_ms;
-    return timeout_ms < 0 || least < timeout_ms ? (int)least : timeout_ms;
+    return least == INT_MAX ? timeout_ms : least;
 }
 
 static void azc__expire_all(azc_server *s) {
@@ -5578,7 +5581,7 @@ static void azc__fixed_begin(azc_server *s) {
     s->pool.most = 0;
     s->pool.piece_most = AZC__FIXED_PIECE - sizeof(azc__piece);
     s->pool.array_first = (uint32_t)azc__fixed_array(c);
-    s->room_first = azc__fixed_table(c);
+    s->room_first = (uint32_t)azc__fixed_table(c);
     s->room_least = azc__fixed_room();
     s->tail_least = azc__fixed_tail(c);
 }
