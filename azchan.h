@@ -4243,24 +4243,22 @@ static void azc__address_leave(azc_conn *conn) {
 static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
     azc_server *s = conn->server;
     size_t len = who->family == AF_INET ? 4 : 16;
-    azc__address_leave(conn);
     if (s->config.max_per_address <= 0 || who->family == 0) return 0;
 #ifndef AZCHAN_CORE
     if (azc__http_trusted(s->config.trusted_proxies, who) > 0) return 0;
 #endif
     azc__room *address = azc__room_find(s, NULL, who->raw, len);
     if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
-    int full = address != NULL && address->count >= (size_t)s->config.max_per_address;
-    if (address == NULL || full) {
-        s->stats.over_address += full != 0;
-        azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
-                 full ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
-        return full ? 429 : 503;
+    if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
+        address->count++;
+        address->refs++;
+        conn->address = address;
+        return 0;
     }
-    address->count++;
-    address->refs++;
-    conn->address = address;
-    return 0;
+    s->stats.over_address += address != NULL;
+    azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
+                address != NULL ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
+    return address != NULL ? 429 : 503;
 }
 
 /* Open the channel, RFC 6455 4.2. Returns 0, or the status that refuses. */
@@ -4276,8 +4274,11 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         return 403;
     }
 #ifndef AZCHAN_CORE
-    int entered = r->proxied ? azc__address_enter(conn, &r->visitor) : 0;
-    if (entered != 0) return entered;
+    if (r->proxied) {
+        azc__address_leave(conn); /* an earlier request's */
+        int refused = azc__address_enter(conn, &r->visitor);
+        if (refused != 0) return refused;
+    }
 #endif
     if (!azc__make_tail(conn, channel)) return 503;
     conn->subprotocol = azc__choose_subprotocol(channel, r);
@@ -5019,17 +5020,20 @@ static void azc__settle(azc_server *s) {
     }
 }
 
-/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static void azc__fd_prepare(int fd) {
-    int on = AZC__NOSIGPIPE;
-    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (on) AZC_SYS(setsockopt)(fd, SOL_SOCKET, AZC__NOSIGPIPE, &on, sizeof on);
+static AZC__RARE int azc__option(int fd, int level, int name, int value) {
+    return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
 }
 
-/* What the loop reads until it is empty must not block it. Returns 0 or -1. */
+/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
+static void azc__fd_prepare(int fd) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+}
+
+/* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
 static int azc__fd_nonblocking(int fd) {
     azc__fd_prepare(fd);
-    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) < 0 ? -1 : 0;
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
 }
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
@@ -5291,7 +5295,6 @@ static int azc__turn_end(azc_server *s, int ready) {
 /* Make the address of config.host; returns its length, 0 for a bad one. */
 static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
     const char *host = s->config.host;
-    uint16_t port = htons((uint16_t)s->config.port);
     memset(address, 0, sizeof *address);
     if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
     if (strncmp(host, "unix:", 5) == 0) {
@@ -5301,14 +5304,13 @@ static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
         memcpy(address->un.sun_path, host + 5, len);
         return sizeof address->un;
     }
+    address->v4.sin_port = htons((uint16_t)s->config.port); /* IPv6 has it in the same place */
     if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
-        address->v4.sin_port = port;
         return sizeof address->v4;
     }
     if (inet_pton(AF_INET6, host, &address->v6.sin6_addr) != 1) return 0;
     address->v6.sin6_family = AF_INET6;
-    address->v6.sin6_port = port;
     return sizeof address->v6;
 }
 
@@ -5323,29 +5325,27 @@ static void azc__unlink_stale(const azc__address *address, socklen_t len) {
     AZC_SYS(close)(fd);
 }
 
+/* Returns 0 on failure. */
 static int azc__bind(int fd, const azc__address *address, socklen_t len) {
-    int on = 1, off = 0;
-    if (address->any.sa_family == AF_UNIX) {
-        azc__unlink_stale(address, len);
-    } else {
-        AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    }
-    if (address->any.sa_family == AF_INET6)
-        AZC_SYS(setsockopt)(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    if (AZC_SYS(bind)(fd, &address->any, len) < 0) return -1;
-    if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 0;
+    int family = address->any.sa_family;
+    if (family == AF_UNIX) azc__unlink_stale(address, len);
+    else azc__option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6) azc__option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (AZC_SYS(bind)(fd, &address->any, len) < 0) return 0;
+    if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 1;
     int cause = errno;
-    if (address->any.sa_family == AF_UNIX) AZC_SYS(unlink)(address->un.sun_path);
+    if (family == AF_UNIX) AZC_SYS(unlink)(address->un.sun_path);
     errno = cause;
-    return -1;
+    return 0;
 }
 
 static int azc__listen_error(azc_server *s) {
+    int e = errno;
     snprintf(s->error, sizeof s->error, "port %d on %s: %s", s->config.port, s->config.host,
-             strerror(errno));
-    if (errno == EADDRINUSE) return AZC_ERR_IN_USE;
-    return errno == EADDRNOTAVAIL || errno == EACCES || errno == EAFNOSUPPORT ||
-           errno == ENOENT || errno == ENOTDIR ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
+             strerror(e));
+    return e == EADDRINUSE ? AZC_ERR_IN_USE
+           : e == EADDRNOTAVAIL || e == EACCES || e == EAFNOSUPPORT || e == ENOENT || e == ENOTDIR
+           ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
 }
 
 /* A listening socket of our own; returns it or an error. */
@@ -5358,20 +5358,18 @@ static int azc__listen_open(azc_server *s) {
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
 #ifndef AZCHAN_CORE
-    int on = 1;
     if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
-        bad = AZC_SYS(setsockopt)(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+        bad = azc__option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 #endif
-    if (bad == 0 && azc__fd_nonblocking(fd) == 0 && azc__bind(fd, &address, len) == 0) return fd;
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, &address, len)) return fd;
     int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return code;
 }
 
 static int azc__listen_on(azc_server *s, int fd) {
-    int on = 1;
     /* Accepted sockets inherit it, which saves a call for each. */
-    AZC_SYS(setsockopt)(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    azc__option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
     if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
     return azc__error(s, AZC_ERR_MEMORY, "azc_server");
@@ -5402,15 +5400,14 @@ static int azc__listen(azc_server *s) {
     given = s->config.listen_fd;
     if (given > 0 &&
         (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
-         azc__fd_nonblocking(given) < 0))
+         !azc__fd_nonblocking(given)))
         return azc__error(s, AZC_ERR_ADDRESS, "listen_fd");
 #endif
     int fd = given > 0 ? given : azc__listen_open(s);
     if (fd < 0) return fd;
-    s->port = strncmp(s->config.host, "unix:", 5) == 0 ? 0 : s->config.port;
-    if (AZC_SYS(getsockname)(fd, &address.any, &len) == 0)
-        s->port = address.any.sa_family == AF_INET ? ntohs(address.v4.sin_port)
-                  : address.any.sa_family == AF_INET6 ? ntohs(address.v6.sin6_port) : 0;
+    s->port = s->config.port;
+    if (AZC_SYS(getsockname)(fd, &address.any, &len) == 0) s->port = ntohs(address.v4.sin_port);
+    if (address.any.sa_family == AF_UNIX) s->port = 0;
 #ifndef AZCHAN_CORE
     int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
 #else
@@ -5512,7 +5509,7 @@ static int azc__wake_open(azc_server *s) {
         return azc__error(s, AZC_ERR_SYSTEM, "pipe");
     s->wake.fd = fds[0];
     s->wake_write = fds[1];
-    if (azc__fd_nonblocking(fds[0]) < 0 || azc__fd_nonblocking(fds[1]) < 0)
+    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
         return azc__error(s, AZC_ERR_SYSTEM, "fcntl");
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
