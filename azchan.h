@@ -3989,8 +3989,8 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
     unsigned char behind = data[len];
     int result = 0;
     data[len] = 0;
+    s->stats.messages_in += opcode <= AZC__OP_BINARY;
     if (opcode == AZC__OP_TEXT) {
-        s->stats.messages_in++;
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
         if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
@@ -3999,7 +3999,6 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
         int (*callback)(azc_conn *, const void *, size_t) =
             opcode == AZC__OP_BINARY ? desc->on_binary
             : opcode == AZC__OP_PING ? desc->on_ping : desc->on_pong;
-        s->stats.messages_in += opcode == AZC__OP_BINARY;
         if (callback != NULL) result = callback(conn, data, len);
     }
     data[len] = behind;
@@ -4456,7 +4455,8 @@ static void azc__tell_close(azc_conn *conn) {
     int code = conn->close_code;
     conn->connected = 0;
     s->untold--;
-    ++*(code < 1016 ? &s->stats.closed[code - 1000] : &s->stats.closed_app);
+    if (code < 1016) s->stats.closed[code - 1000]++;
+    else s->stats.closed_app++;
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (s->log_file != NULL) {
         fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
