@@ -4151,13 +4151,6 @@ static int azc__handler_status(azc_conn *conn, int result) {
     return 500;
 }
 
-static int azc__run_chain(azc_conn *conn) {
-    azc_server *s = conn->server;
-    int status = 0;
-    for (azc__use *use = s->uses; use != NULL && status == 0 && !s->request.answered;
-         use = use->next) status = azc__handler_status(conn, use->handler(conn, use->user));
-    return status;
-}
 
 static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL) {
@@ -4296,11 +4289,15 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     return status;
 }
 
-/* Find who serves the request. Returns 0 when it was answered, or the status to refuse it with;
- * *allow is 405's header. */
-static AZC__RARE int azc__request_route(azc_conn *conn, const char **allow) {
+/* Let the chain of azc_use have the request, then who it is for. Returns 0 when it was answered, or
+ * the status to refuse it with; *allow is 405's header. */
+static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
+    for (const azc__use *use = s->uses; use != NULL; use = use->next) {
+        int status = azc__handler_status(conn, use->handler(conn, use->user));
+        if (status != 0 || r->answered) return status;
+    }
     const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
     const azc__route *page = azc__route_find(s->page_routes, r->segments, r->count);
     const azc__route *route = page == NULL || r->upgrade ? channel : page;
@@ -4335,9 +4332,8 @@ static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     r->segments = segments;
     if (status == 0) {
         r->count = azc__route_split(&segments, r->path, r->path_len);
-        status = r->count < 0 ? -400 : azc__http_pairs(&out, r->query, 0);
+        if (r->count < 0 || azc__http_pairs(&out, r->query, 0) < 0) status = -400, out = query;
     }
-    if (status != 0) out = query;
     *out++ = 0;
     s->strings_at = out;
     return status;
@@ -4367,8 +4363,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
                               : status == 414 || status == 431 ? "max_request, or 64 fields"
                               : "RFC 9112");
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
-    if (status == 0) status = azc__run_chain(conn);
-    if (status == 0 && !r->answered) status = azc__request_route(conn, &allow);
+    if (status == 0) status = azc__request_serve(conn, &allow);
     if (!r->answered) azc__refuse(conn, status, allow);
     azc__log_request(conn);
     s->current = NULL;
