@@ -4357,12 +4357,12 @@ static void azc__request_answer(azc_conn *conn, int status) {
     azc__request *r = &s->request;
     const char *allow = "";
     s->current = conn;
+    if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
     if (status != 0) azc__log(conn, "refused with", status,
                               status == 408 ? "handshake_ms"
                               : status == 414 || status == 431 ? "max_request, or 64 fields"
                               : "RFC 9112");
-    if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     if (status == 0) status = azc__request_serve(conn, &allow);
     if (!r->answered) azc__refuse(conn, status, allow);
     azc__log_request(conn);
@@ -5034,11 +5034,15 @@ static int azc__fd_nonblocking(int fd) {
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__nth(s, s->timer_first[AZC__T_HANDSHAKE]);
-    azc__log_as(s, NULL, "max_connections", s->config.max_connections,
-             oldest != NULL ? "a request gives way" : "newcomers wait");
-    if (oldest == NULL) azc__accept_pause(s, INT64_MAX);
-    else azc__drop(oldest);
-    s->stats.gave_way += oldest != NULL;
+    const char *what = "newcomers wait";
+    if (oldest != NULL) {
+        what = "a request gives way";
+        s->stats.gave_way++;
+        azc__drop(oldest);
+    } else {
+        azc__accept_pause(s, INT64_MAX);
+    }
+    azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
 
 typedef union azc__address {
@@ -5056,8 +5060,8 @@ static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
                        : (const void *)&address->v6.sin6_addr, sizeof who.raw);
     azc__http_visitor(&who, address->any.sa_family);
     azc__fd_prepare(fd);
-    azc_conn *conn = azc__conn_make(s, fd, &who);
     s->stats.accepted++;
+    azc_conn *conn = azc__conn_make(s, fd, &who);
     if (conn != NULL && azc__address_enter(conn, &who) != 0) azc__drop(conn);
     else if (conn == NULL || !azc__watch(s, &conn->source, AZC__READ)) {
         azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
@@ -5713,7 +5717,7 @@ AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, si
 #endif /* AZCHAN_CORE */
 
 /* Past max_memberships, or with so many rooms more past max_rooms? */
-static int azc__room_full(const azc_server *s, int more) {
+static AZC__RARE int azc__room_full(const azc_server *s, int more) {
     const azc_config *c = &s->config;
     return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
            (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
@@ -5786,10 +5790,13 @@ static int azc__history_keep(const azc__mem *mem, azc__history *h, azc__block *b
 static int azc__publish(azc_channel *channel, const azc__room *room, int opcode, const char *data,
                         size_t len, const azc_conn *except, uint64_t key) {
     const azc_server *s = channel->server;
+    const azc__member *member = NULL;
+    azc_conn *next = channel->first;
     azc__block *block = NULL;
+    size_t most = channel->count;
     int count = 0;
-    if (key != 0 || ((room == NULL ? channel->count : room->count) > 1 && len >= AZC__SHARE &&
-                     s->config.memory == NULL)) {
+    if (room != NULL) member = room->first, most = room->count, next = NULL;
+    if (key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
         block = azc__block_make(&s->mem, opcode, data, len, key);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
@@ -5800,8 +5807,6 @@ static int azc__publish(azc_channel *channel, const azc__room *room, int opcode,
         return AZC_ERR_MEMORY;
     }
 #endif
-    const azc__member *member = room != NULL ? room->first : NULL;
-    azc_conn *next = room == NULL ? channel->first : NULL;
     while (member != NULL || next != NULL) {
         azc_conn *conn = member != NULL ? member->conn : next;
         if (member != NULL) member = member->next;
