@@ -1010,7 +1010,8 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC__NOSIGPIPE 0
 #endif
 
-/* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function.
+/* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function;
+ * AZC__ASIDE: so too, but a part of its only caller where size counts.
  * AZC__FAST: take second ways that are there for speed alone; -Os goes without.
  * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
 #ifdef __OPTIMIZE_SIZE__
@@ -1020,9 +1021,11 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #endif
 #if defined(__GNUC__) && AZC__FAST
 #define AZC__HOT inline __attribute__((always_inline))
+#define AZC__ASIDE __attribute__((noinline))
 typedef uint64_t azc__lane __attribute__((vector_size(16)));
 #else
 #define AZC__HOT inline
+#define AZC__ASIDE
 typedef uint64_t azc__lane;
 #endif
 #if defined(__GNUC__)
@@ -3376,7 +3379,7 @@ static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel
     return room;
 }
 
-static void azc__room_link(azc_server *s, azc__room *room) {
+static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
     azc__room **bucket = &s->rooms[room->hash & (s->room_cap - 1)];
     room->chain = *bucket;
     *bucket = room;
@@ -3792,7 +3795,7 @@ static void azc__close(azc_conn *conn, int state, int code, const void *reason, 
 }
 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
-static AZC__RARE void azc__fail(azc_conn *conn, int code) {
+static AZC__ASIDE void azc__fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN) {
         azc__log(conn, "failed with", code,
                  code == 1009 ? "max_message" : "RFC 6455");
@@ -4108,9 +4111,9 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
         snprintf(number, sizeof number, "%zu", len);
         azc__add(r, "Content-Length", number);
     }
-    if (status == 101 || status == 426 || !r->keep_alive)
-        azc__add(r, "Connection",
-                 status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade" : "close");
+    const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
+                             : r->keep_alive ? NULL : "close";
+    if (connection != NULL) azc__add(r, "Connection", connection);
     if (r->head_only) len = 0;
     size_t total = n + r->all_len + 4;
     if (len < AZC__KEEP) keep = 0;
@@ -4199,7 +4202,7 @@ static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
     return 1;
 }
 
-static void azc__free_tail(azc_conn *conn) {
+static AZC__RARE void azc__free_tail(azc_conn *conn) {
     azc__free(&conn->server->mem, conn->tail, conn->tail_size);
     conn->tail = NULL;
     conn->channel = NULL;
@@ -4359,11 +4362,9 @@ static void azc__request_answer(azc_conn *conn, int status) {
     s->current = conn;
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
-    if (status != 0) azc__log(conn, "refused with", status,
-                              status == 408 ? "handshake_ms"
-                              : status == 414 || status == 431 ? "max_request, or 64 fields"
-                              : "RFC 9112");
     if (status == 0) status = azc__request_serve(conn, &allow);
+    else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
+                  : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
     if (!r->answered) azc__refuse(conn, status, allow);
     azc__log_request(conn);
     s->current = NULL;
@@ -4442,7 +4443,7 @@ static void azc__feed_end(azc_conn *conn) {
 /* ---- Ends ---- */
 
 /* The connection has ended: tell the program, then give up all that only the program needed. */
-static void azc__tell_close(azc_conn *conn) {
+static AZC__RARE void azc__tell_close(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
@@ -4469,7 +4470,7 @@ static void azc__tell_close(azc_conn *conn) {
 }
 
 /* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
-static void azc__expire(azc_conn *conn) {
+static AZC__RARE void azc__expire(azc_conn *conn) {
     int timer = conn->timer, open = timer == AZC__T_PING || timer == AZC__T_PONG;
     int heard = conn->heard;
     conn->heard = 0;
@@ -4833,7 +4834,7 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
 
 /* ---- Connections ---- */
 
-static AZC__RARE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
+static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
@@ -4842,7 +4843,7 @@ static AZC__RARE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, 
 }
 
 /* Several pieces in one call. */
-static AZC__RARE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
+static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     size_t n = 0;
     for (azc__piece *p = conn->out.head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
@@ -4859,7 +4860,7 @@ static void azc__retry_at(azc_server *s, int64_t when) {
 
 /* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
  * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
-static AZC__RARE void azc__unsent(azc_conn *conn, ssize_t sent) {
+static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
     conn->stuck = full || sent == 0 || errno == ENOBUFS;
@@ -4868,7 +4869,7 @@ static AZC__RARE void azc__unsent(azc_conn *conn, ssize_t sent) {
 }
 
 /* All of many pieces went: that the kernel takes no more then is as it should be. */
-static AZC__RARE void azc__sent_much(azc_conn *conn) {
+static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
     conn->heard |= conn->ready;
     conn->ready = 0;
 }
@@ -4896,7 +4897,7 @@ static void azc__flush(azc_conn *conn) {
 }
 
 /* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
-static AZC__RARE void azc__linger(azc_conn *conn) {
+static AZC__ASIDE void azc__linger(azc_conn *conn) {
     if (conn->eof) azc__end(conn, AZC__DEAD, 0);
     else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
@@ -4904,7 +4905,7 @@ static AZC__RARE void azc__linger(azc_conn *conn) {
 
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
  * peer's own echoes never overrun its backlog. */
-static AZC__RARE size_t azc__read_most(const azc_conn *conn) {
+static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
@@ -4949,7 +4950,7 @@ static void azc__writable(azc_conn *conn) {
 }
 
 /* More or other than bytes to read. Returns whether to read. */
-static AZC__RARE int azc__not_only_read(azc_conn *conn, int events) {
+static AZC__ASIDE int azc__not_only_read(azc_conn *conn, int events) {
     if (events & AZC__WRITE && conn->state != AZC__DEAD) azc__writable(conn);
     if (events == AZC__WRITE) return 0;
     if (conn->source.events & AZC__READ) return 1;
@@ -4974,7 +4975,7 @@ static void azc__accept_pause(azc_server *s, int64_t until) {
     azc__watch(s, &s->listener, 0);
 }
 
-static AZC__RARE void azc__reap(azc_conn *conn) {
+static AZC__ASIDE void azc__reap(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__unwatch(s, &conn->source);
     AZC_SYS(close)(conn->source.fd);
@@ -4993,7 +4994,7 @@ static AZC__RARE void azc__tell_closes(azc_server *s) {
 }
 
 /* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
-static AZC__RARE int azc__settle_ended(azc_conn *conn) {
+static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__linger(conn);
     azc__tell_closes(conn->server);
     if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
@@ -5215,7 +5216,7 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
 }
 
 /* What could not be done may be possible now. */
-static AZC__RARE void azc__retry(azc_server *s) {
+static AZC__ASIDE void azc__retry(azc_server *s) {
     s->retry = INT64_MAX;
     azc__accept_resume(s);
     for (uint32_t i = 0; i < s->slot_count; i++) {
