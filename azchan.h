@@ -3992,7 +3992,6 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
     unsigned char behind = data[len];
     int result = 0;
     data[len] = 0;
-    s->stats.messages_in += opcode <= AZC__OP_BINARY;
     if (opcode == AZC__OP_TEXT) {
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
@@ -4038,7 +4037,10 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__tell_part(conn, e);
     else
 #endif
-    azc__tell(conn, e->kind, e->data, e->len);
+    {
+        conn->server->stats.messages_in += e->kind <= AZC__OP_BINARY;
+        azc__tell(conn, e->kind, e->data, e->len);
+    }
 }
 
 /* Feed frame bytes of any kind. */
@@ -4069,6 +4071,7 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
         azc__fail(conn, 1007);
         return n;
     }
+    conn->server->stats.messages_in++;
     azc__tell(conn, (int)opcode, p + 6, len);
     return 6 + len;
 }
@@ -4089,10 +4092,11 @@ static size_t azc__status_line(int status, char out[64]) {
     return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s\n", status, reason) - 1;
 }
 
-/* Add a field to the answer; the line before it is ended first. */
+/* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
+ * or subprotocol, are shorter than AZC__OWN_EXTRA. */
 static void azc__add(azc__request *r, const char *name, const char *value) {
-    r->all_len += (size_t)snprintf(r->extra + r->all_len, sizeof r->extra - r->all_len,
-                                   "\r\n%s: %s", name, value);
+    char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
+    r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
 /* Queue a response. The body is copied, or with `keep` referred to where it is; NULL: it is the
