@@ -4072,7 +4072,9 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
         return n;
     }
     conn->server->stats.messages_in++;
-    azc__tell(conn, (int)opcode, p + 6, len);
+    /* Two calls, so that each is made for its kind. */
+    if (opcode == AZC__OP_TEXT) azc__tell(conn, AZC__OP_TEXT, p + 6, len);
+    else azc__tell(conn, AZC__OP_BINARY, p + 6, len);
     return 6 + len;
 }
 
