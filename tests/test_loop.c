@@ -21,8 +21,11 @@ static void make_nth(int n) {
     nth[snprintf(nth, 32, "message %d", n)] = ' ';
 }
 
-/* A client that will not read, its socket buffers as small as they go. */
+/* A client that will not read: its socket takes as little as can be, the server's next to it. */
 static client *stalled(azc_server *server, const char *target) {
+    int some = 16384;
+    setsockopt(server->listener.fd, SOL_SOCKET, SO_SNDBUF, &some, sizeof some);
+    setsockopt(server->listener.fd, SOL_SOCKET, SO_RCVBUF, &some, sizeof some);
     client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
     if (!c) abort();
     CHECK_INT(client_upgrade(c, target, ""), 101);

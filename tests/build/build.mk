@@ -98,8 +98,8 @@ MACHINES = armhf s390x riscv64 i386 musl
 CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
 CC_s390x = s390x-linux-gnu-gcc -O0
 CC_riscv64 = riscv64-linux-gnu-gcc -O0
-CC_i386 = i686-linux-gnu-gcc -O1 -D_FILE_OFFSET_BITS=64
-CC_musl = musl-gcc -Os
+CC_i386 = i686-linux-gnu-gcc -Os -D_FILE_OFFSET_BITS=64
+CC_musl = musl-gcc -O0
 NEEDS_armhf = gcc-arm-linux-gnueabihf
 NEEDS_s390x = gcc-s390x-linux-gnu
 NEEDS_riscv64 = gcc-riscv64-linux-gnu
