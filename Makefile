@@ -39,7 +39,7 @@ test: $(TESTS)
 # may share the machine, then what keeps time.
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
-	    check-warnings check-fixed check-speed check-size check-readme
+	    check-core check-warnings check-fixed check-speed check-size check-readme
 	@$(MAKE) -s check-interop
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks

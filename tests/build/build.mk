@@ -1,11 +1,12 @@
 # What other people's compilers and machines make of azchan.h; included by the Makefile, which
 # gives CC, WARN, CFLAGS, BUILD and need.
 #
-#     make check-warnings     all that may complain; in parts:
+#     make check-warnings     what may complain; in parts:
 #     make check-silent       gcc, clang, g++, clang++ and tcc, each standard and optimisation
 #     make check-orders       behind each system header and feature macro
 #     make check-lint         gcc -fanalyzer, clang-tidy, cppcheck, and who calls malloc
 #     make check-cpp          tests compiled as C++, and run
+#     make check-core         tests of the core alone, at -Os
 #     make check-machines     every test on other machines, most under qemu; one: machine-s390x
 #     make size | check-size  bytes of code by section, the chat's file and memory | within limits
 #     make check-readme       what README tells to type
@@ -91,6 +92,13 @@ check-cpp:
 	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 WARN="-x c++ -std=c++20 -Wall -Wextra" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
 
+# What is built where size counts: all tests that use nothing but the core.
+CORE_TESTS = buf cuts fixed frame handshake http json life loop pages room rooms route session \
+    sha1_base64 stats utf8
+check-core:
+	@$(MAKE) -s test BUILD=$(BUILD)/core CFLAGS="-Os -DAZCHAN_CORE" TEST_RUN="env TEST_QUICK=1" \
+	    TESTS="$(CORE_TESTS:%=$(BUILD)/core/tests/test_%)"
+
 # Every test program on each machine, static, with a trap for unaligned access. TEST_QUICK, as under
 # valgrind: no test less, but fewer of the faults, cuts and deeds within. The kernel of an x86-64 runs
 # i386 and musl itself. _FILE_OFFSET_BITS: qemu hands the host's 64-bit directories on.
@@ -134,5 +142,5 @@ check-readme:
 	@sh $(BUILD_DIR)/readme.sh $(BUILD_OUT)/readme
 
 .PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
-    lint-clang lint-cppcheck lint-alloc check-cpp check-machines $(MACHINES:%=machine-%) size \
-    check-size check-readme
+    lint-clang lint-cppcheck lint-alloc check-cpp check-core check-machines \
+    $(MACHINES:%=machine-%) size check-size check-readme
