@@ -1164,12 +1164,12 @@ enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* a line's end, part of a line; and 
 typedef struct azc__in {
     unsigned char *data; /* the head or message so far */
     size_t len, cap;
-    azc__scan scan;
+    uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
+    uint8_t raw_len;
     azc__frame frame; /* the frame whose payload is arriving */
     uint64_t left;    /* payload bytes of it still to come */
     uint32_t utf8;    /* azc__utf8 state of the message so far */
-    uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
-    uint8_t raw_len;
+    azc__scan scan;
     unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
 } azc__in;
 
@@ -1212,6 +1212,10 @@ typedef struct azc__request {
     char *method, *target;
     const char *host; /* the authority, from the target if that names one */
     size_t host_len;
+    uint8_t body;     /* a Content-Length over 0, */
+    uint8_t chunked;  /* any Transfer-Encoding */
+    uint8_t upgrade, keep_alive, head_only, answered;
+    uint8_t more;     /* another request waits behind it */
     char *path;                   /* still encoded, its end is path_len */
     char *query;                  /* still encoded; NULL if none */
     size_t path_len;
@@ -1222,10 +1226,6 @@ typedef struct azc__request {
     size_t all_len;   /* and with those of ours */
     int field_count;
     int status;       /* as answered */
-    uint8_t body;     /* a Content-Length over 0, */
-    uint8_t chunked;  /* any Transfer-Encoding */
-    uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;     /* another request waits behind it */
     char *cookies;    /* as pairs, once asked for */
     size_t sent;      /* bytes of the answer */
     azc__visitor visitor; /* the peer, or of whom it speaks */
@@ -1435,8 +1435,8 @@ struct azc_channel {
 
 enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
 
-/* The fields used most come first: what lies within 128 bytes takes a shorter instruction. The
- * large ones come last. */
+/* The fields used most come first: what lies within 128 bytes takes a shorter instruction, as on
+ * ARM do bytes within 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
     uint8_t listening, stopping, busy, cursors, accept_paused;
