@@ -2346,13 +2346,13 @@ static AZC__RARE size_t azc__http_trim(const char *p, size_t n) {
     return n;
 }
 
-/* The next element of a comma-separated list, without the space around it; 0 at the end. */
-static int azc__http_list(const char **at, const char **item, size_t *len) {
-    *item = *at + strspn(*at, " \t,");
-    *len = strcspn(*item, ",");
-    *at = *item + *len;
-    *len = azc__http_trim(*item, *len);
-    return *len > 0;
+/* The next element of a comma-separated list, without the space around it; NULL at the end. */
+static const char *azc__http_list(const char **at, size_t *len) {
+    const char *item = *at + strspn(*at, " \t,");
+    size_t n = strcspn(item, ",");
+    *at = item + n;
+    *len = azc__http_trim(item, n);
+    return *len > 0 ? item : NULL;
 }
 
 /* The value of the next field of this name, from the one of index *at on. */
@@ -2383,7 +2383,7 @@ static int azc__http_has(const azc__request *r, const char *name, const char *to
     const char *at, *item;
     size_t len;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;) {
-        while (azc__http_list(&at, &item, &len)) {
+        while ((item = azc__http_list(&at, &len)) != NULL) {
             if (exact ? strncmp(item, token, len) == 0 && token[len] == 0
                       : azc__http_same(item, len, token)) return 1;
         }
@@ -2644,7 +2644,7 @@ static const char *azc__http_last(const azc__request *r, const char *name, size_
     const char *at, *item, *last = NULL;
     size_t n;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
-        while (azc__http_list(&at, &item, &n)) last = item, *len = n;
+        while ((item = azc__http_list(&at, &n)) != NULL) last = item, *len = n;
     return last;
 }
 
@@ -2660,7 +2660,7 @@ static void azc__http_forwarded(azc__request *r, const char *proxies) {
     r->proxied = azc__http_trusted(proxies, &peer) > 0;
     if (!r->proxied) return;
     for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        while (azc__http_list(&at, &item, &len)) {
+        while ((item = azc__http_list(&at, &len)) != NULL) {
             int address = azc__http_address(item, len, &next) && next.family != 0;
             if (address && known && azc__http_trusted(proxies, &next)) continue;
             r->visitor = address ? next : peer;
@@ -2766,11 +2766,9 @@ static int azc__route_split(char **out, const char *path, size_t len) {
     const char *end = path + len;
     do {
         const char *p = path < end ? path + 1 : end;
-        size_t n = 0;
-        while (p + n < end && p[n] != '/') n++;
-        if (azc__http_decode(out, p, n, AZC__PERCENT) < 0) return -400;
+        for (path = p; path < end && *path != '/';) path++;
+        if (azc__http_decode(out, p, (size_t)(path - p), AZC__PERCENT) < 0) return -400;
         count++;
-        path = p + n;
     } while (path < end);
     return count;
 }
@@ -2913,7 +2911,7 @@ static int azc__json_number(azc__text *t) {
 
 static int azc__json_word(azc__text *t) {
     const char *word = *t->p == 't' ? "true" : *t->p == 'f' ? "false" : "null";
-    for (; *word && t->p < t->end && *t->p == *word; word++) t->p++;
+    while (*word && azc__json_take(t, *word)) word++;
     return *word == 0;
 }
 
@@ -3183,7 +3181,9 @@ static AZC__RARE void azc__put_char(azc_writer *w, char c) { azc__put_raw(w, &c,
 
 static void azc__put_escaped(azc_writer *w, unsigned char c) {
     int letter = azc__json_simple(c, 1);
-    char escape[6] = {'\\', 'u', '0', '0', (char)('0' + (c >> 4)), "0123456789abcdef"[c & 15]};
+    int low = c & 15;
+    char escape[6] = {'\\', 'u', '0', '0', (char)('0' + (c >> 4)),
+                      (char)(low < 10 ? '0' + low : 'a' - 10 + low)};
     if (letter != 0) escape[1] = (char)letter;
     azc__put_raw(w, escape, letter != 0 ? 2 : 6);
 }
@@ -3273,10 +3273,7 @@ AZC_API void azc_put_int(azc_writer *w, const char *name, int64_t value) {
 AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
     static const char plain[] = "0123456789+-e";
     char text[40];
-    if (!azc__finite(value)) {
-        if (w != NULL) azc__put_error(w, AZC_ERR_RANGE);
-        return;
-    }
+    if (w != NULL && !azc__finite(value)) azc__put_error(w, AZC_ERR_RANGE);
     for (int precision = 15; precision <= 17; precision++) {
         snprintf(text, sizeof text, "%.*g", precision, value);
         double back = strtod(text, NULL);
@@ -6272,7 +6269,7 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
 static int azc__subprotocols_copy(char *out, const char *list) {
     const char *item;
     size_t len;
-    for (int n = 0; azc__http_list(&list, &item, &len); n++) {
+    for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
         if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
         for (size_t i = 0; i < len; i++) {
             if (!azc__http_is(AZC__TOKEN, item[i])) return 0;

@@ -421,10 +421,10 @@ static void pieces(void) {
             const char *at = (const char *)placed(cases[i].list, strlen(cases[i].list) + 1), *item;
             char out[100] = "";
             size_t len, n = 0;
-            while (azc__http_list(&at, &item, &len))
+            while ((item = azc__http_list(&at, &len)) != NULL)
                 n += (size_t)snprintf(out + n, 50, "[%.*s]", (int)len, item);
             CHECK_STR(out, cases[i].want);
-            CHECK(!azc__http_list(&at, &item, &len));
+            CHECK(azc__http_list(&at, &len) == NULL);
         }
     }
     TEST("names are the same in any letter case of ASCII, and only of ASCII") {
