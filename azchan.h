@@ -1547,7 +1547,7 @@ static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
- * pool, so that a busy turn allocates nothing. */
+ * pool, so that a busy turn allocates nothing. -Os goes without the pool. */
 #define AZC__HEAP_CLASSES {sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX}
 static const size_t azc__heap_classes[AZC__CLASSES + 1] = AZC__HEAP_CLASSES;
 
@@ -1564,7 +1564,7 @@ static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
                                                  mem->pool->most > 0)))
         return azc__alloc(mem, *size);
     *size = mem->pool->class_size[c];
-    azc__spare *spare = mem->pool->spare[c];
+    azc__spare *spare = AZC__FAST ? mem->pool->spare[c] : NULL;
     if (spare == NULL) return azc__alloc(mem, *size);
     mem->pool->spare[c] = spare->next;
     mem->pool->bytes -= *size;
@@ -1573,9 +1573,9 @@ static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
 
 /* size: as azc__take left it. */
 static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
-    int c = AZC__FAST && size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
-                                                      : azc__class(mem, size, 0);
-    if (c == AZC__CLASSES || size != mem->pool->class_size[c] ||
+    int c = size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
+                                                            : azc__class(mem, size, 0);
+    if (!AZC__FAST || c == AZC__CLASSES || size != mem->pool->class_size[c] ||
         mem->pool->bytes + size > mem->pool->most) {
         azc__free(mem, ptr, size);
         return;
@@ -1587,6 +1587,7 @@ static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
 }
 
 static void azc__pool_free(azc__mem *mem) {
+    if (!AZC__FAST) return;
     for (int c = 0; c < AZC__CLASSES; c++) {
         while (mem->pool->spare[c] != NULL) {
             azc__spare *spare = mem->pool->spare[c];
@@ -2270,7 +2271,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
 }
 
 /* The event was dealt with: give up the memory of what is no longer half received. */
-static void azc__decode_done(azc__mem *mem, azc__in **in) {
+static AZC__RARE void azc__decode_done(azc__mem *mem, azc__in **in) {
     azc__in *i = *in;
     if (i != NULL && !i->in_frame && i->raw_len == 0 && i->opcode == 0) azc__in_free(mem, in);
 }
@@ -2695,7 +2696,7 @@ static char azc__route_kind(const char *p, size_t len, int last) {
 
 static const char *azc__route_next(const char *text) { return text + strlen(text) + 1; }
 
-static void azc__route_free(const azc__mem *mem, azc__route *route) {
+static AZC__RARE void azc__route_free(const azc__mem *mem, azc__route *route) {
     azc__free(mem, route, route->size);
 }
 
@@ -3201,7 +3202,7 @@ static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
 }
 
 /* Into and out of a container. */
-static void azc__put_in(azc_writer *w, int array) {
+static AZC__RARE void azc__put_in(azc_writer *w, int array) {
     azc__put_char(w, array ? '[' : '{');
     w->azc__arrays = w->azc__arrays << 1 | (unsigned)array;
     w->azc__depth++;

@@ -248,7 +248,7 @@ static void queue(void) {
 
 static void pool(void) {
     TEST("memory that is given is taken again by who needs its size, without the allocator") {
-        for (int c = 0; c < AZC__CLASSES; c++) {
+        for (int c = 0; AZC__FAST && c < AZC__CLASSES; c++) {
             size_t size = azc__heap_classes[c], less = size - size / 8;
             void *p = azc__take(&pure_mem, &less, 0);
             CHECK_INT(less, size);
@@ -296,7 +296,7 @@ static void pool(void) {
         CHECK_INT(size, azc__heap_classes[2]);
         azc__give(&pure_mem, p, size);
         azc__give(&pure_mem, NULL, 0);
-        CHECK_INT(pure_mem.pool->bytes, size);
+        CHECK_INT(pure_mem.pool->bytes, AZC__FAST ? size : 0);
         CHECK_INT(pure_bytes(), 0);
     }
     TEST("the pool keeps AZC__POOL bytes and not one more") {
@@ -305,7 +305,8 @@ static void pool(void) {
         size_t size = 4032;
         for (int i = 0; i < MANY; i++) taken[i] = azc__take(&pure_mem, &size, 0);
         for (int i = 0; i < MANY; i++) azc__give(&pure_mem, taken[i], size);
-        CHECK(pure_mem.pool->bytes <= AZC__POOL && pure_mem.pool->bytes > AZC__POOL - 4032);
+        CHECK(pure_mem.pool->bytes <= AZC__POOL);
+        CHECK(!AZC__FAST || pure_mem.pool->bytes > AZC__POOL - 4032);
         CHECK_INT(pure_memory.bytes, pure_mem.pool->bytes);
         CHECK_INT(pure_bytes(), 0);
     }

@@ -19,7 +19,7 @@ static void masks(void) {
                     for (size_t i = 0; i < n; i++) want[shift + i] ^= mask[(offset + i) % 4];
                     int high = 0;
                     for (size_t i = 0; i < n; i++) high |= want[shift + i] >> 7;
-                    wrong += (azc__unmask(text + shift, n, mask, offset) != 0) != high;
+                    wrong += (azc__unmask(text + shift, n, mask, offset) != 0) != (high || !AZC__FAST);
                     wrong += memcmp(text, want, sizeof text) != 0;
                 }
             }
@@ -34,7 +34,7 @@ static void masks(void) {
                 unsigned char text[81];
                 for (size_t i = 0; i <= n; i++) text[i] = (unsigned char)('a' ^ mask[(i + 1) % 4]);
                 text[at] ^= 0x80;
-                wrong += (azc__unmask(text, n, mask, 1) != 0) != (at < n);
+                wrong += (azc__unmask(text, n, mask, 1) != 0) != (at < n || !AZC__FAST);
             }
         }
         CHECK_INT(wrong, 0);
