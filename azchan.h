@@ -1738,7 +1738,8 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     if (need <= *cap) return 1;
     size_t want = azc__min(*cap * 2, most);
     if (want < need) want = need;
-    int large = *cap > mem->pool->class_size[AZC__CLASSES - 1]; /* realloc may do without a copy */
+    /* realloc may do without a copy */
+    int large = AZC__FAST && *cap > mem->pool->class_size[AZC__CLASSES - 1];
     void *grown = large ? mem->alloc(mem->user, *data, *cap, want) : azc__take(mem, &want, 0);
     if (grown == NULL) return 0;
     if (!large && *cap > 0) {
@@ -1937,8 +1938,8 @@ static int azc__key_valid(const char *key) {
 /* RFC 6455 4.2.2 step 5.4. key is 24 characters; out takes 28 and a NUL. */
 static AZC__RARE void azc__accept_key(const char *key, char out[29]) {
     unsigned char text[128] = {0}, digest[20];
-    memcpy(text, key, 24);
-    memcpy(text + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11\x80", 37);
+    snprintf((char *)text, 61, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
+    text[60] = 0x80;
     text[126] = 60 * 8 >> 8, text[127] = 60 * 8 & 255; /* bits before the padding */
     azc__sha1(text, sizeof text, digest);
     azc__base64(digest, 20, out);
@@ -2474,12 +2475,10 @@ static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
     if (length == NULL) return 0;
-    size_t digits = strspn(length, "0123456789");
-    if (r->chunked || digits == 0 || length[digits] != 0) return -400;
+    char *end;
     errno = 0;
-    r->body = strtoull(length, NULL, 10) > 0;
-    if (errno != 0) return -400;
-    return 0;
+    r->body = strtoull(length, &end, 10) > 0;
+    return r->chunked || !azc__digit(*length) || *end != 0 || errno != 0 ? -400 : 0;
 }
 
 /* Parse a head that azc__http_scan found whole; its bytes become the request's strings.
@@ -3160,7 +3159,7 @@ AZC_API azc_writer azc_json_to(char *buf, size_t size) {
     azc_writer w;
     memset(&w, 0, sizeof w);
     w.text = buf;
-    w.azc__size = buf == NULL ? 0 : size;
+    if (buf != NULL) w.azc__size = size;
     w.azc__arrays = 1;
     if (w.azc__size > 0) buf[0] = 0;
     return w;
@@ -3310,7 +3309,7 @@ AZC_API void azc_put_object(azc_writer *w, const char *name) { azc__put_open(w, 
 AZC_API void azc_put_array(azc_writer *w, const char *name) { azc__put_open(w, name, 1); }
 
 AZC_API void azc_put_end(azc_writer *w) {
-    if (w == NULL || w->azc__error != 0) return;
+    if (w == NULL) return;
     if (w->azc__depth <= (w->azc__state & AZC__W_IMPLICIT)) azc__put_error(w, AZC_ERR_STATE);
     else azc__put_out(w);
 }

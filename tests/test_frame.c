@@ -17,9 +17,9 @@ static void masks(void) {
                     for (size_t i = 0; i < sizeof text; i++)
                         want[i] = text[i] = (unsigned char)(i * 37 + n);
                     for (size_t i = 0; i < n; i++) want[shift + i] ^= mask[(offset + i) % 4];
-                    int high = 0;
+                    int high = !AZC__FAST;
                     for (size_t i = 0; i < n; i++) high |= want[shift + i] >> 7;
-                    wrong += (azc__unmask(text + shift, n, mask, offset) != 0) != (high || !AZC__FAST);
+                    wrong += (azc__unmask(text + shift, n, mask, offset) != 0) != high;
                     wrong += memcmp(text, want, sizeof text) != 0;
                 }
             }
