@@ -3779,27 +3779,24 @@ static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t 
     return 1;
 }
 
-/* Send a Close frame: code, if it is not 1005, and reason. Without memory for it the peer sees TCP
- * end, and the program still gets its code. */
+/* Send a Close frame, if none went yet: code, if it is not 1005, and reason. Without memory for it
+ * the peer sees TCP end, and the program still gets its code. */
 static void azc__close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
     unsigned char payload[AZC__MAX_CONTROL];
     payload[0] = (unsigned char)(code >> 8);
     payload[1] = (unsigned char)code;
     if (len > 0) memcpy(payload + 2, reason, len);
-    if (azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
+    if (conn->state == AZC__OPEN &&
+        azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
         conn->reason_len = (uint8_t)len;
     azc__end(conn, state, code);
 }
 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
 static AZC__ASIDE void azc__fail(azc_conn *conn, int code) {
-    if (conn->state == AZC__OPEN) {
-        azc__log(conn, "failed with", code,
-                 code == 1009 ? "max_message" : "RFC 6455");
-        azc__close(conn, AZC__LINGER, code, NULL, 0);
-    } else {
-        azc__end(conn, AZC__LINGER, code);
-    }
+    if (conn->state == AZC__OPEN)
+        azc__log(conn, "failed with", code, code == 1009 ? "max_message" : "RFC 6455");
+    azc__close(conn, AZC__LINGER, code, NULL, 0);
 }
 
 static void azc__drop(azc_conn *conn) { azc__end(conn, AZC__DEAD, 1006); }
@@ -4020,9 +4017,7 @@ static void azc__tell_part(azc_conn *conn, const azc__event *e) {
 static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
     size_t given = e->len >= 2 ? 2 : 0;
     int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
-    if (conn->state == AZC__OPEN)
-        azc__close(conn, AZC__LINGER, code, e->data + given, e->len - given);
-    else azc__end(conn, AZC__LINGER, code);
+    azc__close(conn, AZC__LINGER, code, e->data + given, e->len - given);
 }
 
 static void azc__dispatch(azc_conn *conn, const azc__event *e) {
