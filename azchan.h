@@ -5347,19 +5347,18 @@ static int azc__listen_error(azc_server *s) {
 }
 
 /* A listening socket of our own; returns it or an error. */
-static int azc__listen_open(azc_server *s) {
-    azc__address address;
-    socklen_t len = azc__address_make(s, &address);
+static int azc__listen_open(azc_server *s, azc__address *address) {
+    socklen_t len = azc__address_make(s, address);
     if (len == 0)
         return azc__error(s, AZC_ERR_ADDRESS, s->config.host);
-    int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0);
+    int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
 #ifndef AZCHAN_CORE
-    if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
+    if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
         bad = azc__option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 #endif
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, &address, len)) return fd;
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, address, len)) return fd;
     int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return code;
@@ -5391,8 +5390,8 @@ static int azc__listen(azc_server *s) {
     azc__address address;
     socklen_t len = sizeof address;
     int given = 0;
-    memset(&address, 0, sizeof address);
 #ifndef AZCHAN_CORE
+    memset(&address, 0, sizeof address);
     int listens = 1;
     socklen_t size = sizeof listens;
     given = s->config.listen_fd;
@@ -5401,11 +5400,10 @@ static int azc__listen(azc_server *s) {
          !azc__fd_nonblocking(given)))
         return azc__error(s, AZC_ERR_ADDRESS, "listen_fd");
 #endif
-    int fd = given > 0 ? given : azc__listen_open(s);
+    int fd = given > 0 ? given : azc__listen_open(s, &address);
     if (fd < 0) return fd;
-    s->port = s->config.port;
-    if (AZC_SYS(getsockname)(fd, &address.any, &len) == 0) s->port = ntohs(address.v4.sin_port);
-    if (address.any.sa_family == AF_UNIX) s->port = 0;
+    AZC_SYS(getsockname)(fd, &address.any, &len);
+    s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
 #ifndef AZCHAN_CORE
     int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
 #else
