@@ -1439,10 +1439,11 @@ enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
  * ARM do bytes within 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
-    uint8_t listening, stopping, busy, cursors, accept_paused;
+    uint8_t listening, stopping, busy, cursors, accept_paused, retrying;
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int64_t now, retry;  /* retry: of accept, and of connections that are stuck */
+    uint32_t retry;      /* if retrying: when to, accept and connections that are stuck */
+    int64_t now;
     azc_conn **slots;    /* by id */
     uint32_t slot_cap, slot_hint;
     uint32_t slot_count; /* slots ever used: those behind are not even zero */
@@ -3731,10 +3732,15 @@ static void azc__timer_set(azc_conn *conn, int timer) {
     s->timer_last[timer] = n;
 }
 
+/* In how many ms that is; due has the low bits of the clock. */
+static int azc__left(const azc_server *s, uint32_t due) {
+    return (int32_t)(due - (uint32_t)s->now);
+}
+
 /* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
 static azc_conn *azc__timer_next(const azc_server *s, int timer, int *left) {
     azc_conn *conn = s->timer_ms[timer] < 0 ? NULL : azc__nth(s, s->timer_first[timer]);
-    if (conn != NULL) *left = (int32_t)(conn->due - (uint32_t)s->now);
+    if (conn != NULL) *left = azc__left(s, conn->due);
     return conn;
 }
 
@@ -4852,8 +4858,10 @@ static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) 
     return azc__send_iov(conn, iov, n);
 }
 
-static void azc__retry_at(azc_server *s, int64_t when) {
-    if (when < s->retry) s->retry = when;
+/* Ask the kernel again in a while; poll would not wait. */
+static void azc__retry_later(azc_server *s) {
+    if (!s->retrying) s->retry = (uint32_t)s->now + AZC__RETRY_MS;
+    s->retrying = 1;
 }
 
 /* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
@@ -4862,7 +4870,7 @@ static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
     conn->stuck = full || sent == 0 || errno == ENOBUFS;
-    if (conn->stuck) azc__retry_at(conn->server, conn->server->now + AZC__RETRY_MS);
+    if (conn->stuck) azc__retry_later(conn->server);
     else azc__drop(conn);
 }
 
@@ -4967,9 +4975,8 @@ static void azc__accept_resume(azc_server *s) {
     if (s->listening && !s->stopping) azc__watch(s, &s->listener, AZC__READ);
 }
 
-static void azc__accept_pause(azc_server *s, int64_t until) {
+static void azc__accept_pause(azc_server *s) {
     s->accept_paused = 1;
-    azc__retry_at(s, until);
     azc__watch(s, &s->listener, 0);
 }
 
@@ -5039,7 +5046,7 @@ static void azc__accept_full(azc_server *s) {
         s->stats.gave_way++;
         azc__drop(oldest);
     } else {
-        azc__accept_pause(s, INT64_MAX);
+        azc__accept_pause(s);
     }
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
@@ -5083,7 +5090,8 @@ static int azc__accept(azc_server *s) {
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
         return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
-    azc__accept_pause(s, s->now + AZC__RETRY_MS);
+    azc__accept_pause(s);
+    azc__retry_later(s);
     return 0;
 }
 
@@ -5215,7 +5223,7 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
 
 /* What could not be done may be possible now. */
 static AZC__ASIDE void azc__retry(azc_server *s) {
-    s->retry = INT64_MAX;
+    s->retrying = 0;
     azc__accept_resume(s);
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
@@ -5233,7 +5241,8 @@ static int azc__sooner(int ms, int64_t left) {
 /* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
  * that much too late. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int left, least = azc__sooner(timeout_ms < 0 ? INT_MAX : timeout_ms, s->retry - s->now);
+    int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
+    if (s->retrying) least = azc__sooner(least, azc__left(s, s->retry));
     for (int i = 0; i < AZC__T_COUNT; i++) {
         if (azc__timer_next(s, i, &left) != NULL) least = azc__sooner(least, left);
     }
@@ -5249,7 +5258,7 @@ static void azc__expire_all(azc_server *s) {
     for (int i = 0; i < AZC__T_COUNT; i++) {
         for (azc_conn *c; (c = azc__timer_next(s, i, &left)) != NULL && left <= 0;) azc__expire(c);
     }
-    if (s->retry <= s->now) azc__retry(s);
+    if (s->retrying && azc__left(s, s->retry) <= 0) azc__retry(s);
 }
 
 /* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
@@ -5596,7 +5605,6 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
     s->wake.kind = AZC__WAKE;
     s->listener.kind = AZC__LISTENER;
-    s->retry = INT64_MAX;
 #ifndef AZCHAN_CORE
     s->wheel.due = INT64_MAX;
 #endif
