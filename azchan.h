@@ -6600,10 +6600,10 @@ AZC_API int azc_logger(azc_conn *conn, void *file) {
     return AZC_OK;
 }
 
-/* Header text that cannot end its line. RFC 9110 5.5 */
+/* Header text that cannot end its line, or NULL. RFC 9110 5.5 */
 static int azc__field_valid(const char *s, size_t most) {
     size_t len = 0;
-    for (; s[len]; len++) {
+    for (; s != NULL && s[len]; len++) {
         unsigned char c = (unsigned char)s[len];
         if ((c < 32 && c != '\t') || c == 127) return 0;
     }
@@ -6634,8 +6634,7 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
     page.bytes = bytes;
     page.len = len;
     page.type = type;
-    int good = (bytes != NULL || len == 0) &&
-               (type == NULL || azc__field_valid(type, AZC__MAX_TYPE));
+    int good = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
     return azc__page_add(server, path, &page, good);
 }
 
@@ -6651,7 +6650,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
     azc__request *r = azc__request_of(conn);
     if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
-        (type != NULL && !azc__field_valid(type, AZC__MAX_TYPE))) return AZC_ERR_ARGUMENT;
+        !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
     if (azc__full(conn, len)) return AZC_ERR_FULL;
