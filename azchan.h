@@ -5470,12 +5470,12 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
 
 /* What is out of range, or NULL. Sums and products of the rest stay within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
-    int wrong = (unsigned)c->port > 65535 ||
-                (c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships) < 0 ||
-                (c->read_buffer | c->max_data | c->max_setup) >> 30 != 0 ||
-                c->max_request >> 26 != 0 || /* azc__scratch_size takes it six times */
-                (c->max_message | c->max_backlog) > SIZE_MAX / 4;
-    const char *bad = wrong ? "azc_config" : NULL;
+    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
+    size_t over = (size_t)((unsigned)c->port >> 16);
+    over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
+    over |= c->max_request >> 26; /* azc__scratch_size takes it six times */
+    over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
+    const char *bad = counts < 0 || over != 0 ? "azc_config" : NULL;
 #ifndef AZCHAN_CORE
     azc__visitor nobody;
     memset(&nobody, 0, sizeof nobody);
