@@ -4119,17 +4119,16 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
                              : r->keep_alive ? NULL : "close";
     if (connection != NULL) azc__add(r, "Connection", connection);
     if (r->head_only) len = 0;
-    size_t total = n + r->all_len + 4;
-    if (len < AZC__KEEP) keep = 0;
-    if (!azc__out_reserve(&s->mem, &conn->out, total + (keep ? 0 : len))) {
+    size_t total = n + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
+    if (!azc__out_reserve(&s->mem, &conn->out, total + copied)) {
         r->all_len = r->extra_len; /* the rest is not for the 503 that follows */
         return AZC_ERR_MEMORY;
     }
     azc__out_write(&conn->out, line, n);
     azc__out_write(&conn->out, r->extra, r->all_len);
     azc__out_write(&conn->out, "\r\n\r\n", 4);
-    if (!keep) azc__out_write(&conn->out, body, len);
-    else if (!azc__out_refer(&s->mem, &conn->out, body, len, NULL)) azc__drop(conn);
+    azc__out_write(&conn->out, body, copied);
+    if (!azc__out_refer(&s->mem, &conn->out, body, len - copied, NULL)) azc__drop(conn);
     r->answered = 1;
     r->status = status;
     r->sent = total + len;
