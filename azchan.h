@@ -1310,6 +1310,8 @@ typedef struct azc__source {
     int fd;
     int at; /* index in the server's poll arrays, -1: not watched */
     uint8_t kind, events;
+    uint8_t ready; /* poll said that the kernel would take what waits, and */
+    uint8_t stuck; /* it took nothing: see azc__retry */
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
 /* poll's bits; more come back for errors, and mean READ: the next read tells. */
@@ -1394,8 +1396,7 @@ struct azc_conn {
     unsigned connected : 1;     /* on_connect ran, on_close has not */
     unsigned shut : 1;          /* we ended ours */
     unsigned paused : 1;        /* not read, for its backlog's sake */
-    unsigned ready : 1;         /* poll said that the kernel would take what waits, and */
-    unsigned stuck : 1;         /* it took nothing: see azc__retry */
+
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close, 0 before and where there is none */
     uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
@@ -4867,16 +4868,16 @@ static void azc__retry_later(azc_server *s) {
  * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
 static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    if (full && !conn->ready) return;
-    conn->stuck = full || sent == 0 || errno == ENOBUFS;
-    if (conn->stuck) azc__retry_later(conn->server);
+    if (full && !conn->source.ready) return;
+    conn->source.stuck = full || sent == 0 || errno == ENOBUFS;
+    if (conn->source.stuck) azc__retry_later(conn->server);
     else azc__drop(conn);
 }
 
 /* All of many pieces went: that the kernel takes no more then is as it should be. */
 static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
-    conn->heard |= conn->ready;
-    conn->ready = 0;
+    conn->heard |= conn->source.ready;
+    conn->source.ready = 0;
 }
 
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
@@ -4935,18 +4936,18 @@ static inline void azc__read(azc_conn *conn) {
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
 static inline int azc__wants(azc_conn *conn) {
     if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
-        !conn->ready) return AZC__READ;
-    if (conn->ready && !conn->stuck) conn->heard = 1; /* the peer made room for more */
-    conn->ready = 0;
+        !conn->source.ready) return AZC__READ;
+    if (conn->source.ready && !conn->source.stuck) conn->heard = 1; /* the peer made room for more */
+    conn->source.ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int write = conn->out.bytes > 0 ? !conn->stuck : conn->drain;
+    int write = conn->out.bytes > 0 ? !conn->source.stuck : conn->drain;
     return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
 }
 
 static void azc__writable(azc_conn *conn) {
-    conn->ready = conn->out.bytes > 0;
+    conn->source.ready = conn->out.bytes > 0;
     azc__touch(conn);
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
@@ -5226,9 +5227,9 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
     azc__accept_resume(s);
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
-        if (conn == NULL || !conn->stuck) continue;
-        conn->stuck = 0;
-        conn->ready = 1; /* it is asked instead of poll */
+        if (conn == NULL || !conn->source.stuck) continue;
+        conn->source.stuck = 0;
+        conn->source.ready = 1; /* it is asked instead of poll */
         azc__touch(conn);
     }
 }
