@@ -1443,6 +1443,7 @@ struct azc_server {
     uint8_t listening, stopping, busy, cursors, accept_paused, retrying;
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
+    int untold;          /* connections that ended and have yet to get their on_close */
     uint32_t retry;      /* if retrying: when to, accept and connections that are stuck */
     int64_t now;
     azc_conn **slots;    /* by id */
@@ -1461,7 +1462,6 @@ struct azc_server {
     azc_conn *touched_first;
     azc__member *free_members; /* linked by next */
     azc_conn *touched_last;
-    int untold;          /* connections that ended and have yet to get their on_close */
     azc__source wake;
     int wake_write, port;
 #ifndef AZCHAN_USE_EPOLL
