@@ -1228,8 +1228,8 @@ typedef struct azc__request {
     int status;       /* as answered */
     char *cookies;    /* as pairs, once asked for */
     size_t sent;      /* bytes of the answer */
-    azc__visitor visitor; /* the peer, or of whom it speaks */
 #ifndef AZCHAN_CORE
+    azc__visitor visitor; /* the peer, or of whom it speaks */
     uint8_t proxied;  /* the peer is one of trusted_proxies, */
     char scheme;      /* and says 's' for https, 'p' for http, 0 nothing */
 #endif
@@ -4325,13 +4325,15 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
 static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
-    azc__visitor *who = &r->visitor;
-    who->family = conn->family;
-    memcpy(who->raw, conn->u.raw, sizeof who->raw);
+    const unsigned char *raw = conn->u.raw;
+    int family = conn->family;
 #ifndef AZCHAN_CORE
+    r->visitor.family = conn->family;
+    memcpy(r->visitor.raw, raw, sizeof r->visitor.raw);
     if (status == 0) azc__http_forwarded(r, s->config.trusted_proxies);
+    raw = r->visitor.raw, family = r->visitor.family;
 #endif
-    if (who->family != 0) inet_ntop(who->family, who->raw, out, INET6_ADDRSTRLEN);
+    if (family != 0) inet_ntop(family, raw, out, INET6_ADDRSTRLEN);
     else memcpy(out, "unix", 5);
     out += strlen(out) + 1;
     out = stpcpy(out, status == 0 ? r->target : "-") + 1;
