@@ -5063,10 +5063,11 @@ typedef union azc__address {
 /* A connected socket becomes one of our connections. */
 static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
     azc__visitor who;
-    int v4 = address->any.sa_family == AF_INET;
-    memcpy(who.raw, v4 ? (const void *)&address->v4.sin_addr
-                       : (const void *)&address->v6.sin6_addr, sizeof who.raw);
-    azc__http_visitor(&who, address->any.sa_family);
+    int family = address->any.sa_family;
+    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
+                                  : offsetof(struct sockaddr_in6, sin6_addr);
+    memcpy(who.raw, (const char *)address + at, sizeof who.raw);
+    azc__http_visitor(&who, family);
     azc__fd_prepare(fd);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &who);
