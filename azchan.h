@@ -4310,7 +4310,7 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     const azc__route *route = page == NULL || r->upgrade ? channel : page;
     if (route == NULL) return 404;
     int get = strcmp(r->method, "GET") == 0;
-    *allow = route == channel ? "GET" : "GET, HEAD";
+    if (route == channel) *allow = "GET";
     if (!get && (route == channel || !r->head_only)) return 405;
     if (r->chunked) return 501;
     if (r->body > 0) return 413;
@@ -4364,7 +4364,7 @@ static void azc__log_request(const azc_conn *conn) {
 static void azc__request_answer(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    const char *allow = "";
+    const char *allow = "GET, HEAD";
     s->current = conn;
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
