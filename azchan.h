@@ -4944,8 +4944,9 @@ static inline int azc__wants(azc_conn *conn) {
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int write = conn->out.bytes > 0 ? !conn->source.stuck : conn->drain;
-    return (conn->eof || paused ? 0 : AZC__READ) | (write ? AZC__WRITE : 0);
+    int events = conn->eof || paused ? 0 : AZC__READ;
+    if (conn->out.bytes > 0 ? !conn->source.stuck : conn->drain) events |= AZC__WRITE;
+    return events;
 }
 
 static void azc__writable(azc_conn *conn) {
