@@ -4161,8 +4161,8 @@ static int azc__handler_status(azc_conn *conn, int result) {
 
 static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL) {
-        int error = azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
-        return error ? 503 : 0;
+        azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
+        return 503; /* without memory for that */
     }
     int status = azc__handler_status(conn, page->handler(conn, page->user));
     if (status == 0 && !conn->server->request.answered) {
@@ -4181,7 +4181,7 @@ static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__re
     return 0;
 }
 
-static int azc__switch_protocols(azc_conn *conn, const char *key) {
+static void azc__switch_protocols(azc_conn *conn, const char *key) {
     azc__request *r = &conn->server->request;
     char accept[29];
     const char *chosen = azc_subprotocol(conn);
@@ -4189,7 +4189,7 @@ static int azc__switch_protocols(azc_conn *conn, const char *key) {
     azc__add(r, "Upgrade", "websocket");
     azc__add(r, "Sec-WebSocket-Accept", accept);
     if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
-    return azc__respond(conn, 101, NULL, NULL, 0, 0);
+    azc__respond(conn, 101, NULL, NULL, 0, 0);
 }
 
 /* Give a connection what outlives its request: zeroed data, and its strings. */
@@ -4260,7 +4260,7 @@ static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
     return address != NULL ? 429 : 503;
 }
 
-/* Open the channel, RFC 6455 4.2. Returns 0, or the status that refuses. */
+/* Open the channel, RFC 6455 4.2. Returns the status that refuses it, if nobody has answered. */
 static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
@@ -4284,8 +4284,11 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     int status = 0;
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
-    if (status == 0 && !r->answered && azc__switch_protocols(conn, key) != AZC_OK) status = 503;
-    if (status == 0 && r->status == 101) {
+    if (status == 0 && !r->answered) {
+        azc__switch_protocols(conn, key);
+        status = 503; /* without memory for that */
+    }
+    if (r->status == 101) {
         azc__connect(conn);
         return 0;
     }
@@ -4296,8 +4299,8 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     return status;
 }
 
-/* Let the chain of azc_use have the request, then who it is for. Returns 0 when it was answered, or
- * the status to refuse it with; *allow is 405's header. */
+/* Let the chain of azc_use have the request, then who it is for. Returns the status to refuse it
+ * with if it was not answered; *allow is 405's header. */
 static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
