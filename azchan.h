@@ -993,7 +993,6 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC_SYS(call) call
 #endif
 
-
 /* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
 #ifndef SO_REUSEPORT
 #define SO_REUSEPORT (-1) /* none, or hidden: azc_listen says so when it is asked for */
@@ -4157,7 +4156,6 @@ static int azc__handler_status(azc_conn *conn, int result) {
     azc__log(conn, "a callback returned", result, NULL);
     return 500;
 }
-
 
 static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL) {
