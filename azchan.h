@@ -4940,7 +4940,7 @@ static inline void azc__read(azc_conn *conn) {
 static inline int azc__wants(azc_conn *conn) {
     if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
         !conn->source.ready) return AZC__READ;
-    if (conn->source.ready && !conn->source.stuck) conn->heard = 1; /* the peer made room for more */
+    if (conn->source.ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
     conn->source.ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
@@ -5564,7 +5564,7 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s, sizeof *s);
 }
 
-/* Where a server's memory comes from. user stays NULL if config.memory is too small even to begin. */
+/* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
 static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
     size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
