@@ -964,7 +964,6 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 /* ==== [2] PLATFORM: system headers, and all that differs between systems ====================== */
 
 #include <arpa/inet.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -2383,10 +2382,10 @@ static const char *azc__http_only(const azc__request *r, const char *name) {
 /* Do the fields of this name, taken as one list (RFC 9110 5.3), hold the token? exact: in these
  * letters' case. */
 static int azc__http_has(const azc__request *r, const char *name, const char *token, int exact) {
-    const char *at, *item;
+    const char *at;
     size_t len;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;) {
-        while ((item = azc__http_list(&at, &len)) != NULL) {
+        for (const char *item; (item = azc__http_list(&at, &len)) != NULL;) {
             if (exact ? strncmp(item, token, len) == 0 && token[len] == 0
                       : azc__http_same(item, len, token)) return 1;
         }
@@ -2921,8 +2920,8 @@ static int azc__json_name(azc__text *t) {
     return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_mark(t, ':');
 }
 
-/* Check the value at p, at most so deep, without recursion: of each open container one bit, is it
- * an object? */
+/* Check the value at p, at most so deep, without recursion: of each open container is kept what
+ * closes it. */
 static int azc__json_value(azc__text *t, int max_depth) {
     char close[AZC__MAX_DEPTH + 1];
     for (int depth = 0;;) {
@@ -4326,13 +4325,15 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
 static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
+#ifdef AZCHAN_CORE
     const unsigned char *raw = conn->u.raw;
     int family = conn->family;
-#ifndef AZCHAN_CORE
+#else
     r->visitor.family = conn->family;
-    memcpy(r->visitor.raw, raw, sizeof r->visitor.raw);
+    memcpy(r->visitor.raw, conn->u.raw, sizeof r->visitor.raw);
     if (status == 0) azc__http_forwarded(r, s->config.trusted_proxies);
-    raw = r->visitor.raw, family = r->visitor.family;
+    const unsigned char *raw = r->visitor.raw;
+    int family = r->visitor.family;
 #endif
     if (family != 0) inet_ntop(family, raw, out, INET6_ADDRSTRLEN);
     else memcpy(out, "unix", 5);
