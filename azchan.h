@@ -281,7 +281,7 @@
    or close code that says so, as soon as the byte is there); floods of sockets, of slow ones, of
    fragments, pings, announced lengths and headers (memory and time stay within azc_config);
    readers that stall; cross-site use of a browser's session (origins: same host by default);
-   room names chosen to collide (a seeded SipHash); response splitting (azc_reply_header).
+   room names chosen to collide (a seeded HalfSipHash); response splitting (azc_reply_header).
 
    Defaults, and why: 127.0.0.1, so that nothing is open by accident; pages of the same host, so
    that no other site acts for its visitors; 8 KiB for a head, more than browsers send, and 10 s,
@@ -1268,7 +1268,7 @@ typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
     azc_channel *channel; /* NULL: no room, but an address and its connections' count */
     azc__member *first;
-    uint64_t hash;
+    uint32_t hash;
     uint32_t count; /* members */
     uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
     uint32_t len;  /* of the name, which follows the struct */
@@ -1486,7 +1486,7 @@ struct azc_server {
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
 
-    uint64_t seed[2];
+    uint32_t seed[2];
     azc__members *members; /* all that were allocated; */
     uint32_t member_count; /* and how many are in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
@@ -1825,7 +1825,7 @@ static size_t azc__fixed_table(const azc_config *c) {
 
 /* A connection's data, peer, target, arguments and parameters. Of n bytes of the target its
  * arguments take at most 1.5 n ("a&b" is a, "", b, ""), or its parameters n. */
-static size_t azc__fixed_tail(const azc_config *c) {
+static AZC__RARE size_t azc__fixed_tail(const azc_config *c) {
     return azc__align(c->max_data) + INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
 }
 
@@ -2563,7 +2563,7 @@ static size_t azc__http_portless(const char *host, size_t len, const char *port)
 }
 
 /* May a page of this origin open a channel? RFC 6455 10.2, 6454 7 */
-static int azc__http_origin(const azc__request *r, const char *allowed) {
+static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed) {
     const char *origin = azc__http_only(r, "Origin");
     if (origin == NULL) return 1;
     if (*origin == '?') return 0;
@@ -3171,7 +3171,7 @@ static AZC__RARE void azc__put_error(azc_writer *w, int error) {
 }
 
 static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
-    if (w->azc__size - w->len <= n) azc__put_error(w, AZC_ERR_FULL);
+    if (w->azc__error == 0 && w->azc__size - w->len <= n) w->azc__error = AZC_ERR_FULL;
     if (w->azc__error != 0) return;
     memcpy(w->text + w->len, bytes, n);
     w->len += n;
@@ -3324,34 +3324,30 @@ AZC_API int azc_json_finish(azc_writer *w) {
 }
 /* ==== [11] ROOM: names to members, in one hash table of the server; pure ====================== */
 
-static uint64_t azc__rotl64(uint64_t x, int n) { return (x << n) | (x >> (64 - n)); }
-
-static void azc__sip_round(uint64_t v[4]) {
-    v[0] += v[1], v[1] = azc__rotl64(v[1], 13) ^ v[0], v[0] = azc__rotl64(v[0], 32);
-    v[2] += v[3], v[3] = azc__rotl64(v[3], 16) ^ v[2];
-    v[0] += v[3], v[3] = azc__rotl64(v[3], 21) ^ v[0];
-    v[2] += v[1], v[1] = azc__rotl64(v[1], 17) ^ v[2], v[2] = azc__rotl64(v[2], 32);
+static void azc__sip_round(uint32_t v[4]) {
+    v[0] += v[1], v[1] = azc__rotl(v[1], 5) ^ v[0], v[0] = azc__rotl(v[0], 16);
+    v[2] += v[3], v[3] = azc__rotl(v[3], 8) ^ v[2];
+    v[0] += v[3], v[3] = azc__rotl(v[3], 7) ^ v[0];
+    v[2] += v[1], v[1] = azc__rotl(v[1], 13) ^ v[2], v[2] = azc__rotl(v[2], 16);
 }
 
-/* SipHash-2-4 (Aumasson and Bernstein): room names come from peers, who must not be able to
+/* HalfSipHash-2-4 (Aumasson and Bernstein): room names come from peers, who must not be able to
  * choose them into one bucket. Words are read in this machine's order; only we see the hash. */
-static uint64_t azc__sip_hash(const uint64_t seed[2], const void *bytes, size_t len) {
-    uint64_t v[4] = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
-                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
+static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t len) {
+    uint32_t v[4] = {seed[0], seed[1], seed[0] ^ 0x6c796765, seed[1] ^ 0x74656462}, word;
     const unsigned char *p = (const unsigned char *)bytes;
-    for (size_t n = 8, rest = len; n == 8; p += n, rest -= n) { /* the last is short */
-        unsigned char eight[8] = {0, 0, 0, 0, 0, 0, 0, (unsigned char)len}; /* behind the rest */
-        uint64_t word;
-        n = azc__min(rest, 8);
-        memcpy(eight, p, n);
-        memcpy(&word, eight, 8);
+    for (size_t n = 4, rest = len; n == 4; p += n, rest -= n) { /* the last is short */
+        unsigned char four[4] = {0, 0, 0, (unsigned char)len}; /* behind the rest */
+        n = azc__min(rest, 4);
+        memcpy(four, p, n);
+        memcpy(&word, four, 4);
         v[3] ^= word;
         for (int i = 0; i < 2; i++) azc__sip_round(v);
         v[0] ^= word;
     }
     v[2] ^= 0xFF;
     for (int i = 0; i < 4; i++) azc__sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    return v[1] ^ v[3];
 }
 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
@@ -3360,16 +3356,16 @@ static int azc__room_valid(const char *name) {
     return strlen(name) - 1 < AZC__MAX_ROOM; /* not 0 either */
 }
 
-static AZC__RARE uint64_t azc__room_hash(const azc_server *s, const azc_channel *channel,
+static AZC__RARE uint32_t azc__room_hash(const azc_server *s, const azc_channel *channel,
                                         const void *name, size_t len) {
-    uint64_t seed[2] = {s->seed[0] ^ (uint64_t)(uintptr_t)channel, s->seed[1]};
+    uint32_t seed[2] = {s->seed[0] ^ (uint32_t)(uintptr_t)channel, s->seed[1]};
     return azc__sip_hash(seed, name, len);
 }
 
 static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel,
                                  const void *name, size_t len) {
     if (s->room_count == 0) return NULL;
-    uint64_t hash = azc__room_hash(s, channel, name, len);
+    uint32_t hash = azc__room_hash(s, channel, name, len);
     azc__room *room = s->rooms[hash & (s->room_cap - 1)];
     while (room != NULL && (room->hash != hash || room->channel != channel || room->len != len ||
                             memcmp(azc__room_name(room), name, len) != 0)) room = room->chain;
@@ -4980,7 +4976,7 @@ static void azc__accept_resume(azc_server *s) {
     if (s->listening && !s->stopping) azc__watch(s, &s->listener, AZC__READ);
 }
 
-static void azc__accept_pause(azc_server *s) {
+static AZC__RARE void azc__accept_pause(azc_server *s) {
     s->accept_paused = 1;
     azc__watch(s, &s->listener, 0);
 }
@@ -5442,8 +5438,8 @@ static void *azc__default_alloc(void *user, void *ptr, size_t old_size, size_t n
 /* Room hashes are seeded so that peers cannot foresee them. */
 static void azc__seed(azc_server *s) {
     int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    s->seed[0] = (uint64_t)s->now; /* in need */
-    s->seed[1] = (uintptr_t)s;
+    s->seed[0] = (uint32_t)s->now; /* in need */
+    s->seed[1] = (uint32_t)(uintptr_t)s;
     if (fd < 0) return;
     ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
     (void)n;
