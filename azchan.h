@@ -303,9 +303,11 @@
      AZCHAN_STATIC           declare and define all functions static
      AZCHAN_USE_EPOLL        Linux: epoll instead of poll, for thousands of mostly idle
                              connections; poll pays for each of them at every wake
-     AZCHAN_CORE             leave out what not every program needs, a fifth of the code:
+     AZCHAN_CORE             leave out what not every program needs, over a fifth of the code:
                              timers, azc_post, azc_watch and azc_poll_begin; on_part; users,
                              history, latest values and rates; proxies and other processes
+     -Os                     (__OPTIMIZE_SIZE__) leaves out what is there for speed alone: payloads
+                             are unmasked byte by byte, a busy turn calls the allocator
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call
                              to bring your own transport, or to make calls fail in tests
 
