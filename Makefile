@@ -57,7 +57,8 @@ check-sanitize:
 
 check-valgrind: $(TESTS)
 	$(call need,valgrind,valgrind)
-	@$(MAKE) -s test TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full"
+	@$(MAKE) -s test TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 \
+	    valgrind -q --error-exitcode=9 --leak-check=full"
 
 # All of what make test samples: each system call with each error, each deed after each. Minutes.
 check-faults:
@@ -72,7 +73,7 @@ check-epoll:
 
 # The adversary of fixed memory, for longer than make test has.
 check-fixed: $(BUILD)/tests/test_fixed
-	FIXED_SECONDS=$(or $(SECONDS),30) $(BUILD)/tests/test_fixed
+	FIXED_SECONDS=$(or $(SECONDS),120) $(BUILD)/tests/test_fixed
 
 # Lines (at least 98%) and branches (95%) of azchan.h that make test runs. A line that it leaves is
 # named in tests/uncovered with its reason, or this fails.

@@ -125,9 +125,9 @@
    of a small cloud machine (AMD EPYC, Linux) over its loopback, where a send does the receiver's
    work too. Nearly all of the time is the kernel's. Measure on yours; the sums stay the same.
 
-       a connection   280 bytes here, 4,500 in the kernel; its handshake 32 us
+       a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
        kept alive     10 us for a ping and its pong, each 30 to 60 s of silence
-       a room         139 bytes with its first member, 49 for each further one
+       a room         155 bytes with its first member, 49 for each further one
        a message      6.6 us: a wait, a recv, and a send of the answer; 0.26 us in bursts of 32
        a broadcast    8 us and one send for each member; 0.6 us with 16 under way, which share one
        each wake      0.2 us for each connection there is with poll; nothing with epoll
@@ -307,9 +307,11 @@
                              timers, azc_post, azc_watch and azc_poll_begin; on_part; users,
                              history, latest values and rates; proxies and other processes
      -Os                     (__OPTIMIZE_SIZE__) leaves out what is there for speed alone: payloads
-                             are unmasked byte by byte, a busy turn calls the allocator
+                             are unmasked byte by byte, a busy turn calls the allocator; and the
+                             default of AZC_ASSERT
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call
                              to bring your own transport, or to make calls fail in tests
+     AZC_ASSERT(x)           default assert(x)
 
    RFC COVERAGE. 6455 except the client's side; extensions are never negotiated, so RSV bits are
    an error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form,
@@ -966,6 +968,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 /* ==== [2] PLATFORM: system headers, and all that differs between systems ====================== */
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -994,11 +997,11 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC_SYS(call) call
 #endif
 
-/* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
 #ifndef SO_REUSEPORT
 #define SO_REUSEPORT (-1) /* none, or hidden: azc_listen says so when it is asked for */
 #endif
 
+/* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
 #ifdef MSG_NOSIGNAL
 #define AZC__MSG_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 #else
@@ -1032,6 +1035,12 @@ typedef uint64_t azc__lane;
 #define AZC__RARE __attribute__((noinline))
 #else
 #define AZC__RARE
+#endif
+
+#if !defined(AZC_ASSERT) && AZC__FAST
+#define AZC_ASSERT(x) assert(x)
+#elif !defined(AZC_ASSERT)
+#define AZC_ASSERT(x) ((void)0)
 #endif
 
 /* An int that any thread or signal handler sets and the loop reads. */
@@ -1310,8 +1319,7 @@ typedef struct azc__source {
     int fd;
     int at; /* index in the server's poll arrays, -1: not watched */
     uint8_t kind, events;
-    uint8_t ready; /* poll said that the kernel would take what waits, and */
-    uint8_t stuck; /* it took nothing: see azc__retry */
+    uint8_t stuck; /* the kernel took nothing though it could: see azc__retry */
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
 /* poll's bits; more come back for errors, and mean READ: the next read tells. */
@@ -1391,12 +1399,12 @@ struct azc_conn {
     uint8_t timer;              /* deadline class */
     uint8_t touched;            /* in the server's list */
     uint8_t heard;              /* the peer lived since the last look; of pages: it read */
-    uint8_t drain;              /* owes an on_drain */
     uint8_t eof;                /* the peer ended its direction */
-    unsigned connected : 1;     /* on_connect ran, on_close has not */
+    uint8_t connected;          /* on_connect ran, on_close has not */
+    unsigned ready : 1;         /* poll said that the kernel would take what waits; */
+    unsigned drain : 1;         /* owes an on_drain; */
+    unsigned paused : 1;        /* not read, for its backlog's sake: bits, for one look at all */
     unsigned shut : 1;          /* we ended ours */
-    unsigned paused : 1;        /* not read, for its backlog's sake */
-
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close, 0 before and where there is none */
     uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
@@ -2150,21 +2158,21 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
     }
     int k = azc__frame_head(head, most, open, room, &f);
     size_t take = k > 0 ? (size_t)k - came : n;
-    p += take;
+    unsigned char *payload = p + take;
     if (k < 0) {
         event->kind = k;
     } else if (k > 0 && f.fin && f.opcode != 0 && f.len <= n - take) {
         size_t len = (size_t)f.len;
-        int high = azc__unmask(p, len, f.mask, 0);
+        int high = azc__unmask(payload, len, f.mask, 0);
         int bad = high && f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
-                  !azc__utf8_valid(p, len);
-        azc__event_make(event, bad ? -1007 : f.opcode, p, len);
+                  !azc__utf8_valid(payload, len);
+        azc__event_make(event, bad ? -1007 : f.opcode, payload, len);
         if (i != NULL) i->raw_len = 0;
         take += len;
     } else if ((i = azc__in_make(mem, in)) == NULL) {
         event->kind = -1011;
     } else if (k == 0) {
-        memcpy(i->raw + came, p - n, n);
+        memcpy(i->raw + came, p, n);
         i->raw_len = (uint8_t)(came + n);
     } else {
         i->raw_len = 0;
@@ -4092,6 +4100,7 @@ static size_t azc__status_line(int status, char out[64]) {
 /* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
  * or subprotocol, are shorter than AZC__OWN_EXTRA. */
 static void azc__add(azc__request *r, const char *name, const char *value) {
+    AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
@@ -4870,16 +4879,19 @@ static void azc__retry_later(azc_server *s) {
  * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
 static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
-    if (full && !conn->source.ready) return;
-    conn->source.stuck = full || sent == 0 || errno == ENOBUFS;
-    if (conn->source.stuck) azc__retry_later(conn->server);
-    else azc__drop(conn);
+    if (full && !conn->ready) return;
+    if (full || sent == 0 || errno == ENOBUFS) {
+        conn->source.stuck = 1;
+        azc__retry_later(conn->server);
+    } else {
+        azc__drop(conn);
+    }
 }
 
 /* All of many pieces went: that the kernel takes no more then is as it should be. */
 static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
-    conn->heard |= conn->source.ready;
-    conn->source.ready = 0;
+    if (conn->ready) conn->heard = 1;
+    conn->ready = 0;
 }
 
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
@@ -4938,9 +4950,9 @@ static inline void azc__read(azc_conn *conn) {
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
 static inline int azc__wants(azc_conn *conn) {
     if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
-        !conn->source.ready) return AZC__READ;
-    if (conn->source.ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
-    conn->source.ready = 0;
+        !conn->ready) return AZC__READ;
+    if (conn->ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
+    conn->ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
@@ -4950,7 +4962,7 @@ static inline int azc__wants(azc_conn *conn) {
 }
 
 static void azc__writable(azc_conn *conn) {
-    conn->source.ready = conn->out.bytes > 0;
+    conn->ready = conn->out.bytes > 0;
     azc__touch(conn);
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
@@ -5029,7 +5041,7 @@ static AZC__RARE int azc__option(int fd, int level, int name, int value) {
 }
 
 /* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static void azc__fd_prepare(int fd) {
+static AZC__RARE void azc__fd_prepare(int fd) {
     AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
     if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
 }
@@ -5233,7 +5245,7 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL || !conn->source.stuck) continue;
         conn->source.stuck = 0;
-        conn->source.ready = 1; /* it is asked instead of poll */
+        conn->ready = 1; /* it is asked instead of poll */
         azc__touch(conn);
     }
 }

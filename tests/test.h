@@ -20,8 +20,8 @@
  *
  * A failing CHECK says where and what, and the test goes on; CHECK is also an expression, 1 or 0.
  * `./test_sums two` runs only the tests with "two" in their sentence, `-v` names each as it runs.
- * A test that hangs for a minute (or the environment's TEST_SECONDS), or crashes, is named and counted
- * as failed. */
+ * A test that hangs for a minute (or the environment's TEST_SECONDS), or crashes, is named and
+ * counted as failed. */
 #ifndef TEST_H
 #define TEST_H
 

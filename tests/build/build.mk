@@ -87,16 +87,19 @@ CPP_TESTS = session handshake rooms pages json loop
 check-cpp:
 	$(call need,g++,g++)
 	$(call need,clang++,clang)
-	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
+	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 \
+	    WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/g++/tests/test_%)"
-	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 WARN="-x c++ -std=c++20 -Wall -Wextra" \
+	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 \
+	    WARN="-x c++ -std=c++20 -Wall -Wextra" \
 	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
 
 # What is built where size counts: all tests that use nothing but the core.
 CORE_TESTS = buf cuts fixed frame handshake http json life loop pages room rooms route session \
     sha1_base64 stats utf8
 check-core:
-	@$(MAKE) -s test BUILD=$(BUILD)/core CFLAGS="-Os -DAZCHAN_CORE" TEST_RUN="env TEST_QUICK=1" \
+	@$(MAKE) -s test BUILD=$(BUILD)/core CFLAGS="-Os -DAZCHAN_CORE" \
+	    TEST_RUN="env TEST_QUICK=1" \
 	    TESTS="$(CORE_TESTS:%=$(BUILD)/core/tests/test_%)"
 
 # Every test program on each machine, static, with a trap for unaligned access. TEST_QUICK, as under

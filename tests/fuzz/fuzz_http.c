@@ -460,7 +460,8 @@ static void http_check_parse(const uint8_t *bytes, size_t n) {
         FUZZ_CHECK(w.host.n == r->host_len && memcmp(w.host.p, r->host, r->host_len) == 0);
         FUZZ_CHECK(w.has_query == (r->query != NULL));
         FUZZ_CHECK(r->query == NULL || http_exactly(w.query, r->query));
-        FUZZ_CHECK(w.fields == r->field_count && (w.body > 0) == r->body && w.chunked == r->chunked);
+        FUZZ_CHECK(w.fields == r->field_count && w.chunked == r->chunked);
+        FUZZ_CHECK((w.body > 0) == r->body);
         FUZZ_CHECK(w.upgrade == r->upgrade && w.keep_alive == r->keep_alive);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
             FUZZ_CHECK(http_origin_wanted(&w, lists[i]) == azc__http_origin(r, lists[i]));
