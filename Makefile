@@ -81,7 +81,7 @@ coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
 	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
-	    CFLAGS="-O0 --coverage -fprofile-abs-path -DNDEBUG" >/dev/null
+	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" >/dev/null
 	@cd $(BUILD)/coverage && gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h . >lines && \
 	    gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h --branches --exclude-throw-branches \
 	    --fail-under-line 98 --fail-under-branch 95 . >branches; \
