@@ -400,9 +400,9 @@ static void begin(int share_core) {
     deadline = now_seconds() + (quick ? 38 : 240);
     signal(SIGALRM, on_alarm);
     alarm(quick ? 50 : 285);
-    printf("%s; not installed:%s%s\n", one_core ? "load and server share one core"
-                                                : "load and server have a core each",
-           programs[LWS][0] ? "" : " libwebsockets", programs[WS][0] ? "" : " ws");
+    printf("load and server %s%s%s\n", one_core ? "share one core" : "have a core each",
+           programs[LWS][0] ? "" : "; libwebsockets is not installed",
+           programs[WS][0] ? "" : "; ws is not installed");
     printf("CPU time: least, median; ratios: of the leasts, median of the rounds'\n\n");
 }
 
