@@ -3990,6 +3990,7 @@ static AZC__RARE void azc__returned(azc_conn *conn, int result) {
     }
     azc__after(conn->server);
 }
+
 /* Show the program what came; for the time of the callback a NUL stands behind it. */
 static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
