@@ -281,6 +281,36 @@ static void stuck(void) {
     }
 }
 
+/* ---- A kernel that takes much, and then no more ----------------------------------------------- */
+
+static void second_send(void) { sys.nth = sys.calls[SYS_sendmsg] + 2; }
+
+static void full_kernel(void) {
+    TEST("EAGAIN after all of many pieces went is a full kernel: poll tells when it is not") {
+        azc_config config = act_config();
+        config.max_backlog = 128 << 10, config.max_message = config.read_buffer = 2048;
+        begin(config);
+        client *a = enter("/act/a");
+        azc_conn *conn = scene.room ? member_of(scene.room) : NULL;
+        for (int i = 0; i < 120; i++) azc_send_binary(conn, bulk, 1000);
+        int pieces = 0;
+        for (azc__piece *p = conn ? conn->out.head : NULL; p; p = p->next) pieces++;
+        CHECK(pieces > AZC__MAX_IOV + 1);
+        long hits = sys.hits;
+        sys.call = SYS_sendmsg, sys.nth = sys.calls[SYS_sendmsg] + 1, sys.error = EAGAIN;
+        sys.before_wait = second_send; /* poll says that it may go on, and one send does */
+        azc_poll(scene.server, 0);
+        sys.before_wait = NULL;
+        CHECK_INT(sys.hits - hits, 2);
+        CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) < 120 * 1004);
+        CHECK(!scene.server->retrying);
+        azc_poll(scene.server, 0);
+        CHECK_INT(azc_backlog(conn), 0);
+        for (int i = 0; i < 120; i++) get(a, BINARY, bulk, 1000);
+        end();
+    }
+}
+
 /* ---- Nothing spins: a server whose peers do nothing sleeps ----------------------------------- */
 
 static void sleeps_well(void) {
@@ -320,6 +350,7 @@ int main(int argc, char **argv) {
     in_pieces();
     broken();
     stuck();
+    full_kernel();
     out_of_descriptors();
     sleeps_well();
     long all = 0;
