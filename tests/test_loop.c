@@ -988,7 +988,7 @@ static void addresses(void) {
         finish(server);
     }
     TEST("a bad config is kept for azc_listen to return") {
-        for (int i = 0; i < 7; i++) {
+        for (int i = 0; i < 10; i++) {
             azc_config config = quick();
             if (i == 0) config.port = 65536;
             if (i == 1) config.port = -1;
@@ -997,6 +997,9 @@ static void addresses(void) {
             if (i == 4) config.read_buffer = SIZE_MAX;
             if (i == 5) config.max_message = SIZE_MAX;
             if (i == 6) config.max_backlog = SIZE_MAX;
+            if (i == 7) config.max_per_address = -1;
+            if (i == 8) config.max_rooms = -1;
+            if (i == 9) config.max_memberships = -1;
             azc_server *server = create(&config);
             azc_channel_desc d = recorder("/t");
             azc_add_channel(server, &d);

@@ -323,9 +323,12 @@ static void traffic(void) {
         CHECK_INT(stats->messages_in, 2);
         client_frame(c, FIN | CONTINUATION, "e", 1), settle(server);
         CHECK_INT(stats->messages_in, 3);
+        client_frame(c, BINARY, "fo", 2), client_frame(c, FIN | CONTINUATION, "ur", 2);
+        settle(server);
+        CHECK_INT(stats->messages_in, 4);
         CHECK_INT(stats->messages_out, 0);
         client_bye(c, 1000, ""), settle(server);
-        CHECK_INT(stats->messages_in, 3);
+        CHECK_INT(stats->messages_in, 4);
         finish(server);
     }
     TEST("messages_in does not count what is no longer delivered, nor what is bad") {

@@ -202,6 +202,33 @@ static void out_of_descriptors(void) {
     }
 }
 
+/* ---- A server that cannot listen ------------------------------------------------------------ */
+
+static void deaf(void) {
+    static const struct { int error, code; } cases[] = {
+        {EADDRINUSE, AZC_ERR_IN_USE}, {EADDRNOTAVAIL, AZC_ERR_ADDRESS}, {EACCES, AZC_ERR_ADDRESS},
+        {EAFNOSUPPORT, AZC_ERR_ADDRESS}, {ENOENT, AZC_ERR_ADDRESS}, {ENOTDIR, AZC_ERR_ADDRESS},
+        {ENOBUFS, AZC_ERR_SYSTEM}};
+    static const int calls[] = {SYS_socket, SYS_bind, SYS_listen};
+    char host[100];
+    snprintf(host, sizeof host, "unix:/tmp/azchan-deaf-%ld", (long)getpid());
+    TEST("what keeps a server from listening is told apart, and leaves nothing behind")
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0] * 3; i++) {
+            azc_config config;
+            memset(&config, 0, sizeof config);
+            config.host = host;
+            heal();
+            azc_server *server = azc_create(&config);
+            sys.call = calls[i % 3], sys.nth = sys.calls[sys.call] + 1,
+            sys.error = cases[i / 3].error;
+            CHECK_INT(azc_listen(server), cases[i / 3].code);
+            CHECK(strstr(azc_error(server), strerror(cases[i / 3].error)) != NULL);
+            CHECK(access(host + 5, F_OK) < 0);
+            azc_destroy(server);
+        }
+    heal();
+}
+
 /* ---- A connection that breaks ---------------------------------------------------------------- */
 
 static void broken(void) {
@@ -348,6 +375,7 @@ int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL); /* one that comes kills the test, as it should */
     once_each();
     in_pieces();
+    deaf();
     broken();
     stuck();
     full_kernel();
