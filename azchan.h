@@ -3924,6 +3924,7 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
     p->block = block;
     p->data = (const unsigned char *)(block + 1);
     p->len = block->len;
+    if (conn->out.bytes > conn->server->pause) azc__touch(conn); /* it may be read no more */
     return 1;
 }
 #endif

@@ -685,6 +685,30 @@ static void pauses(void) {
             finish(server);
         }
     }
+#ifndef AZCHAN_CORE
+    TEST("a latest value that grows past half of the backlog pauses, as any message does") {
+        azc_config config = small_backlog();
+        static char large[9000];
+        memset(large, 'l', sizeof large);
+        azc_server *server = counted(&config, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        settle(server);
+        kernel_full = 1;
+        CHECK_INT(azc_send_latest(conn, 1, "small", 5), AZC_OK);
+        azc_poll(server, 0);
+        CHECK_INT(azc_send_latest(conn, 1, large, 9000), AZC_OK);
+        CHECK_INT(azc_backlog(conn), 9004);
+        client_text(c, "heard?");
+        azc_poll(server, 5), azc_poll(server, 5);
+        CHECK_INT(stats->pauses, 1);
+        CHECK_INT(stats->messages_in, 0);
+        kernel_full = 0;
+        pump_until(server, stats->messages_in == 1);
+        CHECK_INT(stats->messages_in, 1);
+        finish(server);
+    }
+#endif
     TEST("peak_backlog is the most that any one connection had when it was flushed") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, recorder("/t"));
