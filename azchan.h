@@ -418,8 +418,8 @@ typedef struct azc_config {
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
     void *alloc_user;
-    void *memory;         /* NULL: use alloc. Else the server lives in these memory_size bytes and */
-    size_t memory_size;   /* nowhere else: see FIXED MEMORY. Then max_rooms is max_connections and */
+    void *memory;         /* NULL: use alloc. Else the server lives in memory_size bytes and */
+    size_t memory_size;   /* nowhere else: see FIXED MEMORY; max_rooms is max_connections, and */
     size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
                              64; of the program's channels, pages and handlers with their paths, */
     size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
@@ -2757,7 +2757,7 @@ static int azc__route_compare(const char *a, const char *b) {
     }
 }
 
-/* Insert so that matching may take the first. Returns AZC_OK, or AZC_ERR_CONFLICT with no change. */
+/* Insert so that matching may take the first. Returns AZC_OK, or AZC_ERR_CONFLICT and no change. */
 static int azc__route_insert(azc__route **list, azc__route *route) {
     for (; *list != NULL; list = &(*list)->next) {
         int order = azc__route_compare((*list)->text, route->text);
@@ -3924,7 +3924,7 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
     p->block = block;
     p->data = (const unsigned char *)(block + 1);
     p->len = block->len;
-    if (conn->out.bytes > conn->server->pause) azc__touch(conn); /* it may be read no more */
+    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__touch(conn); /* to pause */
     return 1;
 }
 #endif
