@@ -143,7 +143,7 @@
        100,000 users  480 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (poll's 1,700 wakes
                       of 20 ms are the first wall) and a descriptor limit above 100,000. The second
                       wall is the crowd that comes back at once: 3.2 s of handshakes, and TLS before
-                      them; azc_drain over 30 s makes that 11 % of a core.
+                      them; azc_shutdown over 30 s makes that 11 % of a core.
         10 million    48 GB, 30 cores at full load: 43 processes of 233,000, 1.1 GB each. 167,000
                       messages a second; members of a room of 20 who sit anywhere are in 16 of 43
                       processes, so each takes Redis 2.1 + 16 * 0.45 = 9.3 us: 1.6 cores, while a
@@ -186,10 +186,10 @@
    MQTT) are percent-encoded first; clients of the broker that are libraries with threads of their
    own hand over what they got with azc_post.
 
-   MAKING WAY for a new process: start it, then azc_drain in the old one. No newcomer is refused
+   MAKING WAY for a new process: start it, then azc_shutdown in the old one. No newcomer is refused
    where both use one socket (listen_fd), which systemd or whoever starts them keeps open: those
    whom the old one does not take wait for the new one. With reuse_port each has a queue of its
-   own; azc_drain takes in what is there, but who arrives between that and the close is reset by
+   own; azc_shutdown takes in what is there, but who arrives between that and the close is reset by
    the kernel. The old one answers who is there, tells its peers 1001 one by one over the time,
    and their pages come back to the new one spread as evenly.
 
@@ -200,13 +200,13 @@
    USERS. Say in on_upgrade who someone is, and a user's tabs and devices count as one:
 
        static int room_upgrade(azc_conn *conn) {
-           return azc_identify(conn, user_of_session(azc_cookie(conn, "session"))) ? 401 : AZC_OK;
+           return azc_set_user(conn, user_of_session(azc_cookie(conn, "session"))) ? 401 : AZC_OK;
        }
        static int room_connect(azc_conn *conn) { return azc_join(conn, azc_param(conn, "room")); }
        static void room_presence(azc_channel *channel, const char *room, const char *user,
                                  int here) {
            char buf[1024];
-           azc_writer w = azc_json_to(buf, sizeof buf);
+           azc_writer w = azc_put_begin(buf, sizeof buf);
            azc_put_string(&w, here ? "came" : "left", user);
            azc_broadcast_json(channel, room, &w, NULL);
        }
@@ -216,7 +216,7 @@
    HISTORY, NOW, RATES. A dashboard: a room keeps its last minute for who comes, and a viewer on a
    bad link skips to the newest value instead of falling behind:
 
-       azc_keep(channel, "load", 60, 16 << 10);                       // once
+       azc_set_history(channel, "load", 60, 16 << 10);                       // once
        azc_broadcast_latest(channel, "load", LOAD, text, len, NULL);  // each second
 
    Where values come faster than anyone looks, azc_broadcast_throttled sends one per period and
@@ -234,10 +234,10 @@
 
        static int file_part(azc_conn *conn, const void *data, size_t len, int flags) {
            upload *u = azc_data(conn);
-           if (flags & AZC_FIRST) u->got = 0;
+           if (flags & AZC_PART_FIRST) u->got = 0;
            if ((u->got += len) > MOST) return azc_close(conn, 1009, "larger than 64 MiB");
            ...write len bytes of data...
-           return flags & AZC_LAST ? azc_send_text(conn, "stored", 6) : AZC_OK;
+           return flags & AZC_PART_LAST ? azc_send_text(conn, "stored", 6) : AZC_OK;
        }
 
    The way out is in messages of some KiB each, from on_connect and again from each on_drain, up
@@ -272,7 +272,7 @@
    outputs are written, as many as max_backlog takes when each ends with a control frame's length
    wasted, and the answers to one read of pings more. Arrays have their last size at once.
    Broadcasts are copied to each output then, not shared. Timers and watched descriptors come from
-   what the block has beyond the bound. History needs the heap (azc_keep: AZC_ERR_STATE), and so do
+   what the block has beyond the bound. History needs the heap (azc_set_history: AZC_ERR_STATE), and so do
    latest values and rates, which may return AZC_ERR_MEMORY at any time.
 
    SECURITY
@@ -403,7 +403,7 @@ typedef struct azc_config {
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
     int max_rooms;        /* rooms in use, of all channels together; no limit. Past it azc_join
                              returns AZC_ERR_FULL. What is left counts until the callback ends.
-                             Each user of azc_identify is one, and with on_presence also each
+                             Each user of azc_set_user is one, and with on_presence also each
                              room that a user is in */
     int max_memberships;  /* connections in rooms, each in each; the same */
     int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
@@ -411,13 +411,13 @@ typedef struct azc_config {
     int pong_ms;          /* and dropped (1006) when silent for this long after, 10 s */
     int close_ms;         /* for the peer's Close frame and its end of TCP, 3 s. Then: dropped,
                              but for who reads on at a last page */
-    void (*log)(void *log_user, const char *message); /* NULL: silent. One line, without its
+    void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
                              newline; names the field above that would change what happened */
-    void *log_user;
-    void *(*alloc)(void *alloc_user, void *ptr, size_t old_size, size_t new_size);
+    void *log_userdata;
+    void *(*alloc)(void *alloc_userdata, void *ptr, size_t old_size, size_t new_size);
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
-    void *alloc_user;
+    void *alloc_userdata;
     void *memory;         /* NULL: use alloc. Else the server lives in memory_size bytes and */
     size_t memory_size;   /* nowhere else: see FIXED MEMORY; max_rooms is max_connections, and */
     size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
@@ -484,7 +484,7 @@ AZC_API void azc_stop(azc_server *server);
  *   ms        until azc_stop's end for whoever is left; azc_poll is 0 before, when all are gone
  *   returns   AZC_OK | AZC_ERR_ARGUMENT
  *   call      anywhere; from a signal handler by way of azc_post */
-AZC_API int azc_drain(azc_server *server, int ms);
+AZC_API int azc_shutdown(azc_server *server, int ms);
 #endif
 
 /* The last error in words, with names and numbers ("port 80 on 127.0.0.1: Permission denied").
@@ -548,8 +548,8 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *             may be watched as before, or not any more
  *   call      anywhere, fn included: what was stopped is not told any more, in this turn either */
 enum { AZC_READ = 1, AZC_WRITE = 4 };
-typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *user);
-AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *user);
+typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *userdata);
+AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata);
 
 /* A turn whose wait is the program's own poll: see OTHER DESCRIPTORS AND OTHER LOOPS.
  *   fds,most  begin fills in so many at most; end gets them with their revents, or fewer: 0 after
@@ -578,7 +578,7 @@ typedef struct azc_channel_desc {
     const char *subprotocols; /* "v2.chat, v1.chat", best first; the first that the peer offered
                                  too is chosen, else none (RFC 6455 4.2.2) */
     size_t data_size;         /* bytes of azc_data per connection, zeroed */
-    void *user;               /* azc_user */
+    void *userdata;           /* azc_userdata */
     int when_full;            /* AZC_FULL_CLOSE: a send past max_backlog closes (1013);
                                  AZC_FULL_DROP: it returns AZC_ERR_FULL and that is all */
     int (*on_upgrade)(azc_conn *conn); /* before the 101. AZC_OK lets in; an HTTP status refuses
@@ -657,7 +657,7 @@ AZC_API azc_conn *azc_find(azc_server *server, uint64_t id);
 /* The connection's data_size bytes, from on_upgrade on (NULL when 0); the desc's user pointer;
  * where the connection belongs. NULL for a request outside channels. Anywhere. */
 AZC_API void *azc_data(azc_conn *conn);
-AZC_API void *azc_user(const azc_conn *conn);
+AZC_API void *azc_userdata(const azc_conn *conn);
 AZC_API azc_channel *azc_channel_of(const azc_conn *conn);
 AZC_API azc_server *azc_server_of(const azc_conn *conn);
 
@@ -677,8 +677,8 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room);
 
 /* Walk a room's (or with NULL the channel's) connections, or a connection's rooms:
  *
- *     for (azc_cursor c = azc_members(channel, "lobby"); azc_next(&c);) greet(c.conn);
- *     for (azc_cursor c = azc_rooms(conn); azc_next(&c);) puts(c.room);
+ *     for (azc_cursor c = azc_members(channel, "lobby"); azc_cursor_next(&c);) greet(c.conn);
+ *     for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) puts(c.room);
  *
  * Inside the loop you may do anything: send, close, join, leave, walk again. Who comes in
  * meanwhile may or may not be met. A cursor is good until the callback returns; between polls,
@@ -693,7 +693,7 @@ typedef struct azc_cursor {
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
 AZC_API azc_cursor azc_rooms(azc_conn *conn);
-AZC_API int azc_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all */
+AZC_API int azc_cursor_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all */
 
 /* ---- Feeds ---------------------------------------------------------------------------------- */
 
@@ -704,9 +704,9 @@ AZC_API int azc_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all 
  *   returns   AZC_OK | AZC_ERR_STATE (it has an identity, or is in a room already; a request) |
  *             AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL (as azc_join) | AZC_ERR_MEMORY
  *   call      once per connection: in on_upgrade, where you know who asks, or later anywhere
- * azc_identity tells it: NULL if none; in every callback of the connection, on_close too. */
-AZC_API int azc_identify(azc_conn *conn, const char *user);
-AZC_API const char *azc_identity(const azc_conn *conn);
+ * azc_user tells it: NULL if none; in every callback of the connection, on_close too. */
+AZC_API int azc_set_user(azc_conn *conn, const char *user);
+AZC_API const char *azc_user(const azc_conn *conn);
 
 /* Queue one text message to every connection that a user has in the channel.
  *   returns   how many took it, 0 when the user is not here | as azc_broadcast
@@ -715,7 +715,7 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
 
 /* Walk the users in a room, or with NULL in the channel, each once:
  *
- *     for (azc_cursor c = azc_users(channel, "lobby"); azc_next(&c);) puts(c.user);
+ *     for (azc_cursor c = azc_users(channel, "lobby"); azc_cursor_next(&c);) puts(c.user);
  *
  * c.conn is one of the user's connections. All else as azc_members. */
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
@@ -738,7 +738,7 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
  * Such a room lives on when it is empty. azc_join then also returns AZC_ERR_FULL, when what is
  * kept does not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: not in, and
  * nothing of it was queued. A broadcast without memory to keep it reaches no one. */
-AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, size_t bytes);
+AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes);
 
 /* As azc_send_text and azc_broadcast, for what only the newest is worth having of: a message of the
  * same key that still waits in a connection's output, no byte of it taken by the kernel, is
@@ -771,13 +771,13 @@ AZC_API int azc_broadcast_batched(azc_channel *channel, const char *room, int ms
  *   data,len  the next bytes of the message, in the read buffer; a part of text may end inside a
  *             character, but all in all it is UTF-8. Parts are cut where the network, the peer's
  *             fragments and read_buffer cut them. An empty message is one part of no bytes
- *   flags     AZC_FIRST, AZC_LAST: which part of the message this is, both if it is the only one;
- *             AZC_TEXT: of text, not binary
+ *   flags     AZC_PART_FIRST, AZC_PART_LAST: which part of the message this is, both if it is the only one;
+ *             AZC_PART_TEXT: of text, not binary
  *   returns   as on_message
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
  * comes after that, nor when the peer is gone: on_close tells.
  *   RFC       6455 5.4 */
-enum { AZC_FIRST = 1, AZC_LAST = 2, AZC_TEXT = 4 };
+enum { AZC_PART_FIRST = 1, AZC_PART_LAST = 2, AZC_PART_TEXT = 4 };
 
 #endif /* AZCHAN_CORE */
 
@@ -827,11 +827,11 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 
 /* Returns AZC_OK to pass the request on, or an HTTP status (200 to 599) that answers it, with the
  * lines of azc_reply_header; anything else is a 500. After azc_reply it does not matter. */
-typedef int (*azc_handler)(azc_conn *conn, void *user);
+typedef int (*azc_handler)(azc_conn *conn, void *userdata);
 
 /* Add a handler to the chain that every well-formed request passes before routing, in the order
  * added. Returns AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (after azc_listen) */
-AZC_API int azc_use(azc_server *server, azc_handler handler, void *user);
+AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 
 /* Ready-made for azc_use, with a FILE* as user (NULL: stderr): a line for each request, those
  * refused before any handler too, and for each close:
@@ -847,7 +847,7 @@ AZC_API int azc_logger(azc_conn *conn, void *file);
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len);
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
-                            void *user);
+                            void *userdata);
 
 /* Answer the request at hand.
  *   status    200 to 599; from 400 on the connection ends with it
@@ -900,15 +900,15 @@ AZC_API int azc_json_string(azc_json value, char *buf, size_t size);
 /* Numbers and booleans. The exact ones refuse fractions and what does not fit (1e2 is 100).
  *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; *out is 0 then */
 AZC_API int azc_json_double(azc_json value, double *out);
-AZC_API int azc_json_i64(azc_json value, int64_t *out);
-AZC_API int azc_json_u64(azc_json value, uint64_t *out);
+AZC_API int azc_json_int(azc_json value, int64_t *out);
+AZC_API int azc_json_uint(azc_json value, uint64_t *out);
 AZC_API int azc_json_bool(azc_json value, int *out);
 
 /* Walk an object or array: for (azc_json_iter i = azc_json_each(v); azc_json_next(&i);) ... */
 typedef struct azc_json_iter {
     azc_json name; /* a string in objects, NONE in arrays */
     azc_json value;
-    const char *azc__at, *azc__end;
+    const char *azc__at, *azc__conn_end;
     int azc__object;
 } azc_json_iter;
 
@@ -918,7 +918,7 @@ AZC_API int azc_json_next(azc_json_iter *iter);
 /* Write JSON into your buffer:
  *
  *     char buf[256];
- *     azc_writer w = azc_json_to(buf, sizeof buf);
+ *     azc_writer w = azc_put_begin(buf, sizeof buf);
  *     azc_put_string(&w, "type", "users");
  *     azc_put_int(&w, "count", 3);
  *     azc_send_json(conn, &w);                    // {"type":"users","count":3}
@@ -926,14 +926,14 @@ AZC_API int azc_json_next(azc_json_iter *iter);
  * A first put with a name opens the outermost object, which closes by itself. In arrays name is
  * NULL. Errors stick: the puts after one do nothing, and the end tells. */
 typedef struct azc_writer {
-    char *text;      /* the JSON, NUL-terminated after azc_json_finish */
+    char *text;      /* the JSON, NUL-terminated after azc_put_finish */
     size_t len;
     size_t azc__size;
     uint64_t azc__arrays; /* bit n: the container at depth n is an array */
-    int azc__depth, azc__state, azc__error;
+    int azc__depth, azc__state, azc__error_keep;
 } azc_writer;
 
-AZC_API azc_writer azc_json_to(char *buf, size_t size);
+AZC_API azc_writer azc_put_begin(char *buf, size_t size);
 AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s); /* NULL s: null */
 AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len);
 AZC_API void azc_put_int(azc_writer *w, const char *name, int64_t value);
@@ -950,9 +950,9 @@ AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or a
  *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (did not fit) |
  *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) |
  *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
-AZC_API int azc_json_finish(azc_writer *w);
+AZC_API int azc_put_finish(azc_writer *w);
 
-/* azc_json_finish, then send or broadcast as text. Returns what either would. */
+/* azc_put_finish, then send or broadcast as text. Returns what either would. */
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w);
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except);
@@ -1098,15 +1098,15 @@ typedef struct azc__spare {
 typedef struct azc__pool {
     size_t class_size[AZC__CLASSES + 1]; /* the last: SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
-    size_t bytes;             /* at most `most`, none after an idle wait */
-    size_t most;              /* AZC__POOL; 0 with fixed memory, which is a pool itself */
-    size_t piece_most;        /* bytes that one piece may hold */
+    size_t bytes;             /* at most max_bytes, none after an idle wait */
+    size_t max_bytes;         /* AZC__POOL; 0 with fixed memory, which is a pool itself */
+    size_t piece_max;        /* bytes that one piece may hold */
     uint32_t array_first;     /* elements of a new array; it doubles */
 } azc__pool;
 
 typedef struct azc__mem {
-    void *(*alloc)(void *user, void *ptr, size_t old_size, size_t new_size);
-    void *user;
+    void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
+    void *userdata;
     azc__pool *pool;
 } azc__mem;
 
@@ -1176,7 +1176,7 @@ typedef struct azc__in {
     uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
     uint8_t raw_len;
     azc__frame frame; /* the frame whose payload is arriving */
-    uint64_t left;    /* payload bytes of it still to come */
+    uint64_t remaining; /* payload bytes of it still to come */
     uint32_t utf8;    /* azc__utf8 state of the message so far */
     azc__scan scan;
     unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
@@ -1252,14 +1252,14 @@ typedef struct azc__page {
     size_t len;
     const char *type;
     azc_handler handler;
-    void *user;
+    void *userdata;
 } azc__page;
 
-typedef struct azc__use {
-    struct azc__use *next;
+typedef struct azc__use_link {
+    struct azc__use_link *next;
     azc_handler handler;
-    void *user;
-} azc__use;
+    void *userdata;
+} azc__use_link;
 
 /* One membership, in two doubly linked lists. Once left, conn is NULL and the next pointers stay
  * as they were: they lead a cursor that stands here back into the lists. */
@@ -1270,10 +1270,10 @@ typedef struct azc__member {
     struct azc__member *next_room, *prev_room; /* of the connection */
 } azc__member;
 
-typedef struct azc__members {
-    struct azc__members *next;
+typedef struct azc__member_group {
+    struct azc__member_group *next;
     azc__member member[AZC__MEMBERS];
-} azc__members;
+} azc__member_group;
 
 typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
@@ -1285,7 +1285,7 @@ typedef struct azc__room {
     uint32_t len;  /* of the name, which follows the struct */
 #ifndef AZCHAN_CORE
     uint8_t watched; /* whether there are members is told to the program; */
-    uint8_t told;    /* the last it heard, */
+    uint8_t reported;    /* the last it heard, */
     uint8_t queued;  /* and if it is to hear more: in the server's list of news */
     struct azc__room *next_news;
     union {
@@ -1309,7 +1309,7 @@ typedef struct azc__pair {
 
 /* What a room keeps: a ring of blocks, which follows the struct. */
 typedef struct azc__history {
-    size_t most, most_bytes; /* what it may keep */
+    size_t max_count, max_bytes; /* what it may keep */
     size_t first, count, bytes;
 } azc__history;
 #endif
@@ -1324,13 +1324,13 @@ typedef struct azc__source {
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
 /* poll's bits; more come back for errors, and mean READ: the next read tells. */
 #ifdef AZCHAN_USE_EPOLL
-enum { AZC__READ = EPOLLIN, AZC__WRITE = EPOLLOUT };
+enum { AZC__EVENT_READ = EPOLLIN, AZC__EVENT_WRITE = EPOLLOUT };
 #else
-enum { AZC__READ = POLLIN, AZC__WRITE = POLLOUT };
+enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 #endif
 
 /* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
-enum { AZC__T_HANDSHAKE, AZC__T_PING, AZC__T_PONG, AZC__T_CLOSE, AZC__T_COUNT, AZC__T_NONE = 255 };
+enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE, AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
 
 #ifndef AZCHAN_CORE
 /* A moment, in whatever struct waits for it. All zero but fn at first. */
@@ -1361,28 +1361,28 @@ typedef struct azc__rate {
 } azc__rate;
 
 /* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
-typedef struct azc__task {
+typedef struct azc__task_slot {
     azc__timer timer;
     uint64_t id;
     azc_task fn;
     void *arg;
-    struct azc__task *next_free;
+    struct azc__task_slot *next_free;
     int every; /* ms, 0: once */
-} azc__task;
+} azc__task_slot;
 
 /* A descriptor of the program's. fn NULL: not any more. */
 typedef struct azc__watched {
     azc__source source;
     struct azc__watched *next;
     azc_watcher fn;
-    void *user;
+    void *userdata;
 } azc__watched;
 
 /* What goes through the pipe; fn NULL only wakes. */
-typedef struct azc__post {
+typedef struct azc__post_record {
     azc_task fn;
     void *arg;
-} azc__post;
+} azc__post_record;
 #endif
 
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
@@ -1396,7 +1396,7 @@ enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD };
 struct azc_conn {
     azc__source source;
     uint8_t state;
-    uint8_t timer;              /* deadline class */
+    uint8_t deadline;           /* its class */
     uint8_t touched;            /* in the server's list */
     uint8_t heard;              /* the peer lived since the last look; of pages: it read */
     uint8_t eof;                /* the peer ended its direction */
@@ -1411,7 +1411,7 @@ struct azc_conn {
     uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
     uint32_t due;               /* ms, as the low bits of the server's clock */
     uint32_t since;             /* the same for a request; in seconds once open */
-    uint32_t prev_timer, next_timer; /* 1 + a slot, or 0 */
+    uint32_t prev_deadline, next_deadline; /* 1 + a slot, or 0 */
     azc_server *server;
     azc_channel *channel;
     azc__out out;
@@ -1427,7 +1427,7 @@ struct azc_conn {
     unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
                                    (name, value) of each query argument, "" */
     uint64_t id;
-    azc__room *address;         /* counts the connections of this address, or NULL */
+    azc__room *quota;           /* counts the connections of this address, or NULL */
     uint32_t tail_size, dropped;
 };
 
@@ -1451,7 +1451,7 @@ struct azc_server {
     uint8_t listening, stopping, busy, cursors, accept_paused, retrying;
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int untold;          /* connections that ended and have yet to get their on_close */
+    int unreported;          /* connections that ended and have yet to get their on_close */
     uint32_t retry;      /* if retrying: when to, accept and connections that are stuck */
     int64_t now;
     azc_conn **slots;    /* by id */
@@ -1478,7 +1478,7 @@ struct azc_server {
     azc__source **sources;
 #endif
 #ifndef AZCHAN_CORE
-    uint32_t drain_told, drain_count; /* told 1001, of how many, up to which slot */
+    uint32_t drain_closed, drain_count; /* told 1001, of how many, up to which slot */
     uint32_t drain_slot;
     int64_t drain_start, drain_ms;
 #endif
@@ -1487,17 +1487,17 @@ struct azc_server {
     size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
                           that max_message and AZC__SLACK stay free */
     uint64_t serial;
-    uint32_t timer_first[AZC__T_COUNT], timer_last[AZC__T_COUNT]; /* 1 + a slot, or 0 */
-    int timer_ms[AZC__T_COUNT];
+    uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + a slot, or 0 */
+    int deadline_ms[AZC__DEADLINE_COUNT];
     const char *checked; /* the text that on_message has just now, known to be UTF-8 */
     size_t checked_len;
 
-    azc__use *uses;
+    azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
     FILE *log_file;
 
     uint32_t seed[2];
-    azc__members *members; /* all that were allocated; */
+    azc__member_group *members; /* all that were allocated; */
     uint32_t member_count; /* and how many are in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
 #ifndef AZCHAN_CORE
@@ -1519,10 +1519,10 @@ struct azc_server {
 #ifndef AZCHAN_CORE
     int stop_asked;    /* by azc_stop, in whatever thread */
     uint32_t task_cap, task_count;
-    azc__task **tasks; /* by id */
-    azc__task *free_task;
+    azc__task_slot **tasks; /* by id */
+    azc__task_slot *free_task;
     azc__watched *watched, *unwatched; /* those let go are freed between turns */
-    azc__post post;    /* one that was not read whole, and */
+    azc__post_record post;    /* one that was not read whole, and */
     size_t post_len;   /* how much of it was */
     azc__wheel wheel;
 #endif
@@ -1534,11 +1534,11 @@ struct azc_server {
 /* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
 
 static void *azc__alloc(const azc__mem *mem, size_t size) {
-    return mem->alloc(mem->user, NULL, 0, size);
+    return mem->alloc(mem->userdata, NULL, 0, size);
 }
 
 static void azc__free(const azc__mem *mem, void *ptr, size_t size) {
-    if (ptr != NULL) mem->alloc(mem->user, ptr, size, 0);
+    if (ptr != NULL) mem->alloc(mem->userdata, ptr, size, 0);
 }
 
 static void *azc__zalloc(const azc__mem *mem, size_t size) {
@@ -1549,7 +1549,7 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
 /* An array of twice as many elements, which replaces this one; NULL without memory. */
 static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t each) {
     uint32_t more = *cap ? *cap * 2 : mem->pool->array_first;
-    void *grown = mem->alloc(mem->user, array, *cap * each, more * each);
+    void *grown = mem->alloc(mem->userdata, array, *cap * each, more * each);
     if (grown != NULL) *cap = more;
     return grown;
 }
@@ -1568,10 +1568,10 @@ static inline int azc__class(const azc__mem *mem, size_t size, int least) {
 
 /* Take memory of at least *size bytes and of at least a class; *size becomes what it is. Where a
  * large class would waste more than a quarter the size is exact and comes from the allocator. */
-static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
+static inline void *azc__pool_take(azc__mem *mem, size_t *size, int least) {
     int c = azc__class(mem, *size, least);
     if (c > AZC__PIECE && (c == AZC__CLASSES || (mem->pool->class_size[c] - *size > *size / 4 &&
-                                                 mem->pool->most > 0)))
+                                                 mem->pool->max_bytes > 0)))
         return azc__alloc(mem, *size);
     *size = mem->pool->class_size[c];
     azc__spare *spare = AZC__FAST ? mem->pool->spare[c] : NULL;
@@ -1581,12 +1581,12 @@ static inline void *azc__take(azc__mem *mem, size_t *size, int least) {
     return spare;
 }
 
-/* size: as azc__take left it. */
-static inline void azc__give(azc__mem *mem, void *ptr, size_t size) {
+/* size: as azc__pool_take left it. */
+static inline void azc__pool_return(azc__mem *mem, void *ptr, size_t size) {
     int c = size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
                                                             : azc__class(mem, size, 0);
     if (!AZC__FAST || c == AZC__CLASSES || size != mem->pool->class_size[c] ||
-        mem->pool->bytes + size > mem->pool->most) {
+        mem->pool->bytes + size > mem->pool->max_bytes) {
         azc__free(mem, ptr, size);
         return;
     }
@@ -1611,7 +1611,7 @@ static void azc__pool_free(azc__mem *mem) {
 /* A piece with room for n bytes or more; its data starts behind it. */
 static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int least) {
     size_t size = sizeof(azc__piece) + n;
-    azc__piece *piece = (azc__piece *)azc__take(mem, &size, least);
+    azc__piece *piece = (azc__piece *)azc__pool_take(mem, &size, least);
     if (piece == NULL) return NULL;
     piece->next = NULL;
     piece->data = (unsigned char *)(piece + 1);
@@ -1628,7 +1628,7 @@ static AZC__RARE void azc__block_release(const azc__mem *mem, azc__block *block)
 
 static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
     if (piece->block != NULL) azc__block_release(mem, piece->block);
-    azc__give(mem, piece, piece->size);
+    azc__pool_return(mem, piece, piece->size);
 }
 
 static void azc__out_append(azc__out *out, azc__piece *piece) {
@@ -1659,7 +1659,7 @@ static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
     int least = azc__out_least(mem, out);
     size_t room = tail != NULL ? tail->room : 0;
     for (; room < n; at = &(*at)->next, least = AZC__PIECE) {
-        *at = azc__piece_make(mem, azc__min(n - room, mem->pool->piece_most), least);
+        *at = azc__piece_make(mem, azc__min(n - room, mem->pool->piece_max), least);
         if (*at == NULL) break;
         room += (*at)->room;
     }
@@ -1750,11 +1750,11 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     if (want < need) want = need;
     /* realloc may do without a copy */
     int large = AZC__FAST && *cap > mem->pool->class_size[AZC__CLASSES - 1];
-    void *grown = large ? mem->alloc(mem->user, *data, *cap, want) : azc__take(mem, &want, 0);
+    void *grown = large ? mem->alloc(mem->userdata, *data, *cap, want) : azc__pool_take(mem, &want, 0);
     if (grown == NULL) return 0;
     if (!large && *cap > 0) {
         memcpy(grown, *data, *cap);
-        azc__give(mem, *data, *cap);
+        azc__pool_return(mem, *data, *cap);
     }
     *data = (unsigned char *)grown;
     *cap = want;
@@ -1786,7 +1786,7 @@ static void *azc__fixed_next(azc__fixed *f, size_t size) {
     return f->next - size;
 }
 
-static void azc__fixed_give(azc__slots *slots, void *ptr) {
+static void azc__fixed_return(azc__slots *slots, void *ptr) {
     azc__spare *spare = (azc__spare *)ptr;
     spare->next = slots->free; /* NOLINT: nobody frees NULL, see azc__free */
     slots->free = spare;
@@ -1794,11 +1794,11 @@ static void azc__fixed_give(azc__slots *slots, void *ptr) {
 
 /* The allocator of fixed memory. What is given back serves its own size again and no other. Arrays
  * never grow: they begin with their last size. Before azc_listen nothing comes back. */
-static void *azc__fixed_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
-    azc__fixed *f = (azc__fixed *)user;
+static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
+    azc__fixed *f = (azc__fixed *)userdata;
     size_t size = azc__align(new_size > 0 ? new_size : old_size);
     azc__slots *slots = f->kinds > 0 ? azc__fixed_slots(f, size) : NULL;
-    if (new_size == 0 && slots != NULL) azc__fixed_give(slots, ptr);
+    if (new_size == 0 && slots != NULL) azc__fixed_return(slots, ptr);
     if (new_size == 0 || ptr != NULL || (f->kinds > 0 && slots == NULL)) return NULL;
     if (slots == NULL || slots->free == NULL) return azc__fixed_next(f, size);
     azc__spare *spare = slots->free;
@@ -1870,7 +1870,7 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind *k) {
 #endif
     AZC__KIND(array * sizeof(azc_conn *), 1);
     AZC__KIND(azc__fixed_table(c) * sizeof(azc__room *), 1);
-    AZC__KIND(sizeof(azc__members), ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS);
+    AZC__KIND(sizeof(azc__member_group), ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS);
     AZC__KIND(azc__fixed_room(), azc__fixed_rooms(c));
     AZC__KIND(sizeof(azc_conn), n);
     AZC__KIND(azc__fixed_tail(c), n);
@@ -1889,7 +1889,7 @@ static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
         for (size_t j = 0; j < kinds[i].count; j++) {
             void *ptr = azc__fixed_next(f, size);
             if (ptr == NULL) return 0;
-            azc__fixed_give(slots, ptr);
+            azc__fixed_return(slots, ptr);
         }
     }
     return 1;
@@ -2123,15 +2123,15 @@ static void azc__event_make(azc__event *event, int kind, unsigned char *data, si
 static azc__in *azc__in_make(azc__mem *mem, azc__in **in) {
     size_t size = sizeof **in;
     if (*in != NULL) return *in;
-    azc__in *made = *in = (azc__in *)azc__take(mem, &size, AZC__FIRST_PIECE);
+    azc__in *made = *in = (azc__in *)azc__pool_take(mem, &size, AZC__FIRST_PIECE);
     if (made != NULL) memset(made, 0, offsetof(azc__in, raw));
     return made;
 }
 
 static void azc__in_free(azc__mem *mem, azc__in **in) {
     if (*in == NULL) return;
-    azc__give(mem, (*in)->data, (*in)->cap);
-    azc__give(mem, *in, mem->pool->class_size[AZC__FIRST_PIECE]);
+    azc__pool_return(mem, (*in)->data, (*in)->cap);
+    azc__pool_return(mem, *in, mem->pool->class_size[AZC__FIRST_PIECE]);
     *in = NULL;
 }
 
@@ -2178,7 +2178,7 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
         i->raw_len = 0;
         i->in_frame = 1;
         i->frame = f;
-        i->left = f.len;
+        i->remaining = f.len;
         if (f.opcode == AZC__OP_TEXT || f.opcode == AZC__OP_BINARY) i->opcode = f.opcode;
     }
     return take;
@@ -2188,16 +2188,16 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
 /* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
 static void azc__decode_part(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
                              azc__event *event) {
-    int last = in->left == 0 && in->frame.fin;
+    int last = in->remaining == 0 && in->frame.fin;
     int high = azc__unmask(p, n, in->frame.mask, offset);
     if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) in->utf8 = azc__utf8(in->utf8, p, n);
-    if (in->left == 0) in->in_frame = 0;
+    if (in->remaining == 0) in->in_frame = 0;
     if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) event->kind = -1007;
     if (event->kind < 0 || (n == 0 && !last)) return;
     event->kind = in->opcode;
     event->data = p;
     event->len = n;
-    event->flags = (in->len == 0 ? AZC_FIRST : 0) | (last ? AZC_LAST : 0);
+    event->flags = (in->len == 0 ? AZC_PART_FIRST : 0) | (last ? AZC_PART_LAST : 0);
     in->len = 1;
     if (last) in->opcode = 0;
 }
@@ -2207,11 +2207,11 @@ static void azc__decode_part(azc__in *in, unsigned char *p, size_t n, uint64_t o
  * fails at once; returns the bytes taken. */
 static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_message,
                                   unsigned char *p, size_t n, azc__event *event) {
-    size_t take = in->left < n ? (size_t)in->left : n;
-    uint64_t offset = in->frame.len - in->left;
+    size_t take = in->remaining < n ? (size_t)in->remaining : n;
+    uint64_t offset = in->frame.len - in->remaining;
     int message = in->frame.opcode < AZC__OP_CLOSE;
     unsigned char *to = in->raw;
-    in->left -= take;
+    in->remaining -= take;
     if (message && max_message == AZC__DISCARD) {
         in->utf8 = 0;
         return take;
@@ -2224,7 +2224,7 @@ static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_messa
 #endif
     if (message) {
         size_t need = in->len + take + 1; /* and a NUL */
-        size_t most = in->frame.fin ? need + (size_t)in->left : (size_t)max_message + 1;
+        size_t most = in->frame.fin ? need + (size_t)in->remaining : (size_t)max_message + 1;
         if (!azc__grow(mem, &in->data, &in->cap, need, most)) {
             event->kind = -1011;
             return take;
@@ -2263,7 +2263,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
     size_t done = 0;
     azc__event_make(event, AZC__OP_MORE, p, 0);
 #ifndef AZCHAN_CORE
-    event->flags = AZC_FIRST | AZC_LAST;
+    event->flags = AZC_PART_FIRST | AZC_PART_LAST;
 #endif
     while (event->kind == AZC__OP_MORE && done < n) {
         if (*in == NULL || !(*in)->in_frame)
@@ -2271,7 +2271,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
         azc__in *i = *in;
         if (event->kind != AZC__OP_MORE || !i->in_frame) continue;
         done += azc__decode_payload(mem, i, max_message, p + done, n - done, event);
-        if (event->kind == AZC__OP_MORE && i->in_frame && i->left == 0)
+        if (event->kind == AZC__OP_MORE && i->in_frame && i->remaining == 0)
             azc__decode_frame_end(i, event);
     }
     if (event->kind == AZC__OP_CLOSE) {
@@ -2703,7 +2703,7 @@ static char azc__route_kind(const char *p, size_t len, int last) {
     return *p == ':' ? (char)AZC__PARAM : (char)AZC__REST;
 }
 
-static const char *azc__route_next(const char *text) { return text + strlen(text) + 1; }
+static const char *azc__string_next(const char *text) { return text + strlen(text) + 1; }
 
 static AZC__RARE void azc__route_free(const azc__mem *mem, azc__route *route) {
     azc__free(mem, route, route->size);
@@ -2712,7 +2712,7 @@ static AZC__RARE void azc__route_free(const azc__mem *mem, azc__route *route) {
 /* Which of the route's parameters has this name? -1: none. */
 static int azc__route_param(const azc__route *route, const char *name) {
     int n = 0;
-    for (const char *text = route->text; *text; text = azc__route_next(text)) {
+    for (const char *text = route->text; *text; text = azc__string_next(text)) {
         if (*text == AZC__LITERAL) continue;
         if (strcmp(text + 1, name) == 0) return n;
         n++;
@@ -2751,7 +2751,7 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
 /* The order of precedence, which is the kinds' alphabetical order; between those that no path
  * matches both it does not matter. 0: the same, names aside. */
 static int azc__route_compare(const char *a, const char *b) {
-    for (;; a = azc__route_next(a), b = azc__route_next(b)) {
+    for (;; a = azc__string_next(a), b = azc__string_next(b)) {
         int order = *a == AZC__LITERAL ? strcmp(a, b) : *a - *b;
         if (order != 0 || *a == 0) return order;
     }
@@ -2788,8 +2788,8 @@ static AZC__RARE int azc__route_matches(const azc__route *route, const char *seg
     for (; count > 0 && *text; count--) {
         if (*text == AZC__REST) return 1;
         if (*text == AZC__LITERAL ? strcmp(text + 1, segments) != 0 : *segments == 0) return 0;
-        text = azc__route_next(text);
-        segments = azc__route_next(segments);
+        text = azc__string_next(text);
+        segments = azc__string_next(segments);
     }
     return count == 0 && *text == 0;
 }
@@ -2802,14 +2802,14 @@ static const azc__route *azc__route_find(const azc__route *list, const char *seg
 /* Write the values of the route's parameters at *out, in their order, NUL behind each. */
 static void azc__route_values(const azc__route *route, const char *segments, int count,
                               char **out) {
-    for (const char *text = route->text; *text; text = azc__route_next(text), count--) {
+    for (const char *text = route->text; *text; text = azc__string_next(text), count--) {
         if (*text != AZC__LITERAL) *out = stpcpy(*out, segments) + 1;
         for (; *text == AZC__REST && count > 1; count--) {
-            segments = azc__route_next(segments);
+            segments = azc__string_next(segments);
             (*out)[-1] = '/';
             *out = stpcpy(*out, segments) + 1;
         }
-        segments = azc__route_next(segments);
+        segments = azc__string_next(segments);
     }
 }
 
@@ -2893,7 +2893,7 @@ static size_t azc__json_char(azc__text *t, char out[4]) {
     return utf8 == 0 ? n : 0;
 }
 
-static int azc__json_string(azc__text *t) {
+static int azc__json_scan_string(azc__text *t) {
     char c[4];
     t->p++;
     while (t->p < t->end && *t->p != '"') {
@@ -2903,36 +2903,36 @@ static int azc__json_string(azc__text *t) {
     return azc__json_take(t, '"');
 }
 
-static int azc__json_digits(azc__text *t) {
+static int azc__json_scan_digits(azc__text *t) {
     const char *start = t->p;
     while (t->p < t->end && *t->p >= '0' && *t->p <= '9') t->p++;
     return t->p > start;
 }
 
 /* 01 is two numbers, the second where none may be. */
-static int azc__json_number(azc__text *t) {
+static int azc__json_scan_number(azc__text *t) {
     azc__json_take(t, '-');
-    if (!azc__json_take(t, '0') && !azc__json_digits(t)) return 0;
-    if (azc__json_take(t, '.') && !azc__json_digits(t)) return 0;
+    if (!azc__json_take(t, '0') && !azc__json_scan_digits(t)) return 0;
+    if (azc__json_take(t, '.') && !azc__json_scan_digits(t)) return 0;
     if (!azc__json_take(t, 'e') && !azc__json_take(t, 'E')) return 1;
     if (!azc__json_take(t, '-')) azc__json_take(t, '+');
-    return azc__json_digits(t);
+    return azc__json_scan_digits(t);
 }
 
-static int azc__json_word(azc__text *t) {
+static int azc__json_scan_word(azc__text *t) {
     const char *word = *t->p == 't' ? "true" : *t->p == 'f' ? "false" : "null";
     while (*word && azc__json_take(t, *word)) word++;
     return *word == 0;
 }
 
 /* The name of a member and its colon. */
-static int azc__json_name(azc__text *t) {
-    return azc__json_peek(t) == '"' && azc__json_string(t) && azc__json_mark(t, ':');
+static int azc__json_scan_name(azc__text *t) {
+    return azc__json_peek(t) == '"' && azc__json_scan_string(t) && azc__json_mark(t, ':');
 }
 
 /* Check the value at p, at most so deep, without recursion: of each open container is kept what
  * closes it. */
-static int azc__json_value(azc__text *t, int max_depth) {
+static int azc__json_scan_value(azc__text *t, int max_depth) {
     char close[AZC__MAX_DEPTH + 1];
     for (int depth = 0;;) {
         int c = azc__json_peek(t), opens = c == '{' || c == '[';
@@ -2940,13 +2940,13 @@ static int azc__json_value(azc__text *t, int max_depth) {
             if (depth++ == max_depth) return 0;
             close[depth] = (char)(c + 2); /* ASCII */
             t->p++;
-        } else if (!(c == '"' ? azc__json_string(t)
-                     : c >= 'a' ? azc__json_word(t) : azc__json_number(t))) {
+        } else if (!(c == '"' ? azc__json_scan_string(t)
+                     : c >= 'a' ? azc__json_scan_word(t) : azc__json_scan_number(t))) {
             return 0;
         }
         for (; depth > 0 && azc__json_mark(t, close[depth]); depth--) opens = 0;
         if (depth == 0) return 1;
-        if ((!opens && !azc__json_take(t, ',')) || (close[depth] == '}' && !azc__json_name(t)))
+        if ((!opens && !azc__json_take(t, ',')) || (close[depth] == '}' && !azc__json_scan_name(t)))
             return 0;
     }
 }
@@ -2972,7 +2972,7 @@ static AZC__RARE void azc__json_none(azc_json *value) {
 static int azc__json_view(azc__text *t, azc_json *value) {
     azc__json_peek(t);
     const char *start = t->p;
-    if (!azc__json_value(t, AZC__MAX_DEPTH)) return 0;
+    if (!azc__json_scan_value(t, AZC__MAX_DEPTH)) return 0;
     azc__json_set(value, start, t->p);
     return 1;
 }
@@ -3015,13 +3015,13 @@ AZC_API azc_json_iter azc_json_each(azc_json value) {
     iter.azc__object = value.type == AZC_JSON_OBJECT;
     azc__text t = azc__json_inside(&value, iter.azc__object ? AZC_JSON_OBJECT : AZC_JSON_ARRAY);
     iter.azc__at = t.p;
-    iter.azc__end = t.end;
+    iter.azc__conn_end = t.end;
     return iter;
 }
 
 AZC_API int azc_json_next(azc_json_iter *iter) {
     if (iter == NULL) return 0;
-    azc__text t = {iter->azc__at, iter->azc__end};
+    azc__text t = {iter->azc__at, iter->azc__conn_end};
     int more = azc__json_step(&t, iter->azc__object ? &iter->name : NULL, &iter->value);
     iter->azc__at = t.p;
     return more;
@@ -3147,11 +3147,11 @@ static int azc__json_integer(const azc_json *value, uint64_t *out, int is_signed
     return AZC_OK;
 }
 
-AZC_API int azc_json_u64(azc_json value, uint64_t *out) {
+AZC_API int azc_json_uint(azc_json value, uint64_t *out) {
     return azc__json_integer(&value, out, 0);
 }
 
-AZC_API int azc_json_i64(azc_json value, int64_t *out) {
+AZC_API int azc_json_int(azc_json value, int64_t *out) {
     return azc__json_integer(&value, (uint64_t *)out, 1);
 }
 
@@ -3165,7 +3165,7 @@ AZC_API int azc_json_bool(azc_json value, int *out) {
  * array. */
 enum { AZC__W_IMPLICIT = 1, AZC__W_COMMA = 2, AZC__W_DONE = 4 };
 
-AZC_API azc_writer azc_json_to(char *buf, size_t size) {
+AZC_API azc_writer azc_put_begin(char *buf, size_t size) {
     azc_writer w;
     memset(&w, 0, sizeof w);
     w.text = buf;
@@ -3177,12 +3177,12 @@ AZC_API azc_writer azc_json_to(char *buf, size_t size) {
 
 /* The first error stays. */
 static AZC__RARE void azc__put_error(azc_writer *w, int error) {
-    if (w->azc__error == 0) w->azc__error = error;
+    if (w->azc__error_keep == 0) w->azc__error_keep = error;
 }
 
 static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
-    if (w->azc__error == 0 && w->azc__size - w->len <= n) w->azc__error = AZC_ERR_FULL;
-    if (w->azc__error != 0) return;
+    if (w->azc__error_keep == 0 && w->azc__size - w->len <= n) w->azc__error_keep = AZC_ERR_FULL;
+    if (w->azc__error_keep != 0) return;
     memcpy(w->text + w->len, bytes, n);
     w->len += n;
 }
@@ -3226,8 +3226,8 @@ static void azc__put_out(azc_writer *w) {
 }
 
 /* All that stands before a value: the comma, the name. Returns whether the value may follow. */
-static int azc__put_begin(azc_writer *w, const char *name) {
-    if (w == NULL || w->azc__error != 0) return 0;
+static int azc__put_prefix(azc_writer *w, const char *name) {
+    if (w == NULL || w->azc__error_keep != 0) return 0;
     if (w->azc__depth == 0 && name != NULL && w->azc__state == 0) {
         azc__put_in(w, 0);
         w->azc__state = AZC__W_IMPLICIT;
@@ -3240,16 +3240,16 @@ static int azc__put_begin(azc_writer *w, const char *name) {
         azc__put_char(w, ':');
     }
     w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
-    return w->azc__error == 0;
+    return w->azc__error_keep == 0;
 }
 
 static void azc__put_word(azc_writer *w, const char *name, const char *word) {
-    if (azc__put_begin(w, name)) azc__put_raw(w, word, strlen(word));
+    if (azc__put_prefix(w, name)) azc__put_raw(w, word, strlen(word));
 }
 
 AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len) {
     if (s == NULL) azc_put_null(w, name);
-    else if (azc__put_begin(w, name)) azc__put_quoted(w, s, len);
+    else if (azc__put_prefix(w, name)) azc__put_quoted(w, s, len);
 }
 
 AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s) {
@@ -3301,16 +3301,16 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
 AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
     if (value.type == AZC_JSON_NONE) {
         azc_put_null(w, name);
-    } else if (azc__put_begin(w, name)) {
+    } else if (azc__put_prefix(w, name)) {
         azc__text t = {value.text, value.text + value.len};
-        if (azc__json_value(&t, AZC__MAX_DEPTH - w->azc__depth) && t.p == t.end)
+        if (azc__json_scan_value(&t, AZC__MAX_DEPTH - w->azc__depth) && t.p == t.end)
             azc__put_raw(w, value.text, value.len);
         else azc__put_error(w, AZC_ERR_RANGE);
     }
 }
 
 static void azc__put_open(azc_writer *w, const char *name, int array) {
-    if (!azc__put_begin(w, name)) return;
+    if (!azc__put_prefix(w, name)) return;
     if (w->azc__depth == AZC__MAX_DEPTH) azc__put_error(w, AZC_ERR_RANGE);
     azc__put_in(w, array);
 }
@@ -3324,13 +3324,13 @@ AZC_API void azc_put_end(azc_writer *w) {
     else azc__put_out(w);
 }
 
-AZC_API int azc_json_finish(azc_writer *w) {
+AZC_API int azc_put_finish(azc_writer *w) {
     if (w == NULL || w->text == NULL) return AZC_ERR_ARGUMENT;
     if (w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) azc__put_out(w);
     if (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)) azc__put_error(w, AZC_ERR_STATE);
-    if (w->azc__error != 0) w->len = 0;
+    if (w->azc__error_keep != 0) w->len = 0;
     if (w->azc__size > 0) w->text[w->len] = 0;
-    return w->azc__error;
+    return w->azc__error_keep;
 }
 /* ==== [11] ROOM: names to members, in one hash table of the server; pure ====================== */
 
@@ -3460,7 +3460,7 @@ static void azc__room_release(azc_server *s, azc__room *room) {
 
 #ifndef AZCHAN_CORE
 
-/* Members came or went: azc__after tells if there are some now and were none, or the reverse. */
+/* Members came or went: azc__callback_done tells if there are some now and were none, or the reverse. */
 static void azc__room_changed(azc_server *s, azc__room *room) {
     if (!room->watched || room->queued) return;
     room->queued = 1;
@@ -3469,7 +3469,7 @@ static void azc__room_changed(azc_server *s, azc__room *room) {
     if (s->news_first != NULL) s->news_last->next_news = room;
     else s->news_first = room;
     s->news_last = room;
-    s->cursors = 1; /* calls for azc__after */
+    s->cursors = 1; /* calls for azc__callback_done */
 }
 
 /* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
@@ -3511,7 +3511,7 @@ static int azc__seat_wanted(const azc_conn *conn) {
 }
 
 /* Returns 0 without memory. */
-static int azc__seat_take(azc_conn *conn, azc__room *room) {
+static int azc__seat_enter(azc_conn *conn, azc__room *room) {
     azc_server *s = conn->server;
     if (!azc__seat_wanted(conn)) return 1;
     azc__room *seat = azc__seat_find(conn, room);
@@ -3535,7 +3535,7 @@ static void azc__room_unref(azc_server *s, azc__room *room) {
     azc__room_release(s, room);
 }
 
-static void azc__seat_give(const azc_conn *conn, azc__room *room) {
+static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room *seat = azc__seat_wanted(conn) ? azc__seat_find(conn, room) : NULL;
     if (seat == NULL) return; /* or room is who it is */
     seat->count--;
@@ -3576,7 +3576,7 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
  * go all at once too, when the last is free. */
 static azc__member *azc__member_make(azc_server *s) {
     if (s->free_members == NULL) {
-        azc__members *more = (azc__members *)azc__alloc(&s->mem, sizeof *more);
+        azc__member_group *more = (azc__member_group *)azc__alloc(&s->mem, sizeof *more);
         if (more == NULL) return NULL;
         more->next = s->members;
         s->members = more;
@@ -3592,13 +3592,13 @@ static azc__member *azc__member_make(azc_server *s) {
     return m;
 }
 
-static void azc__member_give(azc_server *s, azc__member *m) {
+static void azc__member_return(azc_server *s, azc__member *m) {
     m->next = s->free_members;
     s->free_members = m;
     if (--s->member_count > 0) return;
     s->free_members = NULL;
     while (s->members != NULL) {
-        azc__members *some = s->members;
+        azc__member_group *some = s->members;
         s->members = some->next;
         azc__free(&s->mem, some, sizeof *some);
     }
@@ -3609,8 +3609,8 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
     azc__member *m = azc__member_make(conn->server);
     if (m == NULL) return 0;
 #ifndef AZCHAN_CORE
-    if (!azc__seat_take(conn, room)) {
-        azc__member_give(conn->server, m);
+    if (!azc__seat_enter(conn, room)) {
+        azc__member_return(conn->server, m);
         return 0;
     }
 #endif
@@ -3633,7 +3633,7 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
 
 static void azc__member_free(azc_server *s, azc__member *m) {
     azc__room *room = m->room;
-    azc__member_give(s, m);
+    azc__member_return(s, m);
     room->refs--;
     azc__room_release(s, room);
 }
@@ -3645,7 +3645,7 @@ static void azc__member_leave_room(azc__member *m) {
     if (m->next != NULL) m->next->prev = m->prev;
     m->room->count--;
 #ifndef AZCHAN_CORE
-    azc__seat_give(m->conn, m->room);
+    azc__seat_leave(m->conn, m->room);
     azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
 #endif
 }
@@ -3682,7 +3682,7 @@ static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, con
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
              conn != NULL ? azc_target(conn) : "-", what, number,
              more != NULL ? more : azc_strerror(number));
-    s->config.log(s->config.log_user, line);
+    s->config.log(s->config.log_userdata, line);
 }
 
 static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int number,
@@ -3698,11 +3698,11 @@ static const char *azc__strings(const azc_conn *conn) {
 
 /* The first argument's name, "" when there is none. */
 static const char *azc__strings_query(const azc_conn *conn) {
-    return azc__route_next(azc__route_next(azc__strings(conn)));
+    return azc__string_next(azc__string_next(azc__strings(conn)));
 }
 
 /* The next settle step looks at this connection. */
-static void azc__touch(azc_conn *conn) {
+static void azc__conn_touch(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->touched) return;
     conn->touched = 1;
@@ -3715,43 +3715,43 @@ static void azc__touch(azc_conn *conn) {
 /* The connection in slot n - 1, NULL for 0. */
 static azc_conn *azc__nth(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
 
-static void azc__timer_clear(azc_conn *conn) {
+static void azc__deadline_clear(azc_conn *conn) {
     azc_server *s = conn->server;
-    if (conn->timer == AZC__T_NONE) return;
-    azc_conn *prev = azc__nth(s, conn->prev_timer), *next = azc__nth(s, conn->next_timer);
-    *(prev != NULL ? &prev->next_timer : &s->timer_first[conn->timer]) = conn->next_timer;
-    *(next != NULL ? &next->prev_timer : &s->timer_last[conn->timer]) = conn->prev_timer;
-    conn->timer = AZC__T_NONE;
+    if (conn->deadline == AZC__DEADLINE_NONE) return;
+    azc_conn *prev = azc__nth(s, conn->prev_deadline), *next = azc__nth(s, conn->next_deadline);
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[conn->deadline]) = conn->next_deadline;
+    *(next != NULL ? &next->prev_deadline : &s->deadline_last[conn->deadline]) = conn->prev_deadline;
+    conn->deadline = AZC__DEADLINE_NONE;
 }
 
-static void azc__timer_set(azc_conn *conn, int timer) {
+static void azc__deadline_set(azc_conn *conn, int kind) {
     azc_server *s = conn->server;
     uint32_t n = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
-    azc__timer_clear(conn);
-    conn->due = (uint32_t)(s->now + s->timer_ms[timer]);
-    conn->timer = (uint8_t)timer;
-    conn->prev_timer = s->timer_last[timer];
-    conn->next_timer = 0;
-    azc_conn *prev = azc__nth(s, conn->prev_timer);
-    *(prev != NULL ? &prev->next_timer : &s->timer_first[timer]) = n;
-    s->timer_last[timer] = n;
+    azc__deadline_clear(conn);
+    conn->due = (uint32_t)(s->now + s->deadline_ms[kind]);
+    conn->deadline = (uint8_t)kind;
+    conn->prev_deadline = s->deadline_last[kind];
+    conn->next_deadline = 0;
+    azc_conn *prev = azc__nth(s, conn->prev_deadline);
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = n;
+    s->deadline_last[kind] = n;
 }
 
 /* In how many ms that is; due has the low bits of the clock. */
-static int azc__left(const azc_server *s, uint32_t due) {
+static int azc__ms_until(const azc_server *s, uint32_t due) {
     return (int32_t)(due - (uint32_t)s->now);
 }
 
 /* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
-static azc_conn *azc__timer_next(const azc_server *s, int timer, int *left) {
-    azc_conn *conn = s->timer_ms[timer] < 0 ? NULL : azc__nth(s, s->timer_first[timer]);
-    if (conn != NULL) *left = azc__left(s, conn->due);
+static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
+    azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__nth(s, s->deadline_first[kind]);
+    if (conn != NULL) *left = azc__ms_until(s, conn->due);
     return conn;
 }
 
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
  * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
-static void azc__depart(azc_conn *conn) {
+static void azc__conn_depart(azc_conn *conn) {
     *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
     conn->channel->count--;
@@ -3761,18 +3761,18 @@ static void azc__depart(azc_conn *conn) {
 
 /* The one way out of HTTP and OPEN. The first code stays: it is the cause. What was received stays
  * where it is, but for LINGER: the callback that has it may be the one that ended us. */
-static void azc__end(azc_conn *conn, int state, int code) {
+static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
-        azc__depart(conn);
-        conn->server->untold++;
+        azc__conn_depart(conn);
+        conn->server->unreported++;
     }
     conn->state = (uint8_t)state;
     conn->heard = conn->drain = 0;
-    if (state == AZC__DEAD) azc__timer_clear(conn);
-    else azc__timer_set(conn, AZC__T_CLOSE);
+    if (state == AZC__DEAD) azc__deadline_clear(conn);
+    else azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
     if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
-    azc__touch(conn);
+    azc__conn_touch(conn);
 }
 
 /* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
@@ -3786,13 +3786,13 @@ static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t 
     conn->out.tail->len--;
     conn->out.tail->room++;
     conn->out.bytes--;
-    azc__touch(conn);
+    azc__conn_touch(conn);
     return 1;
 }
 
 /* Send a Close frame, if none went yet: code, if it is not 1005, and reason. Without memory for it
  * the peer sees TCP end, and the program still gets its code. */
-static void azc__close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
+static void azc__conn_close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
     unsigned char payload[AZC__MAX_CONTROL];
     payload[0] = (unsigned char)(code >> 8);
     payload[1] = (unsigned char)code;
@@ -3800,17 +3800,17 @@ static void azc__close(azc_conn *conn, int state, int code, const void *reason, 
     if (conn->state == AZC__OPEN &&
         azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
         conn->reason_len = (uint8_t)len;
-    azc__end(conn, state, code);
+    azc__conn_end(conn, state, code);
 }
 
 /* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
-static AZC__ASIDE void azc__fail(azc_conn *conn, int code) {
+static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN)
         azc__log(conn, "failed with", code, code == 1009 ? "max_message" : "RFC 6455");
-    azc__close(conn, AZC__LINGER, code, NULL, 0);
+    azc__conn_close(conn, AZC__LINGER, code, NULL, 0);
 }
 
-static void azc__drop(azc_conn *conn) { azc__end(conn, AZC__DEAD, 1006); }
+static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
 /* ---- Messages ---- */
 
@@ -3833,8 +3833,8 @@ static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     conn->dropped++;
     s->stats.dropped++;
     azc__log(conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
-    if (!drop) azc__close(conn, AZC__CLOSING, 1013, NULL, 0);
-    else azc__touch(conn);
+    if (!drop) azc__conn_close(conn, AZC__CLOSING, 1013, NULL, 0);
+    else azc__conn_touch(conn);
     return AZC_ERR_FULL;
 }
 
@@ -3845,7 +3845,7 @@ static inline int azc__full(const azc_conn *conn, size_t size) {
 
 static inline void azc__queued(azc_conn *conn) {
     conn->server->stats.messages_out++;
-    azc__touch(conn);
+    azc__conn_touch(conn);
 }
 
 /* Fill in a message for which there is room at p. */
@@ -3878,7 +3878,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
         s->stats.bytes_out += (size_t)sent;
     }
     if ((size_t)sent < size && !azc__out_reserve(&s->mem, out, size - (size_t)sent)) {
-        if (sent > 0) azc__drop(conn); /* in the middle of a frame */
+        if (sent > 0) azc__conn_drop(conn); /* in the middle of a frame */
         return AZC_ERR_MEMORY;
     }
     azc__queued(conn);
@@ -3924,7 +3924,7 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
     p->block = block;
     p->data = (const unsigned char *)(block + 1);
     p->len = block->len;
-    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__touch(conn); /* to pause */
+    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn); /* to pause */
     return 1;
 }
 #endif
@@ -3942,29 +3942,29 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
 }
 
 #ifndef AZCHAN_CORE
-static void azc__room_tell(const azc__room *room) {
+static void azc__room_report(const azc__room *room) {
     const azc_channel_desc *desc = &room->channel->desc;
     if (!azc__is_pair(room)) {
-        desc->on_room(room->channel, azc__room_name(room), room->told);
+        desc->on_room(room->channel, azc__room_name(room), room->reported);
         return;
     }
     const azc__pair pair = azc__pair_of(room);
     desc->on_presence(room->channel, azc__room_name(pair.room), azc__room_name(pair.user) + 1,
-                      room->told);
+                      room->reported);
 }
 #endif
 
 /* A callback has returned, or a turn begins: no cursor of before is in use, and what came about is
  * told, in order. A room that is gone again by then makes no news. */
-static AZC__RARE void azc__after(azc_server *s) {
+static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
 #ifndef AZCHAN_CORE
     for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
         s->news_first = room->next_news;
         room->queued = 0;
-        if ((room->count > 0) != room->told) {
-            room->told = room->count > 0;
-            azc__room_tell(room);
+        if ((room->count > 0) != room->reported) {
+            room->reported = room->count > 0;
+            azc__room_report(room);
             azc__room_sweep(s);
         }
         room->refs--;
@@ -3989,11 +3989,11 @@ static AZC__RARE void azc__returned(azc_conn *conn, int result) {
         if (desc->on_error != NULL) desc->on_error(conn, result);
         else azc__error_answer(conn, result);
     }
-    azc__after(conn->server);
+    azc__callback_done(conn->server);
 }
 
 /* Show the program what came; for the time of the callback a NUL stands behind it. */
-static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
+static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
     const azc_channel_desc *desc = &conn->channel->desc;
     unsigned char behind = data[len];
@@ -4015,10 +4015,10 @@ static inline void azc__tell(azc_conn *conn, int opcode, unsigned char *data, si
 }
 
 #ifndef AZCHAN_CORE
-static void azc__tell_part(azc_conn *conn, const azc__event *e) {
+static void azc__conn_deliver_part(azc_conn *conn, const azc__event *e) {
     unsigned char behind = e->data[e->len];
-    int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_TEXT : 0);
-    conn->server->stats.messages_in += (flags & AZC_LAST) != 0;
+    int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_PART_TEXT : 0);
+    conn->server->stats.messages_in += (flags & AZC_PART_LAST) != 0;
     e->data[e->len] = 0;
     int result = conn->channel->desc.on_part(conn, e->data, e->len, flags);
     e->data[e->len] = behind;
@@ -4030,7 +4030,7 @@ static void azc__tell_part(azc_conn *conn, const azc__event *e) {
 static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
     size_t given = e->len >= 2 ? 2 : 0;
     int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
-    azc__close(conn, AZC__LINGER, code, e->data + given, e->len - given);
+    azc__conn_close(conn, AZC__LINGER, code, e->data + given, e->len - given);
 }
 
 static void azc__dispatch(azc_conn *conn, const azc__event *e) {
@@ -4039,12 +4039,12 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
 #ifndef AZCHAN_CORE
-    if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__tell_part(conn, e);
+    if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__conn_deliver_part(conn, e);
     else
 #endif
     {
         conn->server->stats.messages_in += e->kind <= AZC__OP_BINARY;
-        azc__tell(conn, e->kind, e->data, e->len);
+        azc__conn_deliver(conn, e->kind, e->data, e->len);
     }
 }
 
@@ -4057,7 +4057,7 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
     if (most != AZC__DISCARD && conn->channel->short_end == 0) most = AZC__PARTS;
 #endif
     size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
-    if (e.kind < 0) azc__fail(conn, -e.kind);
+    if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
     azc__dispatch(conn, &e);
     azc__decode_done(&s->mem, &conn->in);
@@ -4073,13 +4073,13 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
         return azc__feed_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
     if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
-        azc__fail(conn, 1007);
+        azc__conn_fail(conn, 1007);
         return n;
     }
     conn->server->stats.messages_in++;
     /* Two calls, so that each is made for its kind. */
-    if (opcode == AZC__OP_TEXT) azc__tell(conn, AZC__OP_TEXT, p + 6, len);
-    else azc__tell(conn, AZC__OP_BINARY, p + 6, len);
+    if (opcode == AZC__OP_TEXT) azc__conn_deliver(conn, AZC__OP_TEXT, p + 6, len);
+    else azc__conn_deliver(conn, AZC__OP_BINARY, p + 6, len);
     return 6 + len;
 }
 
@@ -4094,7 +4094,7 @@ static size_t azc__status_line(int status, char out[64]) {
         "429 Too Many Requests\0" "431 Request Header Fields Too Large\0"
         "500 Internal Server Error\0" "501 Not Implemented\0" "503 Service Unavailable\0"
         "505 HTTP Version Not Supported\0";
-    while (*p && atoi(p) != status) p = azc__route_next(p);
+    while (*p && atoi(p) != status) p = azc__string_next(p);
     const char *reason = *p ? p + 4 : status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
     return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s\n", status, reason) - 1;
 }
@@ -4136,11 +4136,11 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc__out_write(&conn->out, r->extra, r->all_len);
     azc__out_write(&conn->out, "\r\n\r\n", 4);
     azc__out_write(&conn->out, body, copied);
-    if (!azc__out_refer(&s->mem, &conn->out, body, len - copied, NULL)) azc__drop(conn);
+    if (!azc__out_refer(&s->mem, &conn->out, body, len - copied, NULL)) azc__conn_drop(conn);
     r->answered = 1;
     r->status = status;
     r->sent = total + len;
-    azc__touch(conn);
+    azc__conn_touch(conn);
     return AZC_OK;
 }
 
@@ -4158,7 +4158,7 @@ static void azc__refuse(azc_conn *conn, int status, const char *allow) {
 
 /* What a handler's result asks for: 0 to go on, or a status. */
 static int azc__handler_status(azc_conn *conn, int result) {
-    azc__after(conn->server);
+    azc__callback_done(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
     if (result >= 200 && result <= 599) return result;
     azc__log(conn, "a callback returned", result, NULL);
@@ -4170,7 +4170,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
         azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
         return 503; /* without memory for that */
     }
-    int status = azc__handler_status(conn, page->handler(conn, page->user));
+    int status = azc__handler_status(conn, page->handler(conn, page->userdata));
     if (status == 0 && !conn->server->request.answered) {
         azc__log(conn, "a callback returned", 0, "without azc_reply");
         return 500;
@@ -4181,7 +4181,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
 /* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
 static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
-    for (const char *p = channel->subprotocols; *p; p = azc__route_next(p), n++) {
+    for (const char *p = channel->subprotocols; *p; p = azc__string_next(p), n++) {
         if (azc__http_has(r, "Sec-WebSocket-Protocol", p, 1)) return n; /* case counts: 6455 4.1 */
     }
     return 0;
@@ -4218,7 +4218,7 @@ static AZC__RARE void azc__free_tail(azc_conn *conn) {
     conn->channel = NULL;
 }
 
-static void azc__connect(azc_conn *conn) {
+static void azc__conn_open(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     conn->state = AZC__OPEN;
@@ -4230,13 +4230,13 @@ static void azc__connect(azc_conn *conn) {
     channel->count++;
     s->stats.open++;
     s->stats.opened++;
-    azc__timer_set(conn, AZC__T_PING);
+    azc__deadline_set(conn, AZC__DEADLINE_PING);
 }
 
-static void azc__address_leave(azc_conn *conn) {
-    azc__room *address = conn->address;
+static void azc__quota_leave(azc_conn *conn) {
+    azc__room *address = conn->quota;
     if (address == NULL) return;
-    conn->address = NULL;
+    conn->quota = NULL;
     address->count--;
     address->refs--;
     azc__room_release(conn->server, address);
@@ -4245,7 +4245,7 @@ static void azc__address_leave(azc_conn *conn) {
 /* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
  * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
  * may come in one connection. */
-static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
+static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
     azc_server *s = conn->server;
     size_t len = who->family == AF_INET ? 4 : 16;
     if (s->config.max_per_address <= 0 || who->family == 0) return 0;
@@ -4257,7 +4257,7 @@ static int azc__address_enter(azc_conn *conn, const azc__visitor *who) {
     if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
         address->count++;
         address->refs++;
-        conn->address = address;
+        conn->quota = address;
         return 0;
     }
     s->stats.over_address += address != NULL;
@@ -4280,8 +4280,8 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     }
 #ifndef AZCHAN_CORE
     if (r->proxied) {
-        azc__address_leave(conn); /* an earlier request's */
-        int refused = azc__address_enter(conn, &r->visitor);
+        azc__quota_leave(conn); /* an earlier request's */
+        int refused = azc__quota_enter(conn, &r->visitor);
         if (refused != 0) return refused;
     }
 #endif
@@ -4295,7 +4295,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         status = 503; /* without memory for that */
     }
     if (r->status == 101) {
-        azc__connect(conn);
+        azc__conn_open(conn);
         return 0;
     }
 #ifndef AZCHAN_CORE
@@ -4310,8 +4310,8 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
 static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    for (const azc__use *use = s->uses; use != NULL; use = use->next) {
-        int status = azc__handler_status(conn, use->handler(conn, use->user));
+    for (const azc__use_link *use = s->uses; use != NULL; use = use->next) {
+        int status = azc__handler_status(conn, use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
     const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
@@ -4390,8 +4390,8 @@ static void azc__request_answer(azc_conn *conn, int status) {
         conn->since = (uint32_t)(s->now / 1000);
         if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
-        if (r->keep_alive) azc__timer_set(conn, AZC__T_HANDSHAKE);
-        else azc__end(conn, AZC__LINGER, 0);
+        if (r->keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
+        else azc__conn_end(conn, AZC__LINGER, 0);
     }
 }
 
@@ -4453,21 +4453,21 @@ static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
 /* The peer ended its direction of TCP. */
 static void azc__feed_end(azc_conn *conn) {
     conn->eof = 1;
-    if (conn->state < AZC__LINGER) azc__end(conn, AZC__LINGER, 1006);
-    else azc__touch(conn);
+    if (conn->state < AZC__LINGER) azc__conn_end(conn, AZC__LINGER, 1006);
+    else azc__conn_touch(conn);
 }
 
 /* ---- Ends ---- */
 
 /* The connection has ended: tell the program, then give up all that only the program needed. */
-static AZC__RARE void azc__tell_close(azc_conn *conn) {
+static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
     int code = conn->close_code;
     conn->connected = 0;
-    s->untold--;
+    s->unreported--;
     if (code < 1016) s->stats.closed[code - 1000]++;
     else s->stats.closed_app++;
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
@@ -4477,7 +4477,7 @@ static AZC__RARE void azc__tell_close(azc_conn *conn) {
         fflush(s->log_file);
     }
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
-    azc__after(s);
+    azc__callback_done(s);
     while (conn->rooms != NULL) {
         azc__member *m = conn->rooms;
         conn->rooms = m->next_room;
@@ -4487,35 +4487,35 @@ static AZC__RARE void azc__tell_close(azc_conn *conn) {
 }
 
 /* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
-static AZC__RARE void azc__expire(azc_conn *conn) {
-    int timer = conn->timer, open = timer == AZC__T_PING || timer == AZC__T_PONG;
+static AZC__RARE void azc__conn_expire(azc_conn *conn) {
+    int timer = conn->deadline, open = timer == AZC__DEADLINE_PING || timer == AZC__DEADLINE_PONG;
     int heard = conn->heard;
     conn->heard = 0;
-    int begun = timer == AZC__T_HANDSHAKE, reads = heard && conn->out.bytes > 0;
+    int begun = timer == AZC__DEADLINE_HANDSHAKE, reads = heard && conn->out.bytes > 0;
     if ((heard && open) ||
         (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
-        azc__timer_set(conn, open ? AZC__T_PING : timer);
-    } else if (timer == AZC__T_PING) {
-        azc__timer_set(conn, conn->server->timer_ms[AZC__T_PONG] < 0 ? timer : AZC__T_PONG);
+        azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
+    } else if (timer == AZC__DEADLINE_PING) {
+        azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
         azc__control(conn, AZC__OP_PING, "", 0);
     } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
         azc__request_bad(conn, 408);
     } else {
-        if (timer == AZC__T_PONG)
+        if (timer == AZC__DEADLINE_PONG)
             azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
-        azc__drop(conn);
+        azc__conn_drop(conn);
     }
 }
 
 static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
-    azc__timer_clear(conn);
+    azc__deadline_clear(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
     s->conn_count--;
     s->stats.connections--;
-    azc__address_leave(conn);
+    azc__quota_leave(conn);
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
@@ -4548,13 +4548,13 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) 
     conn->server = s;
     conn->family = who->family;
     memcpy(conn->u.raw, who->raw, sizeof who->raw);
-    conn->timer = AZC__T_NONE;
+    conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
     s->slots[slot] = conn;
     s->conn_count++;
     s->stats.connections++;
-    azc__timer_set(conn, AZC__T_HANDSHAKE);
+    azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
     return conn;
 }
 
@@ -4633,11 +4633,11 @@ static AZC__RARE void azc__wheel_run(azc_server *s) {
 /* The program's function, as any callback. */
 static void azc__task_call(azc_server *s, azc_task fn, void *arg) {
     fn(s, arg);
-    azc__after(s);
+    azc__callback_done(s);
 }
 
 /* Its number is void from now on. */
-static void azc__task_give(azc_server *s, azc__task *task) {
+static void azc__task_return(azc_server *s, azc__task_slot *task) {
     azc__wheel_remove(s, &task->timer);
     task->id += (uint64_t)1 << AZC__SLOT_BITS;
     task->next_free = s->free_task;
@@ -4645,20 +4645,20 @@ static void azc__task_give(azc_server *s, azc__task *task) {
 }
 
 static void azc__task_due(azc_server *s, azc__timer *timer) {
-    azc__task *task = (azc__task *)(void *)timer;
+    azc__task_slot *task = (azc__task_slot *)(void *)timer;
     azc_task fn = task->fn;
     void *arg = task->arg;
     if (task->every > 0) { /* the next beat that is to come */
         timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
         azc__wheel_put(&s->wheel, timer);
     } else {
-        azc__task_give(s, task);
+        azc__task_return(s, task);
     }
     azc__task_call(s, fn, arg);
 }
 
-static azc__task *azc__task_take(azc_server *s) {
-    azc__task *task = s->free_task;
+static azc__task_slot *azc__task_take(azc_server *s) {
+    azc__task_slot *task = s->free_task;
     if (task != NULL) {
         s->free_task = task->next_free;
         return task;
@@ -4666,10 +4666,10 @@ static azc__task *azc__task_take(azc_server *s) {
     if (s->task_count == s->task_cap) {
         void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
         if (tasks == NULL) return NULL;
-        s->tasks = (azc__task **)tasks;
+        s->tasks = (azc__task_slot **)tasks;
     }
     if (s->task_count > AZC__SLOT_MASK) return NULL;
-    task = (azc__task *)azc__alloc(&s->mem, sizeof *task);
+    task = (azc__task_slot *)azc__alloc(&s->mem, sizeof *task);
     if (task == NULL) return NULL;
     task->timer.next = NULL;
     task->timer.fn = azc__task_due;
@@ -4678,7 +4678,7 @@ static azc__task *azc__task_take(azc_server *s) {
 }
 
 static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
-    azc__task *task = s == NULL || fn == NULL || ms < 0 ? NULL : azc__task_take(s);
+    azc__task_slot *task = s == NULL || fn == NULL || ms < 0 ? NULL : azc__task_take(s);
     if (task == NULL) return 0;
     task->fn = fn;
     task->arg = arg;
@@ -4688,7 +4688,7 @@ static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, v
 }
 
 static void azc__tasks_free(azc_server *s) {
-    while (s->task_count > 0) azc__free(&s->mem, s->tasks[--s->task_count], sizeof(azc__task));
+    while (s->task_count > 0) azc__free(&s->mem, s->tasks[--s->task_count], sizeof(azc__task_slot));
     azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
 }
 
@@ -4702,9 +4702,9 @@ AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg) {
 
 AZC_API int azc_cancel(azc_server *server, uint64_t id) {
     uint64_t slot = id & AZC__SLOT_MASK;
-    azc__task *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
+    azc__task_slot *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
     if (task == NULL || task->id != id || task->timer.next == NULL) return AZC_ERR_ARGUMENT;
-    azc__task_give(server, task);
+    azc__task_return(server, task);
     return AZC_OK;
 }
 
@@ -4718,7 +4718,7 @@ static int azc__transient(void) {
 }
 
 /* Keep the words for azc_error; returns code. */
-static AZC__RARE int azc__error(azc_server *s, int code, const char *what) {
+static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
     snprintf(s->error, sizeof s->error, "%s: %s", what,
              code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
     return code;
@@ -4729,7 +4729,7 @@ static AZC__RARE int azc__error(azc_server *s, int code, const char *what) {
 #ifdef AZCHAN_USE_EPOLL
 
 /* Watch a source for events, none included; 0 on failure, possible only the first time. */
-static inline int azc__watch(azc_server *s, azc__source *source, int events) {
+static inline int azc__source_watch(azc_server *s, azc__source *source, int events) {
     if (source->events == events) return 1;
     struct epoll_event e;
     memset(&e, 0, sizeof e);
@@ -4743,7 +4743,7 @@ static inline int azc__watch(azc_server *s, azc__source *source, int events) {
 }
 
 /* Stop watching. Not while a scan of ready ones is under way. */
-static void azc__unwatch(azc_server *s, azc__source *source) {
+static void azc__source_unwatch(azc_server *s, azc__source *source) {
     struct epoll_event e; /* old kernels want one */
     memset(&e, 0, sizeof e);
     if (source->at >= 0) AZC_SYS(epoll_ctl)(s->epoll, EPOLL_CTL_DEL, source->fd, &e);
@@ -4781,7 +4781,7 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
 #else
 
 /* Both arrays in one allocation: the sources, then what poll reads. */
-static int azc__watch_grow(azc_server *s) {
+static int azc__source_grow(azc_server *s) {
     const size_t each = sizeof *s->sources + sizeof *s->polls;
     if (s->source_count < s->source_cap) return 1;
     void *grown = azc__twice(&s->mem, s->sources, &s->source_cap, each);
@@ -4792,10 +4792,10 @@ static int azc__watch_grow(azc_server *s) {
     return 1;
 }
 
-static inline int azc__watch(azc_server *s, azc__source *source, int events) {
+static inline int azc__source_watch(azc_server *s, azc__source *source, int events) {
     if (source->events == events) return 1;
     if (source->at < 0) {
-        if (!azc__watch_grow(s)) return 0;
+        if (!azc__source_grow(s)) return 0;
         source->at = (int)s->source_count++;
         s->sources[source->at] = source;
         s->polls[source->at].fd = source->fd;
@@ -4807,7 +4807,7 @@ static inline int azc__watch(azc_server *s, azc__source *source, int events) {
 }
 
 /* The last source takes the place of the one that goes. */
-static void azc__unwatch(azc_server *s, azc__source *source) {
+static void azc__source_unwatch(azc_server *s, azc__source *source) {
     if (source->at < 0) return;
     uint32_t last = --s->source_count;
     s->polls[source->at] = s->polls[last];
@@ -4886,7 +4886,7 @@ static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
         conn->source.stuck = 1;
         azc__retry_later(conn->server);
     } else {
-        azc__drop(conn);
+        azc__conn_drop(conn);
     }
 }
 
@@ -4897,7 +4897,7 @@ static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
 }
 
 /* One send of what the output holds, more only when the kernel took all of many pieces. */
-static void azc__flush(azc_conn *conn) {
+static void azc__conn_flush(azc_conn *conn) {
     azc__out *out = &conn->out;
     azc_server *s = conn->server;
     if (out->bytes > s->stats.peak_backlog) s->stats.peak_backlog = out->bytes;
@@ -4919,8 +4919,8 @@ static void azc__flush(azc_conn *conn) {
 }
 
 /* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
-static AZC__ASIDE void azc__linger(azc_conn *conn) {
-    if (conn->eof) azc__end(conn, AZC__DEAD, 0);
+static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
+    if (conn->eof) azc__conn_end(conn, AZC__DEAD, 0);
     else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
 }
@@ -4933,7 +4933,7 @@ static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
 }
 
-static inline void azc__read(azc_conn *conn) {
+static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t most = s->config.read_buffer;
     if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_most(conn);
@@ -4945,27 +4945,27 @@ static inline void azc__read(azc_conn *conn) {
     } else if (n == 0) {
         azc__feed_end(conn);
     } else if (!azc__transient()) {
-        azc__drop(conn);
+        azc__conn_drop(conn);
     }
 }
 
 /* What a connection waits for. A peer whose answers pile up is not read until they went. */
-static inline int azc__wants(azc_conn *conn) {
+static inline int azc__conn_events(azc_conn *conn) {
     if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
-        !conn->ready) return AZC__READ;
+        !conn->ready) return AZC__EVENT_READ;
     if (conn->ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
     conn->ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int events = conn->eof || paused ? 0 : AZC__READ;
-    if (conn->out.bytes > 0 ? !conn->source.stuck : conn->drain) events |= AZC__WRITE;
+    int events = conn->eof || paused ? 0 : AZC__EVENT_READ;
+    if (conn->out.bytes > 0 ? !conn->source.stuck : conn->drain) events |= AZC__EVENT_WRITE;
     return events;
 }
 
-static void azc__writable(azc_conn *conn) {
+static void azc__conn_writable(azc_conn *conn) {
     conn->ready = conn->out.bytes > 0;
-    azc__touch(conn);
+    azc__conn_touch(conn);
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
@@ -4974,32 +4974,32 @@ static void azc__writable(azc_conn *conn) {
 
 /* More or other than bytes to read. Returns whether to read. */
 static AZC__ASIDE int azc__not_only_read(azc_conn *conn, int events) {
-    if (events & AZC__WRITE && conn->state != AZC__DEAD) azc__writable(conn);
-    if (events == AZC__WRITE) return 0;
-    if (conn->source.events & AZC__READ) return 1;
-    if (conn->state != AZC__DEAD) azc__drop(conn); /* reset while it was paused */
+    if (events & AZC__EVENT_WRITE && conn->state != AZC__DEAD) azc__conn_writable(conn);
+    if (events == AZC__EVENT_WRITE) return 0;
+    if (conn->source.events & AZC__EVENT_READ) return 1;
+    if (conn->state != AZC__DEAD) azc__conn_drop(conn); /* reset while it was paused */
     return 0;
 }
 
 static inline void azc__conn_ready(azc_conn *conn, int events) {
-    if (events != AZC__READ && !azc__not_only_read(conn, events)) return;
-    if (conn->state != AZC__DEAD) azc__read(conn);
+    if (events != AZC__EVENT_READ && !azc__not_only_read(conn, events)) return;
+    if (conn->state != AZC__DEAD) azc__conn_read(conn);
 }
 
 static void azc__accept_resume(azc_server *s) {
     if (!s->accept_paused) return;
     s->accept_paused = 0;
-    if (s->listening && !s->stopping) azc__watch(s, &s->listener, AZC__READ);
+    if (s->listening && !s->stopping) azc__source_watch(s, &s->listener, AZC__EVENT_READ);
 }
 
 static AZC__RARE void azc__accept_pause(azc_server *s) {
     s->accept_paused = 1;
-    azc__watch(s, &s->listener, 0);
+    azc__source_watch(s, &s->listener, 0);
 }
 
-static AZC__ASIDE void azc__reap(azc_conn *conn) {
+static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc_server *s = conn->server;
-    azc__unwatch(s, &conn->source);
+    azc__source_unwatch(s, &conn->source);
     AZC_SYS(close)(conn->source.fd);
     azc__conn_free(conn);
     if (s->conn_count == 0) azc__pool_free(&s->mem);
@@ -5007,20 +5007,20 @@ static AZC__ASIDE void azc__reap(azc_conn *conn) {
 }
 
 /* Tell of each connection that ended; an on_close may end others, before it in the list too. */
-static AZC__RARE void azc__tell_closes(azc_server *s) {
-    while (s->untold > 0) {
+static AZC__RARE void azc__report_closes(azc_server *s) {
+    while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
-            if (conn->connected && conn->state > AZC__OPEN) azc__tell_close(conn);
+            if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
         }
     }
 }
 
 /* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
 static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
-    if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__linger(conn);
-    azc__tell_closes(conn->server);
+    if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
+    azc__report_closes(conn->server);
     if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
-    azc__reap(conn);
+    azc__conn_reap(conn);
     return 0;
 }
 
@@ -5028,13 +5028,13 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
  * on_close may touch others: those come around once more. */
 static void azc__settle(azc_server *s) {
     azc_conn *conn;
-    azc__tell_closes(s);
+    azc__report_closes(s);
     while ((conn = s->touched_first) != NULL) {
         s->touched_first = conn->next_touched;
         conn->touched = 0;
-        if (conn->out.bytes > 0) azc__flush(conn);
+        if (conn->out.bytes > 0) azc__conn_flush(conn);
         if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
-        azc__watch(s, &conn->source, azc__wants(conn));
+        azc__source_watch(s, &conn->source, azc__conn_events(conn));
     }
 }
 
@@ -5056,27 +5056,27 @@ static int azc__fd_nonblocking(int fd) {
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
-    azc_conn *oldest = azc__nth(s, s->timer_first[AZC__T_HANDSHAKE]);
+    azc_conn *oldest = azc__nth(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
     if (oldest != NULL) {
         what = "a request gives way";
         s->stats.gave_way++;
-        azc__drop(oldest);
+        azc__conn_drop(oldest);
     } else {
         azc__accept_pause(s);
     }
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
 
-typedef union azc__address {
+typedef union azc__sockaddr {
     struct sockaddr any;
     struct sockaddr_in v4;
     struct sockaddr_in6 v6;
     struct sockaddr_un un;
-} azc__address;
+} azc__sockaddr;
 
 /* A connected socket becomes one of our connections. */
-static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
+static void azc__welcome(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor who;
     int family = address->any.sa_family;
     size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
@@ -5086,17 +5086,17 @@ static void azc__welcome(azc_server *s, int fd, const azc__address *address) {
     azc__fd_prepare(fd);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &who);
-    if (conn != NULL && azc__address_enter(conn, &who) != 0) azc__drop(conn);
-    else if (conn == NULL || !azc__watch(s, &conn->source, AZC__READ)) {
+    if (conn != NULL && azc__quota_enter(conn, &who) != 0) azc__conn_drop(conn);
+    else if (conn == NULL || !azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
         azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
-        if (conn != NULL) azc__drop(conn);
+        if (conn != NULL) azc__conn_drop(conn);
         else AZC_SYS(close)(fd);
     }
 }
 
 /* Take one newcomer. Returns whether there may be another. */
 static int azc__accept(azc_server *s) {
-    azc__address address;
+    azc__sockaddr address;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
@@ -5130,24 +5130,24 @@ static void azc__listener_close(azc_server *s) {
                     s->conn_count < s->config.max_connections; i++)
         if (!azc__accept(s)) break;
 #endif
-    azc__unwatch(s, &s->listener);
+    azc__source_unwatch(s, &s->listener);
     azc__unlisten(s, s->listener.fd);
 }
 
 /* End every connection: those in channels are told 1001, or (at once) not even that. */
-static AZC__RARE void azc__end_all(azc_server *s, int at_once) {
+static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
-        if (at_once) azc__drop(conn);
-        else if (conn->state == AZC__OPEN) azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
-        else if (conn->state == AZC__HTTP) azc__end(conn, AZC__LINGER, 0);
+        if (at_once) azc__conn_drop(conn);
+        else if (conn->state == AZC__OPEN) azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
+        else if (conn->state == AZC__HTTP) azc__conn_end(conn, AZC__LINGER, 0);
     }
 }
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
-    if (s->stopping != AZC__STOPPING) azc__end_all(s, 0);
+    if (s->stopping != AZC__STOPPING) azc__conns_end(s, 0);
     s->stopping = AZC__STOPPING;
 }
 
@@ -5159,20 +5159,20 @@ static void azc__drain_some(azc_server *s) {
         azc__stop_begin(s);
         return;
     }
-    while ((int64_t)s->drain_told * s->drain_ms < passed * s->drain_count &&
+    while ((int64_t)s->drain_closed * s->drain_ms < passed * s->drain_count &&
            s->drain_slot < s->slot_count) {
         azc_conn *conn = s->slots[s->drain_slot++];
         if (conn == NULL || conn->state != AZC__OPEN) continue;
-        azc__close(conn, AZC__CLOSING, 1001, NULL, 0);
-        s->drain_told++;
+        azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
+        s->drain_closed++;
     }
 }
 
 /* When the next one's turn is. */
 static int64_t azc__drain_next(const azc_server *s) {
-    if (s->drain_slot >= s->slot_count || s->drain_told >= s->drain_count)
+    if (s->drain_slot >= s->slot_count || s->drain_closed >= s->drain_count)
         return s->drain_start + s->drain_ms;
-    return s->drain_start + (int64_t)s->drain_told * s->drain_ms / s->drain_count + 1;
+    return s->drain_start + (int64_t)s->drain_closed * s->drain_ms / s->drain_count + 1;
 }
 #endif
 
@@ -5186,7 +5186,7 @@ static AZC__RARE void azc__wake_ready(azc_server *s) {
 #else
 /* Run some of what was posted. Returns as read does. */
 static ssize_t azc__posts_run(azc_server *s) {
-    azc__post posts[AZC__MAX_POSTS], *post = posts;
+    azc__post_record posts[AZC__MAX_POSTS], *post = posts;
     posts[0] = s->post;
     ssize_t n = AZC_SYS(read)(s->wake.fd, (char *)posts + s->post_len,
                               sizeof posts - s->post_len);
@@ -5216,17 +5216,17 @@ static void azc__posts_end(azc_server *s) {
 
 #ifndef AZCHAN_CORE
 static AZC__RARE void azc__watched_ready(azc_server *s, azc__watched *w, int events) {
-    int told = ((events & AZC__WRITE) ? AZC_WRITE : 0) | ((events & ~AZC__WRITE) ? AZC_READ : 0);
+    int told = ((events & AZC__EVENT_WRITE) ? AZC_WRITE : 0) | ((events & ~AZC__EVENT_WRITE) ? AZC_READ : 0);
     if (w->fn == NULL) return;
-    w->fn(s, w->source.fd, told, w->user);
-    azc__after(s);
+    w->fn(s, w->source.fd, told, w->userdata);
+    azc__callback_done(s);
 }
 
 /* No scan is under way. */
 static void azc__watched_free(azc_server *s, azc__watched **list) {
     for (azc__watched *w; (w = *list) != NULL;) {
         *list = w->next;
-        azc__unwatch(s, &w->source);
+        azc__source_unwatch(s, &w->source);
         azc__free(&s->mem, w, sizeof *w);
     }
 }
@@ -5248,7 +5248,7 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
         if (conn == NULL || !conn->source.stuck) continue;
         conn->source.stuck = 0;
         conn->ready = 1; /* it is asked instead of poll */
-        azc__touch(conn);
+        azc__conn_touch(conn);
     }
 }
 
@@ -5260,9 +5260,9 @@ static int azc__sooner(int ms, int64_t left) {
  * that much too late. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__sooner(least, azc__left(s, s->retry));
-    for (int i = 0; i < AZC__T_COUNT; i++) {
-        if (azc__timer_next(s, i, &left) != NULL) least = azc__sooner(least, left);
+    if (s->retrying) least = azc__sooner(least, azc__ms_until(s, s->retry));
+    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
+        if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
     }
 #ifndef AZCHAN_CORE
     if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
@@ -5273,16 +5273,16 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
 
 static void azc__expire_all(azc_server *s) {
     int left;
-    for (int i = 0; i < AZC__T_COUNT; i++) {
-        for (azc_conn *c; (c = azc__timer_next(s, i, &left)) != NULL && left <= 0;) azc__expire(c);
+    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
+        for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
     }
-    if (s->retrying && azc__left(s, s->retry) <= 0) azc__retry(s);
+    if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
 }
 
 /* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
  * lives on. */
 static int azc__turn_settle(azc_server *s) {
-    azc__after(s);
+    azc__callback_done(s);
 #ifndef AZCHAN_CORE
     azc__watched_free(s, &s->unwatched);
 #endif
@@ -5294,7 +5294,7 @@ static int azc__turn_settle(azc_server *s) {
 /* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
 static int azc__turn_end(azc_server *s, int ready) {
     int at = 0, events = 0;
-    if (ready < 0 && !azc__transient()) return azc__error(s, AZC_ERR_SYSTEM, "poll");
+    if (ready < 0 && !azc__transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
     s->now = azc__clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
@@ -5318,7 +5318,7 @@ static int azc__turn_end(azc_server *s, int ready) {
 /* ---- Listening ---- */
 
 /* Make the address of config.host; returns its length, 0 for a bad one. */
-static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
+static socklen_t azc__sockaddr_make(const azc_server *s, azc__sockaddr *address) {
     const char *host = s->config.host;
     memset(address, 0, sizeof *address);
     if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
@@ -5340,7 +5340,7 @@ static socklen_t azc__address_make(const azc_server *s, azc__address *address) {
 }
 
 /* A socket file that nobody answers on is left over from a process that was killed. */
-static void azc__unlink_stale(const azc__address *address, socklen_t len) {
+static void azc__unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
     int fd = AZC_SYS(socket)(AF_UNIX, SOCK_STREAM, 0);
@@ -5351,7 +5351,7 @@ static void azc__unlink_stale(const azc__address *address, socklen_t len) {
 }
 
 /* Returns 0 on failure. */
-static int azc__bind(int fd, const azc__address *address, socklen_t len) {
+static int azc__bind(int fd, const azc__sockaddr *address, socklen_t len) {
     int family = address->any.sa_family;
     if (family == AF_UNIX) azc__unlink_stale(address, len);
     else azc__option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -5374,10 +5374,10 @@ static int azc__listen_error(azc_server *s) {
 }
 
 /* A listening socket of our own; returns it or an error. */
-static int azc__listen_open(azc_server *s, azc__address *address) {
-    socklen_t len = azc__address_make(s, address);
+static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
+    socklen_t len = azc__sockaddr_make(s, address);
     if (len == 0)
-        return azc__error(s, AZC_ERR_ADDRESS, s->config.host);
+        return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
     int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
@@ -5395,14 +5395,14 @@ static int azc__listen_on(azc_server *s, int fd) {
     /* Accepted sockets inherit it, which saves a call for each. */
     azc__option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
-    if (azc__watch(s, &s->listener, AZC__READ)) return AZC_OK;
-    return azc__error(s, AZC_ERR_MEMORY, "azc_server");
+    if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
+    return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
 }
 
 #ifndef AZCHAN_CORE
 /* The socket is a peer's, and there will be no others. */
 static int azc__listen_one(azc_server *s, int fd) {
-    azc__address address;
+    azc__sockaddr address;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
@@ -5413,8 +5413,8 @@ static int azc__listen_one(azc_server *s, int fd) {
 }
 #endif
 
-static int azc__listen(azc_server *s) {
-    azc__address address;
+static int azc__listen_start(azc_server *s) {
+    azc__sockaddr address;
     socklen_t len = sizeof address;
     int given = 0;
 #ifndef AZCHAN_CORE
@@ -5425,7 +5425,7 @@ static int azc__listen(azc_server *s) {
     if (given > 0 &&
         (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
          !azc__fd_nonblocking(given)))
-        return azc__error(s, AZC_ERR_ADDRESS, "listen_fd");
+        return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
 #endif
     int fd = given > 0 ? given : azc__listen_open(s, &address);
     if (fd < 0) return fd;
@@ -5443,8 +5443,8 @@ static int azc__listen(azc_server *s) {
 
 /* ---- Birth and death of a server ---- */
 
-static void *azc__default_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
-    (void)user;
+static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
+    (void)userdata;
     (void)old_size;
     if (new_size > 0) return realloc(ptr, new_size);
     free(ptr);
@@ -5465,7 +5465,7 @@ static void azc__seed(azc_server *s) {
 /* Every default but those of the texts. The four sizes, and the four deadlines, stand in the config
  * one behind the other. */
 static AZC__RARE void azc__config_fill(azc_config *c) {
-    static const uint16_t kib[4] = {8, 64, 256, 64}, ms[AZC__T_COUNT] = {10000, 30000, 10000, 3000};
+    static const uint16_t kib[4] = {8, 64, 256, 64}, ms[AZC__DEADLINE_COUNT] = {10000, 30000, 10000, 3000};
     size_t *sizes = (size_t *)(void *)((char *)c + offsetof(azc_config, max_request));
     int *deadlines = (int *)(void *)((char *)c + offsetof(azc_config, handshake_ms));
     struct rlimit fds;
@@ -5529,14 +5529,14 @@ static int azc__config_strings(azc_server *s) {
 static int azc__wake_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
-        return azc__error(s, AZC_ERR_SYSTEM, "pipe");
+        return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
     s->wake.fd = fds[0];
     s->wake_write = fds[1];
     if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
-        return azc__error(s, AZC_ERR_SYSTEM, "fcntl");
+        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
-    if (s->epoll < 0) return azc__error(s, AZC_ERR_SYSTEM, "epoll");
+    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
 #endif
     return AZC_OK;
 }
@@ -5555,7 +5555,7 @@ static void azc__server_free(azc_server *s) {
     azc__routes_free(&mem, s->channel_routes);
     azc__routes_free(&mem, s->page_routes);
     while (s->uses != NULL) {
-        azc__use *use = s->uses;
+        azc__use_link *use = s->uses;
         s->uses = use->next;
         azc__free(&mem, use, sizeof *use);
     }
@@ -5582,24 +5582,24 @@ static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
     size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
     mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
-    mem->user = config->alloc_user;
+    mem->userdata = config->alloc_userdata;
     if (start == NULL) return;
     mem->alloc = azc__fixed_alloc;
-    mem->user = NULL;
+    mem->userdata = NULL;
     skip %= sizeof(azc__aligned);
     if (config->memory_size < skip + size) return;
     azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
     f->next = start + skip + size;
     f->end = start + config->memory_size;
-    mem->user = f;
+    mem->userdata = f;
 }
 
 static void azc__fixed_begin(azc_server *s) {
     const azc_config *c = &s->config;
     for (int i = 0; i < AZC__CLASSES; i++)
         s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
-    s->pool.most = 0;
-    s->pool.piece_most = AZC__FIXED_PIECE - sizeof(azc__piece);
+    s->pool.max_bytes = 0;
+    s->pool.piece_max = AZC__FIXED_PIECE - sizeof(azc__piece);
     s->pool.array_first = (uint32_t)azc__fixed_array(c);
     s->room_first = (uint32_t)azc__fixed_table(c);
     s->room_least = azc__fixed_room();
@@ -5610,14 +5610,14 @@ static void azc__fixed_begin(azc_server *s) {
 static azc_server *azc__server_make(const azc_config *config) {
     azc__mem mem;
     azc__mem_init(&mem, config);
-    azc_server *s = mem.user == NULL && config->memory != NULL ? NULL
+    azc_server *s = mem.userdata == NULL && config->memory != NULL ? NULL
                     : (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
     s->mem = mem;
     s->mem.pool = &s->pool;
     memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
-    s->pool.most = AZC__POOL;
-    s->pool.piece_most = SIZE_MAX;
+    s->pool.max_bytes = AZC__POOL;
+    s->pool.piece_max = SIZE_MAX;
     s->pool.array_first = 16;
     s->config = *config;
     s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
@@ -5631,7 +5631,7 @@ static azc_server *azc__server_make(const azc_config *config) {
 #endif
     const char *bad = azc__config_bad(config);
     if (bad != NULL) {
-        s->failed = azc__error(s, AZC_ERR_ARGUMENT, bad);
+        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
         s->config.max_request = s->config.read_buffer = 0;
     }
     azc__config_fill(&s->config);
@@ -5642,7 +5642,7 @@ static azc_server *azc__server_make(const azc_config *config) {
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
-    memcpy(s->timer_ms, (const char *)c + offsetof(azc_config, handshake_ms), sizeof s->timer_ms);
+    memcpy(s->deadline_ms, (const char *)c + offsetof(azc_config, handshake_ms), sizeof s->deadline_ms);
     s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
     if (azc__config_strings(s) && s->read_buffer != NULL) return s;
     azc__server_free(s);
@@ -5661,19 +5661,19 @@ static azc__room *azc__room_named(const azc_channel *channel, const char *room) 
 
 /* What it keeps, from the oldest on. */
 static azc__block **azc__history_at(azc__history *h, size_t i) {
-    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->most;
+    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
 }
 
 /* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
 static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
-    while (h->count > 0 && (h->count == h->most || h->bytes + block->len > h->most_bytes)) {
+    while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
         azc__block *old = *azc__history_at(h, 0);
         h->bytes -= old->len;
         h->count--;
         h->first++;
         azc__block_release(mem, old);
     }
-    if (block->len > h->most_bytes) return;
+    if (block->len > h->max_bytes) return;
     block->refs++;
     h->bytes += block->len;
     *azc__history_at(h, h->count++) = block;
@@ -5682,11 +5682,11 @@ static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *b
 static void azc__history_free(const azc__mem *mem, azc__history *h) {
     if (h == NULL) return;
     for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
-    azc__free(mem, h, sizeof *h + h->most * sizeof(azc__block *));
+    azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
 }
 
 /* All of it into an output that is not in use yet, or nothing. */
-static int azc__history_give(azc_conn *conn, azc__history *h, azc__out *out) {
+static int azc__history_replay(azc_conn *conn, azc__history *h, azc__out *out) {
     azc__mem *mem = &conn->server->mem;
     if (h == NULL) return AZC_OK;
     if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
@@ -5705,10 +5705,10 @@ static void azc__out_join(azc_conn *conn, const azc__out *out) {
     azc__out_append(&conn->out, out->head);
     conn->out.tail = out->tail;
     conn->out.bytes += out->bytes;
-    azc__touch(conn);
+    azc__conn_touch(conn);
 }
 
-AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
+AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
     if (channel == NULL || room == NULL || !azc__room_valid(room) ||
         (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
         return AZC_ERR_ARGUMENT;
@@ -5720,8 +5720,8 @@ AZC_API int azc_keep(azc_channel *channel, const char *room, size_t messages, si
         messages = azc__min(messages, bytes / 2);
         h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
         if (h == NULL) return AZC_ERR_MEMORY;
-        h->most = messages;
-        h->most_bytes = bytes;
+        h->max_count = messages;
+        h->max_bytes = bytes;
         if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
         if (r == NULL) azc__history_free(&s->mem, h);
         if (r == NULL) return AZC_ERR_MEMORY;
@@ -5747,7 +5747,7 @@ static AZC__RARE int azc__room_full(const azc_server *s, int more) {
 }
 
 /* Make a connection a member of the room of that name. */
-static int azc__enter(azc_conn *conn, const char *name, size_t len) {
+static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     azc_server *s = conn->server;
     azc__room *room = azc__room_find(s, conn->channel, name, len);
     if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
@@ -5758,7 +5758,7 @@ static int azc__enter(azc_conn *conn, const char *name, size_t len) {
     if (azc__room_full(s, more)) return AZC_ERR_FULL;
 #ifndef AZCHAN_CORE
     azc__out kept = {NULL, NULL, 0};
-    int error = room != NULL ? azc__history_give(conn, room->keeps.history, &kept) : AZC_OK;
+    int error = room != NULL ? azc__history_replay(conn, room->keeps.history, &kept) : AZC_OK;
     if (error != AZC_OK) return error;
 #endif
     if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
@@ -5917,10 +5917,10 @@ static int azc__rate_send(azc__rate *r) {
     return r->waits ? 0 : count;
 }
 
-static void azc__rate_end(azc_server *s, azc__rate *r) {
+static void azc__rate_free(azc_server *s, azc__rate *r) {
     azc__wheel_remove(s, &r->timer);
     azc__room_unref(s, r->entry);
-    if (r->data != NULL) azc__give(&s->mem, r->data, r->cap);
+    if (r->data != NULL) azc__pool_return(&s->mem, r->data, r->cap);
     azc__free(&s->mem, r, sizeof *r);
 }
 
@@ -5931,7 +5931,7 @@ static void azc__rate_due(azc_server *s, azc__timer *timer) {
         azc__rate_send(r);
         azc__wheel_add(s, timer, r->ms);
     } else {
-        azc__rate_end(s, r);
+        azc__rate_free(s, r);
     }
 }
 
@@ -5972,7 +5972,7 @@ static int azc__broadcast_rated(azc_channel *channel, const char *room, uint64_t
     int first = r->timer.next == NULL, count = 0;
     if (r->waits && key == 0 && r->len + len + 2 > s->config.max_message) count = azc__rate_send(r);
     int put = azc__rate_put(r, text, len);
-    if (first && !put) azc__rate_end(s, r);
+    if (first && !put) azc__rate_free(s, r);
     if (!put) return AZC_ERR_MEMORY;
     if (!first) return count;
     azc__wheel_add(s, &r->timer, ms);
@@ -6003,7 +6003,7 @@ static void azc__rooms_end(azc_server *s) {
         if (room == NULL) {
             i++;
         } else if (azc__is_pair(room)) {
-            azc__rate_end(s, room->keeps.rate);
+            azc__rate_free(s, room->keeps.rate);
         } else {
             azc__history_free(&s->mem, room->keeps.history);
             room->keeps.history = NULL; /* a rate may hold the room still */
@@ -6023,16 +6023,16 @@ static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
     return len + 1;
 }
 
-AZC_API int azc_identify(azc_conn *conn, const char *user) {
+AZC_API int azc_set_user(azc_conn *conn, const char *user) {
     char name[AZC__MAX_ROOM + 1];
     size_t len = azc__user_name(name, user);
     if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
     if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
     if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
-    return azc__enter(conn, name, len);
+    return azc__room_enter(conn, name, len);
 }
 
-AZC_API const char *azc_identity(const azc_conn *conn) {
+AZC_API const char *azc_user(const azc_conn *conn) {
     const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
     return user == NULL ? NULL : azc__room_name(user) + 1;
 }
@@ -6056,7 +6056,7 @@ AZC_API const char *azc_strerror(int code) {
     const char *p = "ok\0" AZC_ERRORS(AZC__TEXT);
 #undef AZC__TEXT
     if (code > AZC_OK || code <= AZC__ERR_END) return "an unknown error";
-    for (; code < AZC_OK; code++) p = azc__route_next(p);
+    for (; code < AZC_OK; code++) p = azc__string_next(p);
     return p;
 }
 
@@ -6072,8 +6072,8 @@ AZC_API azc_server *azc_create(const azc_config *config) {
     s->now = azc__clock(s);
     azc__seed(s);
     int error = azc__wake_open(s);
-    if (error == AZC_OK && !azc__watch(s, &s->wake, AZC__READ))
-        error = azc__error(s, AZC_ERR_MEMORY, "azc_server");
+    if (error == AZC_OK && !azc__source_watch(s, &s->wake, AZC__EVENT_READ))
+        error = azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
     if (s->failed == AZC_OK) s->failed = error;
     return s;
 }
@@ -6082,14 +6082,14 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
     if (server->busy) return AZC_ERR_STATE;
     server->busy = 1;
-    azc__after(server);
+    azc__callback_done(server);
 #ifndef AZCHAN_CORE
     azc__posts_end(server);
 #endif
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
-    azc__end_all(server, 1);
+    azc__conns_end(server, 1);
     azc__settle(server);
 #ifndef AZCHAN_CORE
     azc__rooms_end(server);
@@ -6100,7 +6100,7 @@ AZC_API int azc_destroy(azc_server *server) {
 
 /* All channels are known: lay out the slots, once. */
 static int azc__fixed_ready(azc_server *s) {
-    azc__fixed *f = (azc__fixed *)s->mem.user;
+    azc__fixed *f = (azc__fixed *)s->mem.userdata;
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
         if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
     }
@@ -6111,9 +6111,9 @@ AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
     if (server->config.memory != NULL && !azc__fixed_ready(server))
-        return server->failed = azc__error(server, AZC_ERR_MEMORY,
+        return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
                                            "azc_memory_bound, max_data or max_setup");
-    return server->listening ? AZC_OK : azc__listen(server);
+    return server->listening ? AZC_OK : azc__listen_start(server);
 }
 
 AZC_API size_t azc_memory_bound(const azc_config *config) {
@@ -6140,7 +6140,7 @@ AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : ser
 /* May a turn begin? */
 static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    return s->busy || !s->listening ? azc__error(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
+    return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
 }
 
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
@@ -6176,7 +6176,7 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 static void azc__watched_stop(azc_server *s, azc__watched **at) {
     azc__watched *w = *at;
 #ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
-    azc__unwatch(s, &w->source);
+    azc__source_unwatch(s, &w->source);
 #endif
     *at = w->next;
     w->fn = NULL;
@@ -6184,7 +6184,7 @@ static void azc__watched_stop(azc_server *s, azc__watched **at) {
     s->unwatched = w;
 }
 
-AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *user) {
+AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
     if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
         (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
     azc__watched *w = NULL, **at = &server->watched;
@@ -6199,11 +6199,11 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     w->source.at = -1;
     w->source.kind = AZC__WATCHED;
     w->fn = fn;
-    w->user = user;
+    w->userdata = userdata;
     w->next = server->watched;
     server->watched = w;
-    int wants = (events & AZC_READ ? AZC__READ : 0) | (events & AZC_WRITE ? AZC__WRITE : 0);
-    if (azc__watch(server, &w->source, wants)) return AZC_OK;
+    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) | (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    if (azc__source_watch(server, &w->source, wants)) return AZC_OK;
     server->watched = w->next;
     azc__free(&server->mem, w, sizeof *w);
     return AZC__ERR_WATCH;
@@ -6218,14 +6218,14 @@ AZC_API int azc_run(azc_server *server) {
 }
 
 #ifndef AZCHAN_CORE
-AZC_API int azc_drain(azc_server *server, int ms) {
+AZC_API int azc_shutdown(azc_server *server, int ms) {
     if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
     if (server->stopping == AZC__STOPPING) return AZC_OK;
     server->stopping = AZC__DRAINING;
     server->drain_start = server->now;
     server->drain_ms = ms;
     server->drain_count = (uint32_t)server->stats.open;
-    server->drain_told = server->drain_slot = 0;
+    server->drain_closed = server->drain_slot = 0;
     return AZC_OK;
 }
 #endif
@@ -6247,14 +6247,14 @@ AZC_API void azc_stop(azc_server *server) {
 }
 #else
 AZC_API void azc_stop(azc_server *server) {
-    azc__post none = {NULL, NULL};
+    azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
     AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
     azc__wake(server, &none, sizeof none);
 }
 
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
-    azc__post post = {fn, arg};
+    azc__post_record post = {fn, arg};
     if (server == NULL || fn == NULL) return AZC_ERR_ARGUMENT;
     return azc__wake(server, &post, sizeof post);
 }
@@ -6264,7 +6264,7 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
 static int azc__refused(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
-    return azc__error(s, code, path != NULL ? path : "NULL");
+    return azc__error_keep(s, code, path != NULL ? path : "NULL");
 }
 
 /* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
@@ -6347,7 +6347,7 @@ AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
-    int error = azc_json_finish(w);
+    int error = azc_put_finish(w);
     return error != AZC_OK ? error : azc_send_text(conn, w->text, w->len);
 }
 
@@ -6366,7 +6366,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     int error = azc__send_check(conn, reason, len);
     if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
-    azc__close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
+    azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
     return AZC_OK;
 }
 
@@ -6392,7 +6392,7 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except) {
-    int error = azc_json_finish(w);
+    int error = azc_put_finish(w);
     return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
 }
 
@@ -6412,8 +6412,8 @@ AZC_API void *azc_data(azc_conn *conn) {
                ? NULL : conn->tail;
 }
 
-AZC_API void *azc_user(const azc_conn *conn) {
-    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.user;
+AZC_API void *azc_userdata(const azc_conn *conn) {
+    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.userdata;
 }
 
 AZC_API azc_channel *azc_channel_of(const azc_conn *conn) {
@@ -6434,7 +6434,7 @@ static int azc__room_check(const azc_conn *conn, const char *room) {
 AZC_API int azc_join(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK) return error;
-    return conn->state == AZC__OPEN ? azc__enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
+    return conn->state == AZC__OPEN ? azc__room_enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
 }
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
@@ -6507,7 +6507,7 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
     return cursor;
 }
 
-AZC_API int azc_next(azc_cursor *cursor) {
+AZC_API int azc_cursor_next(azc_cursor *cursor) {
     while (cursor != NULL && cursor->azc__next != NULL) {
         if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
             cursor->conn = (azc_conn *)cursor->azc__next;
@@ -6535,15 +6535,15 @@ AZC_API const char *azc_param(const azc_conn *conn, const char *name) {
     int index = route != NULL ? azc__route_param(route, name) : -1;
     if (index < 0) return NULL;
     const char *p = azc__strings_query(conn);
-    while (*p) p = azc__route_next(azc__route_next(p));
-    for (p++; index > 0; index--) p = azc__route_next(p);
+    while (*p) p = azc__string_next(azc__string_next(p));
+    for (p++; index > 0; index--) p = azc__string_next(p);
     return p;
 }
 
 /* name NUL value NUL ..., an empty name at the end. */
 static const char *azc__pairs_find(const char *p, const char *name) {
-    while (*p && strcmp(p, name) != 0) p = azc__route_next(azc__route_next(p));
-    return *p ? azc__route_next(p) : NULL;
+    while (*p && strcmp(p, name) != 0) p = azc__string_next(azc__string_next(p));
+    return *p ? azc__string_next(p) : NULL;
 }
 
 AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
@@ -6555,13 +6555,13 @@ AZC_API const char *azc_peer(const azc_conn *conn) {
 }
 
 AZC_API const char *azc_target(const azc_conn *conn) {
-    return conn == NULL ? NULL : azc__route_next(azc__strings(conn));
+    return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
 AZC_API const char *azc_subprotocol(const azc_conn *conn) {
     if (conn == NULL || conn->channel == NULL || conn->subprotocol == 0) return NULL;
     const char *p = conn->channel->subprotocols;
-    for (int i = 1; i < conn->subprotocol; i++) p = azc__route_next(p);
+    for (int i = 1; i < conn->subprotocol; i++) p = azc__string_next(p);
     return p;
 }
 
@@ -6593,19 +6593,19 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     return azc__pairs_find(r->cookies, name);
 }
 
-AZC_API int azc_use(azc_server *server, azc_handler handler, void *user) {
+AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
     if (server->listening) return AZC_ERR_STATE;
     if (handler == azc_logger) {
-        server->log_file = user != NULL ? (FILE *)user : stderr;
+        server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
         return AZC_OK;
     }
-    azc__use *use = (azc__use *)azc__zalloc(&server->mem, sizeof *use);
+    azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
     if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
     use->handler = handler;
-    use->user = user;
-    azc__use **last = &server->uses;
+    use->userdata = userdata;
+    azc__use_link **last = &server->uses;
     while (*last != NULL) last = &(*last)->next;
     *last = use;
     return AZC_OK;
@@ -6657,11 +6657,11 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
 }
 
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
-                            void *user) {
+                            void *userdata) {
     azc__page page;
     memset(&page, 0, sizeof page);
     page.handler = handler;
-    page.user = user;
+    page.userdata = userdata;
     return azc__page_add(server, path, &page, handler != NULL);
 }
 

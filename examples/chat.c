@@ -16,7 +16,7 @@
 /* Every error this program tells a peer; code may be NULL. */
 static int send_error(azc_conn *conn, const char *code, const char *message) {
     char buf[256];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "error");
     if (code) azc_put_string(&w, "code", code);
     azc_put_string(&w, "message", message);
@@ -36,7 +36,7 @@ static const char *chat_name(azc_conn *conn) {
 
 static int chat_tell_count(azc_channel *channel) {
     char buf[64];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "users");
     azc_put_uint(&w, "count", azc_count(channel, NULL));
     return azc_broadcast_json(channel, NULL, &w, NULL);
@@ -47,7 +47,7 @@ static int chat_connect(azc_conn *conn) {
     snprintf(me->guest, sizeof me->guest, "guest-%" PRIu64, azc_stats(azc_server_of(conn))->opened);
 
     char buf[64];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "connected");
     azc_put_string(&w, "message", "Welcome!");
     int error = azc_send_json(conn, &w);
@@ -65,7 +65,7 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
     /* Always enough: a message is at most 64 KiB (max_message), and a name, of a request of at
        most 8 KiB (max_request), grows sixfold if all of it has to be escaped. */
     static char buf[64 * 1024 + 6 * 8 * 1024 + 64];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
 
     if (azc_json_equals(type, "message") && content.type != AZC_JSON_NONE) {
         azc_put_string(&w, "type", "message");
@@ -109,7 +109,7 @@ static int secure_connect(azc_conn *conn) {
         return azc_close(conn, 4001, "Unauthorized"); /* what was sent before still goes out */
     }
     char buf[64];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "authenticated");
     azc_put_string(&w, "user", user);
     return azc_send_json(conn, &w);
@@ -130,7 +130,7 @@ static int room_connect(azc_conn *conn) {
     if (error < 0) return azc_close(conn, 1008, azc_strerror(error)); /* over 255 bytes, say */
 
     char buf[6 * 255 + 64]; /* each byte of a room's name may become \u00XX */
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "joined");
     azc_put_string(&w, "room", room);
     return azc_broadcast_json(azc_channel_of(conn), room, &w, conn);
@@ -206,7 +206,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
 
     server = azc_create(&config);
     signal(SIGINT, stop);

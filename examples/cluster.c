@@ -81,7 +81,7 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
     if (!azc_json_equals(type, "message")) return AZC_ERR_APP;
 
     static char buf[64 * 1024 + 6 * 256 + 64]; /* max_message, a room all escaped, and the rest */
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "message");
     azc_put_string(&w, "room", room);
     azc_put_json(&w, "content", azc_json_get(in, "content"));
@@ -196,10 +196,10 @@ static void redis_greeted(void) {
     redis.up = 1;
     redis_say("redis is here; %lu messages stayed local", redis.stayed);
     redis.stayed = 0;
-    for (azc_cursor c = azc_members(chat, NULL); azc_next(&c);) {
-        for (azc_cursor r = azc_rooms(c.conn); azc_next(&r);) {
+    for (azc_cursor c = azc_members(chat, NULL); azc_cursor_next(&c);) {
+        for (azc_cursor r = azc_rooms(c.conn); azc_cursor_next(&r);) {
             azc_cursor first = azc_members(chat, r.room); /* once a room, not once a member */
-            if (azc_next(&first) && first.conn == c.conn) redis_subscribe(r.room, 1);
+            if (azc_cursor_next(&first) && first.conn == c.conn) redis_subscribe(r.room, 1);
         }
     }
 }
@@ -341,7 +341,7 @@ static void redis_beat(azc_server *s, void *arg) {
    called, or azc_stop. */
 static void drain(azc_server *s, void *arg) {
     (void)arg;
-    azc_drain(s, 2000);
+    azc_shutdown(s, 2000);
 }
 static void end(int signum) {
     if (signum == SIGINT || azc_post(server, drain, NULL) != AZC_OK) azc_stop(server);

@@ -197,7 +197,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
     azc_channel_desc counter = {0};
     counter.path = "/counter";
     counter.data_size = sizeof(visitor);

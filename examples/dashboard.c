@@ -161,7 +161,7 @@ static void sample(azc_server *server, void *channel) {
     (void)server;
     int64_t now = clock_ms();
     char buf[1024];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "t", now);
     put_processor(&w);
     put_load(&w);
@@ -169,7 +169,7 @@ static void sample(azc_server *server, void *channel) {
     put_network(&w, now);
     put_heat(&w);
     azc_put_int(&w, "up", strtol(contents("/proc/uptime"), NULL, 10));
-    if (azc_json_finish(&w) != AZC_OK) return;
+    if (azc_put_finish(&w) != AZC_OK) return;
     azc_broadcast_latest(channel, "viewers", 1, w.text, w.len, NULL);
 }
 
@@ -177,7 +177,7 @@ static int board_connect(azc_conn *conn) {
     struct utsname system;
     if (uname(&system) < 0) return AZC_ERR_SYSTEM;
     char buf[1024], name[256];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "host", system.nodename);
     snprintf(name, sizeof name, "%s %s %s", system.sysname, system.release, system.machine);
     azc_put_string(&w, "system", name);
@@ -205,7 +205,7 @@ static azc_channel *add_board(void) {
     board.path = "/board";
     board.on_connect = board_connect;
     azc_channel *channel = azc_add_channel(server, &board);
-    azc_keep(channel, "viewers", KEPT, KEPT_BYTES);
+    azc_set_history(channel, "viewers", KEPT, KEPT_BYTES);
     azc_every(server, PERIOD_MS, sample, channel);
     return channel;
 }
@@ -233,7 +233,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
 
     server = azc_create(&config);
     signal(SIGINT, stop);

@@ -44,13 +44,13 @@ static azc_channel *channel;
 /* Nobody there is a clean answer, too: the job keeps its news for the tab to come back. */
 static void job_tell(const job *j) {
     char buf[256];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "job", j->number);
     azc_put_int(&w, "limit", j->limit);
     azc_put_int(&w, "done", j->done);
     azc_put_int(&w, "primes", j->primes);
     azc_put_int(&w, "ms", j->ms);
-    if (azc_json_finish(&w) == AZC_OK) azc_send_user(channel, j->tab, w.text, w.len);
+    if (azc_put_finish(&w) == AZC_OK) azc_send_user(channel, j->tab, w.text, w.len);
 }
 
 /* Posted by a thread, run here. */
@@ -144,7 +144,7 @@ static void *work(void *end) {
 static int jobs_connect(azc_conn *conn) {
     const char *tab = azc_query(conn, "tab");
     if (!tab || !*tab || strlen(tab) >= sizeof jobs->tab) return azc_close(conn, 1008, "no tab");
-    int error = azc_identify(conn, tab);
+    int error = azc_set_user(conn, tab);
     for (int i = 0; i < JOBS; i++) {
         if (jobs[i].number && strcmp(jobs[i].tab, tab) == 0) job_tell(&jobs[i]);
     }
@@ -156,10 +156,10 @@ static int jobs_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     int64_t limit;
     if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
-    int error = azc_json_i64(azc_json_get(in, "count"), &limit);
+    int error = azc_json_int(azc_json_get(in, "count"), &limit);
     if (error != AZC_OK) return error;
     if (limit < LEAST || limit > MOST) return AZC_ERR_RANGE;
-    if (job_order(azc_identity(conn), (long)limit)) return AZC_OK;
+    if (job_order(azc_user(conn), (long)limit)) return AZC_OK;
     static const char busy[] = "{\"busy\":true}";
     return azc_send_text(conn, busy, sizeof busy - 1);
 }
@@ -202,7 +202,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
     azc_channel_desc desc = {0};
     desc.path = "/jobs";
     desc.on_connect = jobs_connect;

@@ -81,7 +81,7 @@ static char said[256]; /* the last line of the terminal */
 static void show_world(void) {
     static char buf[BALLS * 32 + 64];
     if (azc_count(channel, NULL) == 0) return;
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_array(&w, "balls");
     for (int i = 0; i < ball_count; i++) {
         const ball *b = &balls[i];
@@ -96,10 +96,10 @@ static void show_world(void) {
     azc_broadcast_json(channel, NULL, &w, NULL);
 }
 
-/* To one, or with conn NULL to all. A line that is not UTF-8 is not sent: azc_json_finish says. */
+/* To one, or with conn NULL to all. A line that is not UTF-8 is not sent: azc_put_finish says. */
 static int show_said(azc_conn *conn) {
     char buf[6 * sizeof said + 32];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "said", said);
     return conn ? azc_send_json(conn, &w) : azc_broadcast_json(channel, NULL, &w, NULL);
 }
@@ -172,7 +172,7 @@ int main(int argc, char **argv) {
     config.port = (int)port;
     config.max_connections = MOST - 2; /* and the listener, and what azc_stop wakes us by */
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
     azc_channel_desc desc = {0};
     desc.path = "/world";
     desc.when_full = AZC_FULL_DROP;

@@ -29,7 +29,7 @@ typedef struct tab {
 static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room, const char *user,
                          int here) {
     char buf[6 * MOST_NAME + 128]; /* each byte of a name may become \u00XX */
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "presence");
     azc_put_string(&w, "room", room);
     azc_put_string(&w, "user", user);
@@ -40,7 +40,7 @@ static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room,
 
 static int tell_rooms(azc_conn *conn) {
     char buf[256];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "rooms");
     azc_put_string(&w, "room", ((tab *)azc_data(conn))->room);
     azc_put_array(&w, "rooms");
@@ -56,7 +56,7 @@ static int tell_rooms(azc_conn *conn) {
 static int presence_upgrade(azc_conn *conn) {
     const char *name = azc_query(conn, "name");
     if (!name || strlen(name) > MOST_NAME) return 400;
-    return azc_identify(conn, name) == AZC_OK ? AZC_OK : 400; /* "" is nobody's name */
+    return azc_set_user(conn, name) == AZC_OK ? AZC_OK : 400; /* "" is nobody's name */
 }
 
 /* First who was here, then the newcomer's own coming, which on_presence tells to all. */
@@ -70,7 +70,7 @@ static int presence_connect(azc_conn *conn) {
     }
     int error = tell_rooms(conn);
     for (int i = 0; i < ROOMS; i++) {
-        for (azc_cursor c = azc_users(channel, rooms[i]); error >= 0 && azc_next(&c);) {
+        for (azc_cursor c = azc_users(channel, rooms[i]); error >= 0 && azc_cursor_next(&c);) {
             error = tell_presence(channel, conn, rooms[i], c.user, 1);
         }
     }
@@ -87,7 +87,7 @@ static int enter(azc_conn *conn, const char *room) {
     azc_leave(conn, me->room);
     me->room = room;
     char buf[64];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "entered");
     azc_put_string(&w, "room", room);
     int error = azc_send_json(conn, &w);
@@ -98,10 +98,10 @@ static int enter(azc_conn *conn, const char *room) {
 static int wave(azc_conn *conn, azc_json to) {
     char user[MOST_NAME + 1], buf[6 * MOST_NAME + 64];
     if (azc_json_string(to, user, sizeof user) < 0) return AZC_ERR_APP;
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "wave");
-    azc_put_string(&w, "from", azc_identity(conn));
-    int error = azc_json_finish(&w);
+    azc_put_string(&w, "from", azc_user(conn));
+    int error = azc_put_finish(&w);
     return error < 0 ? error : azc_send_user(azc_channel_of(conn), user, w.text, w.len);
 }
 
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
 
     server = azc_create(&config);
     signal(SIGINT, stop);

@@ -108,7 +108,7 @@ typedef struct upload {
 static int tell(azc_conn *conn) {
     upload *u = azc_data(conn);
     char buf[256], hex[65];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "ref", u->ref);
     azc_put_uint(&w, "got", u->got);
     if (u->got == u->size) {
@@ -121,7 +121,7 @@ static int tell(azc_conn *conn) {
 /* A file that is too large is refused before its first byte, and the page goes on with others. */
 static int refuse(azc_conn *conn, int64_t ref) {
     char buf[128];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "ref", ref);
     azc_put_string(&w, "error", "Too large");
     azc_put_uint(&w, "most", MOST_BYTES);
@@ -134,8 +134,8 @@ static int announced(azc_conn *conn) {
     azc_json in;
     int error = azc_json_read(&in, u->request, u->request_len);
     u->size = u->got = 0;
-    if (error == AZC_OK) error = azc_json_i64(azc_json_get(in, "ref"), &u->ref);
-    if (error == AZC_OK) error = azc_json_u64(azc_json_get(in, "size"), &u->size);
+    if (error == AZC_OK) error = azc_json_int(azc_json_get(in, "ref"), &u->ref);
+    if (error == AZC_OK) error = azc_json_uint(azc_json_get(in, "size"), &u->size);
     if (error != AZC_OK) return error;
     if (u->size > MOST_BYTES) {
         u->size = 0;
@@ -147,24 +147,24 @@ static int announced(azc_conn *conn) {
 
 static int request_part(azc_conn *conn, const void *data, size_t len, int flags) {
     upload *u = azc_data(conn);
-    if (flags & AZC_FIRST) u->request_len = 0;
+    if (flags & AZC_PART_FIRST) u->request_len = 0;
     if (len > sizeof u->request - u->request_len) {
         return azc_close(conn, 1009, "a request is at most 128 bytes");
     }
     if (len > 0) memcpy(u->request + u->request_len, data, len);
     u->request_len += len;
-    return flags & AZC_LAST ? announced(conn) : AZC_OK;
+    return flags & AZC_PART_LAST ? announced(conn) : AZC_OK;
 }
 
 /* Every part is used where it lies, in the server's read buffer. Whoever sends more than was
    announced is no page of ours. */
 static int upload_part(azc_conn *conn, const void *data, size_t len, int flags) {
     upload *u = azc_data(conn);
-    if (flags & AZC_TEXT) return request_part(conn, data, len, flags);
+    if (flags & AZC_PART_TEXT) return request_part(conn, data, len, flags);
     if (len > u->size - u->got) return azc_close(conn, 1009, "more than was announced");
     sha256_add(&u->sum, data, len);
     u->got += len;
-    return flags & AZC_LAST ? tell(conn) : AZC_OK;
+    return flags & AZC_PART_LAST ? tell(conn) : AZC_OK;
 }
 
 /* ==== The program ============================================================================= */
@@ -211,7 +211,7 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = (int)port;
     config.log = print_log;
-    config.log_user = stderr;
+    config.log_userdata = stderr;
 
     server = azc_create(&config);
     signal(SIGINT, stop);

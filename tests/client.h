@@ -253,9 +253,9 @@ static inline azc_config quick(void) {
     azc_config c;
     memset(&c, 0, sizeof c);
     c.alloc = memory_alloc;
-    c.alloc_user = &memory;
+    c.alloc_userdata = &memory;
     c.log = log_line;
-    c.log_user = &log_lines;
+    c.log_userdata = &log_lines;
     c.close_ms = 400;
     return c;
 }
@@ -291,7 +291,7 @@ static inline azc_server *serve(const azc_config *config, azc_channel_desc desc)
 /* Some connection of the channel, or NULL: for tests with one. */
 static inline azc_conn *member_of(azc_channel *channel) {
     azc_cursor c = azc_members(channel, NULL);
-    return azc_next(&c) ? c.conn : NULL;
+    return azc_cursor_next(&c) ? c.conn : NULL;
 }
 
 /* ---- Clients --------------------------------------------------------------------------------- */

@@ -313,7 +313,7 @@ static int act_upgrade(azc_conn *conn) {
     const char *refuse = azc_query(conn, "refuse");
     CHECK(azc_data(conn) && ((seat *)azc_data(conn))->state == 0);
     CHECK(azc_method(conn) && azc_header(conn, "host"));
-    int error = azc_query(conn, "user") ? azc_identify(conn, azc_query(conn, "user")) : AZC_OK;
+    int error = azc_query(conn, "user") ? azc_set_user(conn, azc_query(conn, "user")) : AZC_OK;
     if (error != AZC_OK || !refuse) return error;
     if (strcmp(refuse, "reply") == 0) {
         azc_reply_header(conn, "X-Why", "because");
@@ -337,7 +337,7 @@ static void act_close(azc_conn *conn, int code, const char *reason) {
     CHECK(code >= 1000 && code < 5000 && reason != NULL);
     CHECK(azc_find(azc_server_of(conn), azc_id(conn)) == NULL);
     CHECK(azc_peer(conn) && azc_target(conn));
-    for (azc_cursor c = azc_rooms(conn); azc_next(&c);) CHECK(c.room[0] != 0);
+    for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) CHECK(c.room[0] != 0);
     if (s) s->state = LEFT;
     scene.closed++, scene.code = code;
 }
@@ -348,7 +348,7 @@ static int act_json(azc_conn *conn, const char *text, size_t len) {
     int error = azc_json_read(&doc, text, len);
     if (error != AZC_OK) return error;
     azc_json_string(azc_json_get(doc, "name"), name, sizeof name);
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "hello", name);
     azc_put_uint(&w, "members", azc_count(azc_channel_of(conn), NULL));
     if (azc_json_equals(azc_json_get(doc, "to"), "all"))
@@ -360,9 +360,9 @@ static int act_json(azc_conn *conn, const char *text, size_t len) {
 static int act_thin(azc_conn *conn, const char *room) {
     char buf[32];
     int n = 0;
-    for (azc_cursor c = azc_members(azc_channel_of(conn), room); azc_next(&c);) {
+    for (azc_cursor c = azc_members(azc_channel_of(conn), room); azc_cursor_next(&c);) {
         if (n++ % 2 == 1) azc_leave(c.conn, room);
-        for (azc_cursor r = azc_rooms(c.conn); azc_next(&r);) CHECK(r.conn == c.conn);
+        for (azc_cursor r = azc_rooms(c.conn); azc_cursor_next(&r);) CHECK(r.conn == c.conn);
     }
     return azc_send_text(conn, buf, (size_t)snprintf(buf, sizeof buf, "met %d", n));
 }
@@ -422,7 +422,7 @@ static void act_presence(azc_channel *channel, const char *room, const char *use
 static int act_part(azc_conn *conn, const void *data, size_t len, int flags) {
     seated(conn);
     CHECK(((const char *)data)[len] == 0 && (flags & ~7) == 0);
-    return flags & AZC_LAST ? azc_send_text(conn, "got it", 6) : AZC_OK;
+    return flags & AZC_PART_LAST ? azc_send_text(conn, "got it", 6) : AZC_OK;
 }
 
 static int act_drain(azc_conn *conn) {
@@ -507,9 +507,9 @@ static azc_config act_config(void) {
     memset(&c, 0, sizeof c);
     c.port = act_port;
     c.alloc = faulty_alloc;
-    c.alloc_user = &memory;
+    c.alloc_userdata = &memory;
     c.log = log_line;
-    c.log_user = &log_lines;
+    c.log_userdata = &log_lines;
     c.origins = "https://a.example";
     c.max_message = 8192, c.read_buffer = 8192, c.max_request = 2048;
     c.handshake_ms = 10000, c.ping_ms = 30000, c.pong_ms = 10000, c.close_ms = 3000;
@@ -820,7 +820,7 @@ static void act_of_feeds(void) {
     char value[32];
     stage(act_config());
     azc_channel *channel = scene.room;
-    if (channel) WANT(azc_keep(channel, "feed", 3, 600) == AZC_OK);
+    if (channel) WANT(azc_set_history(channel, "feed", 3, 600) == AZC_OK);
     for (int i = 1; channel && i <= 5; i++)
         azc_broadcast(channel, "feed", value, (size_t)snprintf(value, 32, "value %d", i), NULL);
     client *a = enter("/act/a?room=feed");
@@ -829,7 +829,7 @@ static void act_of_feeds(void) {
         azc_broadcast_latest(channel, "feed", 1, value,
                              (size_t)snprintf(value, 32, "value %d", i), NULL);
     get_text(a, "value 9");
-    if (channel) WANT(azc_keep(channel, "feed", 2, 700) == AZC_OK);
+    if (channel) WANT(azc_set_history(channel, "feed", 2, 700) == AZC_OK);
     client *b = enter("/act/b?room=feed");
     get_text(b, "value 8"), get_text(b, "value 9");
     azc_conn *conn = a && channel ? member_of(channel) : NULL;
@@ -850,7 +850,7 @@ static void act_of_feeds(void) {
     put(p, TEXT, "half", 4), leave(p);
     bye(a, 1000), leave(b);
     if (channel) SOON(azc_count(channel, NULL) == 0);
-    if (channel) WANT(azc_keep(channel, "feed", 0, 0) == AZC_OK);
+    if (channel) WANT(azc_set_history(channel, "feed", 0, 0) == AZC_OK);
 }
 
 /* Fill a member's backlog from here until it is full. */
@@ -1186,7 +1186,7 @@ static void act_of_neighbours(void) {
     if (!scene.listening) CHECK_INT(close(fd), 0); /* still ours */
     a = enter("/act/a"), b = enter("/act/b");
     put_text(a, "in"), get_text(a, "in");
-    if (scene.server) CHECK_INT(azc_drain(scene.server, 1000), AZC_OK);
+    if (scene.server) CHECK_INT(azc_shutdown(scene.server, 1000), AZC_OK);
     skip(1), get_close(a, 1001), put(a, FIN | CLOSE, "\x03\xe9", 2), get_end(a), leave(a);
     skip(501), get_close(b, 1001), put(b, FIN | CLOSE, "\x03\xe9", 2), get_end(b), leave(b);
     stopping();

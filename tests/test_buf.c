@@ -97,9 +97,9 @@ static void queue(void) {
         }
     }
     TEST("over many pieces: without memory for one of them nothing has changed") {
-        size_t most = pure_pool.piece_most;
+        size_t most = pure_pool.piece_max;
         int failures = 0;
-        pure_pool.piece_most = 1000;
+        pure_pool.piece_max = 1000;
         for (int n = 0; n < 12; n++) {
             model_clear();
             if (n % 2) put(&out, source, 100);
@@ -115,7 +115,7 @@ static void queue(void) {
             gone(&out);
         }
         CHECK(failures >= 4);
-        pure_pool.piece_most = most;
+        pure_pool.piece_max = most;
     }
     TEST("a little output takes a small piece, more comes in larger ones, all is given back") {
         model_clear();
@@ -250,52 +250,52 @@ static void pool(void) {
     TEST("memory that is given is taken again by who needs its size, without the allocator") {
         for (int c = 0; AZC__FAST && c < AZC__CLASSES; c++) {
             size_t size = azc__heap_classes[c], less = size - size / 8;
-            void *p = azc__take(&pure_mem, &less, 0);
+            void *p = azc__pool_take(&pure_mem, &less, 0);
             CHECK_INT(less, size);
             CHECK_INT(pure_memory.bytes, size);
             memset(p, 1, less);
-            azc__give(&pure_mem, p, less);
+            azc__pool_return(&pure_mem, p, less);
             CHECK_INT(pure_mem.pool->bytes, size);
             long calls = pure_memory.calls;
-            CHECK(azc__take(&pure_mem, &size, 0) == p);
+            CHECK(azc__pool_take(&pure_mem, &size, 0) == p);
             CHECK_INT(pure_memory.calls, calls);
             CHECK_INT(pure_mem.pool->bytes, 0);
-            azc__give(&pure_mem, p, size);
+            azc__pool_return(&pure_mem, p, size);
             size_t other = azc__heap_classes[(c + 1) % AZC__CLASSES];
-            void *q = azc__take(&pure_mem, &other, 0);
+            void *q = azc__pool_take(&pure_mem, &other, 0);
             CHECK(q != p);
-            azc__give(&pure_mem, q, other);
+            azc__pool_return(&pure_mem, q, other);
             CHECK_INT(pure_bytes(), 0);
         }
     }
     TEST("every size up to the largest class is held, large ones without wasting over a quarter") {
         for (size_t asked = 1; asked < 70000; asked += 1 + asked / 50) {
             size_t size = asked;
-            void *p = azc__take(&pure_mem, &size, 0);
+            void *p = azc__pool_take(&pure_mem, &size, 0);
             CHECK_INT(pure_memory.bytes, size);
             CHECK(size >= asked);
             if (asked > azc__heap_classes[AZC__PIECE]) CHECK(size - asked <= asked / 4);
             else CHECK(size == azc__heap_classes[azc__class(&pure_mem, asked, 0)]);
             memset(p, 1, size);
-            azc__give(&pure_mem, p, size);
+            azc__pool_return(&pure_mem, p, size);
             CHECK_INT(pure_bytes(), 0);
         }
     }
     TEST("what is larger than every class goes to the allocator and back") {
         size_t size = azc__heap_classes[AZC__CLASSES - 1] + 1, asked = size;
-        void *p = azc__take(&pure_mem, &size, 0);
+        void *p = azc__pool_take(&pure_mem, &size, 0);
         CHECK_INT(size, asked);
         CHECK_INT(pure_memory.bytes, asked);
-        azc__give(&pure_mem, p, size);
+        azc__pool_return(&pure_mem, p, size);
         CHECK_INT(pure_memory.bytes, 0);
         CHECK_INT(pure_mem.pool->bytes, 0);
     }
     TEST("the least class is kept to, and nothing given is nothing") {
         size_t size = 1;
-        void *p = azc__take(&pure_mem, &size, 2);
+        void *p = azc__pool_take(&pure_mem, &size, 2);
         CHECK_INT(size, azc__heap_classes[2]);
-        azc__give(&pure_mem, p, size);
-        azc__give(&pure_mem, NULL, 0);
+        azc__pool_return(&pure_mem, p, size);
+        azc__pool_return(&pure_mem, NULL, 0);
         CHECK_INT(pure_mem.pool->bytes, AZC__FAST ? size : 0);
         CHECK_INT(pure_bytes(), 0);
     }
@@ -303,8 +303,8 @@ static void pool(void) {
         enum { MANY = AZC__POOL / 4032 + 10 };
         static void *taken[MANY];
         size_t size = 4032;
-        for (int i = 0; i < MANY; i++) taken[i] = azc__take(&pure_mem, &size, 0);
-        for (int i = 0; i < MANY; i++) azc__give(&pure_mem, taken[i], size);
+        for (int i = 0; i < MANY; i++) taken[i] = azc__pool_take(&pure_mem, &size, 0);
+        for (int i = 0; i < MANY; i++) azc__pool_return(&pure_mem, taken[i], size);
         CHECK(pure_mem.pool->bytes <= AZC__POOL);
         CHECK(!AZC__FAST || pure_mem.pool->bytes > AZC__POOL - 4032);
         CHECK_INT(pure_memory.bytes, pure_mem.pool->bytes);
@@ -324,7 +324,7 @@ static void growing(void) {
                 if (!CHECK(data[i] == source[i % WINDOW])) break;
             for (; at < need; at++) data[at] = source[at % WINDOW];
         }
-        azc__give(&pure_mem, data, cap);
+        azc__pool_return(&pure_mem, data, cap);
         CHECK_INT(pure_bytes(), 0);
     }
     TEST("a large buffer grows by doubling, and not past what was announced") {
@@ -339,7 +339,7 @@ static void growing(void) {
         CHECK_INT(cap, 150000);
         CHECK(azc__grow(&pure_mem, &data, &cap, 150001, 150000)); /* need goes before most */
         CHECK_INT(cap, 150001);
-        azc__give(&pure_mem, data, cap);
+        azc__pool_return(&pure_mem, data, cap);
         CHECK_INT(pure_memory.bytes, 0);
     }
     TEST("a buffer that cannot grow stays as it was") {
@@ -355,7 +355,7 @@ static void growing(void) {
             CHECK(data == before && cap == size && data[0] == 'g' && data[size - 1] == 'g');
             CHECK(azc__grow(&pure_mem, &data, &cap, size, 1000000));
             pure_memory.none = 0;
-            azc__give(&pure_mem, data, cap);
+            azc__pool_return(&pure_mem, data, cap);
             CHECK_INT(pure_bytes(), 0);
         }
     }

@@ -88,7 +88,7 @@ static void make_server(void) {
     azc_channel_desc d;
     memset(&config, 0, sizeof config);
     memset(&d, 0, sizeof d);
-    config.alloc = pure_alloc, config.alloc_user = &pure_memory;
+    config.alloc = pure_alloc, config.alloc_userdata = &pure_memory;
     config.max_message = 300, config.max_request = 700;
     server = azc_create(&config);
     d.path = "/echo/:room", d.subprotocols = "v2, v1", d.data_size = 8;
@@ -102,7 +102,7 @@ static void make_server(void) {
 
 /* What the settle and flush steps would do, without their system calls. */
 static void settled(azc_conn *conn) {
-    if (conn->connected && conn->state > AZC__OPEN) azc__tell_close(conn);
+    if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
     for (azc__piece *p = conn->out.head; p; p = p->next)
         tape_add(&now->output, (const char *)p->data, p->len);
     azc__out_consume(&server->mem, &conn->out, conn->out.bytes);

@@ -14,7 +14,7 @@ static int64_t next_sample(client *c) {
         azc_json m;
         int64_t t;
         CHECK_INT(azc_json_read(&m, (char *)f.data, f.len), AZC_OK);
-        if (azc_json_i64(azc_json_get(m, "t"), &t) == AZC_OK) return t;
+        if (azc_json_int(azc_json_get(m, "t"), &t) == AZC_OK) return t;
     }
     return 0;
 }

@@ -58,7 +58,7 @@ static int join_and_tell(azc_conn *conn) {
 static void history(void) {
     TEST("who joins gets the last n in order, then what is new, each once") {
         azc_server *server = serve(NULL, quiet());
-        CHECK_INT(azc_keep(served, "r", 3, 1000), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 3, 1000), AZC_OK);
         client *a = listener(server, "r");
         say_numbers("r", 1, 5);
         client *b = listener(server, "r");
@@ -87,7 +87,7 @@ static void history(void) {
         azc_server *server = serve(NULL, d);
         client *all[40];
         joined = 0;
-        CHECK_INT(azc_keep(served, "r", 10, 1000), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 10, 1000), AZC_OK);
         for (int i = 0; i < 40; i++) {
             all[i] = client_open(server);
             client_print(all[i], "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
@@ -105,26 +105,26 @@ static void history(void) {
         }
         finish(server);
     }
-    TEST("the room lives on when it is empty, until azc_keep says 0") {
+    TEST("the room lives on when it is empty, until azc_set_history says 0") {
         azc_server *server = serve(NULL, quiet());
-        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK);
         CHECK_INT(say("r", "1"), 0); /* to nobody, yet kept */
         client *a = listener(server, "r");
         expect_numbers(a, 1, 1);
         client_close(a), settle(server);
         CHECK_INT(azc_count(served, "r"), 0);
         a = listener(server, "r"), expect_numbers(a, 1, 1);
-        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
         say_numbers("r", 2, 2), expect_numbers(a, 2, 2);
         client *b = listener(server, "r");
         EXPECT_SILENCE(b);
-        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_OK); /* of a room that is there */
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK); /* of a room that is there */
         say_numbers("r", 3, 3), expect_numbers(b, 3, 3);
         client_close(a), client_close(b), settle(server);
         CHECK_INT(server->room_count, 1);
-        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
-        CHECK_INT(azc_keep(served, "r", 0, 0), AZC_OK);
-        CHECK_INT(azc_keep(served, "never", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "never", 0, 0), AZC_OK);
         CHECK_INT(server->room_count, 0);
         finish(server);
     }
@@ -132,7 +132,7 @@ static void history(void) {
         azc_server *server = serve(NULL, quiet());
         static char ten[11] = "0123456789", big[200];
         memset(big, 'B', sizeof big);
-        azc_keep(served, "r", 100, 36); /* three of 12 */
+        azc_set_history(served, "r", 100, 36); /* three of 12 */
         for (int i = 0; i < 9; i++) ten[0] = (char)('0' + i), say("r", ten);
         client *a = listener(server, "r");
         for (int i = 6; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(a, ten);
@@ -153,31 +153,31 @@ static void history(void) {
     }
     TEST("other numbers keep the newest that fit") {
         azc_server *server = serve(NULL, quiet());
-        azc_keep(served, "r", 5, 1000);
+        azc_set_history(served, "r", 5, 1000);
         say_numbers("r", 1, 9);
-        CHECK_INT(azc_keep(served, "r", 2, 1000), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 2, 1000), AZC_OK);
         client *a = listener(server, "r");
         expect_numbers(a, 8, 9), EXPECT_SILENCE(a);
-        CHECK_INT(azc_keep(served, "r", 4, 1000), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 4, 1000), AZC_OK);
         say_numbers("r", 10, 11);
         client *b = listener(server, "r");
         expect_numbers(b, 8, 11);
-        CHECK_INT(azc_keep(served, "r", 4, 8), AZC_OK); /* two of 4 */
+        CHECK_INT(azc_set_history(served, "r", 4, 8), AZC_OK); /* two of 4 */
         client *c = listener(server, "r");
         expect_numbers(c, 10, 11);
         finish(server);
     }
-    TEST("bad arguments of azc_keep are refused, and change nothing") {
+    TEST("bad arguments of azc_set_history are refused, and change nothing") {
         azc_server *server = serve(NULL, quiet());
-        CHECK_INT(azc_keep(NULL, "r", 1, 100), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_keep(served, NULL, 1, 100), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_keep(served, "", 1, 100), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_keep(served, "r", 1, 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_keep(served, "r", 1, (128 << 10) + 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_keep(served, "r", SIZE_MAX, SIZE_MAX), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(NULL, "r", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, NULL, 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", 1, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", 1, (128 << 10) + 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", SIZE_MAX, SIZE_MAX), AZC_ERR_ARGUMENT);
         CHECK_INT(server->room_count, 0);
-        CHECK_INT(azc_keep(served, "r", SIZE_MAX, 128 << 10), AZC_OK);
-        CHECK_INT(azc__room_named(served, "r")->keeps.history->most, 64 << 10); /* of 2 bytes */
+        CHECK_INT(azc_set_history(served, "r", SIZE_MAX, 128 << 10), AZC_OK);
+        CHECK_INT(azc__room_named(served, "r")->keeps.history->max_count, 64 << 10); /* of 2 bytes */
         finish(server);
     }
 }
@@ -192,7 +192,7 @@ static void history_limits(void) {
             config.max_message = config.read_buffer = 1024, config.max_backlog = 20000;
             d.when_full = drop ? AZC_FULL_DROP : AZC_FULL_CLOSE;
             azc_server *server = serve(&config, d);
-            CHECK_INT(azc_keep(served, "r", 100, 10000), AZC_OK);
+            CHECK_INT(azc_set_history(served, "r", 100, 10000), AZC_OK);
             for (int i = 0; i < 20; i++) say("r", kib);
             client *c = join_channel(server, "/t");
             azc_conn *conn = newest();
@@ -214,13 +214,13 @@ static void history_limits(void) {
     }
     TEST("a hundred newcomers share what is kept: no copy of it is made") {
         azc_server *server = serve(NULL, quiet());
-        azc_keep(served, "r", 100, 100 << 10);
+        azc_set_history(served, "r", 100, 100 << 10);
         for (int i = 0; i < 99; i++) say("r", kib);
         client *all[100];
         for (int i = 0; i < 100; i++) all[i] = join_channel(server, "/t");
         size_t before = memory.bytes;
         memory.peak = before;
-        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);)
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);)
             CHECK_INT(azc_join(c.conn, "r"), AZC_OK);
         CHECK(memory.bytes - before < 100 * 99 * 128); /* 10 MB would be the copies */
         for (int i = 0; i < 99; i++) EXPECT_TEXT(all[99], kib), EXPECT_TEXT(all[0], kib);
@@ -228,7 +228,7 @@ static void history_limits(void) {
     }
     TEST("a join without memory gets nothing and is not in; a broadcast without it reaches none") {
         azc_server *server = serve(NULL, quiet());
-        azc_keep(served, "r", 5, 1000);
+        azc_set_history(served, "r", 5, 1000);
         say_numbers("r", 1, 5);
         client *a = join_channel(server, "/t");
         azc_conn *conn = newest();
@@ -248,17 +248,17 @@ static void history_limits(void) {
         expect_numbers(a, 1, 5);
         memory.none = 1;
         CHECK_INT(say("r", "lost"), AZC_ERR_MEMORY);
-        CHECK_INT(azc_keep(served, "r", 9, 1000), AZC_ERR_MEMORY);
-        CHECK_INT(azc_keep(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        CHECK_INT(azc_set_history(served, "r", 9, 1000), AZC_ERR_MEMORY);
+        CHECK_INT(azc_set_history(served, "new", 9, 1000), AZC_ERR_MEMORY);
         memory.none = 0, memory.fail = 2;
-        CHECK_INT(azc_keep(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        CHECK_INT(azc_set_history(served, "new", 9, 1000), AZC_ERR_MEMORY);
         memory.fail = 0;
         say_numbers("r", 6, 6), expect_numbers(a, 6, 6);
         client *b = listener(server, "r");
         expect_numbers(b, 2, 6);
         finish(server);
     }
-    TEST("with fixed memory there is no history, and azc_keep says so") {
+    TEST("with fixed memory there is no history, and azc_set_history says so") {
         static union {
             long double align;
             char bytes[1 << 20];
@@ -268,7 +268,7 @@ static void history_limits(void) {
         config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
         config.memory = &fixed, config.memory_size = sizeof fixed;
         azc_server *server = serve(&config, quiet());
-        CHECK_INT(azc_keep(served, "r", 5, 1000), AZC_ERR_STATE);
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_ERR_STATE);
         client *a = listener(server, "r");
         CHECK_INT(say("r", "1"), 1);
         expect_numbers(a, 1, 1);
@@ -407,7 +407,7 @@ static void latest(void) {
     }
     TEST("a kept room keeps every value, and gives each: history is no key's") {
         azc_server *server = serve(NULL, quiet());
-        azc_keep(served, "r", 5, 1000);
+        azc_set_history(served, "r", 5, 1000);
         client *a = listener(server, "r");
         for (int i = 1; i <= 7; i++) {
             char text[2] = {(char)('0' + i), 0};
@@ -493,7 +493,7 @@ static void rates(void) {
             char room[2] = "a";
             listener(server, "a");
             for (; *room < 'q'; room[0]++) {
-                azc_keep(served, room, 3, 100);
+                azc_set_history(served, room, 3, 100);
                 throttled(room, 1, 60000, "1"), throttled(room, 1, 60000, "2");
                 batched(room, 60000, "3"), batched(room, 60000, "4");
             }
@@ -621,7 +621,7 @@ static int reply(azc_conn *conn, const char *text, size_t len) {
     char buf[256];
     int error = azc_json_read(&in, text, len);
     if (error != AZC_OK) return error;
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_json(&w, "ref", azc_json_get(in, "ref"));
     azc_put_string(&w, "pong", "here");
     return azc_send_json(conn, &w);

@@ -97,7 +97,7 @@ static void anything(azc_conn *conn) {
     case 9: counted(azc_broadcast_binary(channel, NULL, bytes, len % 3000, NULL)); break;
     case 10: counted(azc_ping(conn, bytes, len % 126)); break;
     case 11: if (random_below(20) == 0) counted(azc_close(conn, 1000, "that was enough of it")); break;
-    case 12: for (azc_cursor c = azc_rooms(conn); azc_next(&c);) counted(azc_leave(conn, c.room)); break;
+    case 12: for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) counted(azc_leave(conn, c.room)); break;
     case 13: case 14: /* to the brim */
         while (azc_backlog(conn) + 200 < 9000)
             if (counted(azc_send_binary(conn, bytes, random_below(130))) != AZC_OK) break;
@@ -270,7 +270,7 @@ static void peer_anything(int i) {
 
 static size_t slots_free(size_t size) {
     size_t n = 0;
-    const azc__fixed *f = (const azc__fixed *)server->mem.user;
+    const azc__fixed *f = (const azc__fixed *)server->mem.userdata;
     for (int i = 0; i < f->kinds; i++)
         if (f->slots[i].size == azc__align(size))
             for (const azc__spare *s = f->slots[i].free; s != NULL; s = s->next) n++;
@@ -279,7 +279,7 @@ static size_t slots_free(size_t size) {
 
 static size_t all_free(void) {
     size_t n = 0;
-    const azc__fixed *f = (const azc__fixed *)server->mem.user;
+    const azc__fixed *f = (const azc__fixed *)server->mem.userdata;
     for (int i = 0; i < f->kinds; i++)
         for (const azc__spare *s = f->slots[i].free; s != NULL; s = s->next) n++;
     return n;
@@ -316,7 +316,7 @@ static void adversary(double seconds) {
             peer_anything((int)random_below(MOST));
             if (random_below(3) == 0) azc_poll(server, 0);
             azc_cursor c = azc_members(channel, NULL);
-            for (size_t n = random_below(MOST); azc_next(&c);)
+            for (size_t n = random_below(MOST); azc_cursor_next(&c);)
                 if (n-- == 0) anything(c.conn);
             size_t left = slots_free(AZC__FIXED_PIECE);
             if (left < least) least = left;
@@ -364,7 +364,7 @@ static void worst(void) {
     }
     CHECK_INT(azc_stats(server)->open, MOST);
     int n = 0;
-    for (azc_cursor c = azc_members(channel, NULL); azc_next(&c); n++) {
+    for (azc_cursor c = azc_members(channel, NULL); azc_cursor_next(&c); n++) {
         char name[256];
         memset(name, 'n', 255);
         name[255] = 0;

@@ -699,7 +699,7 @@ static int look_upgrade(azc_conn *conn) {
     CHECK_STR(azc_cookie(conn, "nope"), NULL);
     CHECK_STR(azc_cookie(conn, "bare"), NULL); /* without a = it is none */
     CHECK_STR(azc_subprotocol(conn), NULL);
-    CHECK_STR((const char *)azc_user(conn), "user");
+    CHECK_STR((const char *)azc_userdata(conn), "user");
     CHECK(azc_channel_of(conn) != NULL && azc_server_of(conn) != NULL);
     CHECK_INT(azc_count(azc_channel_of(conn), NULL), 0);
     const char *data = (const char *)azc_data(conn);
@@ -741,7 +741,7 @@ static void look_close(azc_conn *conn, int code, const char *reason) {
     CHECK_STR(azc_param(conn, "id"), "a b");
     CHECK_STR(azc_query(conn, "x"), "1");
     CHECK_STR(azc_peer(conn), "127.0.0.1");
-    CHECK_STR((const char *)azc_user(conn), "user");
+    CHECK_STR((const char *)azc_userdata(conn), "user");
     CHECK_STR(azc_header(conn, "Host"), NULL);
     CHECK_INT(azc_count(azc_channel_of(conn), NULL), 0);
     note("close %d %s", code, reason);
@@ -798,7 +798,7 @@ static void program_says(void) {
         memset(&d, 0, sizeof d);
         d.path = "/look/:id", d.data_size = 77;
         char user[] = "user";
-        d.user = user;
+        d.userdata = user;
         d.on_upgrade = look_upgrade, d.on_connect = look_connect, d.on_close = look_close;
         azc_server *server = serve(NULL, d);
         client *c = client_open(server);

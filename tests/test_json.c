@@ -122,9 +122,9 @@ static void copy(azc_writer *w, const char *name, azc_json value) {
 
 static const char *copied(azc_json value) {
     static char buf[10000];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     copy(&w, NULL, value);
-    CHECK_INT(azc_json_finish(&w), AZC_OK);
+    CHECK_INT(azc_put_finish(&w), AZC_OK);
     return buf;
 }
 
@@ -357,14 +357,14 @@ static void looking(void) {
             {"\xE2\x82\xAC", 2}, {"\xC3\xA4", 3}, {"\xF0\x9F\x98\x80", 5}, {"q\"\\/\n", 6}};
         for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
             int64_t n = 0;
-            CHECK_INT(azc_json_i64(azc_json_get(doc, names[i].name), &n), AZC_OK);
+            CHECK_INT(azc_json_int(azc_json_get(doc, names[i].name), &n), AZC_OK);
             CHECK_INT(n, names[i].want);
         }
         CHECK_INT(azc_json_get(doc, "x").type, AZC_JSON_NONE); /* the NUL is part of that name */
         CHECK_INT(azc_json_get(doc, "\\u0061").type, AZC_JSON_NONE);
         reads("{\"a\":1,\"\\u0061\":2}");
         int64_t n = 0;
-        azc_json_i64(azc_json_get(doc, "a"), &n);
+        azc_json_int(azc_json_get(doc, "a"), &n);
         CHECK_INT(n, 2);
     }
     TEST("elements by index, as they lie in the text") {
@@ -468,8 +468,8 @@ static void looking(void) {
             int b = 7;
             char buf[4] = "777";
             CHECK_INT(azc_json_double(doc, &d), i == 2 ? AZC_OK : AZC_ERR_TYPE);
-            CHECK_INT(azc_json_i64(doc, &n), i == 2 ? AZC_OK : AZC_ERR_TYPE);
-            CHECK_INT(azc_json_u64(doc, &u), i == 2 ? AZC_OK : AZC_ERR_TYPE);
+            CHECK_INT(azc_json_int(doc, &n), i == 2 ? AZC_OK : AZC_ERR_TYPE);
+            CHECK_INT(azc_json_uint(doc, &u), i == 2 ? AZC_OK : AZC_ERR_TYPE);
             CHECK_INT(azc_json_bool(doc, &b), i == 1 ? AZC_OK : AZC_ERR_TYPE);
             CHECK_INT(azc_json_string(doc, buf, sizeof buf), i == 3 ? 1 : AZC_ERR_TYPE);
             CHECK(d == (i == 2) && n == (i == 2) && u == (i == 2) && b == (i == 1));
@@ -481,8 +481,8 @@ static void looking(void) {
         CHECK_INT(b, 0);
         CHECK_INT(azc_json_bool(doc, NULL), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_json_double(doc, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_json_i64(doc, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_json_u64(doc, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_json_int(doc, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_json_uint(doc, NULL), AZC_ERR_ARGUMENT);
     }
 }
 
@@ -537,8 +537,8 @@ static void integers(void) {
             int64_t i = 7;
             uint64_t u = 7;
             CHECK_INT(reads(cases[k].text), AZC_OK);
-            int ok = CHECK_INT(azc_json_i64(doc, &i), cases[k].i64) & CHECK_INT(i, cases[k].i);
-            ok &= CHECK_INT(azc_json_u64(doc, &u), cases[k].u64) & CHECK(u == cases[k].u);
+            int ok = CHECK_INT(azc_json_int(doc, &i), cases[k].i64) & CHECK_INT(i, cases[k].i);
+            ok &= CHECK_INT(azc_json_uint(doc, &u), cases[k].u64) & CHECK(u == cases[k].u);
             if (!ok) printf("    %s\n", cases[k].text);
         }
     }
@@ -549,22 +549,22 @@ static void integers(void) {
         text[0] = '1';
         strcpy(text + 1001, "e-1000");
         CHECK_INT(reads(text), AZC_OK);
-        CHECK_INT(azc_json_i64(doc, &i), AZC_OK);
+        CHECK_INT(azc_json_int(doc, &i), AZC_OK);
         CHECK_INT(i, 1);
         memset(zeros, '0', sizeof zeros); /* 0.000...0012e1002 */
         text[1] = '.';
         strcpy(text + 1002, "12e1002");
         CHECK_INT(reads(text), AZC_OK);
-        CHECK_INT(azc_json_i64(doc, &i), AZC_OK);
+        CHECK_INT(azc_json_int(doc, &i), AZC_OK);
         CHECK_INT(i, 12);
         memset(zeros, '0', sizeof zeros); /* 5.000...000 */
         text[0] = '5', text[1] = '.', text[2000] = 0;
         CHECK_INT(reads(text), AZC_OK);
-        CHECK_INT(azc_json_i64(doc, &i), AZC_OK);
+        CHECK_INT(azc_json_int(doc, &i), AZC_OK);
         CHECK_INT(i, 5);
         text[1999] = '1';
         CHECK_INT(reads(text), AZC_OK);
-        CHECK_INT(azc_json_i64(doc, &i), AZC_ERR_RANGE);
+        CHECK_INT(azc_json_int(doc, &i), AZC_ERR_RANGE);
     }
     TEST("every integer that is written is read again, from around every power of two and ten") {
         uint64_t ten = 1;
@@ -574,15 +574,15 @@ static void integers(void) {
                 int64_t i, signed_back = 7;
                 memcpy(&i, &u, sizeof i);
                 char buf[64], want[64];
-                azc_writer w = azc_json_to(buf, sizeof buf);
+                azc_writer w = azc_put_begin(buf, sizeof buf);
                 azc_put_array(&w, NULL), azc_put_uint(&w, NULL, u), azc_put_int(&w, NULL, i);
                 azc_put_end(&w);
-                CHECK_INT(azc_json_finish(&w), AZC_OK);
+                CHECK_INT(azc_put_finish(&w), AZC_OK);
                 snprintf(want, sizeof want, "[%llu,%lld]", (unsigned long long)u, (long long)i);
                 CHECK_STR(buf, want);
                 CHECK_INT(reads(buf), AZC_OK);
-                CHECK_INT(azc_json_u64(azc_json_at(doc, 0), &back), AZC_OK);
-                CHECK_INT(azc_json_i64(azc_json_at(doc, 1), &signed_back), AZC_OK);
+                CHECK_INT(azc_json_uint(azc_json_at(doc, 0), &back), AZC_OK);
+                CHECK_INT(azc_json_int(azc_json_at(doc, 1), &signed_back), AZC_OK);
                 CHECK(back == u && signed_back == i);
             }
         }
@@ -748,9 +748,9 @@ static void doubles(void) {
             double d = from_bits(bits), back = 7;
             if (!(d - d <= 0 && d - d >= 0)) continue; /* NaN and infinities: below */
             char buf[40];
-            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_writer w = azc_put_begin(buf, sizeof buf);
             azc_put_double(&w, NULL, d);
-            if (!CHECK_INT(azc_json_finish(&w), AZC_OK)) break;
+            if (!CHECK_INT(azc_put_finish(&w), AZC_OK)) break;
             CHECK(w.len <= 24);
             if (!CHECK_INT(reads(buf), AZC_OK)) break;
             if (!CHECK(azc_json_double(doc, &back) == AZC_OK && bits_of(back) == bits)) {
@@ -771,9 +771,9 @@ static void doubles(void) {
             tried++;
             for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
                 char buf[40];
-                azc_writer w = azc_json_to(buf, sizeof buf);
+                azc_writer w = azc_put_begin(buf, sizeof buf);
                 azc_put_double(&w, NULL, some[i]);
-                CHECK_INT(azc_json_finish(&w), AZC_OK);
+                CHECK_INT(azc_put_finish(&w), AZC_OK);
                 CHECK_STR(buf, want[i]);
                 expect_double(buf, bits_of(some[i]));
             }
@@ -876,12 +876,12 @@ static const struct script {
 /* Write with this script into just so many bytes before an unreadable page. */
 static int written(void (*put)(azc_writer *w), size_t size, char *out, size_t *len) {
     char *buf = (char *)guarded_fill('?', size);
-    azc_writer w = azc_json_to(buf, size);
+    azc_writer w = azc_put_begin(buf, size);
     CHECK(w.text == buf);
     if (size > 0) CHECK_INT(buf[0], 0);
     put(&w);
-    int error = azc_json_finish(&w);
-    CHECK_INT(azc_json_finish(&w), error); /* once more changes nothing */
+    int error = azc_put_finish(&w);
+    CHECK_INT(azc_put_finish(&w), error); /* once more changes nothing */
     CHECK(w.text == buf);
     if (error) CHECK_INT(w.len, 0);
     if (size > 0) CHECK_INT(buf[w.len], 0);
@@ -918,42 +918,42 @@ static void writing(void) {
     }
     TEST("an error sticks: what comes after it is not written") {
         char buf[12];
-        azc_writer w = azc_json_to(buf, sizeof buf);
+        azc_writer w = azc_put_begin(buf, sizeof buf);
         azc_put_array(&w, NULL);
         azc_put_string(&w, NULL, "too long for this");
         azc_put_int(&w, NULL, 1);
         azc_put_end(&w);
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_FULL);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_FULL);
         CHECK_STR(buf, "");
-        w = azc_json_to(buf, sizeof buf);
+        w = azc_put_begin(buf, sizeof buf);
         azc_put_end(&w);
         azc_put_double(&w, NULL, NAN);
         azc_put_string(&w, NULL, "\xFF");
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_STATE); /* the first one */
-        w = azc_json_to(buf, sizeof buf);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_STATE); /* the first one */
+        w = azc_put_begin(buf, sizeof buf);
         azc_put_double(&w, NULL, INFINITY);
         azc_put_end(&w);
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_RANGE);
-        w = azc_json_to(buf, sizeof buf);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_RANGE);
+        w = azc_put_begin(buf, sizeof buf);
         azc_put_string(&w, NULL, "a long text that is bad: \xFF");
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_UTF8);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
         char deep[200];
-        w = azc_json_to(deep, sizeof deep);
+        w = azc_put_begin(deep, sizeof deep);
         for (int i = 0; i < 63; i++) azc_put_array(&w, NULL);
         azc_put_object(&w, NULL);
         azc_put_object(&w, "\xFF"); /* two errors in one call: the name comes first */
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_UTF8);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
     }
     TEST("no buffer is AZC_ERR_ARGUMENT, no writer is nothing") {
-        azc_writer w = azc_json_to(NULL, 100);
+        azc_writer w = azc_put_begin(NULL, 100);
         put_everything(&w);
-        CHECK_INT(azc_json_finish(&w), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_ARGUMENT);
         CHECK_INT(w.len, 0);
         azc_put_null(NULL, NULL), azc_put_string(NULL, "a", "b"), azc_put_double(NULL, NULL, NAN);
         azc_put_double(NULL, NULL, 1), azc_put_end(NULL), azc_put_object(NULL, NULL);
         azc_put_array(NULL, NULL), azc_put_bool(NULL, NULL, 1), azc_put_int(NULL, NULL, 1);
         azc_put_uint(NULL, NULL, 1), azc_put_json(NULL, NULL, doc), azc_put_text(NULL, NULL, "", 0);
-        CHECK_INT(azc_json_finish(NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_put_finish(NULL), AZC_ERR_ARGUMENT);
     }
     TEST("nothing written is no JSON") { CHECK_INT(error_of(put_nothing), AZC_ERR_STATE); }
 }
@@ -1015,9 +1015,9 @@ static void states(void) {
                 char sequence[7] = "", buf[200];
                 for (int i = 0, v = k; i < length; i++, v /= 7) sequence[i] = letters[v % 7];
                 const char *want = play_wanted(sequence);
-                azc_writer w = azc_json_to(buf, sizeof buf);
+                azc_writer w = azc_put_begin(buf, sizeof buf);
                 play(&w, sequence);
-                int error = azc_json_finish(&w);
+                int error = azc_put_finish(&w);
                 sequences++;
                 good += want != NULL;
                 if (!CHECK_INT(error, want ? AZC_OK : AZC_ERR_STATE)) printf("    %s\n", sequence);
@@ -1032,14 +1032,14 @@ static void states(void) {
         for (int kind = 0; kind < 3; kind++) {
             for (int depth = 63; depth <= 66; depth++) {
                 char buf[1000];
-                azc_writer w = azc_json_to(buf, sizeof buf);
+                azc_writer w = azc_put_begin(buf, sizeof buf);
                 for (int i = 0; i < depth; i++) {
                     if (kind == 0) azc_put_array(&w, NULL);
                     else if (kind == 1) azc_put_object(&w, i ? "o" : NULL);
                     else if (i > 0) azc_put_object(&w, "o"); /* the first is implicit */
                 }
                 for (int i = kind == 2; i < depth; i++) azc_put_end(&w);
-                CHECK_INT(azc_json_finish(&w), depth <= 64 ? AZC_OK : AZC_ERR_RANGE);
+                CHECK_INT(azc_put_finish(&w), depth <= 64 ? AZC_OK : AZC_ERR_RANGE);
                 if (depth <= 64) CHECK_INT(reads(buf), AZC_OK);
             }
         }
@@ -1052,11 +1052,11 @@ static void states(void) {
                 memset(inner, '[', (size_t)more), memset(inner + more, ']', (size_t)more);
                 azc_json value;
                 if (azc_json_read(&value, inner, 2 * (size_t)more) != AZC_OK) continue;
-                azc_writer w = azc_json_to(buf, sizeof buf);
+                azc_writer w = azc_put_begin(buf, sizeof buf);
                 for (int i = 0; i < own; i++) azc_put_array(&w, NULL);
                 azc_put_json(&w, NULL, value);
                 for (int i = 0; i < own; i++) azc_put_end(&w);
-                CHECK_INT(azc_json_finish(&w), own + more <= 64 ? AZC_OK : AZC_ERR_RANGE);
+                CHECK_INT(azc_put_finish(&w), own + more <= 64 ? AZC_OK : AZC_ERR_RANGE);
             }
         }
     }
@@ -1065,13 +1065,13 @@ static void states(void) {
                                               "\"\xFF\"", "1 "};
         for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {
             char buf[100];
-            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_writer w = azc_put_begin(buf, sizeof buf);
             azc_json value;
             value.text = (const char *)placed(made_up[i], strlen(made_up[i]));
             value.len = strlen(made_up[i]);
             value.type = AZC_JSON_NUMBER;
             azc_put_json(&w, "x", value);
-            CHECK_INT(azc_json_finish(&w), AZC_ERR_RANGE);
+            CHECK_INT(azc_put_finish(&w), AZC_ERR_RANGE);
             CHECK_STR(buf, "");
         }
     }
@@ -1079,9 +1079,9 @@ static void states(void) {
         static const double bad[] = {NAN, -NAN, INFINITY, -INFINITY};
         for (int i = 0; i < 4; i++) {
             char buf[100];
-            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_writer w = azc_put_begin(buf, sizeof buf);
             azc_put_double(&w, i & 1 ? "x" : NULL, bad[i]);
-            CHECK_INT(azc_json_finish(&w), AZC_ERR_RANGE);
+            CHECK_INT(azc_put_finish(&w), AZC_ERR_RANGE);
         }
     }
     TEST("text that is not UTF-8 is refused as a value and as a name") {
@@ -1089,10 +1089,10 @@ static void states(void) {
             "\xF4\x90\x80\x80"};
         for (int i = 0; i < 10; i++) {
             char buf[100];
-            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_writer w = azc_put_begin(buf, sizeof buf);
             if (i < 5) azc_put_string(&w, NULL, bad[i]);
             else azc_put_null(&w, bad[i - 5]);
-            CHECK_INT(azc_json_finish(&w), AZC_ERR_UTF8);
+            CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
             CHECK_STR(buf, "");
         }
     }
@@ -1101,10 +1101,10 @@ static void states(void) {
             if (c >= 0xD800 && c <= 0xDFFF) continue;
             char text[5] = "", buf[60], back[10];
             size_t n = azc__utf8_write(text, (int)c);
-            azc_writer w = azc_json_to(buf, sizeof buf);
+            azc_writer w = azc_put_begin(buf, sizeof buf);
             if (c == 0) azc_put_text(&w, "x", text, n);
             else azc_put_text(&w, text, text, n);
-            if (!CHECK_INT(azc_json_finish(&w), AZC_OK)) break;
+            if (!CHECK_INT(azc_put_finish(&w), AZC_OK)) break;
             if (!CHECK_INT(reads(buf), AZC_OK)) break;
             azc_json value = azc_json_get(doc, c ? text : "x");
             CHECK_INT(azc_json_string(value, back, sizeof back), n);
@@ -1113,13 +1113,13 @@ static void states(void) {
     }
     TEST("text is read only as far as its length") {
         char buf[40];
-        azc_writer w = azc_json_to(buf, sizeof buf);
+        azc_writer w = azc_put_begin(buf, sizeof buf);
         azc_put_text(&w, NULL, (const char *)placed("abc", 3), 3);
-        CHECK_INT(azc_json_finish(&w), AZC_OK);
+        CHECK_INT(azc_put_finish(&w), AZC_OK);
         CHECK_STR(buf, "\"abc\"");
-        w = azc_json_to(buf, sizeof buf);
+        w = azc_put_begin(buf, sizeof buf);
         azc_put_text(&w, NULL, (const char *)placed("abc\n", 4), 4);
-        CHECK_INT(azc_json_finish(&w), AZC_OK);
+        CHECK_INT(azc_put_finish(&w), AZC_OK);
         CHECK_STR(buf, "\"abc\\n\"");
     }
 }

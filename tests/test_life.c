@@ -45,7 +45,7 @@ static void send_in_close(azc_conn *conn, int code, const char *reason) {
 }
 static int close_others(azc_conn *conn, const char *text, size_t len) {
     note("text %s", word_of(text, len));
-    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_next(&c);)
+    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_cursor_next(&c);)
         if (c.conn != conn) CHECK_INT(azc_close(c.conn, 4000, ""), AZC_OK);
     return AZC_OK;
 }
@@ -480,28 +480,28 @@ static int nest_message(azc_conn *conn, const char *text, size_t len) {
 static void nest_close(azc_conn *conn, int code, const char *reason) {
     CHECK_INT(depth++, 0);
     note_close(conn, code, reason);
-    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_next(&c);)
+    for (azc_cursor c = azc_members(azc_channel_of(conn), NULL); azc_cursor_next(&c);)
         azc_close(c.conn, 4000, "");
     depth--;
 }
 
 static int write_json(azc_conn *conn, const char *text, size_t len) {
     char buf[64], small[8];
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "users");
     azc_put_int(&w, "count", 3);
     CHECK_INT(azc_send_json(conn, &w), AZC_OK);
-    w = azc_json_to(buf, sizeof buf);
+    w = azc_put_begin(buf, sizeof buf);
     azc_put_text(&w, "echo", text, len);
     CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, NULL), 1);
-    w = azc_json_to(buf, sizeof buf);
+    w = azc_put_begin(buf, sizeof buf);
     azc_put_null(&w, "x");
     CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, conn), 0);
-    w = azc_json_to(small, sizeof small);
+    w = azc_put_begin(small, sizeof small);
     azc_put_string(&w, "type", "too long for it");
     CHECK_INT(azc_send_json(conn, &w), AZC_ERR_FULL);
     CHECK_INT(azc_broadcast_json(azc_channel_of(conn), NULL, &w, NULL), AZC_ERR_FULL);
-    w = azc_json_to(buf, sizeof buf);
+    w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "\xff");
     CHECK_INT(azc_send_json(conn, &w), AZC_ERR_UTF8);
     return AZC_OK;
@@ -653,7 +653,7 @@ static void callbacks(void) {
         azc_server *server = serve(NULL, d);
         for (int i = 0; i < 20; i++) {
             client *c = join_channel(server, "/t");
-            for (azc_cursor m = azc_members(served, NULL); azc_next(&m);) {
+            for (azc_cursor m = azc_members(served, NULL); azc_cursor_next(&m);) {
                 unsigned char *data = (unsigned char *)azc_data(m.conn);
                 CHECK(((uintptr_t)data & (sizeof(double) - 1)) == 0);
                 if (data[0]) continue;
@@ -663,7 +663,7 @@ static void callbacks(void) {
             if (i % 3 == 0) client_close(c), settle(server);
         }
         int sum = 0;
-        for (azc_cursor m = azc_members(served, NULL); azc_next(&m);)
+        for (azc_cursor m = azc_members(served, NULL); azc_cursor_next(&m);)
             sum += ((unsigned char *)azc_data(m.conn))[23];
         CHECK_INT(sum, 210 - (1 + 4 + 7 + 10 + 13 + 16 + 19));
         finish(server);

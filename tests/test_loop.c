@@ -790,7 +790,7 @@ static void stopping(void) {
         client *closed = join_channel(server, "/t?name=told");
         (void)closed;
         tape_clear(&events);
-        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);)
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);)
             if (strcmp(azc_query(c.conn, "name"), "told") == 0) azc_close(c.conn, 4000, "");
         CHECK_INT(azc_destroy(server), AZC_OK);
         CHECK_INT(count_of(tape_text(&events), "idle close 1001"), 1);
@@ -1083,7 +1083,7 @@ static void bad_use(void) {
         CHECK_INT(azc_backlog(nobody), 0);
         CHECK_INT(azc_id(nobody), 0);
         CHECK(azc_find(none, 1) == NULL);
-        CHECK(azc_data(nobody) == NULL && azc_user(nobody) == NULL);
+        CHECK(azc_data(nobody) == NULL && azc_userdata(nobody) == NULL);
         CHECK(azc_channel_of(nobody) == NULL && azc_server_of(nobody) == NULL);
         CHECK_INT(azc_join(nobody, "x"), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_leave(nobody, "x"), AZC_ERR_ARGUMENT);
@@ -1091,10 +1091,10 @@ static void bad_use(void) {
         CHECK_INT(azc_count(nowhere, NULL), 0);
         CHECK_INT(azc_count(nowhere, "x"), 0);
         azc_cursor walk = azc_members(nowhere, NULL);
-        CHECK_INT(azc_next(&walk), 0);
+        CHECK_INT(azc_cursor_next(&walk), 0);
         walk = azc_rooms(nobody);
-        CHECK_INT(azc_next(&walk), 0);
-        CHECK_INT(azc_next(NULL), 0);
+        CHECK_INT(azc_cursor_next(&walk), 0);
+        CHECK_INT(azc_cursor_next(NULL), 0);
         CHECK(azc_param(nobody, "x") == NULL && azc_param(conn, NULL) == NULL);
         CHECK(azc_query(nobody, "x") == NULL && azc_query(conn, NULL) == NULL);
         CHECK(azc_peer(nobody) != NULL);
@@ -1119,7 +1119,7 @@ static void bad_use(void) {
         int64_t i;
         uint64_t u;
         int b;
-        azc_writer w = azc_json_to(buf, sizeof buf);
+        azc_writer w = azc_put_begin(buf, sizeof buf);
         CHECK_INT(azc_json_read(NULL, "1", 1), AZC_ERR_ARGUMENT);
         CHECK(azc_json_read(&doc, NULL, 1) < 0);
         CHECK_INT(doc.type, AZC_JSON_NONE);
@@ -1134,13 +1134,13 @@ static void bad_use(void) {
         CHECK_STR(buf, "");
         CHECK_INT(azc_json_string(azc_json_get(doc, "a"), NULL, 0), 1);
         CHECK_INT(azc_json_double(none, &d), AZC_ERR_TYPE);
-        CHECK_INT(azc_json_i64(none, &i), AZC_ERR_TYPE);
-        CHECK_INT(azc_json_u64(none, &u), AZC_ERR_TYPE);
+        CHECK_INT(azc_json_int(none, &i), AZC_ERR_TYPE);
+        CHECK_INT(azc_json_uint(none, &u), AZC_ERR_TYPE);
         CHECK_INT(azc_json_bool(none, &b), AZC_ERR_TYPE);
         CHECK(d == 0 && i == 0 && u == 0 && b == 0);
         CHECK(azc_json_double(none, NULL) < 0);
-        CHECK(azc_json_i64(none, NULL) < 0);
-        CHECK(azc_json_u64(none, NULL) < 0);
+        CHECK(azc_json_int(none, NULL) < 0);
+        CHECK(azc_json_uint(none, NULL) < 0);
         CHECK(azc_json_bool(none, NULL) < 0);
         azc_json_iter walk = azc_json_each(none);
         CHECK_INT(azc_json_next(&walk), 0);
@@ -1149,18 +1149,18 @@ static void bad_use(void) {
         azc_put_int(NULL, "a", 1), azc_put_uint(NULL, "a", 1), azc_put_double(NULL, "a", 1);
         azc_put_bool(NULL, "a", 1), azc_put_null(NULL, "a"), azc_put_json(NULL, "a", doc);
         azc_put_object(NULL, "a"), azc_put_array(NULL, "a"), azc_put_end(NULL);
-        CHECK_INT(azc_json_finish(NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_put_finish(NULL), AZC_ERR_ARGUMENT);
         CHECK(azc_send_json(NULL, &w) < 0);
         CHECK(azc_send_json(NULL, NULL) < 0);
         CHECK(azc_broadcast_json(NULL, NULL, &w, NULL) < 0);
         CHECK(azc_broadcast_json(NULL, NULL, NULL, NULL) < 0);
-        w = azc_json_to(NULL, 0);
+        w = azc_put_begin(NULL, 0);
         azc_put_int(&w, "a", 1);
-        CHECK(azc_json_finish(&w) < 0);
-        w = azc_json_to(buf, sizeof buf);
+        CHECK(azc_put_finish(&w) < 0);
+        w = azc_put_begin(buf, sizeof buf);
         azc_put_string(&w, "s", NULL);
         azc_put_json(&w, "n", none);
-        CHECK_INT(azc_json_finish(&w), AZC_OK);
+        CHECK_INT(azc_put_finish(&w), AZC_OK);
         CHECK_STR(w.text, "{\"s\":null,\"n\":null}");
     }
     TEST("azc_strerror names every code, each differently, and every other number too") {

@@ -374,7 +374,7 @@ static int ends_after(azc_server *server, long long start) {
 }
 
 static void drained(void) {
-    TEST("azc_drain tells its peers 1001 one by one, evenly over the time, and ends with the last") {
+    TEST("azc_shutdown tells its peers 1001 one by one, evenly over the time, and ends with the last") {
         azc_channel_desc d = recorder("/t");
         d.on_connect = NULL, d.on_close = tell_time;
         azc_server *server = serve(NULL, d);
@@ -388,7 +388,7 @@ static void drained(void) {
         pump_until(server, azc_count(served, NULL) == 40);
         served->desc.on_close = tell_time;
         long long start = now_ms();
-        CHECK_INT(azc_drain(server, 800), AZC_OK);
+        CHECK_INT(azc_shutdown(server, 800), AZC_OK);
         int ms = ends_after(server, start);
         CHECK_INT(tellings, 40);
         CHECK(ms >= 750 && ms < WAIT_MS); /* not before the last was told */
@@ -409,7 +409,7 @@ static void drained(void) {
         settle(server);
         tape_clear(&events);
         long long start = now_ms();
-        CHECK_INT(azc_drain(server, 1000), AZC_OK);
+        CHECK_INT(azc_shutdown(server, 1000), AZC_OK);
         azc_poll(server, 0);
         CHECK(client_open_to(server, "127.0.0.1", port, 0) == NULL);
         answer a;
@@ -427,11 +427,11 @@ static void drained(void) {
         CHECK(silent != NULL);
         finish(server);
     }
-    TEST("azc_drain takes in whom the kernel has let in already, and refuses none of them") {
+    TEST("azc_shutdown takes in whom the kernel has let in already, and refuses none of them") {
         azc_server *server = serve(NULL, echoer("/t"));
         client *c[100];
         for (int i = 0; i < 100; i++) c[i] = client_open(server);
-        CHECK_INT(azc_drain(server, 300), AZC_OK);
+        CHECK_INT(azc_shutdown(server, 300), AZC_OK);
         for (int i = 0; i < 100; i++) CHECK_INT(client_upgrade(c[i], "/t", ""), 101);
         CHECK_INT(azc_stats(server)->accepted, 100);
         ends_after(server, now_ms());
@@ -446,7 +446,7 @@ static void drained(void) {
         client_print(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         CHECK_INT(client_answer(c, &a), 200);
         CHECK(!answer_field(&a, "Connection", NULL));
-        azc_drain(server, 60000);
+        azc_shutdown(server, 60000);
         client_print(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         CHECK_INT(client_answer(c, &a), 200);
         CHECK(answer_has(&a, "Connection", "close"));
@@ -455,26 +455,26 @@ static void drained(void) {
         CHECK_INT(azc_run(server), AZC_OK);
         finish(server);
     }
-    TEST("azc_drain at once, again, after azc_stop, before azc_listen, and with nobody there") {
+    TEST("azc_shutdown at once, again, after azc_stop, before azc_listen, and with nobody there") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
-        CHECK_INT(azc_drain(NULL, 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_drain(server, -1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_shutdown(NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_shutdown(server, -1), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_poll(server, 0), 1);
-        CHECK_INT(azc_drain(server, 1000000), AZC_OK);
+        CHECK_INT(azc_shutdown(server, 1000000), AZC_OK);
         settle(server);
-        CHECK_INT(azc_drain(server, 0), AZC_OK); /* sooner, after all */
+        CHECK_INT(azc_shutdown(server, 0), AZC_OK); /* sooner, after all */
         EXPECT_CLOSE(c, 1001, NULL);
         azc_stop(server);
         settle(server);
-        CHECK_INT(azc_drain(server, 1000000), AZC_OK); /* a stop stays one */
+        CHECK_INT(azc_shutdown(server, 1000000), AZC_OK); /* a stop stays one */
         client_bye(c, 1001, ""), client_await(c, 1), client_close(c);
         CHECK_INT(azc_run(server), AZC_OK);
         finish(server);
         for (int early = 0; early < 2; early++) {
             server = create(NULL);
             if (!early) listening(server);
-            azc_drain(server, 1000000);
+            azc_shutdown(server, 1000000);
             CHECK_INT(azc_run(server), AZC_OK);
             finish(server);
         }
@@ -504,7 +504,7 @@ static int obey(azc_conn *conn, const char *text, size_t len) {
         if (*word == '-') CHECK_INT(azc_leave(conn, word + 1), AZC_OK);
         if (*word == '!')
             CHECK(azc_broadcast(azc_channel_of(conn), word + 1, word, strlen(word), conn) >= 0);
-        if (*word == '?') for (azc_cursor c = azc_rooms(conn); azc_next(&c);) note("in %s", c.room);
+        if (*word == '?') for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) note("in %s", c.room);
         if (*word == 'x') azc_close(conn, 1000, NULL);
     }
     return AZC_OK;
@@ -522,7 +522,7 @@ static void move_on(azc_channel *channel, const char *room, int there) {
     note_room(channel, room, there);
     CHECK(azc_broadcast(channel, NULL, room, strlen(room), NULL) >= 0);
     azc_cursor c = azc_members(channel, room);
-    if (strcmp(room, "a") != 0 || !azc_next(&c)) return;
+    if (strcmp(room, "a") != 0 || !azc_cursor_next(&c)) return;
     CHECK_INT(azc_join(c.conn, "b"), AZC_OK);
     CHECK_INT(azc_leave(c.conn, "a"), AZC_OK);
 }
@@ -538,7 +538,7 @@ static void seam(void) {
         CHECK_INT(azc_broadcast_binary(served, NULL, "\x00\x01", 2, NULL), 2);
         EXPECT_EVENTS("binary <2 bytes, sum 1> in all; ");
         char buf[32];
-        azc_writer w = azc_json_to(buf, sizeof buf);
+        azc_writer w = azc_put_begin(buf, sizeof buf);
         azc_put_int(&w, "n", 1);
         CHECK_INT(azc_broadcast_json(served, "r", &w, NULL), 2);
         EXPECT_EVENTS("text {\"n\":1} in r; ");

@@ -18,18 +18,18 @@ static struct {
 static int part(azc_conn *conn, const void *data, size_t len, int flags) {
     const unsigned char *p = (const unsigned char *)data;
     CHECK_INT(p[len], 0);
-    CHECK_INT((flags & AZC_FIRST) != 0, !heard.open);
-    CHECK((flags & ~(AZC_FIRST | AZC_LAST | AZC_TEXT)) == 0);
-    CHECK(len > 0 || (flags & AZC_LAST));
-    if (flags & AZC_FIRST) tape_clear(&heard.text), heard.parts = 0, heard.kind = flags & AZC_TEXT;
-    CHECK_INT(flags & AZC_TEXT, heard.kind);
-    heard.open = !(flags & AZC_LAST);
+    CHECK_INT((flags & AZC_PART_FIRST) != 0, !heard.open);
+    CHECK((flags & ~(AZC_PART_FIRST | AZC_PART_LAST | AZC_PART_TEXT)) == 0);
+    CHECK(len > 0 || (flags & AZC_PART_LAST));
+    if (flags & AZC_PART_FIRST) tape_clear(&heard.text), heard.parts = 0, heard.kind = flags & AZC_PART_TEXT;
+    CHECK_INT(flags & AZC_PART_TEXT, heard.kind);
+    heard.open = !(flags & AZC_PART_LAST);
     heard.parts++, heard.bytes += len;
     for (size_t i = 0; i < len; i += 4093) heard.sum += p[i] * (heard.bytes + i);
     if (heard.keep) tape_add(&heard.text, (const char *)data, len);
     if (heard.most && heard.parts == heard.most) return azc_close(conn, 1009, "too much");
-    if (heard.keep && flags & AZC_LAST)
-        note("%s %s", flags & AZC_TEXT ? "text" : "binary",
+    if (heard.keep && flags & AZC_PART_LAST)
+        note("%s %s", flags & AZC_PART_TEXT ? "text" : "binary",
              word_of(tape_text(&heard.text), heard.text.len));
     return AZC_OK;
 }

@@ -16,7 +16,7 @@ static int end(int result) { return inside--, result; }
 static azc_channel *halls;
 
 static azc_conn *tab(const char *name) { /* by ?name= */
-    for (azc_cursor c = azc_members(halls, NULL); azc_next(&c);) {
+    for (azc_cursor c = azc_members(halls, NULL); azc_cursor_next(&c);) {
         const char *its = azc_query(c.conn, "name");
         if (its && strcmp(its, name) == 0) return c.conn;
     }
@@ -26,15 +26,15 @@ static azc_conn *tab(const char *name) { /* by ?name= */
 static int on_upgrade(azc_conn *conn) {
     const char *user = azc_query(conn, "user");
     begin();
-    CHECK(azc_identity(conn) == NULL);
+    CHECK(azc_user(conn) == NULL);
     CHECK_INT(azc_join(conn, "early"), AZC_ERR_STATE);
-    if (user) CHECK_INT(azc_identify(conn, user), AZC_OK);
-    if (user) CHECK_STR(azc_identity(conn), user);
+    if (user) CHECK_INT(azc_set_user(conn, user), AZC_OK);
+    if (user) CHECK_STR(azc_user(conn), user);
     return end(azc_query(conn, "refuse") ? atoi(azc_query(conn, "refuse")) : AZC_OK);
 }
 static int on_connect(azc_conn *conn) {
     begin();
-    if (azc_query(conn, "as")) CHECK_INT(azc_identify(conn, azc_query(conn, "as")), AZC_OK);
+    if (azc_query(conn, "as")) CHECK_INT(azc_set_user(conn, azc_query(conn, "as")), AZC_OK);
     return end(azc_query(conn, "room") ? azc_join(conn, azc_query(conn, "room")) : AZC_OK);
 }
 static int command(azc_conn *conn, char what, const char *rest) {
@@ -62,7 +62,7 @@ static int on_message(azc_conn *conn, const char *text, size_t len) {
 static void on_close(azc_conn *conn, int code, const char *reason) {
     (void)reason;
     begin();
-    note("close %s %d", azc_identity(conn) ? azc_identity(conn) : "nobody", code);
+    note("close %s %d", azc_user(conn) ? azc_user(conn) : "nobody", code);
     end(0);
 }
 static void on_error(azc_conn *conn, int error) {
@@ -111,8 +111,8 @@ static const char *users(const char *room) {
     static char all[512];
     size_t n = 0;
     all[0] = 0;
-    for (azc_cursor c = azc_users(halls, room); azc_next(&c) && n < 400;) {
-        CHECK_STR(azc_identity(c.conn), c.user);
+    for (azc_cursor c = azc_users(halls, room); azc_cursor_next(&c) && n < 400;) {
+        CHECK_STR(azc_user(c.conn), c.user);
         n += (size_t)snprintf(all + n, sizeof all - n, "%s ", c.user);
     }
     return all;
@@ -136,21 +136,21 @@ static void identities(void) {
         memset(name, 'u', 255), name[255] = 0;
         join_channel(server, "/t?name=a"), join_channel(server, "/t?name=b");
         azc_conn *a = tab("a"), *b = tab("b");
-        CHECK(azc_identity(a) == NULL);
-        CHECK(azc_identity(NULL) == NULL);
-        CHECK_INT(azc_identify(NULL, "x"), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_identify(a, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_identify(a, ""), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_identify(a, name), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_identify(a, name + 1), AZC_OK);
-        CHECK_STR(azc_identity(a), name + 1);
-        CHECK_INT(azc_identify(a, "again"), AZC_ERR_STATE);
+        CHECK(azc_user(a) == NULL);
+        CHECK(azc_user(NULL) == NULL);
+        CHECK_INT(azc_set_user(NULL, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_user(a, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_user(a, ""), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_user(a, name), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_user(a, name + 1), AZC_OK);
+        CHECK_STR(azc_user(a), name + 1);
+        CHECK_INT(azc_set_user(a, "again"), AZC_ERR_STATE);
         CHECK_INT(azc_join(b, "room"), AZC_OK);
-        CHECK_INT(azc_identify(b, "late"), AZC_ERR_STATE);
+        CHECK_INT(azc_set_user(b, "late"), AZC_ERR_STATE);
         CHECK_INT(azc_leave_all(b), AZC_OK);
-        CHECK_INT(azc_identify(b, "late"), AZC_OK);
+        CHECK_INT(azc_set_user(b, "late"), AZC_OK);
         CHECK_INT(azc_close(b, 1000, NULL), AZC_OK);
-        CHECK_STR(azc_identity(b), "late");
+        CHECK_STR(azc_user(b), "late");
         settle(server);
         EXPECT_EVENTS("close late 1000; ");
         finish(server);
@@ -162,10 +162,10 @@ static void identities(void) {
         CHECK_INT(azc_count(halls, "ada"), 0);
         CHECK_INT(azc_broadcast(halls, "ada", "x", 1, NULL), 0);
         azc_cursor c = azc_rooms(a);
-        CHECK(!azc_next(&c));
+        CHECK(!azc_cursor_next(&c));
         azc_join(a, "x"), azc_join(a, "ada"), azc_join(a, "y"), azc_leave(a, "x");
         int n = 0;
-        for (c = azc_rooms(a); azc_next(&c); n++) {
+        for (c = azc_rooms(a); azc_cursor_next(&c); n++) {
             CHECK(strcmp(c.room, n ? "ada" : "y") == 0);
             CHECK_INT(azc_leave(a, c.room), AZC_OK);
         }
@@ -173,8 +173,8 @@ static void identities(void) {
         azc_join(a, "x"), azc_join(a, "y");
         CHECK_INT(azc_leave_all(a), AZC_OK);
         c = azc_rooms(a);
-        CHECK(!azc_next(&c));
-        CHECK_STR(azc_identity(a), "ada");
+        CHECK(!azc_cursor_next(&c));
+        CHECK_STR(azc_user(a), "ada");
         finish(server);
     }
     TEST("of an upgrade that is refused nothing stays") {
@@ -196,7 +196,7 @@ static void identities(void) {
         azc_server *server = open_house();
         client *c = client_open(server);
         pump_until(server, server->conn_count == 1);
-        CHECK_INT(azc_identify(server->slots[0], "ada"), AZC_ERR_STATE);
+        CHECK_INT(azc_set_user(server->slots[0], "ada"), AZC_ERR_STATE);
         client_close(c);
         finish(server);
     }
@@ -387,17 +387,17 @@ static void inside_news(void) {
         CHECK_STR(users("hall"), "dan cid bob ada ");
         tape_clear(&events);
         int n = 0;
-        for (azc_cursor c = azc_users(halls, "hall"); azc_next(&c); n++)
+        for (azc_cursor c = azc_users(halls, "hall"); azc_cursor_next(&c); n++)
             if (strcmp(c.user, "cid") == 0) azc_close(c.conn, 4000, NULL);
         CHECK_INT(n, 4);
         CHECK_STR(users("hall"), "dan bob ada ");
-        for (azc_cursor c = azc_users(halls, "hall"); azc_next(&c);) azc_leave_all(c.conn);
+        for (azc_cursor c = azc_users(halls, "hall"); azc_cursor_next(&c);) azc_leave_all(c.conn);
         CHECK_STR(users("hall"), "bob ada "); /* their second tabs */
         CHECK_STR(users(NULL), "dan bob ada ");
         azc_poll(server, 0);
         EXPECT_EVENTS("cid not in hall; dan not in hall; close cid 4000; ");
         azc_cursor none = azc_users(NULL, "hall");
-        CHECK(!azc_next(&none));
+        CHECK(!azc_cursor_next(&none));
         finish(server);
     }
 }
@@ -413,7 +413,7 @@ static void crowds(void) {
         }
         CHECK_INT(count_of(tape_text(&events), " in hall"), 100);
         int n = 0;
-        for (azc_cursor c = azc_users(halls, "hall"); azc_next(&c);) n++;
+        for (azc_cursor c = azc_users(halls, "hall"); azc_cursor_next(&c);) n++;
         CHECK_INT(n, 100);
         for (int i = 0; i < 200; i++) client_reset(all[i]);
         pump_until(server, azc_count(halls, NULL) == 100);
@@ -445,11 +445,11 @@ static void without_memory(void) {
         azc_conn *a = tab("a"), *b = tab("b");
         for (int i = 1; i <= 4; i++) {
             memory.fail = i;
-            if (azc_identify(a, "ada") == AZC_OK) break;
-            CHECK(azc_identity(a) == NULL);
+            if (azc_set_user(a, "ada") == AZC_OK) break;
+            CHECK(azc_user(a) == NULL);
         }
         memory.fail = 0;
-        CHECK_STR(azc_identity(a), "ada");
+        CHECK_STR(azc_user(a), "ada");
         size_t rooms = server->room_count;
         int failed = 0;
         for (int i = 1; i < 9; i++) {
@@ -476,9 +476,9 @@ static void without_memory(void) {
         join_channel(server, "/t?name=b"), join_channel(server, "/t?name=c");
         CHECK_INT(azc_join(tab("a"), "attic"), AZC_ERR_FULL); /* would be five */
         CHECK_INT(azc_count(halls, "attic"), 0);
-        CHECK_INT(azc_identify(tab("b"), "bob"), AZC_OK);
-        CHECK_INT(azc_identify(tab("c"), "cid"), AZC_ERR_FULL);
-        CHECK_INT(azc_identify(tab("c"), "ada"), AZC_OK);
+        CHECK_INT(azc_set_user(tab("b"), "bob"), AZC_OK);
+        CHECK_INT(azc_set_user(tab("c"), "cid"), AZC_ERR_FULL);
+        CHECK_INT(azc_set_user(tab("c"), "ada"), AZC_OK);
         CHECK_INT(azc_join(tab("b"), "hall"), AZC_ERR_FULL);
         CHECK_INT(azc_join(tab("c"), "hall"), AZC_OK);
         settle(server);

@@ -136,7 +136,7 @@ static const char *in(azc_channel *channel, const char *room) {
     static char found[CONNS + 1];
     int seen[CONNS] = {0};
     size_t n = 0;
-    for (azc_cursor c = azc_members(channel, room); azc_next(&c);) {
+    for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c);) {
         CHECK(c.conn->channel == channel);
         CHECK_STR(c.room, room);
         seen[c.conn - conns[channel - channels]]++;
@@ -363,7 +363,7 @@ static void cursors(void) {
                 for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
                 int met[6] = {0}, at = 0, wrong = 0, gone = 0;
                 for (int i = 0; i < 6; i++) gone += set >> i & 1;
-                for (azc_cursor k = azc_members(&channels[0], "x"); azc_next(&k); at++) {
+                for (azc_cursor k = azc_members(&channels[0], "x"); azc_cursor_next(&k); at++) {
                     int who = (int)(k.conn - c);
                     wrong += met[who]++;
                     if (at == stand)
@@ -382,7 +382,7 @@ static void cursors(void) {
         begin();
         int met = 0;
         for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
-        for (azc_cursor k = azc_members(&channels[0], "x"); azc_next(&k); met++)
+        for (azc_cursor k = azc_members(&channels[0], "x"); azc_cursor_next(&k); met++)
             CHECK_INT(azc_leave(k.conn, "x"), AZC_OK);
         CHECK_INT(met, 6);
         CHECK_INT(azc_count(&channels[0], "x"), 0);
@@ -397,7 +397,7 @@ static void cursors(void) {
         begin();
         for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
         int at = 0;
-        for (azc_cursor k = azc_members(&channels[0], "x"); azc_next(&k) && at < 100; at++) {
+        for (azc_cursor k = azc_members(&channels[0], "x"); azc_cursor_next(&k) && at < 100; at++) {
             azc_leave(k.conn, "x");
             azc_join(k.conn, "x");
             CHECK_INT(azc_count(&channels[0], "x"), 6);
@@ -410,7 +410,7 @@ static void cursors(void) {
         begin();
         for (int i = 0; i < 6; i++) azc_join(&c[0], name_of(i));
         int met = 0;
-        for (azc_cursor k = azc_rooms(&c[0]); azc_next(&k); met++) {
+        for (azc_cursor k = azc_rooms(&c[0]); azc_cursor_next(&k); met++) {
             char room[16];
             CHECK(k.conn == &c[0]);
             snprintf(room, sizeof room, "%s", k.room);
@@ -426,8 +426,8 @@ static void cursors(void) {
         begin();
         for (int i = 0; i < 5; i++) azc_join(&c[i], "x"), azc_join(&c[i], "y");
         int pairs = 0;
-        for (azc_cursor k = azc_members(&channels[0], "x"); azc_next(&k);)
-            for (azc_cursor l = azc_members(&channels[0], "y"); azc_next(&l);) pairs++;
+        for (azc_cursor k = azc_members(&channels[0], "x"); azc_cursor_next(&k);)
+            for (azc_cursor l = azc_members(&channels[0], "y"); azc_cursor_next(&l);) pairs++;
         CHECK_INT(pairs, 25);
         end();
     }
@@ -436,11 +436,11 @@ static void cursors(void) {
         azc_join(&c[0], "x"), azc_join(&c[1], "x");
         c[0].state = AZC__CLOSING;
         azc_cursor k = azc_members(&channels[0], "x");
-        CHECK(azc_next(&k) && k.conn == &c[1] && !azc_next(&k));
+        CHECK(azc_cursor_next(&k) && k.conn == &c[1] && !azc_cursor_next(&k));
         k = azc_rooms(&c[0]);
-        CHECK(azc_next(&k));
+        CHECK(azc_cursor_next(&k));
         CHECK_STR(k.room, "x");
-        CHECK(!azc_next(&k) && !azc_next(&k));
+        CHECK(!azc_cursor_next(&k) && !azc_cursor_next(&k));
         CHECK_INT(azc_join(&c[0], "y"), AZC_ERR_CLOSED);
         end();
     }
@@ -452,7 +452,7 @@ static void cursors(void) {
         }
         c[1].state = AZC__LINGER;
         int met = 0;
-        for (azc_cursor k = azc_members(&channels[0], NULL); azc_next(&k); met++)
+        for (azc_cursor k = azc_members(&channels[0], NULL); azc_cursor_next(&k); met++)
             CHECK(k.conn != &c[1] && k.room == NULL);
         CHECK_INT(met, 3);
         end();
@@ -460,14 +460,14 @@ static void cursors(void) {
     TEST("cursors of nothing end at once") {
         begin();
         azc_cursor k = azc_members(NULL, "x");
-        CHECK(!azc_next(&k));
+        CHECK(!azc_cursor_next(&k));
         k = azc_members(&channels[0], "x");
-        CHECK(!azc_next(&k));
+        CHECK(!azc_cursor_next(&k));
         k = azc_rooms(NULL);
-        CHECK(!azc_next(&k));
+        CHECK(!azc_cursor_next(&k));
         k = azc_rooms(&c[0]);
-        CHECK(!azc_next(&k));
-        CHECK(!azc_next(NULL));
+        CHECK(!azc_cursor_next(&k));
+        CHECK(!azc_cursor_next(NULL));
         end();
     }
     TEST("without a cursor what leaves is freed at once; with one, at the sweep") {
@@ -478,7 +478,7 @@ static void cursors(void) {
         azc_cursor k = azc_members(&channels[0], "x");
         azc_leave(&c[1], "x");
         CHECK(server.limbo != NULL);
-        CHECK(!azc_next(&k));
+        CHECK(!azc_cursor_next(&k));
         azc__room_sweep(&server);
         CHECK(server.limbo == NULL && !server.cursors);
         CHECK_INT(pure_memory.blocks, 0);
@@ -502,7 +502,7 @@ static void compare_all(void) {
         }
         for (int i = 0; i < CONNS; i++) {
             int seen = 0, want = 0;
-            for (azc_cursor c = azc_rooms(&conns[k][i]); azc_next(&c); seen++)
+            for (azc_cursor c = azc_rooms(&conns[k][i]); azc_cursor_next(&c); seen++)
                 CHECK(is_in[k][i][atoi(c.room + 5)]);
             for (int r = 0; r < NAMES; r++) want += is_in[k][i][r];
             CHECK_INT(seen, want);
@@ -552,7 +552,7 @@ static void random_rooms(void) {
             int stayed[CONNS], met[CONNS] = {0};
             for (int i = 0; i < CONNS; i++) stayed[i] = is_in[k][i][r];
             azc_cursor c = azc_members(&channels[k], name_of(r));
-            while (azc_next(&c) && steps++ < 200) {
+            while (azc_cursor_next(&c) && steps++ < 200) {
                 int who = (int)(c.conn - conns[k]);
                 wrong += !is_in[k][who][r];
                 met[who]++;

@@ -6,7 +6,7 @@
 
 /* The connection whose target has ?name=, or NULL. */
 static azc_conn *named(azc_channel *channel, const char *name) {
-    for (azc_cursor c = azc_members(channel, NULL); azc_next(&c);) {
+    for (azc_cursor c = azc_members(channel, NULL); azc_cursor_next(&c);) {
         const char *its = azc_query(c.conn, "name");
         if (its && strcmp(its, name) == 0) return c.conn;
     }
@@ -18,7 +18,7 @@ static const char *who_is_in(azc_channel *channel, const char *room) {
     static char names[1024];
     int seen[256] = {0};
     size_t n = 0;
-    for (azc_cursor c = azc_members(channel, room); azc_next(&c);) {
+    for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c);) {
         const char *name = azc_query(c.conn, "name");
         if (CHECK(name != NULL)) seen[(unsigned char)*name]++;
     }
@@ -34,7 +34,7 @@ static const char *rooms_of(azc_conn *conn) {
     static char names[1024];
     int seen[256] = {0};
     size_t n = 0;
-    for (azc_cursor c = azc_rooms(conn); azc_next(&c);)
+    for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);)
         if (CHECK(c.room && *c.room)) seen[(unsigned char)*c.room]++;
     for (int i = 0; i < 256; i++)
         while (seen[i]-- > 0 && n + 1 < sizeof names) names[n++] = (char)i;
@@ -238,21 +238,21 @@ static void walks(void) {
     TEST("inside a walk one may close, leave and join whom one likes; each is met at most once") {
         for (int act = 0; act < 6; act++) {
             azc_server *server = invite(quiet(), 9);
-            for (azc_cursor c = azc_members(served, NULL); azc_next(&c);) {
+            for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) {
                 azc_join(c.conn, "x");
                 azc_join(c.conn, "z");
             }
             int met[26] = {0}, n = 0;
-            for (azc_cursor c = azc_members(served, "x"); azc_next(&c); n++) {
+            for (azc_cursor c = azc_members(served, "x"); azc_cursor_next(&c); n++) {
                 met[azc_query(c.conn, "name")[0] - 'a']++;
                 if (act == 0) azc_leave(c.conn, "x");
                 if (act == 1) azc_close(c.conn, 4000, "");
                 if (act == 2) azc_leave_all(c.conn), azc_join(c.conn, "y"), azc_join(c.conn, "x");
                 if (act == 3) /* everyone else leaves */
-                    for (azc_cursor k = azc_members(served, "x"); azc_next(&k);)
+                    for (azc_cursor k = azc_members(served, "x"); azc_cursor_next(&k);)
                         if (k.conn != c.conn) azc_leave(k.conn, "x");
                 if (act == 4) /* everyone is closed, oneself too */
-                    for (azc_cursor k = azc_members(served, NULL); azc_next(&k);)
+                    for (azc_cursor k = azc_members(served, NULL); azc_cursor_next(&k);)
                         azc_close(k.conn, 4000, "");
                 if (act == 5) azc_join(c.conn, "new"), azc_broadcast(served, "x", "m", 1, c.conn);
                 if (n > 100) break;
@@ -276,11 +276,11 @@ static void walks(void) {
             azc_server *server = invite(quiet(), 9);
             int n = 0;
             azc_conn *first = NULL;
-            for (azc_cursor c = azc_members(served, NULL); azc_next(&c); n++) {
+            for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c); n++) {
                 if (!first) first = c.conn;
                 if (act == 0) azc_close(c.conn, 4000, "");
                 if (act == 1 && c.conn == first) /* the ones to come */
-                    for (azc_cursor k = azc_members(served, NULL); azc_next(&k);)
+                    for (azc_cursor k = azc_members(served, NULL); azc_cursor_next(&k);)
                         if (k.conn != first) azc_close(k.conn, 4000, "");
             }
             CHECK_INT(n, act == 0 ? 9 : 1);
@@ -293,7 +293,7 @@ static void walks(void) {
         for (int act = 0; act < 4; act++) {
             for (char room[2] = "a"; *room <= 'z'; ++*room) CHECK_INT(azc_join(a, room), AZC_OK);
             int n = 0, met[256] = {0};
-            for (azc_cursor c = azc_rooms(a); azc_next(&c) && n < 100; n++) {
+            for (azc_cursor c = azc_rooms(a); azc_cursor_next(&c) && n < 100; n++) {
                 met[(unsigned char)*c.room]++;
                 CHECK(c.conn == a);
                 if (act == 0) CHECK_INT(azc_leave(a, c.room), AZC_OK);
@@ -311,14 +311,14 @@ static void walks(void) {
     TEST("walks of what is not there end at once") {
         azc_server *server = invite(quiet(), 1);
         azc_cursor c = azc_members(served, "nobody");
-        CHECK_INT(azc_next(&c), 0);
-        CHECK_INT(azc_next(&c), 0);
+        CHECK_INT(azc_cursor_next(&c), 0);
+        CHECK_INT(azc_cursor_next(&c), 0);
         c = azc_rooms(named(served, "a"));
-        CHECK_INT(azc_next(&c), 0);
+        CHECK_INT(azc_cursor_next(&c), 0);
         c = azc_members(served, NULL);
-        CHECK_INT(azc_next(&c), 1);
-        CHECK_INT(azc_next(&c), 0);
-        CHECK_INT(azc_next(&c), 0);
+        CHECK_INT(azc_cursor_next(&c), 1);
+        CHECK_INT(azc_cursor_next(&c), 0);
+        CHECK_INT(azc_cursor_next(&c), 0);
         finish(server);
     }
 }
@@ -350,7 +350,7 @@ static int busy(azc_conn *conn, const char *where) {
     CHECK_INT(azc_broadcast(channel, room, where, strlen(where), NULL), 1);
     CHECK_INT(azc_broadcast(channel, room, "no", 2, conn), 0);
     int n = 0;
-    for (azc_cursor c = azc_members(channel, room); azc_next(&c); n++) CHECK(c.conn == conn);
+    for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c); n++) CHECK(c.conn == conn);
     CHECK_INT(n, 1);
     CHECK_INT(azc_leave(conn, room), AZC_OK);
     CHECK_INT(azc_count(channel, room), 0);
@@ -389,9 +389,9 @@ static const char *torture_rooms[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
 static void torture_check(azc_channel *channel) {
     for (int r = 0; r < 8; r++) {
         size_t want = 0, met = 0;
-        for (azc_cursor c = azc_members(channel, NULL); azc_next(&c);)
+        for (azc_cursor c = azc_members(channel, NULL); azc_cursor_next(&c);)
             want += *(unsigned *)azc_data(c.conn) >> r & 1;
-        for (azc_cursor c = azc_members(channel, torture_rooms[r]); azc_next(&c); met++)
+        for (azc_cursor c = azc_members(channel, torture_rooms[r]); azc_cursor_next(&c); met++)
             CHECK(*(unsigned *)azc_data(c.conn) >> r & 1);
         CHECK_INT(met, want);
         CHECK_INT(azc_count(channel, torture_rooms[r]), want);
@@ -400,7 +400,7 @@ static void torture_check(azc_channel *channel) {
 
 static int torture(azc_conn *self) {
     azc_channel *channel = azc_channel_of(self);
-    for (azc_cursor c = azc_members(channel, NULL); azc_next(&c);) {
+    for (azc_cursor c = azc_members(channel, NULL); azc_cursor_next(&c);) {
         unsigned *bits = (unsigned *)azc_data(c.conn), r = pick(8);
         switch (pick(12)) {
         case 0: case 1: case 2: case 3:
@@ -422,7 +422,7 @@ static int torture(azc_conn *self) {
             if (pick(40) == 0) azc_close(c.conn, 4000, "");
             break;
         default:
-            for (azc_cursor k = azc_members(channel, torture_rooms[r]); azc_next(&k);)
+            for (azc_cursor k = azc_members(channel, torture_rooms[r]); azc_cursor_next(&k);)
                 if (pick(3) == 0 && azc_leave(k.conn, torture_rooms[r]) == AZC_OK)
                     *(unsigned *)azc_data(k.conn) &= ~(1u << r);
         }
@@ -444,7 +444,7 @@ static void everywhere(void) {
         azc_channel_desc d = quiet();
         d.on_close = bye;
         azc_server *server = invite(d, 4);
-        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);) azc_join(c.conn, "x");
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) azc_join(c.conn, "x");
         azc_join(named(served, "b"), "y"), azc_join(named(served, "b"), "z");
         azc_close(named(served, "b"), 4000, "");
         settle(server);
@@ -467,7 +467,7 @@ static void everywhere(void) {
         azc_channel_desc d = quiet();
         d.on_close = bye;
         azc_server *server = invite(d, 6);
-        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);) azc_join(c.conn, "x");
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) azc_join(c.conn, "x");
         azc_close(named(served, "a"), 4000, ""), azc_close(named(served, "c"), 4000, "");
         azc_close(named(served, "e"), 4000, "");
         azc_poll(server, 0);
@@ -561,7 +561,7 @@ static void memory_of_rooms(void) {
             }
             full = memory.bytes;
             size_t n = 0;
-            for (azc_cursor c = azc_rooms(a); azc_next(&c);) n++;
+            for (azc_cursor c = azc_rooms(a); azc_cursor_next(&c);) n++;
             CHECK_INT(n, 10000);
             for (int i = 0; i < 10000; i += 7) {
                 snprintf(room, sizeof room, "room %d", i);

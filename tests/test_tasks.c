@@ -409,11 +409,11 @@ static void greet_all(azc_server *s, void *text) {
 }
 static void close_all(azc_server *s, void *arg) {
     say(s, arg);
-    for (azc_cursor c = azc_members(served, NULL); azc_next(&c);) azc_close(c.conn, 4000, "time");
+    for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) azc_close(c.conn, 4000, "time");
 }
 static void empty_rooms(azc_server *s, void *arg) {
     say(s, arg);
-    for (azc_cursor c = azc_members(served, "room"); azc_next(&c);) azc_leave(c.conn, "room");
+    for (azc_cursor c = azc_members(served, "room"); azc_cursor_next(&c);) azc_leave(c.conn, "room");
 }
 static void enter_room(azc_server *s, void *arg) {
     say(s, arg);
@@ -434,7 +434,7 @@ static void callbacks(void) {
     TEST("a timer may send, close, and walk rooms; azc_poll and azc_destroy are AZC_ERR_STATE") {
         begin();
         client *a = join_channel(server, "/t"), *b = join_channel(server, "/t");
-        for (azc_cursor c = azc_members(served, NULL); azc_next(&c);) azc_join(c.conn, "room");
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) azc_join(c.conn, "room");
         tape_clear(&events);
         size_t held = server->room_count;
         CHECK(held == 1);
@@ -455,7 +455,7 @@ static void callbacks(void) {
         sys.clock = 1000000;
         server = serve(NULL, d);
         join_channel(server, "/t");
-        CHECK_INT(azc_identify(member_of(served), "ada"), AZC_OK);
+        CHECK_INT(azc_set_user(member_of(served), "ada"), AZC_OK);
         tape_clear(&events);
         azc_after(server, 5, enter_room, letter(0));
         azc_after(server, 5, say, letter(1));

@@ -52,7 +52,7 @@ static void census(void) {
     static const char *const rooms[] = {NULL, "hall", "annex", "new"};
     for (int i = 0; i < 4; i++) {
         size_t n = 0;
-        for (azc_cursor c = azc_members(channel, rooms[i]); azc_next(&c) && n < 100; n++) {
+        for (azc_cursor c = azc_members(channel, rooms[i]); azc_cursor_next(&c) && n < 100; n++) {
             CHECK(life_of(c.conn) && life_of(c.conn)->closed == 0);
             CHECK(azc_find(server, azc_id(c.conn)) == c.conn);
         }
@@ -77,7 +77,7 @@ static int bit_of(azc_conn *conn) { return 1 << (life_of(conn) - lives); }
 /* Who is in a room, or with NULL in the channel; bits. */
 static int roll(const char *room) {
     int all = 0;
-    for (azc_cursor c = azc_members(channel, room); azc_next(&c);) all |= bit_of(c.conn);
+    for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c);) all |= bit_of(c.conn);
     return all;
 }
 
@@ -85,7 +85,7 @@ static int roll(const char *room) {
  * there after has been met, once, and only the living are met. */
 static void walk_and(const char *room, int action) {
     int before = roll(room), met = 0, n = 0;
-    for (azc_cursor c = azc_members(channel, room); azc_next(&c) && n++ < 20;) {
+    for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c) && n++ < 20;) {
         CHECK(azc_find(server, azc_id(c.conn)) == c.conn && life_of(c.conn)->closed == 0);
         CHECK(!(met & bit_of(c.conn)));
         met |= bit_of(c.conn);
@@ -118,7 +118,7 @@ static int act(azc_conn *conn, int action) {
     case DO_walk: walk_and(NULL, second); break;
     case DO_walk_room: walk_and("hall", second); break;
     case DO_walk_rooms:
-        for (azc_cursor c = azc_rooms(conn); azc_next(&c);) {
+        for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) {
             CHECK(*c.room);
             azc_leave(c.conn, c.room);
             act(c.conn, second);
@@ -135,8 +135,8 @@ static int act(azc_conn *conn, int action) {
         azc_send_latest(conn, 1, "old", 3), azc_broadcast_latest(channel, NULL, 1, big, 9, conn);
         break;
     case DO_keep:
-        azc_keep(channel, "kept", 3, 4000), azc_broadcast(channel, "kept", big, 1200, NULL);
-        azc_join(conn, "kept"), azc_leave(conn, "kept"), azc_keep(channel, "kept", 0, 0);
+        azc_set_history(channel, "kept", 3, 4000), azc_broadcast(channel, "kept", big, 1200, NULL);
+        azc_join(conn, "kept"), azc_leave(conn, "kept"), azc_set_history(channel, "kept", 0, 0);
         break;
     case DO_rates:
         for (int i = 0; i < 3; i++) {
@@ -181,7 +181,7 @@ static void alive(azc_conn *conn) {
 
 static int in_upgrade(azc_conn *conn) {
     CHECK(life_of(conn) == NULL);
-    if (deed.callback == PRESENCE) CHECK_INT(azc_identify(conn, "ada"), AZC_OK);
+    if (deed.callback == PRESENCE) CHECK_INT(azc_set_user(conn, "ada"), AZC_OK);
     if (born == PEERS) fire(conn, UPGRADE_);
     return AZC_OK;
 }
@@ -224,7 +224,7 @@ static int in_part(azc_conn *conn, const void *data, size_t len, int flags) {
     const char *text = (const char *)data;
     alive(conn);
     char last = len ? text[len - 1] : 0;
-    int result = last == 'd' && flags & AZC_LAST ? fire(conn, PART) : AZC_OK; /* of "deed" */
+    int result = last == 'd' && flags & AZC_PART_LAST ? fire(conn, PART) : AZC_OK; /* of "deed" */
     CHECK((len ? text[len - 1] : 0) == last);
     return result;
 }
@@ -249,7 +249,7 @@ static void in_close(azc_conn *conn, int code, const char *reason) {
     CHECK(azc_find(server, azc_id(conn)) == NULL);
     CHECK(code == 4000 ? strcmp(reason, "told to go") == 0 : strlen(reason) < 100);
     if (l) l->closed++, l->code = code;
-    for (azc_cursor c = azc_rooms(conn); azc_next(&c);) CHECK(*c.room != 0);
+    for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) CHECK(*c.room != 0);
     census();
     fire(conn, CLOSE_);
 }
@@ -287,7 +287,7 @@ static client *adopt(void) {
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) abort();
     fcntl(fds[0], F_SETFL, O_NONBLOCK), fcntl(fds[1], F_SETFL, O_NONBLOCK);
     azc_conn *conn = azc__conn_make(server, fds[1], &nobody);
-    if (!conn || !azc__watch(server, &conn->source, AZC__READ)) abort();
+    if (!conn || !azc__source_watch(server, &conn->source, AZC__EVENT_READ)) abort();
     client *c = client_on(server, fds[0]);
     client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
     return c;

@@ -111,7 +111,7 @@ static inline void in_broadcast(void) {
     static char text[65536];
     order *o = &inside.broadcast;
     if (o->count == 0) return;
-    for (azc_cursor c = azc_members(inside.channels[3], "r"); azc_next(&c);)
+    for (azc_cursor c = azc_members(inside.channels[3], "r"); azc_cursor_next(&c);)
         if (!azc_query(c.conn, "stalled") && azc_backlog(c.conn) > 0) return;
     size_t len = o->sizes[inside.report.broadcasts % (size_t)o->size_count];
     numbered(text, len, (long)inside.report.broadcasts++);
@@ -126,7 +126,7 @@ static inline void in_answer(int line, const order *o) {
     if (o->what == MARK) memory.peak = memory.bytes;
     r->backlog = 0;
     for (int i = 0; i < 4; i++)
-        for (azc_cursor c = azc_members(inside.channels[i], NULL); azc_next(&c);)
+        for (azc_cursor c = azc_members(inside.channels[i], NULL); azc_cursor_next(&c);)
             if (azc_backlog(c.conn) > r->backlog) r->backlog = azc_backlog(c.conn);
     r->stats = *azc_stats(inside.server);
     if (o->what == END) {
@@ -199,7 +199,7 @@ static inline int descriptors_for(int wanted) {
 static inline azc_config defaults(void) { /* but for memory, which counts */
     azc_config c;
     memset(&c, 0, sizeof c);
-    c.alloc = memory_alloc, c.alloc_user = &memory;
+    c.alloc = memory_alloc, c.alloc_userdata = &memory;
     c.close_ms = 500;
     return c;
 }

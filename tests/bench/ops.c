@@ -99,7 +99,7 @@ int main(int argc, char **argv) {
             need(azc_cancel(server, ids[i]) == AZC_OK);
             need((ids[i] = azc_after(server, some_ms(), beat, NULL)) != 0);
         } else if (argv[1][0] == 'd') {
-            azc__timer_set(conns[i], AZC__T_PING);
+            azc__deadline_set(conns[i], AZC__DEADLINE_PING);
         } else if (argv[1][0] == 'r') { /* the last connection visits a room of another */
             need(azc_join(conns[n], names[i]) == AZC_OK);
             need(azc_leave(conns[n], names[i]) == AZC_OK);

@@ -66,7 +66,7 @@ static double polled(int times) {
 static void rooms(void) {
     char name[16];
     azc_cursor c = azc_members(channel, NULL);
-    need(azc_next(&c), "a member");
+    need(azc_cursor_next(&c), "a member");
     malloc_trim(0);
     double before = resident();
     for (int i = 0; i < ROOMS; i++) {
@@ -76,7 +76,7 @@ static void rooms(void) {
     printf("a room of one member, 11 letters  %.0f bytes\n", (resident() - before) / ROOMS);
     before = resident();
     int count = 0;
-    for (azc_cursor m = azc_members(channel, NULL); azc_next(&m);)
+    for (azc_cursor m = azc_members(channel, NULL); azc_cursor_next(&m);)
         for (int i = 0; i < 50; i++, count++) {
             snprintf(name, sizeof name, "room-%06d", i);
             need(azc_join(m.conn, name) == AZC_OK, "azc_join");
@@ -110,7 +110,7 @@ int main(void) {
     for (int i = 0; i < PEERS; i++) while (recv(fds[i], bytes, sizeof bytes, MSG_DONTWAIT) > 0) {}
     for (int round = 0; round < ROUNDS; round++) {
         double start = cpu_us();
-        for (azc_cursor c = azc_members(channel, NULL); azc_next(&c);) azc_ping(c.conn, "", 0);
+        for (azc_cursor c = azc_members(channel, NULL); azc_cursor_next(&c);) azc_ping(c.conn, "", 0);
         azc_poll(server, 0);
         us += cpu_us() - start;
         for (int i = 0; i < PEERS; i++) {

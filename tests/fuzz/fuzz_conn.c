@@ -299,16 +299,16 @@ static void conn_check_lists(void) {
     for (int i = 0; i < 4; i++) {
         for (int j = 0; j < most; j++) {
             size_t n = 0;
-            for (azc_cursor c = azc_members(conn_now->channels[i], rooms[j]); azc_next(&c); n++) {
+            for (azc_cursor c = azc_members(conn_now->channels[i], rooms[j]); azc_cursor_next(&c); n++) {
                 int in = j == 0;
                 FUZZ_CHECK(azc_find(conn_now->server, azc_id(c.conn)) == c.conn);
-                for (azc_cursor r = azc_rooms(c.conn); azc_next(&r);)
+                for (azc_cursor r = azc_rooms(c.conn); azc_cursor_next(&r);)
                     in |= j > 0 && strcmp(r.room, rooms[j]) == 0;
                 FUZZ_CHECK(in && azc_channel_of(c.conn) == conn_now->channels[i]);
             }
             FUZZ_CHECK(n == azc_count(conn_now->channels[i], rooms[j]));
-            for (azc_cursor c = azc_users(conn_now->channels[i], rooms[j]); azc_next(&c); n--)
-                FUZZ_CHECK(strcmp(azc_identity(c.conn), c.user) == 0);
+            for (azc_cursor c = azc_users(conn_now->channels[i], rooms[j]); azc_cursor_next(&c); n--)
+                FUZZ_CHECK(strcmp(azc_user(c.conn), c.user) == 0);
             FUZZ_CHECK(n <= azc_count(conn_now->channels[i], rooms[j])); /* none twice */
             n = azc_count(conn_now->channels[i], rooms[j]);
             if (j == 0) open += n;
@@ -325,14 +325,14 @@ static void conn_walk(azc_conn *self, const char *rest, size_t n) {
     char line[32], room[2] = {n > 0 ? *rest : (char)0, 0};
     if (n > 1 && n < sizeof line && rest[1] != 'v') {
         azc_channel *channel = azc_channel_of(self);
-        for (azc_cursor c = azc_members(channel, *room == '*' ? NULL : room); azc_next(&c);) {
+        for (azc_cursor c = azc_members(channel, *room == '*' ? NULL : room); azc_cursor_next(&c);) {
             memcpy(line, rest + 1, n - 1);
             if (n > 2 && !(line[1] >= '0' && line[1] <= '9'))
                 line[1] = (char)('0' + conn_index(c.conn));
             conn_obey_line(self, line, n - 1);
         }
     }
-    for (azc_cursor c = azc_rooms(self); azc_next(&c);) {
+    for (azc_cursor c = azc_rooms(self); azc_cursor_next(&c);) {
         conn_note_string(self, 'v', c.room);
         if (n > 1 && rest[n - 1] == '!') azc_leave(self, c.room);
         if (n > 1 && rest[n - 1] == '?') azc_leave_all(self);
@@ -354,7 +354,7 @@ static int conn_json(azc_conn *conn, const char *text, size_t n) {
     char buf[300];
     int error = azc_json_read(&doc, text, n);
     if (error != AZC_OK) return error;
-    azc_writer w = azc_json_to(buf, sizeof buf);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_json(&w, "got", doc);
     return azc_send_json(conn, &w);
 }
@@ -404,9 +404,9 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
         if (result == AZC_OK) conn_of(to)->excused = 1;
         break;
     case 'n': conn_big(to, rest, len); break;
-    case 'I': result = azc_identify(to, rest); break;
+    case 'I': result = azc_set_user(to, rest); break;
     case 'u': result = azc_send_user(channel, rest, rest, len); break;
-    case 'k': result = azc_keep(channel, "a", (size_t)(rest[0] & 7), 60); break;
+    case 'k': result = azc_set_history(channel, "a", (size_t)(rest[0] & 7), 60); break;
     case 't': case 'T': case 'z': case 'Z':
         if (!conn_now->wild) break; /* what replaces what is a matter of cuts */
         if (*line == 't') azc_send_latest(to, (uint64_t)(rest[0] & 3), rest, len);
@@ -461,7 +461,7 @@ static void conn_check_callback(azc_conn *conn, int opcode, const void *data, si
     FUZZ_CHECK(k->opened == 1 && k->ended == 0 && k->id == azc_id(conn));
     FUZZ_CHECK(azc_find(conn_now->server, k->id) == conn);
     FUZZ_CHECK(n <= most && ((const char *)data)[n] == 0);
-    FUZZ_CHECK(azc_server_of(conn) == conn_now->server && azc_user(conn) == conn_worlds);
+    FUZZ_CHECK(azc_server_of(conn) == conn_now->server && azc_userdata(conn) == conn_worlds);
 }
 
 static int conn_on_upgrade(azc_conn *conn) {
@@ -514,15 +514,15 @@ static int conn_on_binary(azc_conn *conn, const void *data, size_t len) {
 static int conn_on_part(azc_conn *conn, const void *data, size_t len, int flags) {
     conn_socket *k = conn_of(conn);
     conn_check_callback(conn, 0, data, len, conn_now->server->config.read_buffer);
-    FUZZ_CHECK(len > 0 || flags & AZC_LAST);
-    FUZZ_CHECK(!(flags & AZC_FIRST) == (k->parted > 1));
-    if (flags & AZC_FIRST) k->parts.len = 0;
-    k->parted = flags & AZC_LAST ? 1 : 2;
+    FUZZ_CHECK(len > 0 || flags & AZC_PART_LAST);
+    FUZZ_CHECK(!(flags & AZC_PART_FIRST) == (k->parted > 1));
+    if (flags & AZC_PART_FIRST) k->parts.len = 0;
+    k->parted = flags & AZC_PART_LAST ? 1 : 2;
     conn_append(&k->parts, data, len);
-    if (!(flags & AZC_LAST)) return AZC_OK;
+    if (!(flags & AZC_PART_LAST)) return AZC_OK;
     size_t n = k->parts.len;
     conn_append(&k->parts, "", 1);
-    if (!(flags & AZC_TEXT)) {
+    if (!(flags & AZC_PART_TEXT)) {
         conn_check_callback(conn, 2, k->parts.p, n, SIZE_MAX);
         return AZC_OK;
     }
@@ -533,7 +533,7 @@ static int conn_on_part(azc_conn *conn, const void *data, size_t len, int flags)
 /* A user came or left, and so it is. */
 static void conn_on_presence(azc_channel *channel, const char *room, const char *user, int here) {
     int found = 0;
-    for (azc_cursor c = azc_users(channel, room); azc_next(&c);)
+    for (azc_cursor c = azc_users(channel, room); azc_cursor_next(&c);)
         found += strcmp(c.user, user) == 0;
     FUZZ_CHECK(found == here);
     if (conn_now->wild) azc_broadcast(channel, room, user, strlen(user), NULL);
@@ -608,9 +608,9 @@ static void conn_config(azc_config *config, unsigned limits) {
     config->close_ms = 300;
     config->origins = limits & 4 ? "*" : NULL;
     config->log = conn_log;
-    config->log_user = conn_worlds;
+    config->log_userdata = conn_worlds;
     config->alloc = fuzz_alloc;
-    config->alloc_user = &conn_now->memory;
+    config->alloc_userdata = &conn_now->memory;
     if (!conn_now->wild) return;
     config->max_backlog = few[limits & 3];
     config->read_buffer = limits & 4 ? 64 : 4096;
@@ -629,7 +629,7 @@ static void conn_serve(unsigned limits) {
     for (int i = 0; i < 4; i++) {
         memset(&desc, 0, sizeof desc);
         desc.path = paths[i];
-        desc.user = conn_worlds;
+        desc.userdata = conn_worlds;
         desc.on_connect = conn_on_connect;
         desc.on_close = conn_on_close;
         desc.on_presence = i < 2 ? conn_on_presence : NULL;
@@ -856,7 +856,7 @@ static void conn_poll(void) {
         size_t bytes = 0;
         for (const azc__piece *p = conn->out.head; p != NULL; p = p->next) bytes += p->len;
         FUZZ_CHECK(bytes == azc_backlog(conn));
-        FUZZ_CHECK(bytes <= s->pause || !(conn->source.events & AZC__READ));
+        FUZZ_CHECK(bytes <= s->pause || !(conn->source.events & AZC__EVENT_READ));
         FUZZ_CHECK(bytes <= s->config.max_backlog + 2 * (AZC__MAX_CONTROL + 4) + AZC__SLACK);
     }
 }

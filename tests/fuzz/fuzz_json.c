@@ -181,10 +181,10 @@ static void json_check_number(azc_json v) {
     if (errno == ERANGE) whole = 0;
     int zero = whole && magnitude == 0;
     int good_u = whole && (!negative || zero);
-    FUZZ_CHECK(azc_json_u64(v, &u) == (good_u ? AZC_OK : AZC_ERR_RANGE));
+    FUZZ_CHECK(azc_json_uint(v, &u) == (good_u ? AZC_OK : AZC_ERR_RANGE));
     FUZZ_CHECK(u == (good_u ? magnitude : 0));
     int good_i = whole && magnitude <= (unsigned long long)INT64_MAX + (unsigned)negative;
-    FUZZ_CHECK(azc_json_i64(v, &i) == (good_i ? AZC_OK : AZC_ERR_RANGE));
+    FUZZ_CHECK(azc_json_int(v, &i) == (good_i ? AZC_OK : AZC_ERR_RANGE));
     uint64_t bits = good_i ? negative ? 0 - (uint64_t)magnitude : (uint64_t)magnitude : 0;
     FUZZ_CHECK((uint64_t)i == bits);
     free(text);
@@ -199,8 +199,8 @@ static void json_check_types(azc_json v) {
     int number = v.type == AZC_JSON_NUMBER, boolean = v.type == AZC_JSON_BOOL;
     if (!number) {
         FUZZ_CHECK(azc_json_double(v, &d) == AZC_ERR_TYPE && d <= 0 && d >= 0);
-        FUZZ_CHECK(azc_json_i64(v, &i) == AZC_ERR_TYPE && i == 0);
-        FUZZ_CHECK(azc_json_u64(v, &u) == AZC_ERR_TYPE && u == 0);
+        FUZZ_CHECK(azc_json_int(v, &i) == AZC_ERR_TYPE && i == 0);
+        FUZZ_CHECK(azc_json_uint(v, &u) == AZC_ERR_TYPE && u == 0);
     }
     FUZZ_CHECK(azc_json_bool(v, &b) == (boolean ? AZC_OK : AZC_ERR_TYPE));
     FUZZ_CHECK(b == (boolean && *v.text == 't'));
@@ -298,9 +298,9 @@ static int json_rewrite(azc_writer *w, const char *name, azc_json v) {
         free(own);
     } else if (azc_json_bool(v, &b) == AZC_OK) {
         azc_put_bool(w, name, b);
-    } else if (azc_json_i64(v, &i) == AZC_OK) {
+    } else if (azc_json_int(v, &i) == AZC_OK) {
         azc_put_int(w, name, i);
-    } else if (azc_json_u64(v, &u) == AZC_OK) {
+    } else if (azc_json_uint(v, &u) == AZC_OK) {
         azc_put_uint(w, name, u);
     } else if (azc_json_double(v, &d) == AZC_OK) {
         azc_put_double(w, name, d);
@@ -330,8 +330,8 @@ static int json_same(azc_json a, azc_json b) {
     int ba, bb;
     if (a.type != b.type || !json_string_same(a, b)) return 0;
     if (azc_json_double(a, &da) != azc_json_double(b, &db) || da < db || da > db) return 0;
-    if (azc_json_u64(a, &ua) == AZC_OK && (azc_json_u64(b, &ub) != AZC_OK || ua != ub)) return 0;
-    if (azc_json_i64(a, &ia) == AZC_OK && (azc_json_i64(b, &ib) != AZC_OK || ia != ib)) return 0;
+    if (azc_json_uint(a, &ua) == AZC_OK && (azc_json_uint(b, &ub) != AZC_OK || ua != ub)) return 0;
+    if (azc_json_int(a, &ia) == AZC_OK && (azc_json_int(b, &ib) != AZC_OK || ia != ib)) return 0;
     if (azc_json_bool(a, &ba) != azc_json_bool(b, &bb) || ba != bb) return 0;
     azc_json_iter i = azc_json_each(a), j = azc_json_each(b);
     int more;
@@ -347,18 +347,18 @@ static void json_check_writing(azc_json doc) {
     char *one = (char *)malloc(size), *two = (char *)malloc(size);
     if (one == NULL || two == NULL) abort();
     azc_json again;
-    azc_writer w = azc_json_to(one, doc.len + 1);
+    azc_writer w = azc_put_begin(one, doc.len + 1);
     azc_put_json(&w, NULL, doc);
-    FUZZ_CHECK(azc_json_finish(&w) == AZC_OK && w.len == doc.len);
+    FUZZ_CHECK(azc_put_finish(&w) == AZC_OK && w.len == doc.len);
     FUZZ_CHECK(memcmp(one, doc.text, doc.len) == 0 && one[doc.len] == 0);
-    w = azc_json_to(one, size);
+    w = azc_put_begin(one, size);
     int good = json_rewrite(&w, NULL, doc);
-    FUZZ_CHECK(azc_json_finish(&w) == AZC_OK && strlen(one) == w.len);
+    FUZZ_CHECK(azc_put_finish(&w) == AZC_OK && strlen(one) == w.len);
     FUZZ_CHECK(azc_json_read(&again, one, w.len) == AZC_OK);
     if (good) FUZZ_CHECK(json_same(doc, again));
-    azc_writer w2 = azc_json_to(two, size);
+    azc_writer w2 = azc_put_begin(two, size);
     json_rewrite(&w2, NULL, again);
-    FUZZ_CHECK(azc_json_finish(&w2) == AZC_OK);
+    FUZZ_CHECK(azc_put_finish(&w2) == AZC_OK);
     FUZZ_CHECK(azc_json_read(&doc, two, w2.len) == AZC_OK && json_same(again, doc));
     free(one), free(two);
 }

@@ -169,7 +169,7 @@ static void route_check_found(const azc__route *route, const char *pattern, cons
         route_value(pattern, path, i, wanted);
         FUZZ_CHECK(value < end && strcmp(value, wanted) == 0);
         FUZZ_CHECK(azc__route_param(route, name) == number++);
-        value = azc__route_next(value);
+        value = azc__string_next(value);
     }
     FUZZ_CHECK(value == end && azc__route_param(route, "") < 0);
     free(values);
@@ -205,7 +205,7 @@ static void route_look_up(const uint8_t *line, size_t n) {
     if (count > 0) {
         const char *best = NULL, *segment = segments;
         FUZZ_CHECK((size_t)count == path.count && end <= segments + n + 1);
-        for (int i = 0; i < count; i++, segment = azc__route_next(segment))
+        for (int i = 0; i < count; i++, segment = azc__string_next(segment))
             FUZZ_CHECK(strcmp(segment, path.text[i]) == 0);
         for (size_t i = 0; i < route_known; i++) {
             if (!route_match(route_patterns[i], &path)) continue;
@@ -225,7 +225,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
     azc__mem mem;
     memset(&mem, 0, sizeof mem);
     mem.alloc = fuzz_alloc;
-    mem.user = &memory;
+    mem.userdata = &memory;
     route_list = NULL;
     route_known = 0;
     int registering = 1;

@@ -240,7 +240,7 @@ static void writer_put(azc_writer *w, fuzz_input *in) {
         if (writer_begin(name)) writer_say("null", 4);
         break;
     case 12:
-        FUZZ_CHECK(azc_json_finish(w) == (w->text != NULL ? w->azc__error : AZC_ERR_ARGUMENT));
+        FUZZ_CHECK(azc_put_finish(w) == (w->text != NULL ? w->azc__error_keep : AZC_ERR_ARGUMENT));
         writer_finish();
         break;
     case 13: /* a whole stair of containers */
@@ -261,11 +261,11 @@ static void writer_run(fuzz_input in, size_t size, int with_buffer) {
     static char block[WRITER_ROOM + WRITER_GUARD];
     char *buf = block + WRITER_ROOM - size; /* so that its end is always the guard */
     memset(block + WRITER_ROOM, 0x55, WRITER_GUARD);
-    azc_writer w = azc_json_to(with_buffer ? buf : NULL, size);
+    azc_writer w = azc_put_begin(with_buffer ? buf : NULL, size);
     writer_wanted.len = 0, writer_wanted.depth = 0, writer_wanted.filled = 0;
     writer_wanted.implicit = 0, writer_wanted.error = 0;
     while (in.p < in.end) writer_put(&w, &in);
-    int result = azc_json_finish(&w);
+    int result = azc_put_finish(&w);
     writer_finish();
     for (int i = 0; i < WRITER_GUARD; i++) FUZZ_CHECK(block[WRITER_ROOM + i] == 0x55);
     if (!with_buffer) {
@@ -276,7 +276,7 @@ static void writer_run(fuzz_input in, size_t size, int with_buffer) {
     if (fits) FUZZ_CHECK(result == writer_wanted.error);
     else FUZZ_CHECK(result == AZC_ERR_FULL || (result != AZC_OK && result == writer_wanted.error));
     if (result != AZC_OK) FUZZ_CHECK(w.len == 0 && (size == 0 || buf[0] == 0));
-    FUZZ_CHECK(azc_json_finish(&w) == result);
+    FUZZ_CHECK(azc_put_finish(&w) == result);
     if (result != AZC_OK) return;
     azc_json doc;
     FUZZ_CHECK(w.len == writer_wanted.len && memcmp(buf, writer_wanted.text, w.len) == 0);

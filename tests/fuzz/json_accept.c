@@ -27,9 +27,9 @@ int main(void) {
         if (azc_json_read(&doc, text, n) != AZC_OK) {
             answer(0, doc.len, "");
         } else {
-            azc_writer w = azc_json_to(out, n * 6 + 64);
+            azc_writer w = azc_put_begin(out, n * 6 + 64);
             int whole = json_rewrite(&w, NULL, doc);
-            if (azc_json_finish(&w) != AZC_OK) return 1;
+            if (azc_put_finish(&w) != AZC_OK) return 1;
             answer(whole ? 1 : 2, w.len, w.text);
         }
         free(text);

@@ -80,7 +80,7 @@ int main(int argc, char **argv) {
     fflush(stdout);
     for (int told = 0; azc_poll(server, 20) > 0;) {
         if (!ending || told++) continue;
-        if (given(argv, "drain")) azc_drain(server, number(argv, "drain"));
+        if (given(argv, "drain")) azc_shutdown(server, number(argv, "drain"));
         else azc_stop(server);
     }
     return azc_destroy(server) == AZC_OK ? 0 : 1;

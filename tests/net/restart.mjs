@@ -128,7 +128,7 @@ test('a process that is killed leaves the port open: newcomers wait for the next
     assert.equal(await waiting.text(), String(next));
 });
 
-test('azc_drain over 2 s: 200 peers are told evenly', async (t) => {
+test('azc_shutdown over 2 s: 200 peers are told evenly', async (t) => {
     const s = await supervisor(t, 'drain=2000');
     const pid = await s.next();
     const crowd = new Crowd(t, s.url, { stay: 200 });

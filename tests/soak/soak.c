@@ -30,7 +30,7 @@ static int soak_do(azc_conn *conn, const char *text, size_t len) {
     azc_json_string(azc_json_get(doc, "do"), what, sizeof what);
     error = strcmp(what, "join") == 0 ? azc_join(conn, room) : azc_leave(conn, room);
     if (error != AZC_OK) return error;
-    azc_writer w = azc_json_to(reply, sizeof reply);
+    azc_writer w = azc_put_begin(reply, sizeof reply);
     azc_put_string(&w, "did", what);
     azc_put_string(&w, "room", room);
     error = azc_send_json(conn, &w);
