@@ -377,6 +377,17 @@ typedef struct azc_conn azc_conn;       /* one peer; while its request is handle
 /* What an error code means: a static string, never NULL. Anywhere, any thread. */
 AZC_API const char *azc_strerror(int code);
 
+/* A length that means strlen: azc_send_text(conn, "hi", AZC_NUL). Wherever this header takes bytes and
+ * their len, len may be AZC_NUL. A larger one, such as a negative int, is AZC_ERR_FULL. */
+#define AZC_NUL (SIZE_MAX / 2 + 1)
+
+#define AZCHAN_VERSION_MAJOR 0
+#define AZCHAN_VERSION_MINOR 2
+#define AZCHAN_VERSION_PATCH 0
+
+/* The version of the implementation, "0.2.0": a static string. Any thread. */
+AZC_API const char *azc_version(void);
+
 /* ---- Server --------------------------------------------------------------------------------- */
 
 /* Zero is always the default. Milliseconds: negative means never. */
@@ -423,17 +434,12 @@ typedef struct azc_config {
     size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
                              64; of the program's channels, pages and handlers with their paths, */
     size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
-#ifndef AZCHAN_CORE
-    const char *trusted_proxies; /* whose X-Forwarded-For, -Proto and -Host count: space-separated
-                             addresses and networks, like "127.0.0.1 10.0.0.0/8 ::1 unix". None:
-                             then azc_peer is the proxy's. See BEHIND A PROXY */
     int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
                              and the kernel shares newcomers out among them */
     int listen_fd;        /* a socket to use instead of host and port; the server's own once
                              azc_listen succeeded. 0: none (give a dup() of it). One that listens,
                              as systemd passes it (3) or inetd's wait; or one peer's, as inetd's
                              nowait: that one is served, and azc_run returns when it is gone */
-#endif
 } azc_config;
 
 /* Create a server; nothing is opened but a pipe for azc_stop and azc_post.
@@ -478,14 +484,12 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms);
  *   call      any thread, any callback, any signal handler; errno is kept */
 AZC_API void azc_stop(azc_server *server);
 
-#ifndef AZCHAN_CORE
 /* Stop gently, to make way for a new process: no new peers; those in channels are told 1001 one by
  * one, evenly over the time, so that they do not all come back at once; requests are answered.
  *   ms        until azc_stop's end for whoever is left; azc_poll is 0 before, when all are gone
  *   returns   AZC_OK | AZC_ERR_ARGUMENT
  *   call      anywhere; from a signal handler by way of azc_post */
 AZC_API int azc_shutdown(azc_server *server, int ms);
-#endif
 
 /* The last error in words, with names and numbers ("port 80 on 127.0.0.1: Permission denied").
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
@@ -508,7 +512,6 @@ typedef struct azc_statistics {
 /* The server's own, live until azc_destroy: read on the loop's thread. NULL for NULL. */
 AZC_API const azc_statistics *azc_stats(const azc_server *server);
 
-#ifndef AZCHAN_CORE
 /* ---- Tasks ---------------------------------------------------------------------------------- */
 
 /* Runs on the loop's thread, as a callback does, and may do whatever those may. */
@@ -563,14 +566,13 @@ struct pollfd;
 AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
                               int *timeout_ms);
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count);
-#endif
 
 /* ---- Channels ------------------------------------------------------------------------------- */
 
 enum { AZC_FULL_CLOSE = 0, AZC_FULL_DROP = 1 };
 
-/* All callbacks are optional; all run on the loop's thread. Those returning int return AZC_OK or
- * any positive number, or a negative AZC_ERR_*: see QUICK START. */
+/* All callbacks are optional; all run on the loop's thread. Those that return int return AZC_OK, or an
+ * AZC_ERR_*: see CALLBACKS. */
 typedef struct azc_channel_desc {
     const char *path;         /* "/chat", "/rooms/:room_id", "/files/" "*rest". Literal segments
                                  win over :params (never empty), those over a trailing *rest
@@ -578,11 +580,11 @@ typedef struct azc_channel_desc {
     const char *subprotocols; /* "v2.chat, v1.chat", best first; the first that the peer offered
                                  too is chosen, else none (RFC 6455 4.2.2) */
     size_t data_size;         /* bytes of azc_data per connection, zeroed */
-    void *userdata;           /* azc_userdata */
+    void *userdata;           /* for azc_userdata; kept, never touched */
     int when_full;            /* AZC_FULL_CLOSE: a send past max_backlog closes (1013);
                                  AZC_FULL_DROP: it returns AZC_ERR_FULL and that is all */
-    int (*on_upgrade)(azc_conn *conn); /* before the 101. AZC_OK lets in; an HTTP status refuses
-                                 (401, 403, ...), or azc_reply with your own; negative: 500 */
+    int (*on_upgrade)(azc_conn *conn); /* before the 101. AZC_OK accepts; an HTTP status refuses
+                                 (401, 403, ...), or azc_reply with your own; else: 500 */
     int (*on_connect)(azc_conn *conn);
     int (*on_message)(azc_conn *conn, const char *text, size_t len);  /* valid UTF-8 */
     int (*on_binary)(azc_conn *conn, const void *data, size_t len);
@@ -593,14 +595,6 @@ typedef struct azc_channel_desc {
     void (*on_close)(azc_conn *conn, int code, const char *reason); /* who closed first gave
                                  code and reason. 1005: none given; 1006: dropped. "" not NULL */
     void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
-#ifndef AZCHAN_CORE
-    /* see Feeds */
-    int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
-    void (*on_presence)(azc_channel *channel, const char *room, const char *user, int here);
-    void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
-                       int binary);      /* see azc_deliver */
-    void (*on_room)(azc_channel *channel, const char *room, int there);
-#endif
 } azc_channel_desc;
 
 /* Register a channel.
@@ -631,12 +625,21 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
  *   RFC       6455 7.1, 7.4 */
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 
-/* Queue one message to all in a room, or in the channel; its frame is encoded once.
- *   room      NULL: the whole channel
- *   except    left out, or NULL
- *   returns   how many took it (those with a full backlog did not) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_UTF8 | AZC_ERR_MEMORY
+/* Queue one text message from a callback of conn: to everyone in its channel; to everyone but conn; to
+ * the others in its room (the one it joined last, if it is in several). They take the arguments of
+ * on_message, so each can be one.
+ *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
  *   call      anywhere */
+AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
+AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len);
+AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len);
+
+/* Queue one message to everyone in a room or channel. Its frame is encoded once.
+ *   room      NULL: the whole channel
+ *   except    a connection to leave out, or NULL
+ *   returns   AZC_OK, also when nobody is there or a backlog is full | AZC_ERR_ARGUMENT |
+ *             AZC_ERR_UTF8 | AZC_ERR_FULL (an impossible len) | AZC_ERR_MEMORY
+ *   call      anywhere. azc_send does the same and more, and counts */
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except);
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
@@ -695,22 +698,63 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
 AZC_API azc_cursor azc_rooms(azc_conn *conn);
 AZC_API int azc_cursor_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all */
 
-/* ---- Feeds ---------------------------------------------------------------------------------- */
+/* ---- Any message ---------------------------------------------------------------------------- */
 
-#ifndef AZCHAN_CORE
+struct azc_writer;
 
-/* Say who a connection is: several (tabs, devices) may be one user.
- *   user      the program's name for them, 1 to 254 bytes, copied
- *   returns   AZC_OK | AZC_ERR_STATE (it has an identity, or is in a room already; a request) |
+/* What azc_send takes; zero-initialise it. Exactly one of text, binary and json, and at most one of
+ * room, user and to (none: the whole channel). */
+typedef struct azc_message {
+    const char *text;        /* UTF-8 of len bytes; copied, as all of this is */
+    const void *binary;      /* any len bytes */
+    struct azc_writer *json; /* azc_send calls azc_put_finish; len does not matter */
+    size_t len;
+    const char *room;        /* to the connections in this room, */
+    const char *user;        /* of this user (see azc_set_user), */
+    azc_conn *to;            /* or to this one */
+    const azc_conn *except;  /* a connection to leave out */
+    uint64_t key;            /* not 0: only the latest value of this key matters. A queued message of
+                                the same key that the kernel has taken no byte of is replaced in
+                                place, so a slow peer has at most one of each key in its queue */
+    int period_ms;           /* not 0: at most once in so many ms. The first message is sent at
+                                once; those of the same target and key within the period are held,
+                                and the last one is sent when it ends. The period of the first
+                                message counts. Needs key or batch; not with to */
+    int batch;               /* 1: what is held is sent as one JSON array, [a,b,c], sooner if it
+                                would pass max_message. Each message must be JSON. Needs
+                                period_ms; not with key, binary or except */
+    int local;               /* 1: on_publish does not see it */
+    size_t *queued;          /* not NULL: receives for how many connections it was queued now */
+} azc_message;
+
+/* Queue any message to a room, a user, a connection or the channel:
+ *
+ *     azc_message m = {0};
+ *     m.room = "load", m.key = LOAD, m.text = text, m.len = AZC_NUL;
+ *     azc_send(channel, &m);
+ *
+ *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
+ *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY; with to as
+ *             azc_send_text; with json as azc_put_finish. With config.memory key and period_ms may
+ *             return AZC_ERR_MEMORY at any time
+ *   cost      one copy; with key, a look at each queued message of each connection
+ *   call      anywhere; what is held when azc_destroy is called is not sent */
+AZC_API int azc_send(azc_channel *channel, const azc_message *message);
+
+/* ---- Users ---------------------------------------------------------------------------------- */
+
+/* Name the user that a connection belongs to: several connections (tabs, devices) may be one user.
+ *   user      the program's name for the user, 1 to 254 bytes, copied
+ *   returns   AZC_OK | AZC_ERR_STATE (it has a user, or is in a room already; a request) |
  *             AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL (as azc_join) | AZC_ERR_MEMORY
  *   call      once per connection: in on_upgrade, where you know who asks, or later anywhere
- * azc_user tells it: NULL if none; in every callback of the connection, on_close too. */
+ * azc_user returns the name, NULL if there is none; in every callback of the connection, on_close
+ * included. */
 AZC_API int azc_set_user(azc_conn *conn, const char *user);
 AZC_API const char *azc_user(const azc_conn *conn);
 
-/* Queue one text message to every connection that a user has in the channel.
- *   returns   how many took it, 0 when the user is not here | as azc_broadcast
- *   call      anywhere */
+/* Queue one text message to every connection that a user has in the channel. Returns as
+ * azc_broadcast. Anywhere. */
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len);
 
 /* Walk the users in a room, or with NULL in the channel, each once:
@@ -720,82 +764,75 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
  * c.conn is one of the user's connections. All else as azc_members. */
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
 
-/* azc_channel_desc.on_presence, if set, tells when the first connection of a user came into a room
- * (here 1), and when the last one left it or ended (here 0): a second tab makes no news, coming or
- * going. Connections without identity make none.
- *   call      when the callback that did it has returned, in order; for what was done between
- *             polls, first in the next azc_poll. What was undone by then is not told. Everything
- *             is allowed in it. room and user die when it returns
- * When a connection ends this may come before its on_close or after it. */
+/* Have on_presence called when a user's first connection joins a room (present 1) and when the last
+ * one leaves it or ends (present 0). Further tabs cause no call; connections without a user cause none.
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
+ *   called    after the callback that caused it, in order; for changes made between polls, first in
+ *             the next azc_poll. A change undone before then is not reported. When a connection
+ *             ends, this may come before its on_close or after it. Everything is allowed in it; room
+ *             and user are valid until it returns */
+typedef void (*azc_presence_callback)(azc_channel *channel, const char *room, const char *user,
+                                      int present);
+AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence);
 
-/* A room keeps its last broadcasts, text and binary, and azc_join gives them to who comes in: all
+/* ---- History -------------------------------------------------------------------------------- */
+
+/* A room keeps its last broadcasts, text and binary, and azc_join queues them to each new member: all
  * that it keeps, in order, before anything newer, without gap or repeat.
  *   messages  at most so many; 0 keeps none from now on
  *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog.
- *             What is larger than all of it is not kept, and neither is what came before it
+ *             A message larger than that is not kept, and drops all that came before it
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with config.memory)
  *   call      anywhere, from azc_add_channel on; again for other numbers
- * Such a room lives on when it is empty. azc_join then also returns AZC_ERR_FULL, when what is
- * kept does not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: not in, and
- * nothing of it was queued. A broadcast without memory to keep it reaches no one. */
+ * Such a room stays when it is empty. azc_join then also returns AZC_ERR_FULL if the history does not
+ * fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: it has not joined, and nothing was
+ * queued. A broadcast without memory to keep it reaches no one. */
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes);
 
-/* As azc_send_text and azc_broadcast, for what only the newest is worth having of: a message of the
- * same key that still waits in a connection's output, no byte of it taken by the kernel, is
- * replaced where it stands. So a slow peer has at most one of each key waiting, and sees now, not
- * a minute ago.
- *   key       the program's number for what the value is of, not 0 (AZC_ERR_ARGUMENT)
- *   returns   as those; with config.memory AZC_ERR_MEMORY */
-AZC_API int azc_send_latest(azc_conn *conn, uint64_t key, const char *text, size_t len);
-AZC_API int azc_broadcast_latest(azc_channel *channel, const char *room, uint64_t key,
-                                 const char *text, size_t len, const azc_conn *except);
+/* ---- Messages in parts ---------------------------------------------------------------------- */
 
-/* Broadcast at a rate. What comes first goes at once; what comes within ms after that waits for
- * the end of them, and goes then, and so on. The last value always arrives.
- *   azc_broadcast_throttled  of a key the last value alone, as by azc_broadcast_latest
- *   azc_broadcast_batched    all of them in one text, a JSON array: [a,b,c]. Each must be JSON, or
- *             it is AZC_ERR_JSON. Sooner when the array would pass max_message
- *   room      NULL: the whole channel
- *   ms        at least 1; that of the call which came first counts until nothing waits any more
- *   returns   how many took it, 0 when it waits | as azc_broadcast | AZC_ERR_MEMORY also with
- *             config.memory
- *   call      anywhere; what waits when azc_destroy is called is not sent. on_publish sees what is
- *             sent, when it is */
-AZC_API int azc_broadcast_throttled(azc_channel *channel, const char *room, uint64_t key, int ms,
-                                    const char *text, size_t len);
-AZC_API int azc_broadcast_batched(azc_channel *channel, const char *room, int ms,
-                                  const char *text, size_t len);
-
-/* azc_channel_desc.on_part, if set, takes the channel's messages as they arrive, in place of
- * on_message and on_binary: whatever a message's size, it costs no memory but the read buffer.
- *   data,len  the next bytes of the message, in the read buffer; a part of text may end inside a
- *             character, but all in all it is UTF-8. Parts are cut where the network, the peer's
- *             fragments and read_buffer cut them. An empty message is one part of no bytes
- *   flags     AZC_PART_FIRST, AZC_PART_LAST: which part of the message this is, both if it is the only one;
- *             AZC_PART_TEXT: of text, not binary
- *   returns   as on_message
+/* Have on_part take the channel's messages as they arrive, instead of on_message and on_binary.
+ * Whatever a message's size, it needs no memory but the read buffer.
+ *   data,len  the next bytes of the message, in the read buffer. A part of text may end inside a
+ *             character, but the whole is UTF-8. Parts are cut where the network, the peer's
+ *             fragments and read_buffer cut them. An empty message is one part without bytes
+ *   flags     AZC_PART_FIRST and AZC_PART_LAST, both if it is the only part; AZC_PART_TEXT if the
+ *             message is text
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
- * comes after that, nor when the peer is gone: on_close tells.
+ * comes after that, nor after the peer is gone: on_close is called.
  *   RFC       6455 5.4 */
 enum { AZC_PART_FIRST = 1, AZC_PART_LAST = 2, AZC_PART_TEXT = 4 };
+typedef int (*azc_part_callback)(azc_conn *conn, const void *data, size_t len, int flags);
+AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part);
 
-#endif /* AZCHAN_CORE */
+/* ---- Proxies -------------------------------------------------------------------------------- */
 
-#ifndef AZCHAN_CORE
+/* Believe the X-Forwarded-For, -Proto and -Host fields of these peers: see BEHIND A PROXY.
+ *   proxies   space-separated addresses and networks, like "127.0.0.1 10.0.0.0/8 ::1 unix"; copied
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT (kept for azc_listen) | AZC_ERR_MEMORY | AZC_ERR_STATE
+ *             (after azc_listen) */
+AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
+
 /* ---- Other processes ------------------------------------------------------------------------ */
 
-/* The seam to a message broker, over which a channel's rooms go on in other processes: OTHER
- * PROCESSES has the whole.
- *   on_publish  if set, sees each azc_broadcast of this process, room NULL and rooms without
- *               members here included, once it is queued here. It runs inside that call: only read
- *               and pass on. data dies when it returns; text has no NUL behind it
- *   on_room     if set, tells that the first member here came into a room (there 1), or the last
- *               one left (0). Called as on_presence is, and everything is allowed in it
- * azc_deliver queues what came from elsewhere to members here, unseen by on_publish. Returns and
+/* The seam to a message broker, over which a channel's rooms span several processes: see OTHER
+ * PROCESSES.
+ *   on_publish  called for each broadcast of this process to the channel (room NULL) or a room, even
+ *               without members here, once it is queued here. It runs inside that call: only read
+ *               and pass on. data is valid until it returns, without a NUL behind text
+ *   on_room     called when the first member here joins a room (present 1) and when the last one
+ *               left (present 0). Called as on_presence is, and everything is allowed in it
+ *   returns     AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
+ * azc_deliver queues what came from elsewhere to the members here, unseen by on_publish. Returns and
  * call as azc_broadcast; binary 0: text */
+typedef void (*azc_publish_callback)(azc_channel *channel, const char *room, const void *data,
+                                     size_t len, int binary);
+typedef void (*azc_room_callback)(azc_channel *channel, const char *room, int present);
+AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish);
+AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room);
 AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
                         int binary);
-#endif
 
 /* ---- What the peer asked -------------------------------------------------------------------- */
 
@@ -826,7 +863,8 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 /* ---- Requests and pages --------------------------------------------------------------------- */
 
 /* Returns AZC_OK to pass the request on, or an HTTP status (200 to 599) that answers it, with the
- * lines of azc_reply_header; anything else is a 500. After azc_reply it does not matter. */
+ * lines of azc_reply_header; anything else is a 500. After azc_reply it does not matter: see
+ * CALLBACKS. */
 typedef int (*azc_handler)(azc_conn *conn, void *userdata);
 
 /* Add a handler to the chain that every well-formed request passes before routing, in the order
@@ -1017,12 +1055,15 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
  * AZC__ASIDE: so too, but a part of its only caller where size counts.
  * AZC__FAST: take second ways that are there for speed alone; -Os goes without.
  * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
+#ifndef AZCHAN_SMALL
 #ifdef __OPTIMIZE_SIZE__
-#define AZC__FAST 0
+#define AZCHAN_SMALL 1
 #else
-#define AZC__FAST 1
+#define AZCHAN_SMALL 0
 #endif
-#if defined(__GNUC__) && AZC__FAST
+#endif
+#define AZC__FAST !AZCHAN_SMALL
+#if defined(__GNUC__) && !AZCHAN_SMALL
 #define AZC__HOT inline __attribute__((always_inline))
 #define AZC__ASIDE __attribute__((noinline))
 typedef uint64_t azc__lane __attribute__((vector_size(16)));
@@ -1037,7 +1078,7 @@ typedef uint64_t azc__lane;
 #define AZC__RARE
 #endif
 
-#if !defined(AZC_ASSERT) && AZC__FAST
+#if !defined(AZC_ASSERT) && !AZCHAN_SMALL
 #define AZC_ASSERT(x) assert(x)
 #elif !defined(AZC_ASSERT)
 #define AZC_ASSERT(x) ((void)0)
@@ -1133,10 +1174,16 @@ typedef union azc__aligned {
 /* Bytes that several outputs send: a large broadcast's frame. They follow the struct. */
 typedef struct azc__block {
     size_t refs, len;
-#ifndef AZCHAN_CORE
-    uint64_t key; /* of azc_send_latest, or 0 */
-#endif
+    uint64_t key; /* of azc_message, or 0 */
 } azc__block;
+
+/* A message to send. */
+typedef struct azc__payload {
+    int opcode;
+    const char *data;
+    size_t len;
+    uint64_t key; /* 0, or it replaces a queued message of this key */
+} azc__payload;
 
 /* A piece of a connection's output. Its bytes follow the struct (block NULL, room behind them
  * left to fill), or are a shared block's, or stay where the program has them (a static page). */
@@ -1182,15 +1229,22 @@ typedef struct azc__in {
     unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
 } azc__in;
 
+/* PARTS, through azc_channel.parts: take the payload of messages as it arrives. */
+struct azc__event;
+typedef struct azc__parts_join {
+    void (*decode)(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
+                   struct azc__event *event);
+    void (*deliver)(azc_conn *conn, const struct azc__event *event);
+} azc__parts_join;
+
 /* What azc__decode found: an opcode with its payload, 0 (it needs more bytes), or the negative
  * close code with which the connection fails. */
 typedef struct azc__event {
     int kind;
     unsigned char *data;
     size_t len;
-#ifndef AZCHAN_CORE
-    int flags; /* of on_part */
-#endif
+    int flags;                     /* of on_part */
+    const azc__parts_join *parts;  /* deliver messages in parts; NULL: whole */
 } azc__event;
 
 enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
@@ -1237,11 +1291,9 @@ typedef struct azc__request {
     int status;       /* as answered */
     char *cookies;    /* as pairs, once asked for */
     size_t sent;      /* bytes of the answer */
-#ifndef AZCHAN_CORE
-    azc__visitor visitor; /* the peer, or of whom it speaks */
-    uint8_t proxied;  /* the peer is one of trusted_proxies, */
+    azc__visitor visitor; /* the peer, or the visitor that a trusted proxy names */
+    uint8_t proxied;  /* the peer is a trusted proxy, */
     char scheme;      /* and says 's' for https, 'p' for http, 0 nothing */
-#endif
     azc__field fields[AZC__MAX_FIELDS];
     char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
 } azc__request;
@@ -1283,19 +1335,17 @@ typedef struct azc__room {
     uint32_t count; /* members */
     uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
     uint32_t len;  /* of the name, which follows the struct */
-#ifndef AZCHAN_CORE
-    uint8_t watched; /* whether there are members is told to the program; */
-    uint8_t reported;    /* the last it heard, */
-    uint8_t queued;  /* and if it is to hear more: in the server's list of news */
+    uint8_t pair;     /* the name is an azc__pair */
+    uint8_t watched;  /* NEWS: the program wants to know whether it has members; */
+    uint8_t reported; /* what it was told last; */
+    uint8_t queued;   /* and this room is in the server's list of news */
     struct azc__room *next_news;
     union {
         struct azc__history *history; /* NULL: it keeps nothing */
         struct azc__rate *rate;       /* of AZC__RATE */
     } keeps;
-#endif
 } azc__room;
 
-#ifndef AZCHAN_CORE
 /* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
  * members. What is known of a room and something else is a room whose name is this. AZC__SEAT: a
  * user is in a room; the members are the user's connections there. AZC__RATE: what is broadcast to
@@ -1312,7 +1362,6 @@ typedef struct azc__history {
     size_t max_count, max_bytes; /* what it may keep */
     size_t first, count, bytes;
 } azc__history;
-#endif
 
 /* What the loop watches. First in each struct that has one. */
 typedef struct azc__source {
@@ -1332,7 +1381,6 @@ enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 /* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
 enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE, AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
 
-#ifndef AZCHAN_CORE
 /* A moment, in whatever struct waits for it. All zero but fn at first. */
 typedef struct azc__timer {
     struct azc__timer *next, *prev; /* a ring of those in the slot; next NULL: not waited for */
@@ -1355,7 +1403,9 @@ typedef struct azc__rate {
     azc__room *room;  /* NULL: the channel */
     azc__room *entry; /* this, in the table */
     uint64_t key;     /* 0: a batch */
-    int ms, waits;    /* whether there is something to send: */
+    uint64_t except;  /* azc_id of a connection, or 0 */
+    int opcode, spread; /* spread: on_publish sees it */
+    int ms, waits;    /* waits: there is something to send: */
     unsigned char *data;
     size_t len, cap;
 } azc__rate;
@@ -1383,7 +1433,49 @@ typedef struct azc__post_record {
     azc_task fn;
     void *arg;
 } azc__post_record;
-#endif
+
+/* ---- Where optional parts join ----
+ * A part's first public call sets its pointer in the server (PARTS: in the channel). Nothing else
+ * names the part's functions, so in a program without such a call the linker leaves them out. */
+
+typedef struct azc__timers_join {
+    void (*run)(azc_server *s); /* when wheel.due has come */
+    void (*free)(azc_server *s);
+} azc__timers_join;
+
+typedef struct azc__watch_join {
+    void (*ready)(azc_server *s, azc__source *source, int events);
+    void (*sweep)(azc_server *s); /* free what was stopped; no scan of ready sources is running */
+    void (*free)(azc_server *s);
+} azc__watch_join;
+
+/* Rooms that got their first member or lost their last one. */
+typedef struct azc__news_join {
+    void (*changed)(azc_server *s, azc__room *room);
+    void (*report)(azc_server *s);
+} azc__news_join;
+
+/* For connections of users in channels with on_presence; and azc_users. */
+typedef struct azc__users_join {
+    int (*seat_missing)(const azc_conn *conn, azc__room *room);
+    int (*seat_enter)(azc_conn *conn, azc__room *room); /* 0 without memory */
+    void (*seat_leave)(const azc_conn *conn, azc__room *room);
+    int (*first_of_user)(azc_cursor *cursor, const azc__room *room);
+} azc__users_join;
+
+/* Rooms with keeps.history. A join first prepares the replay, and then appends or drops it. */
+typedef struct azc__history_join {
+    int (*prepare)(azc_conn *conn, const azc__room *room, azc__out *replay);
+    void (*finish)(azc_conn *conn, const azc__room *room, azc__out *replay, int joined);
+    int (*keep)(azc_server *s, const azc__room *room, azc__block *block,
+                const azc__payload *payload); /* 0 without memory */
+    void (*free)(azc_server *s);
+} azc__history_join;
+
+typedef struct azc__proxies_join {
+    void (*forwarded)(const azc_server *s, azc__request *r);
+    int (*trusts)(const azc_server *s, const azc__visitor *visitor);
+} azc__proxies_join;
 
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
  *        |             |---- peer's Close, protocol error, EOF ------^                   ^
@@ -1437,8 +1529,14 @@ struct azc_channel {
     azc_conn *first;
     size_t count;
     size_t data_size; /* rounded up, so that the strings start behind it */
-    unsigned short_end; /* payloads of fewer bytes take the short path; 0 where parts are told */
+    unsigned short_end; /* payloads of fewer bytes take the short path; 0: none, for parts */
     azc_channel_desc desc;
+    const azc__parts_join *parts;
+    int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
+    void (*on_presence)(azc_channel *channel, const char *room, const char *user, int present);
+    void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
+                       int binary);
+    void (*on_room)(azc_channel *channel, const char *room, int present);
     const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
 };
 
@@ -1477,11 +1575,6 @@ struct azc_server {
     struct pollfd *polls;
     azc__source **sources;
 #endif
-#ifndef AZCHAN_CORE
-    uint32_t drain_closed, drain_count; /* told 1001, of how many, up to which slot */
-    uint32_t drain_slot;
-    int64_t drain_start, drain_ms;
-#endif
     azc_config config; /* with every default filled in */
     size_t read_free;  /* backlog below which a whole read_buffer may be answered */
     size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
@@ -1500,9 +1593,7 @@ struct azc_server {
     azc__member_group *members; /* all that were allocated; */
     uint32_t member_count; /* and how many are in use */
     azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
-#ifndef AZCHAN_CORE
-    azc__room *news_first, *news_last; /* rooms whose change is to be told */
-#endif
+    azc__room *news_first, *news_last; /* rooms whose change is to be reported */
 
     unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
     char *scratch;              /* the request's strings before they have a connection's tail */
@@ -1516,16 +1607,31 @@ struct azc_server {
     azc_statistics stats;
     azc__request request;
     char error[200];
-#ifndef AZCHAN_CORE
     int stop_asked;    /* by azc_stop, in whatever thread */
+    azc__post_record post; /* one that was not read whole, and */
+    size_t post_len;   /* how much of it was */
+
+    const azc__timers_join *timers;
+    const azc__watch_join *watch;
+    const azc__news_join *news;
+    const azc__users_join *users;
+    const azc__history_join *history;
+    const azc__proxies_join *proxies;
+    int (*replace)(azc_conn *conn, azc__block *block); /* LATEST: put it in its predecessor's place */
+    void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: a pair's room is released */
+    void (*rates_free)(azc_server *s);
+    void (*drain_queue)(azc_server *s); /* DRAIN: accept what waits before the listener closes */
+    char *trusted;     /* PROXIES: the list, copied */
+    size_t trusted_size;
+    uint32_t drain_closed, drain_count; /* DRAIN: closed with 1001, of how many, up to which slot */
+    uint32_t drain_slot;
+    int64_t drain_start, drain_ms;
+    azc__timer drain_timer;
     uint32_t task_cap, task_count;
     azc__task_slot **tasks; /* by id */
     azc__task_slot *free_task;
     azc__watched *watched, *unwatched; /* those let go are freed between turns */
-    azc__post_record post;    /* one that was not read whole, and */
-    size_t post_len;   /* how much of it was */
     azc__wheel wheel;
-#endif
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
 #endif
@@ -2114,10 +2220,9 @@ static void azc__event_make(azc__event *event, int kind, unsigned char *data, si
     event->len = len;
 }
 
-/* For max_message: the connection is closing, messages are passed over; and: their parts are told
- * as they come. */
+/* For max_message: the connection is closing and messages are skipped; any size, for parts. */
 #define AZC__DISCARD UINT64_MAX
-#define AZC__PARTS (UINT64_MAX - 1)
+#define AZC__ANY_SIZE (UINT64_MAX - 1)
 
 /* An azc__in is of the class of first pieces. NULL without memory. */
 static azc__in *azc__in_make(azc__mem *mem, azc__in **in) {
@@ -2184,25 +2289,6 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
     return take;
 }
 
-#ifndef AZCHAN_CORE
-/* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
-static void azc__decode_part(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
-                             azc__event *event) {
-    int last = in->remaining == 0 && in->frame.fin;
-    int high = azc__unmask(p, n, in->frame.mask, offset);
-    if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) in->utf8 = azc__utf8(in->utf8, p, n);
-    if (in->remaining == 0) in->in_frame = 0;
-    if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) event->kind = -1007;
-    if (event->kind < 0 || (n == 0 && !last)) return;
-    event->kind = in->opcode;
-    event->data = p;
-    event->len = n;
-    event->flags = (in->len == 0 ? AZC_PART_FIRST : 0) | (last ? AZC_PART_LAST : 0);
-    in->len = 1;
-    if (last) in->opcode = 0;
-}
-#endif
-
 /* Take payload of the frame at hand into the control buffer or the message. A bad byte of text
  * fails at once; returns the bytes taken. */
 static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_message,
@@ -2216,12 +2302,10 @@ static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_messa
         in->utf8 = 0;
         return take;
     }
-#ifndef AZCHAN_CORE
-    if (message && max_message == AZC__PARTS) {
-        azc__decode_part(in, p, take, offset, event);
+    if (message && event->parts != NULL) {
+        event->parts->decode(in, p, take, offset, event);
         return take;
     }
-#endif
     if (message) {
         size_t need = in->len + take + 1; /* and a NUL */
         size_t most = in->frame.fin ? need + (size_t)in->remaining : (size_t)max_message + 1;
@@ -2255,16 +2339,15 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
     }
 }
 
-/* Decode up to one event from p. What is incomplete goes to *in, which exists only while needed.
- * event->data is good, and may get a NUL at its end, until azc__decode_done.
+/* Decode up to one event from p; the caller has set event->parts. What is incomplete goes to *in,
+ * which exists only while needed. event->data is good, and may get a NUL at its end, until
+ * azc__decode_done.
  * Returns the bytes taken, all n when event->kind is 0 or negative. */
 static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
     size_t done = 0;
     azc__event_make(event, AZC__OP_MORE, p, 0);
-#ifndef AZCHAN_CORE
     event->flags = AZC_PART_FIRST | AZC_PART_LAST;
-#endif
     while (event->kind == AZC__OP_MORE && done < n) {
         if (*in == NULL || !(*in)->in_frame)
             done += azc__decode_head(mem, in, max_message, p + done, n - done, event);
@@ -2582,9 +2665,7 @@ static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed
         if (host == NULL) return 0;
         int secure = azc__http_same(origin, 8, "https://");
         const char *port = secure ? ":443" : ":80";
-#ifndef AZCHAN_CORE
         if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
-#endif
         host += 3;
         return azc__http_equal(host, azc__http_portless(host, strlen(host), port), r->host,
                                azc__http_portless(r->host, r->host_len, port));
@@ -2606,88 +2687,6 @@ static void azc__http_visitor(azc__visitor *who, int family) {
     }
     who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
 }
-
-#ifndef AZCHAN_CORE
-/* A numeric address, or "unix"; 0 for anything else. */
-static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
-    char text[INET6_ADDRSTRLEN];
-    if (len >= sizeof text) return 0;
-    memcpy(text, s, len);
-    text[len] = 0;
-    azc__http_visitor(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
-                           : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
-    return who->family != 0 || strcmp(text, "unix") == 0;
-}
-
-/* The number behind an address's '/', `most` without one; -1 for a bad one. */
-static int azc__http_prefix(const char *s, size_t len, int most) {
-    int bits = 0;
-    if (len == 0) return most;
-    for (size_t i = 1; i < len; i++) {
-        if (s[i] < '0' || s[i] > '9' || bits > most) return -1;
-        bits = bits * 10 + s[i] - '0';
-    }
-    return len < 2 || most == 0 || bits > most ? -1 : bits;
-}
-
-/* Is the address in a list of networks? -1: the list is malformed. */
-static int azc__http_trusted(const char *list, const azc__visitor *who) {
-    int found = 0;
-    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
-        azc__visitor net;
-        size_t len = strcspn(list, " "), name = strcspn(list, " /");
-        if (!azc__http_address(list, name, &net)) return -1;
-        int bits = azc__http_prefix(list + name, len - name, net.family == AF_INET ? 32
-                                                             : net.family != 0 ? 128 : 0);
-        if (bits < 0) return -1;
-        size_t whole = (size_t)bits / 8;
-        if (net.family == who->family && memcmp(net.raw, who->raw, whole) == 0 &&
-            (bits % 8 == 0 || (net.raw[whole] ^ who->raw[whole]) >> (8 - bits % 8) == 0))
-            found = 1;
-        list += len;
-    }
-    return found;
-}
-
-/* The last element of the fields of this name, taken as one list. */
-static const char *azc__http_last(const azc__request *r, const char *name, size_t *len) {
-    const char *at, *item, *last = NULL;
-    size_t n;
-    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
-        while ((item = azc__http_list(&at, &n)) != NULL) last = item, *len = n;
-    return last;
-}
-
-/* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
- * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
- * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
- * behind a word that is no address nothing is known. */
-static void azc__http_forwarded(azc__request *r, const char *proxies) {
-    azc__visitor peer = r->visitor, next;
-    const char *at, *item;
-    size_t len;
-    int known = 0;
-    r->proxied = azc__http_trusted(proxies, &peer) > 0;
-    if (!r->proxied) return;
-    for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        while ((item = azc__http_list(&at, &len)) != NULL) {
-            int address = azc__http_address(item, len, &next) && next.family != 0;
-            if (address && known && azc__http_trusted(proxies, &next)) continue;
-            r->visitor = address ? next : peer;
-            known = address;
-        }
-    }
-    item = azc__http_last(r, "X-Forwarded-Host", &len);
-    if (item != NULL) {
-        r->host = item;
-        r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
-    }
-    item = azc__http_last(r, "X-Forwarded-Proto", &len);
-    if (item == NULL) return;
-    if (azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")) r->scheme = 's';
-    if (azc__http_same(item, len, "http") || azc__http_same(item, len, "ws")) r->scheme = 'p';
-}
-#endif
 
 /* ==== [9] ROUTE: path patterns; pure, no I/O ================================================== */
 
@@ -3429,9 +3428,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = (uint32_t)len;
-#ifndef AZCHAN_CORE
-    room->watched = channel != NULL && channel->desc.on_room != NULL && *(const char *)name != 0;
-#endif
+    room->watched = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
     room->hash = azc__room_hash(s, channel, name, len);
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
@@ -3440,15 +3437,9 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     return room;
 }
 
-#ifndef AZCHAN_CORE
-static void azc__pair_end(azc_server *s, const azc__room *room);
-#endif
-
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
-#ifndef AZCHAN_CORE
-    azc__pair_end(s, room);
-#endif
+    if (room->pair) s->pair_end(s, room);
     azc__room **at = &s->rooms[room->hash & (s->room_cap - 1)];
     while (*at != room) at = &(*at)->chain; /* NOLINT: a room is in the table */
     *at = room->chain;
@@ -3458,25 +3449,14 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     azc__room_table_trim(s);
 }
 
-#ifndef AZCHAN_CORE
-
-/* Members came or went: azc__callback_done tells if there are some now and were none, or the reverse. */
-static void azc__room_changed(azc_server *s, azc__room *room) {
-    if (!room->watched || room->queued) return;
-    room->queued = 1;
-    room->refs++;
-    room->next_news = NULL;
-    if (s->news_first != NULL) s->news_last->next_news = room;
-    else s->news_first = room;
-    s->news_last = room;
-    s->cursors = 1; /* calls for azc__callback_done */
+/* Give back a reference; NULL is fine. */
+static void azc__room_unref(azc_server *s, azc__room *room) {
+    if (room == NULL) return;
+    room->refs--;
+    azc__room_release(s, room);
 }
 
-/* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
-static azc__room *azc__user_of(const azc_conn *conn) {
-    azc__member *m = conn->rooms;
-    return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
-}
+/* ---- Pairs: rooms that stand for a room and something else ---- */
 
 static azc__pair azc__pair_make(int kind, azc__room *room, azc__room *user, uint64_t key) {
     azc__pair pair;
@@ -3494,66 +3474,41 @@ static azc__pair azc__pair_of(const azc__room *room) {
     return pair;
 }
 
-static int azc__is_pair(const azc__room *room) {
-    const char *name = azc__room_name(room);
-    return room->channel != NULL && room->len == sizeof(azc__pair) && name[0] == 0 && name[1] == 0;
-}
-
-/* The seat of a connection's user in a room; NULL if there is none yet. */
-static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
-    azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
-    return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
-}
-
-/* Does anybody want to know of it? */
-static int azc__seat_wanted(const azc_conn *conn) {
-    return azc__user_of(conn) != NULL && conn->channel->desc.on_presence != NULL; /* NOLINT: open */
-}
-
-/* Returns 0 without memory. */
-static int azc__seat_enter(azc_conn *conn, azc__room *room) {
-    azc_server *s = conn->server;
-    if (!azc__seat_wanted(conn)) return 1;
-    azc__room *seat = azc__seat_find(conn, room);
-    if (seat == NULL) {
-        azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
-        seat = azc__room_make(s, conn->channel, &pair, sizeof pair);
-        if (seat == NULL) return 0;
-        seat->watched = 1;
-        pair.room->refs++;
-        pair.user->refs++; /* NOLINT: a seat is wanted by a user */
-    }
-    seat->count++;
-    seat->refs++;
-    azc__room_changed(s, seat);
-    return 1;
-}
-
-static void azc__room_unref(azc_server *s, azc__room *room) {
-    if (room == NULL) return;
-    room->refs--;
-    azc__room_release(s, room);
-}
-
-static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
-    azc__room *seat = azc__seat_wanted(conn) ? azc__seat_find(conn, room) : NULL;
-    if (seat == NULL) return; /* or room is who it is */
-    seat->count--;
-    azc__room_changed(conn->server, seat);
-    azc__room_unref(conn->server, seat);
-}
-
-/* A room goes: if it was a pair's, that lets go of both. */
+/* The pair's room is released: so are both rooms that it holds. */
 static void azc__pair_end(azc_server *s, const azc__room *room) {
-    if (!azc__is_pair(room)) return;
     azc__pair pair = azc__pair_of(room);
     azc__room_unref(s, pair.room);
     azc__room_unref(s, pair.user);
 }
 
-#else
-#define azc__user_of(conn) ((azc__room *)NULL)
-#endif /* AZCHAN_CORE */
+/* A room for the pair, which holds a reference to both of its rooms; NULL without memory. */
+static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
+    azc__room *room = azc__room_make(channel->server, channel, pair, sizeof *pair);
+    if (room == NULL) return NULL;
+    room->pair = 1;
+    channel->server->pair_end = azc__pair_end;
+    if (pair->room != NULL) pair->room->refs++;
+    if (pair->user != NULL) pair->user->refs++;
+    return room;
+}
+
+/* ---- Members ---- */
+
+/* The room's members came or went. */
+static inline void azc__room_changed(azc_server *s, azc__room *room) {
+    if (room->watched && !room->queued) s->news->changed(s, room);
+}
+
+/* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
+static azc__room *azc__user_of(const azc_conn *conn) {
+    azc__member *m = conn->rooms;
+    return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
+}
+
+/* Does the channel want to know in which rooms the connection's user is? */
+static int azc__seat_wanted(const azc_conn *conn) {
+    return conn->channel->on_presence != NULL && azc__user_of(conn) != NULL; /* NOLINT: open */
+}
 
 /* Where the list of a connection's rooms begins. */
 static azc__member *azc__rooms_first(const azc_conn *conn) {
@@ -3608,12 +3563,10 @@ static void azc__member_return(azc_server *s, azc__member *m) {
 static int azc__member_add(azc_conn *conn, azc__room *room) {
     azc__member *m = azc__member_make(conn->server);
     if (m == NULL) return 0;
-#ifndef AZCHAN_CORE
-    if (!azc__seat_enter(conn, room)) {
+    if (azc__seat_wanted(conn) && !conn->server->users->seat_enter(conn, room)) {
         azc__member_return(conn->server, m);
         return 0;
     }
-#endif
     m->conn = conn;
     m->room = room;
     m->next = room->first;
@@ -3625,9 +3578,7 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
     room->first = m;
     room->count++;
     room->refs++;
-#ifndef AZCHAN_CORE
     azc__room_changed(conn->server, room);
-#endif
     return 1;
 }
 
@@ -3644,10 +3595,8 @@ static void azc__member_leave_room(azc__member *m) {
     else m->room->first = m->next;
     if (m->next != NULL) m->next->prev = m->prev;
     m->room->count--;
-#ifndef AZCHAN_CORE
-    azc__seat_leave(m->conn, m->room);
+    if (azc__seat_wanted(m->conn)) m->conn->server->users->seat_leave(m->conn, m->room);
     azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
-#endif
 }
 
 /* Leave both lists. While a cursor may stand on the member, it waits in limbo. */
@@ -3814,10 +3763,23 @@ static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006
 
 /* ---- Messages ---- */
 
+/* Lengths that cannot be: AZC_NUL becomes the length of the text. */
+static AZC__RARE int azc__bytes_measure(const void *data, size_t *len) {
+    if (data == NULL) return *len > 0 ? AZC_ERR_ARGUMENT : AZC_OK;
+    if (*len != AZC_NUL) return AZC_ERR_FULL;
+    *len = strlen((const char *)data);
+    return AZC_OK;
+}
+
+static inline int azc__bytes_check(const void *data, size_t *len) {
+    return data == NULL || *len >= AZC_NUL ? azc__bytes_measure(data, len) : AZC_OK;
+}
+
 /* Why may a message not be sent now? */
-static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
-    if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__OPEN) return AZC_OK;
+static inline int azc__send_check(const azc_conn *conn, const void *data, size_t *len) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    int error = azc__bytes_check(data, len);
+    if (error != AZC_OK || conn->state == AZC__OPEN) return error;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
 
@@ -3868,7 +3830,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
     struct iovec iov[2];
     size_t head_len = azc__frame_write(head, opcode, len), size = head_len + len;
     ssize_t sent = 0;
-    if (AZC__FAST && len >= AZC__LARGE && out->bytes == 0) {
+    if (len >= AZC__LARGE && out->bytes == 0) {
         iov[0].iov_base = head;
         iov[0].iov_len = head_len;
         iov[1].iov_base = (void *)(uintptr_t)data;
@@ -3910,30 +3872,9 @@ static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, siz
     return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
 }
 
-#ifndef AZCHAN_CORE
-/* Put a block in the place of one of its key that has not been begun. Returns whether there was
- * one, and room for this. */
-static int azc__replace(azc_conn *conn, azc__block *block) {
-    azc__piece *p = conn->out.head;
-    while (p != NULL && (p->block == NULL || p->block->key != block->key ||
-                         p->len != p->block->len)) p = p->next;
-    if (p == NULL || (block->len > p->len && azc__full(conn, block->len - p->len))) return 0;
-    conn->out.bytes += block->len - p->len;
-    azc__block_release(&conn->server->mem, p->block);
-    block->refs++;
-    p->block = block;
-    p->data = (const unsigned char *)(block + 1);
-    p->len = block->len;
-    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn); /* to pause */
-    return 1;
-}
-#endif
-
 /* Queue a whole frame that others send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
-#ifndef AZCHAN_CORE
-    if (block->key != 0 && azc__replace(conn, block)) return AZC_OK;
-#endif
+    if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
     if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
@@ -3941,35 +3882,10 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-#ifndef AZCHAN_CORE
-static void azc__room_report(const azc__room *room) {
-    const azc_channel_desc *desc = &room->channel->desc;
-    if (!azc__is_pair(room)) {
-        desc->on_room(room->channel, azc__room_name(room), room->reported);
-        return;
-    }
-    const azc__pair pair = azc__pair_of(room);
-    desc->on_presence(room->channel, azc__room_name(pair.room), azc__room_name(pair.user) + 1,
-                      room->reported);
-}
-#endif
-
-/* A callback has returned, or a turn begins: no cursor of before is in use, and what came about is
- * told, in order. A room that is gone again by then makes no news. */
+/* A callback has returned, or a turn begins: earlier cursors are void, and news is reported. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
-#ifndef AZCHAN_CORE
-    for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
-        s->news_first = room->next_news;
-        room->queued = 0;
-        if ((room->count > 0) != room->reported) {
-            room->reported = room->count > 0;
-            azc__room_report(room);
-            azc__room_sweep(s);
-        }
-        room->refs--;
-    }
-#endif
+    if (s->news_first != NULL) s->news->report(s);
 }
 
 /* What a peer hears of an error that nobody else takes. */
@@ -3984,7 +3900,7 @@ static void azc__error_answer(azc_conn *conn, int result) {
 /* A callback has returned, and its error is somebody's business. */
 static AZC__RARE void azc__returned(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
-    if (result < 0) {
+    if (result != AZC_OK) {
         azc__room_sweep(conn->server);
         if (desc->on_error != NULL) desc->on_error(conn, result);
         else azc__error_answer(conn, result);
@@ -4011,20 +3927,8 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         if (callback != NULL) result = callback(conn, data, len);
     }
     data[len] = behind;
-    if (result < 0 || s->cursors) azc__returned(conn, result);
+    if (result != AZC_OK || s->cursors) azc__returned(conn, result);
 }
-
-#ifndef AZCHAN_CORE
-static void azc__conn_deliver_part(azc_conn *conn, const azc__event *e) {
-    unsigned char behind = e->data[e->len];
-    int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_PART_TEXT : 0);
-    conn->server->stats.messages_in += (flags & AZC_PART_LAST) != 0;
-    e->data[e->len] = 0;
-    int result = conn->channel->desc.on_part(conn, e->data, e->len, flags);
-    e->data[e->len] = behind;
-    azc__returned(conn, result);
-}
-#endif
 
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
 static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
@@ -4038,24 +3942,24 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
-#ifndef AZCHAN_CORE
-    if (conn->channel->short_end == 0 && e->kind <= AZC__OP_BINARY) azc__conn_deliver_part(conn, e);
-    else
-#endif
-    {
-        conn->server->stats.messages_in += e->kind <= AZC__OP_BINARY;
-        azc__conn_deliver(conn, e->kind, e->data, e->len);
+    if (e->parts != NULL && e->kind <= AZC__OP_BINARY) {
+        e->parts->deliver(conn, e);
+        return;
     }
+    conn->server->stats.messages_in += e->kind <= AZC__OP_BINARY;
+    azc__conn_deliver(conn, e->kind, e->data, e->len);
 }
 
 /* Feed frame bytes of any kind. */
 static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
-    uint64_t most = conn->state == AZC__OPEN ? s->config.max_message : AZC__DISCARD;
-#ifndef AZCHAN_CORE
-    if (most != AZC__DISCARD && conn->channel->short_end == 0) most = AZC__PARTS;
-#endif
+    uint64_t most = AZC__DISCARD;
+    e.parts = NULL;
+    if (conn->state == AZC__OPEN) {
+        e.parts = conn->channel->parts;
+        most = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
+    }
     size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
@@ -4249,9 +4153,7 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
     azc_server *s = conn->server;
     size_t len = who->family == AF_INET ? 4 : 16;
     if (s->config.max_per_address <= 0 || who->family == 0) return 0;
-#ifndef AZCHAN_CORE
-    if (azc__http_trusted(s->config.trusted_proxies, who) > 0) return 0;
-#endif
+    if (s->proxies != NULL && s->proxies->trusts(s, who)) return 0;
     azc__room *address = azc__room_find(s, NULL, who->raw, len);
     if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
     if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
@@ -4278,13 +4180,11 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
         return 403;
     }
-#ifndef AZCHAN_CORE
     if (r->proxied) {
         azc__quota_leave(conn); /* an earlier request's */
         int refused = azc__quota_enter(conn, &r->visitor);
         if (refused != 0) return refused;
     }
-#endif
     if (!azc__make_tail(conn, channel)) return 503;
     conn->subprotocol = azc__choose_subprotocol(channel, r);
     int status = 0;
@@ -4298,9 +4198,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         azc__conn_open(conn);
         return 0;
     }
-#ifndef AZCHAN_CORE
-    if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* who it would have been */
-#endif
+    if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* its user */
     azc__free_tail(conn);
     return status;
 }
@@ -4334,17 +4232,11 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
 static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
-#ifdef AZCHAN_CORE
-    const unsigned char *raw = conn->u.raw;
-    int family = conn->family;
-#else
+    const azc__visitor *visitor = &r->visitor;
     r->visitor.family = conn->family;
     memcpy(r->visitor.raw, conn->u.raw, sizeof r->visitor.raw);
-    if (status == 0) azc__http_forwarded(r, s->config.trusted_proxies);
-    const unsigned char *raw = r->visitor.raw;
-    int family = r->visitor.family;
-#endif
-    if (family != 0) inet_ntop(family, raw, out, INET6_ADDRSTRLEN);
+    if (status == 0 && s->proxies != NULL) s->proxies->forwarded(s, r);
+    if (visitor->family != 0) inet_ntop(visitor->family, visitor->raw, out, INET6_ADDRSTRLEN);
     else memcpy(out, "unix", 5);
     out += strlen(out) + 1;
     out = stpcpy(out, status == 0 ? r->target : "-") + 1;
@@ -4567,149 +4459,6 @@ static int64_t azc__clock(const azc_server *s) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-#ifndef AZCHAN_CORE
-
-/* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
- * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
- * wheel comes to the beginning of that slot its timers go down, in their order, until they lie in
- * level 0 and run. Those of one moment are together on all their way, so their order stays. */
-static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
-    uint64_t differs = (uint64_t)(w->at ^ timer->due);
-    int level = 0;
-    while ((differs >>= AZC__DIGIT) != 0 && level < AZC__WHEEL_LEVELS - 1) level++;
-    int64_t slot = timer->due >> level * AZC__DIGIT, begin = slot << level * AZC__DIGIT;
-    if (begin < w->due) w->due = begin;
-    timer->place = (uint8_t)(level << AZC__DIGIT | (slot & AZC__SLOT_LAST));
-    w->count[level]++;
-    azc__timer **at = &w->slots[timer->place];
-    if (*at == NULL) *at = timer->prev = timer;
-    timer->next = *at;
-    timer->prev = timer->next->prev;
-    timer->prev->next = timer->next->prev = timer;
-}
-
-static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
-    azc__timer **at = &s->wheel.slots[timer->place];
-    if (timer->next == NULL) return;
-    if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
-    s->wheel.count[timer->place >> AZC__DIGIT]--;
-    timer->next->prev = timer->prev;
-    timer->prev->next = timer->next;
-    timer->next = NULL;
-}
-
-/* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
-static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
-    int64_t due = azc__clock(s) + ms;
-    azc__wheel_remove(s, timer);
-    timer->due = due > s->now ? due : s->now + 1;
-    if (s->now < s->wheel.due) s->wheel.at = s->now; /* it passes the beginning of no used slot */
-    azc__wheel_put(&s->wheel, timer);
-}
-
-/* Step from one used slot to the next; the first is in the lowest level that has one. When it
- * begins its timers go down, or in level 0 run. No timer is ever added to the slot at hand. */
-static AZC__RARE void azc__wheel_run(azc_server *s) {
-    azc__wheel *w = &s->wheel;
-    for (;;) {
-        int level = 0;
-        while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
-        w->due = INT64_MAX;
-        if (level == AZC__WHEEL_LEVELS) return;
-        int64_t slot = (w->at >> level * AZC__DIGIT) + (level > 0);
-        azc__timer **slots = &w->slots[level << AZC__DIGIT], *timer;
-        while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
-        w->due = slot << level * AZC__DIGIT;
-        if (w->due > s->now) return;
-        w->at = w->due;
-        while ((timer = slots[slot & AZC__SLOT_LAST]) != NULL) {
-            azc__wheel_remove(s, timer);
-            if (level > 0) azc__wheel_put(w, timer);
-            else timer->fn(s, timer);
-        }
-    }
-}
-
-/* The program's function, as any callback. */
-static void azc__task_call(azc_server *s, azc_task fn, void *arg) {
-    fn(s, arg);
-    azc__callback_done(s);
-}
-
-/* Its number is void from now on. */
-static void azc__task_return(azc_server *s, azc__task_slot *task) {
-    azc__wheel_remove(s, &task->timer);
-    task->id += (uint64_t)1 << AZC__SLOT_BITS;
-    task->next_free = s->free_task;
-    s->free_task = task;
-}
-
-static void azc__task_due(azc_server *s, azc__timer *timer) {
-    azc__task_slot *task = (azc__task_slot *)(void *)timer;
-    azc_task fn = task->fn;
-    void *arg = task->arg;
-    if (task->every > 0) { /* the next beat that is to come */
-        timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
-        azc__wheel_put(&s->wheel, timer);
-    } else {
-        azc__task_return(s, task);
-    }
-    azc__task_call(s, fn, arg);
-}
-
-static azc__task_slot *azc__task_take(azc_server *s) {
-    azc__task_slot *task = s->free_task;
-    if (task != NULL) {
-        s->free_task = task->next_free;
-        return task;
-    }
-    if (s->task_count == s->task_cap) {
-        void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
-        if (tasks == NULL) return NULL;
-        s->tasks = (azc__task_slot **)tasks;
-    }
-    if (s->task_count > AZC__SLOT_MASK) return NULL;
-    task = (azc__task_slot *)azc__alloc(&s->mem, sizeof *task);
-    if (task == NULL) return NULL;
-    task->timer.next = NULL;
-    task->timer.fn = azc__task_due;
-    task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
-    return s->tasks[s->task_count++] = task;
-}
-
-static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
-    azc__task_slot *task = s == NULL || fn == NULL || ms < 0 ? NULL : azc__task_take(s);
-    if (task == NULL) return 0;
-    task->fn = fn;
-    task->arg = arg;
-    task->every = every;
-    azc__wheel_add(s, &task->timer, ms);
-    return task->id;
-}
-
-static void azc__tasks_free(azc_server *s) {
-    while (s->task_count > 0) azc__free(&s->mem, s->tasks[--s->task_count], sizeof(azc__task_slot));
-    azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
-}
-
-AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg) {
-    return azc__task_start(server, ms, 0, fn, arg);
-}
-
-AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg) {
-    return azc__task_start(ms > 0 ? server : NULL, ms, ms, fn, arg);
-}
-
-AZC_API int azc_cancel(azc_server *server, uint64_t id) {
-    uint64_t slot = id & AZC__SLOT_MASK;
-    azc__task_slot *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
-    if (task == NULL || task->id != id || task->timer.next == NULL) return AZC_ERR_ARGUMENT;
-    azc__task_return(server, task);
-    return AZC_OK;
-}
-
-#endif
-
 /* ==== [14] LOOP: the system calls, all of them ================================================ */
 
 /* Did a call fail for now only? */
@@ -4763,7 +4512,6 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     return (azc__source *)e->data.ptr;
 }
 
-#ifndef AZCHAN_CORE
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
 /* What a poll of the program's own should wait for, and what it found. Returns how many. */
@@ -4776,7 +4524,6 @@ static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t mos
 static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
     return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
 }
-#endif
 
 #else
 
@@ -4828,7 +4575,6 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
     return s->sources[(*at)++];
 }
 
-#ifndef AZCHAN_CORE
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
 
 static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
@@ -4845,7 +4591,6 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
     }
     return ready;
 }
-#endif
 
 #endif
 
@@ -5116,20 +4861,13 @@ static int azc__accept(azc_server *s) {
 static void azc__unlisten(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
-#ifndef AZCHAN_CORE
-    if (s->config.listen_fd > 0) return; /* its path is whose it was */
-#endif
+    if (s->config.listen_fd > 0) return; /* the path belongs to the giver */
     if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
 }
 
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
-#ifndef AZCHAN_CORE
-    /* The kernel resets those in our own queue; in a given socket's they wait for its next user. */
-    for (int i = 0; s->stopping == AZC__DRAINING && s->config.listen_fd == 0 && i < SOMAXCONN &&
-                    s->conn_count < s->config.max_connections; i++)
-        if (!azc__accept(s)) break;
-#endif
+    if (s->drain_queue != NULL) s->drain_queue(s);
     azc__source_unwatch(s, &s->listener);
     azc__unlisten(s, s->listener.fd);
 }
@@ -5151,39 +4889,7 @@ static void azc__stop_begin(azc_server *s) {
     s->stopping = AZC__STOPPING;
 }
 
-#ifndef AZCHAN_CORE
-/* Some more are told 1001: at each moment their part of those there were is that of the time. */
-static void azc__drain_some(azc_server *s) {
-    int64_t passed = s->now - s->drain_start;
-    if (passed >= s->drain_ms) {
-        azc__stop_begin(s);
-        return;
-    }
-    while ((int64_t)s->drain_closed * s->drain_ms < passed * s->drain_count &&
-           s->drain_slot < s->slot_count) {
-        azc_conn *conn = s->slots[s->drain_slot++];
-        if (conn == NULL || conn->state != AZC__OPEN) continue;
-        azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
-        s->drain_closed++;
-    }
-}
-
-/* When the next one's turn is. */
-static int64_t azc__drain_next(const azc_server *s) {
-    if (s->drain_slot >= s->slot_count || s->drain_closed >= s->drain_count)
-        return s->drain_start + s->drain_ms;
-    return s->drain_start + (int64_t)s->drain_closed * s->drain_ms / s->drain_count + 1;
-}
-#endif
-
 /* Another thread has something for us: azc_stop, or azc_post. */
-#ifdef AZCHAN_CORE
-static AZC__RARE void azc__wake_ready(azc_server *s) {
-    char bytes[64];
-    while (AZC_SYS(read)(s->wake.fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes) continue;
-    azc__stop_begin(s);
-}
-#else
 /* Run some of what was posted. Returns as read does. */
 static ssize_t azc__posts_run(azc_server *s) {
     azc__post_record posts[AZC__MAX_POSTS], *post = posts;
@@ -5193,7 +4899,9 @@ static ssize_t azc__posts_run(azc_server *s) {
     if (n <= 0) return n;
     size_t len = s->post_len + (size_t)n;
     for (; len >= sizeof *post; len -= sizeof *post, post++) {
-        if (post->fn != NULL) azc__task_call(s, post->fn, post->arg);
+        if (post->fn == NULL) continue;
+        post->fn(s, post->arg);
+        azc__callback_done(s);
     }
     s->post_len = len;
     if (len > 0) s->post = *post;
@@ -5212,25 +4920,6 @@ static void azc__posts_end(azc_server *s) {
     s->wake_write = -1;
     while (azc__posts_run(s) > 0) continue;
 }
-#endif
-
-#ifndef AZCHAN_CORE
-static AZC__RARE void azc__watched_ready(azc_server *s, azc__watched *w, int events) {
-    int told = ((events & AZC__EVENT_WRITE) ? AZC_WRITE : 0) | ((events & ~AZC__EVENT_WRITE) ? AZC_READ : 0);
-    if (w->fn == NULL) return;
-    w->fn(s, w->source.fd, told, w->userdata);
-    azc__callback_done(s);
-}
-
-/* No scan is under way. */
-static void azc__watched_free(azc_server *s, azc__watched **list) {
-    for (azc__watched *w; (w = *list) != NULL;) {
-        *list = w->next;
-        azc__source_unwatch(s, &w->source);
-        azc__free(&s->mem, w, sizeof *w);
-    }
-}
-#endif
 
 static AZC__RARE void azc__listener_ready(azc_server *s) {
     if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
@@ -5264,10 +4953,7 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
         if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
     }
-#ifndef AZCHAN_CORE
     if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
-    if (s->stopping == AZC__DRAINING) least = azc__sooner(least, azc__drain_next(s) - s->now);
-#endif
     return least == INT_MAX ? timeout_ms : least;
 }
 
@@ -5283,9 +4969,7 @@ static void azc__expire_all(azc_server *s) {
  * lives on. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
-#ifndef AZCHAN_CORE
-    azc__watched_free(s, &s->unwatched);
-#endif
+    if (s->unwatched != NULL) s->watch->sweep(s);
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
     return !s->stopping || s->conn_count > 0;
@@ -5301,17 +4985,11 @@ static int azc__turn_end(azc_server *s, int ready) {
         azc__source *source = azc__ready(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
         else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
-#ifndef AZCHAN_CORE
-        else if (source->kind == AZC__WATCHED)
-            azc__watched_ready(s, (azc__watched *)(void *)source, events);
-#endif
+        else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
     azc__expire_all(s);
-#ifndef AZCHAN_CORE
-    if (s->wheel.due <= s->now) azc__wheel_run(s);
-    if (s->stopping == AZC__DRAINING) azc__drain_some(s);
-#endif
+    if (s->wheel.due <= s->now) s->timers->run(s);
     return azc__turn_settle(s);
 }
 
@@ -5381,10 +5059,8 @@ static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
     int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
-#ifndef AZCHAN_CORE
     if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
         bad = azc__option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-#endif
     if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, address, len)) return fd;
     int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
@@ -5399,7 +5075,6 @@ static int azc__listen_on(azc_server *s, int fd) {
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
 }
 
-#ifndef AZCHAN_CORE
 /* The socket is a peer's, and there will be no others. */
 static int azc__listen_one(azc_server *s, int fd) {
     azc__sockaddr address;
@@ -5408,34 +5083,24 @@ static int azc__listen_one(azc_server *s, int fd) {
     AZC_SYS(getpeername)(fd, &address.any, &len);
     azc__welcome(s, fd, &address);
     s->stopping = AZC__DRAINING;
-    s->drain_ms = INT64_MAX / 2;
     return AZC_OK;
 }
-#endif
 
 static int azc__listen_start(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
-    int given = 0;
-#ifndef AZCHAN_CORE
-    memset(&address, 0, sizeof address);
-    int listens = 1;
+    int given = s->config.listen_fd, listens = 1;
     socklen_t size = sizeof listens;
-    given = s->config.listen_fd;
+    memset(&address, 0, sizeof address);
     if (given > 0 &&
         (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
          !azc__fd_nonblocking(given)))
         return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
-#endif
     int fd = given > 0 ? given : azc__listen_open(s, &address);
     if (fd < 0) return fd;
     AZC_SYS(getsockname)(fd, &address.any, &len);
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
-#ifndef AZCHAN_CORE
     int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
-#else
-    int error = azc__listen_on(s, fd);
-#endif
     if (error != AZC_OK && given <= 0) azc__unlisten(s, fd);
     if (error == AZC_OK) s->listening = 1;
     return error;
@@ -5493,35 +5158,20 @@ static const char *azc__config_bad(const azc_config *c) {
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
     over |= c->max_request >> 26; /* azc__scratch_size takes it six times */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
-    const char *bad = counts < 0 || over != 0 ? "azc_config" : NULL;
-#ifndef AZCHAN_CORE
-    azc__visitor nobody;
-    memset(&nobody, 0, sizeof nobody);
-    if (c->listen_fd < 0) bad = "listen_fd";
-    if (c->trusted_proxies && azc__http_trusted(c->trusted_proxies, &nobody) < 0)
-        bad = "trusted_proxies";
-#endif
-    return bad;
+    return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
 
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
     const char *host = c->host != NULL ? c->host : "127.0.0.1";
-    const char *origins = c->origins != NULL ? c->origins : "", *proxies = "";
-#ifndef AZCHAN_CORE
-    if (c->trusted_proxies != NULL) proxies = c->trusted_proxies;
-#endif
-    s->strings_size = azc__scratch_size(c) + strlen(host) + strlen(origins) + strlen(proxies) + 3;
+    const char *origins = c->origins != NULL ? c->origins : "";
+    s->strings_size = azc__scratch_size(c) + strlen(host) + strlen(origins) + 2;
     char *at = s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
     if (at == NULL) return 0;
     c->host = at;
     at = stpcpy(at, host) + 1;
     c->origins = *origins ? at : NULL;
-    at = stpcpy(at, origins) + 1;
-#ifndef AZCHAN_CORE
-    c->trusted_proxies = at;
-#endif
-    s->scratch = stpcpy(at, proxies) + 1;
+    s->scratch = stpcpy(at, origins) + 1;
     return 1;
 }
 
@@ -5559,11 +5209,9 @@ static void azc__server_free(azc_server *s) {
         s->uses = use->next;
         azc__free(&mem, use, sizeof *use);
     }
-#ifndef AZCHAN_CORE
-    azc__tasks_free(s);
-    azc__watched_free(s, &s->watched);
-    azc__watched_free(s, &s->unwatched);
-#endif
+    if (s->timers != NULL) s->timers->free(s);
+    if (s->watch != NULL) s->watch->free(s);
+    azc__free(&mem, s->trusted, s->trusted_size);
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
@@ -5623,9 +5271,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
     s->wake.kind = AZC__WAKE;
     s->listener.kind = AZC__LISTENER;
-#ifndef AZCHAN_CORE
     s->wheel.due = INT64_MAX;
-#endif
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = -1;
 #endif
@@ -5655,90 +5301,6 @@ static azc__room *azc__room_named(const azc_channel *channel, const char *room) 
     return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
-#ifndef AZCHAN_CORE
-
-/* ---- History ---- */
-
-/* What it keeps, from the oldest on. */
-static azc__block **azc__history_at(azc__history *h, size_t i) {
-    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
-}
-
-/* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
-static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
-    while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
-        azc__block *old = *azc__history_at(h, 0);
-        h->bytes -= old->len;
-        h->count--;
-        h->first++;
-        azc__block_release(mem, old);
-    }
-    if (block->len > h->max_bytes) return;
-    block->refs++;
-    h->bytes += block->len;
-    *azc__history_at(h, h->count++) = block;
-}
-
-static void azc__history_free(const azc__mem *mem, azc__history *h) {
-    if (h == NULL) return;
-    for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
-    azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
-}
-
-/* All of it into an output that is not in use yet, or nothing. */
-static int azc__history_replay(azc_conn *conn, azc__history *h, azc__out *out) {
-    azc__mem *mem = &conn->server->mem;
-    if (h == NULL) return AZC_OK;
-    if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
-    for (size_t i = 0; i < h->count; i++) {
-        azc__block *block = *azc__history_at(h, i);
-        if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
-        azc__out_consume(mem, out, out->bytes);
-        return AZC_ERR_MEMORY;
-    }
-    return AZC_OK;
-}
-
-/* One output behind another. */
-static void azc__out_join(azc_conn *conn, const azc__out *out) {
-    if (out->head == NULL) return;
-    azc__out_append(&conn->out, out->head);
-    conn->out.tail = out->tail;
-    conn->out.bytes += out->bytes;
-    azc__conn_touch(conn);
-}
-
-AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
-    if (channel == NULL || room == NULL || !azc__room_valid(room) ||
-        (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
-        return AZC_ERR_ARGUMENT;
-    azc_server *s = channel->server;
-    if (s->config.memory != NULL) return AZC_ERR_STATE;
-    azc__room *r = azc__room_named(channel, room);
-    azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
-    if (messages > 0) {
-        messages = azc__min(messages, bytes / 2);
-        h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
-        if (h == NULL) return AZC_ERR_MEMORY;
-        h->max_count = messages;
-        h->max_bytes = bytes;
-        if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
-        if (r == NULL) azc__history_free(&s->mem, h);
-        if (r == NULL) return AZC_ERR_MEMORY;
-        for (size_t i = 0; old != NULL && i < old->count; i++)
-            azc__history_add(&s->mem, h, *azc__history_at(old, i));
-        r->refs++;
-        r->keeps.history = h;
-    } else if (r != NULL) {
-        r->keeps.history = NULL;
-    }
-    azc__history_free(&s->mem, old);
-    if (old != NULL) azc__room_unref(s, r);
-    return AZC_OK;
-}
-
-#endif /* AZCHAN_CORE */
-
 /* Past max_memberships, or with so many rooms more past max_rooms? */
 static AZC__RARE int azc__room_full(const azc_server *s, int more) {
     const azc_config *c = &s->config;
@@ -5752,27 +5314,17 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     azc__room *room = azc__room_find(s, conn->channel, name, len);
     if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
     int more = room == NULL;
-#ifndef AZCHAN_CORE
-    more += azc__seat_wanted(conn) && azc__seat_find(conn, room) == NULL;
-#endif
+    if (azc__seat_wanted(conn)) more += s->users->seat_missing(conn, room);
     if (azc__room_full(s, more)) return AZC_ERR_FULL;
-#ifndef AZCHAN_CORE
-    azc__out kept = {NULL, NULL, 0};
-    int error = room != NULL ? azc__history_replay(conn, room->keeps.history, &kept) : AZC_OK;
+    azc__out replay = {NULL, NULL, 0};
+    int replays = room != NULL && room->keeps.history != NULL;
+    int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
     if (error != AZC_OK) return error;
-#endif
     if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
     if (room == NULL) return AZC_ERR_MEMORY;
-    if (azc__member_add(conn, room)) {
-#ifndef AZCHAN_CORE
-        azc__out_join(conn, &kept);
-        if (room->keeps.history != NULL) s->stats.messages_out += room->keeps.history->count;
-#endif
-        return AZC_OK;
-    }
-#ifndef AZCHAN_CORE
-    azc__out_consume(&s->mem, &kept, kept.bytes);
-#endif
+    int joined = azc__member_add(conn, room);
+    if (replays) s->history->finish(conn, room, &replay, joined);
+    if (joined) return AZC_OK;
     azc__room_release(s, room);
     return AZC_ERR_MEMORY;
 }
@@ -5780,274 +5332,75 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
 /* ---- To many ---- */
 
 /* A whole frame, for many to refer to; the caller holds the first reference. */
-static azc__block *azc__block_make(const azc__mem *mem, int opcode, const void *data, size_t len,
-                                   uint64_t key) {
-    size_t head = azc__frame_overhead(len);
-    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + len);
+static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
+    size_t head = azc__frame_overhead(p->len);
+    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + p->len);
     if (block == NULL) return NULL;
+    unsigned char *to = (unsigned char *)(block + 1);
     block->refs = 1;
-    block->len = head + len;
-#ifndef AZCHAN_CORE
-    block->key = key;
-#endif
-    (void)key;
-    azc__frame_write((unsigned char *)(block + 1), opcode, len);
-    if (len > 0) memcpy((unsigned char *)(block + 1) + head, data, len);
+    block->len = head + p->len;
+    block->key = p->key;
+    azc__frame_write(to, p->opcode, p->len);
+    if (p->len > 0) memcpy(to + head, p->data, p->len);
     return block;
 }
 
-#ifndef AZCHAN_CORE
-/* Keep a message, by its block if that has no key. Returns 0 without memory. */
-static int azc__history_keep(const azc__mem *mem, azc__history *h, azc__block *block, int opcode,
-                             const void *data, size_t len) {
-    if (block != NULL && block->key == 0) block->refs++;
-    else block = azc__block_make(mem, opcode, data, len, 0);
-    if (block == NULL) return 0;
-    azc__history_add(mem, h, block);
-    azc__block_release(mem, block);
-    return 1;
-}
-#endif
-
-/* Queue a message to a room's members, or with NULL to the channel's. */
-static int azc__publish(azc_channel *channel, const azc__room *room, int opcode, const char *data,
-                        size_t len, const azc_conn *except, uint64_t key) {
-    const azc_server *s = channel->server;
+/* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
+ * error. */
+static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
+                        const azc_conn *except) {
+    azc_server *s = channel->server;
+    const azc__payload p = *payload;
     const azc__member *member = NULL;
     azc_conn *next = channel->first;
     azc__block *block = NULL;
     size_t most = channel->count;
     int count = 0;
     if (room != NULL) member = room->first, most = room->count, next = NULL;
-    if (key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
-        block = azc__block_make(&s->mem, opcode, data, len, key);
+    if (p.key != 0 || (most > 1 && p.len >= AZC__SHARE && s->config.memory == NULL)) {
+        block = azc__block_make(&s->mem, &p);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-#ifndef AZCHAN_CORE
-    if (room != NULL && room->keeps.history != NULL &&
-        !azc__history_keep(&s->mem, room->keeps.history, block, opcode, data, len)) {
+    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, &p)) {
         azc__block_release(&s->mem, block);
         return AZC_ERR_MEMORY;
     }
-#endif
     while (member != NULL || next != NULL) {
         azc_conn *conn = member != NULL ? member->conn : next;
         if (member != NULL) member = member->next;
         else next = next->u.link.next;
         if (conn != except && conn->state == AZC__OPEN)
             count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
+                                    : azc__queue(conn, p.opcode, p.data, p.len)) == AZC_OK;
     }
     azc__block_release(&s->mem, block);
     return count;
 }
 
-/* What may be broadcast, and where to? */
-static int azc__publish_check(const azc_channel *channel, const char *room, const char *data,
-                              size_t len, int text) {
-    if (channel == NULL || (data == NULL && len > 0) || (room != NULL && !azc__room_valid(room)))
-        return AZC_ERR_ARGUMENT;
-    return !text || azc__text_valid(channel->server, data, len) ? AZC_OK : AZC_ERR_UTF8;
+/* Why may this not be broadcast? AZC_NUL becomes the length. */
+static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
+    if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
+    int error = azc__bytes_check(p->data, &p->len);
+    if (error != AZC_OK || p->opcode != AZC__OP_TEXT) return error;
+    return azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
-static int azc__broadcast(azc_channel *channel, const char *room, int opcode, const char *data,
-                          size_t len, const azc_conn *except, uint64_t key) {
-    int error = azc__publish_check(channel, room, data, len, opcode == AZC__OP_TEXT);
+/* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
+static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
+                          const azc_conn *except) {
+    int error = azc__payload_check(channel, room, p);
     if (error != AZC_OK) return error;
     const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, opcode, data, len, except, key);
+    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, p, except);
 }
 
-/* What was published here is other processes' business too. */
-static int azc__spread(azc_channel *channel, const char *room, int opcode, const void *data,
-                       size_t len, int count) {
-#ifndef AZCHAN_CORE
-    if (count >= 0 && channel->desc.on_publish != NULL)
-        channel->desc.on_publish(channel, room, data, len, opcode == AZC__OP_BINARY);
-#else
-    (void)channel, (void)room, (void)opcode, (void)data, (void)len;
-#endif
-    return count;
+/* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
+static int azc__spread(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+    if (count < 0) return count;
+    if (channel->on_publish != NULL)
+        channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
+    return AZC_OK;
 }
-
-#ifndef AZCHAN_CORE
-
-AZC_API int azc_send_latest(azc_conn *conn, uint64_t key, const char *text, size_t len) {
-    int error = azc__send_check(conn, text, len);
-    if (error != AZC_OK) return error;
-    if (key == 0) return AZC_ERR_ARGUMENT;
-    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
-    azc__mem *mem = &conn->server->mem;
-    azc__block *block = azc__block_make(mem, AZC__OP_TEXT, text, len, key);
-    if (block == NULL) return AZC_ERR_MEMORY;
-    error = azc__queue_block(conn, block);
-    azc__block_release(mem, block);
-    return error;
-}
-
-AZC_API int azc_broadcast_latest(azc_channel *channel, const char *room, uint64_t key,
-                                 const char *text, size_t len, const azc_conn *except) {
-    if (key == 0) return AZC_ERR_ARGUMENT;
-    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except, key);
-    return azc__spread(channel, room, AZC__OP_TEXT, text, len, count);
-}
-
-/* ---- Rates ---- */
-
-/* The last value, or one more: a batch is "[a,b" until it is sent. */
-static int azc__rate_put(azc__rate *r, const char *text, size_t len) {
-    size_t at = r->key == 0 && r->waits ? r->len : 0;
-    if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + len + 2, SIZE_MAX)) return 0;
-    if (r->key == 0) r->data[at++] = r->waits ? ',' : '[';
-    if (len > 0) memcpy(r->data + at, text, len);
-    r->len = at + len;
-    r->waits = 1;
-    return 1;
-}
-
-/* Returns how many took it. Without memory it waits on. */
-static int azc__rate_send(azc__rate *r) {
-    if (r->key == 0) r->data[r->len++] = ']';
-    int count = azc__publish(r->channel, r->room, AZC__OP_TEXT, (const char *)r->data, r->len,
-                             NULL, r->key);
-    azc__spread(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, AZC__OP_TEXT,
-                r->data, r->len, count);
-    r->waits = count < 0;
-    if (r->waits && r->key == 0) r->len--;
-    return r->waits ? 0 : count;
-}
-
-static void azc__rate_free(azc_server *s, azc__rate *r) {
-    azc__wheel_remove(s, &r->timer);
-    azc__room_unref(s, r->entry);
-    if (r->data != NULL) azc__pool_return(&s->mem, r->data, r->cap);
-    azc__free(&s->mem, r, sizeof *r);
-}
-
-/* A period is over. If something waited another begins. */
-static void azc__rate_due(azc_server *s, azc__timer *timer) {
-    azc__rate *r = (azc__rate *)(void *)timer;
-    if (r->waits) {
-        azc__rate_send(r);
-        azc__wheel_add(s, timer, r->ms);
-    } else {
-        azc__rate_free(s, r);
-    }
-}
-
-/* What is sent at this rate; a new one begins its first period. NULL without memory. */
-static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key, int ms) {
-    azc_server *s = channel->server;
-    azc__pair pair = azc__pair_make(AZC__RATE, room, NULL, key);
-    azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
-    if (entry != NULL) return entry->keeps.rate;
-    azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);
-    if (r != NULL) entry = azc__room_make(s, channel, &pair, sizeof pair);
-    if (entry == NULL) {
-        azc__free(&s->mem, r, sizeof *r);
-        return NULL;
-    }
-    if (room != NULL) room->refs++;
-    entry->refs++;
-    entry->keeps.rate = r;
-    r->timer.fn = azc__rate_due;
-    r->channel = channel;
-    r->room = room;
-    r->entry = entry;
-    r->key = key;
-    r->ms = ms;
-    return r;
-}
-
-/* Send it now, if nothing of its kind was sent in the last ms, or let it wait. */
-static int azc__broadcast_rated(azc_channel *channel, const char *room, uint64_t key, int ms,
-                                const char *text, size_t len) {
-    azc_server *s = channel->server;
-    azc__room *named = room != NULL ? azc__room_named(channel, room) : NULL;
-    if (room != NULL && named == NULL) named = azc__room_make(s, channel, room, strlen(room));
-    if (room != NULL && named == NULL) return AZC_ERR_MEMORY;
-    azc__rate *r = azc__rate_of(channel, named, key, ms);
-    if (named != NULL) azc__room_release(s, named);
-    if (r == NULL) return AZC_ERR_MEMORY;
-    int first = r->timer.next == NULL, count = 0;
-    if (r->waits && key == 0 && r->len + len + 2 > s->config.max_message) count = azc__rate_send(r);
-    int put = azc__rate_put(r, text, len);
-    if (first && !put) azc__rate_free(s, r);
-    if (!put) return AZC_ERR_MEMORY;
-    if (!first) return count;
-    azc__wheel_add(s, &r->timer, ms);
-    return azc__rate_send(r);
-}
-
-AZC_API int azc_broadcast_throttled(azc_channel *channel, const char *room, uint64_t key, int ms,
-                                    const char *text, size_t len) {
-    int error = azc__publish_check(channel, room, text, len, 1);
-    if (error == AZC_OK && (key == 0 || ms <= 0)) error = AZC_ERR_ARGUMENT;
-    return error != AZC_OK ? error : azc__broadcast_rated(channel, room, key, ms, text, len);
-}
-
-AZC_API int azc_broadcast_batched(azc_channel *channel, const char *room, int ms,
-                                  const char *text, size_t len) {
-    azc_json value;
-    int error = azc__publish_check(channel, room, text, len, 0);
-    if (error == AZC_OK && ms <= 0) error = AZC_ERR_ARGUMENT;
-    if (error == AZC_OK) error = azc_json_read(&value, text, len);
-    return error != AZC_OK ? error : azc__broadcast_rated(channel, room, 0, ms, text, len);
-}
-
-/* The rooms that are left when all have gone: those that keep something. */
-static void azc__rooms_end(azc_server *s) {
-    for (size_t i = 0; i < s->room_cap;) {
-        azc__room *room = s->rooms[i];
-        while (room != NULL && room->keeps.history == NULL) room = room->chain;
-        if (room == NULL) {
-            i++;
-        } else if (azc__is_pair(room)) {
-            azc__rate_free(s, room->keeps.rate);
-        } else {
-            azc__history_free(&s->mem, room->keeps.history);
-            room->keeps.history = NULL; /* a rate may hold the room still */
-            azc__room_unref(s, room);
-        }
-    }
-}
-
-/* ---- Users ---- */
-
-/* A user's name as that of a room; returns its length, 0 for a bad one. */
-static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
-    size_t len = user != NULL ? strlen(user) : 0;
-    if (len == 0 || len >= AZC__MAX_ROOM) return 0;
-    name[0] = 0;
-    memcpy(name + 1, user, len);
-    return len + 1;
-}
-
-AZC_API int azc_set_user(azc_conn *conn, const char *user) {
-    char name[AZC__MAX_ROOM + 1];
-    size_t len = azc__user_name(name, user);
-    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
-    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
-    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
-    return azc__room_enter(conn, name, len);
-}
-
-AZC_API const char *azc_user(const azc_conn *conn) {
-    const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
-    return user == NULL ? NULL : azc__room_name(user) + 1;
-}
-
-AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
-    char name[AZC__MAX_ROOM + 1];
-    size_t name_len = azc__user_name(name, user);
-    int error = name_len == 0 ? AZC_ERR_ARGUMENT
-                : azc__publish_check(channel, NULL, text, len, 1);
-    if (error != AZC_OK) return error;
-    const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
-    return room != NULL ? azc__publish(channel, room, AZC__OP_TEXT, text, len, NULL, 0) : 0;
-}
-
-#endif /* AZCHAN_CORE */
 
 /* ==== [16] PUBLIC: the rest of the API's functions ============================================ */
 
@@ -6058,6 +5411,13 @@ AZC_API const char *azc_strerror(int code) {
     if (code > AZC_OK || code <= AZC__ERR_END) return "an unknown error";
     for (; code < AZC_OK; code++) p = azc__string_next(p);
     return p;
+}
+
+#define AZC__QUOTE(n) #n
+#define AZC__VERSION(major, minor, patch) AZC__QUOTE(major) "." AZC__QUOTE(minor) "." AZC__QUOTE(patch)
+
+AZC_API const char *azc_version(void) {
+    return AZC__VERSION(AZCHAN_VERSION_MAJOR, AZCHAN_VERSION_MINOR, AZCHAN_VERSION_PATCH);
 }
 
 AZC_API const char *azc_error(const azc_server *server) {
@@ -6083,17 +5443,14 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->busy) return AZC_ERR_STATE;
     server->busy = 1;
     azc__callback_done(server);
-#ifndef AZCHAN_CORE
     azc__posts_end(server);
-#endif
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
     azc__conns_end(server, 1);
     azc__settle(server);
-#ifndef AZCHAN_CORE
-    azc__rooms_end(server);
-#endif
+    if (server->rates_free != NULL) server->rates_free(server);
+    if (server->history != NULL) server->history->free(server);
     azc__server_free(server);
     return AZC_OK;
 }
@@ -6153,14 +5510,13 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     return result;
 }
 
-#ifndef AZCHAN_CORE
 AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
                               int *timeout_ms) {
     if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
     server->busy = 1;
     *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
     server->busy = 0;
-    return azc__wait_lend(server, fds, most);
+    return azc__wait_lend(server, fds, fds != NULL ? most : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
@@ -6172,63 +5528,12 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
     return result;
 }
 
-/* Let go; a scan of ready ones may still come by it. */
-static void azc__watched_stop(azc_server *s, azc__watched **at) {
-    azc__watched *w = *at;
-#ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
-    azc__source_unwatch(s, &w->source);
-#endif
-    *at = w->next;
-    w->fn = NULL;
-    w->next = s->unwatched;
-    s->unwatched = w;
-}
-
-AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
-    if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
-        (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
-    azc__watched *w = NULL, **at = &server->watched;
-    if (events != 0) {
-        w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
-        if (w == NULL) return AZC_ERR_MEMORY;
-    }
-    while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
-    if (*at != NULL) azc__watched_stop(server, at);
-    if (w == NULL) return AZC_OK;
-    w->source.fd = fd;
-    w->source.at = -1;
-    w->source.kind = AZC__WATCHED;
-    w->fn = fn;
-    w->userdata = userdata;
-    w->next = server->watched;
-    server->watched = w;
-    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) | (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
-    if (azc__source_watch(server, &w->source, wants)) return AZC_OK;
-    server->watched = w->next;
-    azc__free(&server->mem, w, sizeof *w);
-    return AZC__ERR_WATCH;
-}
-#endif
-
 AZC_API int azc_run(azc_server *server) {
     int result = azc_listen(server);
     if (result == AZC_OK) do result = azc_poll(server, -1);
     while (result > 0);
     return result;
 }
-
-#ifndef AZCHAN_CORE
-AZC_API int azc_shutdown(azc_server *server, int ms) {
-    if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
-    if (server->stopping == AZC__STOPPING) return AZC_OK;
-    server->stopping = AZC__DRAINING;
-    server->drain_start = server->now;
-    server->drain_ms = ms;
-    server->drain_count = (uint32_t)server->stats.open;
-    server->drain_closed = server->drain_slot = 0;
-    return AZC_OK;
-}
-#endif
 
 /* Into the pipe, whole or not at all. From any thread and any signal handler. */
 static int azc__wake(azc_server *s, const void *record, size_t size) {
@@ -6241,24 +5546,12 @@ static int azc__wake(azc_server *s, const void *record, size_t size) {
     return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
 }
 
-#ifdef AZCHAN_CORE
-AZC_API void azc_stop(azc_server *server) {
-    if (server != NULL) azc__wake(server, "", 1); /* full: the byte that matters is in it */
-}
-#else
 AZC_API void azc_stop(azc_server *server) {
     azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
     AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
     azc__wake(server, &none, sizeof none);
 }
-
-AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
-    azc__post_record post = {fn, arg};
-    if (server == NULL || fn == NULL) return AZC_ERR_ARGUMENT;
-    return azc__wake(server, &post, sizeof post);
-}
-#endif
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
 static int azc__refused(azc_server *s, int code, const char *path) {
@@ -6299,6 +5592,11 @@ static int azc__subprotocols_copy(char *out, const char *list) {
     return 1;
 }
 
+/* Payloads of fewer bytes take the short path of azc__feed_open. */
+static unsigned azc__short_end(const azc_server *s) {
+    return (unsigned)azc__min(s->config.max_message, 125) + 1;
+}
+
 static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_channel **out) {
     const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
     size_t size = sizeof(azc_channel) + strlen(list) + 2;
@@ -6306,10 +5604,7 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     if (channel == NULL) return AZC_ERR_MEMORY;
     channel->server = s;
     channel->desc = *desc;
-    channel->short_end = (unsigned)azc__min(s->config.max_message, 125) + 1;
-#ifndef AZCHAN_CORE
-    if (desc->on_part != NULL) channel->short_end = 0;
-#endif
+    channel->short_end = azc__short_end(s);
     channel->data_size = azc__align(desc->data_size);
     channel->subprotocols = (const char *)(channel + 1);
     if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
@@ -6335,14 +5630,14 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
 /* ---- Connections ---- */
 
 AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    int error = azc__send_check(conn, text, len);
+    int error = azc__send_check(conn, text, &len);
     if (error != AZC_OK) return error;
     if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
     return azc__queue(conn, AZC__OP_TEXT, text, len);
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    int error = azc__send_check(conn, data, len);
+    int error = azc__send_check(conn, data, &len);
     return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
 }
 
@@ -6352,7 +5647,7 @@ AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
 }
 
 AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
-    int error = azc__send_check(conn, data, len);
+    int error = azc__send_check(conn, data, &len);
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
     if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
@@ -6363,7 +5658,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     size_t len = reason != NULL ? strlen(reason) : 0;
     int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
     if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
-    int error = azc__send_check(conn, reason, len);
+    int error = azc__send_check(conn, reason, &len);
     if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
     azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
@@ -6372,23 +5667,30 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
 
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
-    int count = azc__broadcast(channel, room, AZC__OP_TEXT, text, len, except, 0);
-    return azc__spread(channel, room, AZC__OP_TEXT, text, len, count);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0};
+    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    int count = azc__broadcast(channel, room, AZC__OP_BINARY, (const char *)data, len, except, 0);
-    return azc__spread(channel, room, AZC__OP_BINARY, data, len, count);
+    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
+    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
-#ifndef AZCHAN_CORE
-AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
-                        int binary) {
-    return azc__broadcast(channel, room, binary ? AZC__OP_BINARY : AZC__OP_TEXT,
-                          (const char *)data, len, NULL, 0);
+AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
+    return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
 }
-#endif
+
+AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
+    return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
+}
+
+AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
+    const azc__member *m = conn != NULL ? azc__rooms_first(conn) : NULL;
+    if (conn != NULL && m == NULL) return AZC_ERR_STATE;
+    return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
+                         conn);
+}
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except) {
@@ -6464,30 +5766,7 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room) {
 
 enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
 
-#ifndef AZCHAN_CORE
-#define AZC__C_USERS 4 /* with the first two: each user once */
-
-/* Whether a cursor stands on the one connection that stands for its user: the eldest there. */
-static int azc__user_met(azc_cursor *cursor, const azc__room *room) {
-    if (!(cursor->azc__kind & AZC__C_USERS)) return 1;
-    const azc__room *user = azc__user_of(cursor->conn);
-    if (user == NULL) return 0;
-    cursor->user = azc__room_name(user) + 1;
-    for (const azc__member *m = user->first; m != NULL; m = m->next) {
-        if (m->conn->id < cursor->conn->id && m->conn->state == AZC__OPEN &&
-            (room == NULL || azc__member_find(m->conn, room))) return 0;
-    }
-    return 1;
-}
-
-AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
-    azc_cursor cursor = azc_members(channel, room);
-    cursor.azc__kind |= AZC__C_USERS;
-    return cursor;
-}
-#else
-#define azc__user_met(cursor, room) 1
-#endif
+enum { AZC__C_USERS = 4 }; /* with the first two: each user once */
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
     azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
@@ -6507,12 +5786,18 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
     return cursor;
 }
 
+/* A cursor of azc_users stops at one connection of each user. */
+static int azc__cursor_takes(azc_cursor *cursor, const azc__room *room) {
+    return !(cursor->azc__kind & AZC__C_USERS) ||
+           cursor->conn->server->users->first_of_user(cursor, room);
+}
+
 AZC_API int azc_cursor_next(azc_cursor *cursor) {
     while (cursor != NULL && cursor->azc__next != NULL) {
         if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
             cursor->conn = (azc_conn *)cursor->azc__next;
             cursor->azc__next = cursor->conn->u.link.next;
-            if (cursor->conn->state == AZC__OPEN && azc__user_met(cursor, NULL)) return 1;
+            if (cursor->conn->state == AZC__OPEN && azc__cursor_takes(cursor, NULL)) return 1;
             continue;
         }
         azc__member *m = (azc__member *)cursor->azc__next;
@@ -6521,7 +5806,7 @@ AZC_API int azc_cursor_next(azc_cursor *cursor) {
         if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
         cursor->conn = m->conn;
         cursor->room = azc__room_name(m->room);
-        if (azc__user_met(cursor, m->room)) return 1;
+        if (azc__cursor_takes(cursor, m->room)) return 1;
     }
     return 0;
 }
@@ -6688,6 +5973,911 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     azc__add(r, name, value);
     r->extra_len = r->all_len;
     return AZC_OK;
+}
+
+/* ==== [20] PARTS: messages of any size, delivered as they arrive ============================== */
+
+/* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
+static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
+                             azc__event *event) {
+    int last = in->remaining == 0 && in->frame.fin;
+    int high = azc__unmask(p, n, in->frame.mask, offset);
+    if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) in->utf8 = azc__utf8(in->utf8, p, n);
+    if (in->remaining == 0) in->in_frame = 0;
+    if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) event->kind = -1007;
+    if (event->kind < 0 || (n == 0 && !last)) return;
+    event->kind = in->opcode;
+    event->data = p;
+    event->len = n;
+    event->flags = (in->len == 0 ? AZC_PART_FIRST : 0) | (last ? AZC_PART_LAST : 0);
+    in->len = 1;
+    if (last) in->opcode = 0;
+}
+
+static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
+    unsigned char behind = e->data[e->len];
+    int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_PART_TEXT : 0);
+    conn->server->stats.messages_in += (flags & AZC_PART_LAST) != 0;
+    e->data[e->len] = 0;
+    int result = conn->channel->on_part(conn, e->data, e->len, flags);
+    e->data[e->len] = behind;
+    azc__returned(conn, result);
+}
+
+static const azc__parts_join azc__parts = {azc__part_decode, azc__part_deliver};
+
+/* May a part's callback be set now? */
+static int azc__on_check(const azc_channel *channel) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
+}
+
+AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
+    int error = azc__on_check(channel);
+    if (error != AZC_OK) return error;
+    channel->on_part = on_part;
+    channel->parts = on_part != NULL ? &azc__parts : NULL;
+    channel->short_end = on_part != NULL ? 0 : azc__short_end(channel->server);
+    return AZC_OK;
+}
+
+/* ==== [21] TIMERS: a hierarchical wheel; the server's clock drives it ========================= */
+
+/* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
+ * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
+ * wheel comes to the beginning of that slot its timers go down, in their order, until they lie in
+ * level 0 and run. Those of one moment are together on all their way, so their order stays. */
+static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
+    uint64_t differs = (uint64_t)(w->at ^ timer->due);
+    int level = 0;
+    while ((differs >>= AZC__DIGIT) != 0 && level < AZC__WHEEL_LEVELS - 1) level++;
+    int64_t slot = timer->due >> level * AZC__DIGIT, begin = slot << level * AZC__DIGIT;
+    if (begin < w->due) w->due = begin;
+    timer->place = (uint8_t)(level << AZC__DIGIT | (slot & AZC__SLOT_LAST));
+    w->count[level]++;
+    azc__timer **at = &w->slots[timer->place];
+    if (*at == NULL) *at = timer->prev = timer;
+    timer->next = *at;
+    timer->prev = timer->next->prev;
+    timer->prev->next = timer->next->prev = timer;
+}
+
+static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
+    azc__timer **at = &s->wheel.slots[timer->place];
+    if (timer->next == NULL) return;
+    if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
+    s->wheel.count[timer->place >> AZC__DIGIT]--;
+    timer->next->prev = timer->prev;
+    timer->prev->next = timer->next;
+    timer->next = NULL;
+}
+
+/* Step from one used slot to the next; the first is in the lowest level that has one. When it
+ * begins its timers go down, or in level 0 run. No timer is ever added to the slot at hand. */
+static AZC__RARE void azc__wheel_run(azc_server *s) {
+    azc__wheel *w = &s->wheel;
+    for (;;) {
+        int level = 0;
+        while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
+        w->due = INT64_MAX;
+        if (level == AZC__WHEEL_LEVELS) return;
+        int64_t slot = (w->at >> level * AZC__DIGIT) + (level > 0);
+        azc__timer **slots = &w->slots[level << AZC__DIGIT], *timer;
+        while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
+        w->due = slot << level * AZC__DIGIT;
+        if (w->due > s->now) return;
+        w->at = w->due;
+        while ((timer = slots[slot & AZC__SLOT_LAST]) != NULL) {
+            azc__wheel_remove(s, timer);
+            if (level > 0) azc__wheel_put(w, timer);
+            else timer->fn(s, timer);
+        }
+    }
+}
+
+static void azc__tasks_free(azc_server *s) {
+    while (s->task_count > 0) azc__free(&s->mem, s->tasks[--s->task_count], sizeof(azc__task_slot));
+    azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
+}
+
+static const azc__timers_join azc__timers = {azc__wheel_run, azc__tasks_free};
+
+/* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
+static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
+    int64_t due = azc__clock(s) + ms;
+    s->timers = &azc__timers;
+    azc__wheel_remove(s, timer);
+    timer->due = due > s->now ? due : s->now + 1;
+    if (s->now < s->wheel.due) s->wheel.at = s->now; /* it passes the beginning of no used slot */
+    azc__wheel_put(&s->wheel, timer);
+}
+
+/* Its number is void from now on. */
+static void azc__task_return(azc_server *s, azc__task_slot *task) {
+    azc__wheel_remove(s, &task->timer);
+    task->id += (uint64_t)1 << AZC__SLOT_BITS;
+    task->next_free = s->free_task;
+    s->free_task = task;
+}
+
+static void azc__task_due(azc_server *s, azc__timer *timer) {
+    azc__task_slot *task = (azc__task_slot *)(void *)timer;
+    azc_task fn = task->fn;
+    void *arg = task->arg;
+    if (task->every > 0) { /* the next beat that is to come */
+        timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
+        azc__wheel_put(&s->wheel, timer);
+    } else {
+        azc__task_return(s, task);
+    }
+    fn(s, arg);
+    azc__callback_done(s);
+}
+
+static azc__task_slot *azc__task_take(azc_server *s) {
+    azc__task_slot *task = s->free_task;
+    if (task != NULL) {
+        s->free_task = task->next_free;
+        return task;
+    }
+    if (s->task_count == s->task_cap) {
+        void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
+        if (tasks == NULL) return NULL;
+        s->tasks = (azc__task_slot **)tasks;
+    }
+    if (s->task_count > AZC__SLOT_MASK) return NULL;
+    task = (azc__task_slot *)azc__alloc(&s->mem, sizeof *task);
+    if (task == NULL) return NULL;
+    task->timer.next = NULL;
+    task->timer.fn = azc__task_due;
+    task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
+    return s->tasks[s->task_count++] = task;
+}
+
+static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
+    if (s == NULL || fn == NULL || ms < 0) return 0;
+    s->timers = &azc__timers;
+    azc__task_slot *task = azc__task_take(s);
+    if (task == NULL) return 0;
+    task->fn = fn;
+    task->arg = arg;
+    task->every = every;
+    azc__wheel_add(s, &task->timer, ms);
+    return task->id;
+}
+
+AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg) {
+    return azc__task_start(server, ms, 0, fn, arg);
+}
+
+AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg) {
+    return azc__task_start(ms > 0 ? server : NULL, ms, ms, fn, arg);
+}
+
+AZC_API int azc_cancel(azc_server *server, uint64_t id) {
+    uint64_t slot = id & AZC__SLOT_MASK;
+    azc__task_slot *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
+    if (task == NULL || task->id != id || task->timer.next == NULL) return AZC_ERR_ARGUMENT;
+    azc__task_return(server, task);
+    return AZC_OK;
+}
+
+/* ==== [22] POSTS: tasks from other threads and signal handlers ================================ */
+
+AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
+    azc__post_record post = {fn, arg};
+    if (server == NULL || fn == NULL) return AZC_ERR_ARGUMENT;
+    return azc__wake(server, &post, sizeof post);
+}
+
+/* ==== [23] WATCH: the program's own descriptors in the loop =================================== */
+
+static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
+    azc__watched *w = (azc__watched *)(void *)source;
+    int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
+    if (w->fn == NULL) return;
+    w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
+    azc__callback_done(s);
+}
+
+/* No scan is under way. */
+static void azc__watched_free(azc_server *s, azc__watched **list) {
+    for (azc__watched *w; (w = *list) != NULL;) {
+        *list = w->next;
+        azc__source_unwatch(s, &w->source);
+        azc__free(&s->mem, w, sizeof *w);
+    }
+}
+
+/* Stop watching. The current scan may still reach it, so it is freed later. */
+static void azc__watched_stop(azc_server *s, azc__watched **at) {
+    azc__watched *w = *at;
+#ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
+    azc__source_unwatch(s, &w->source);
+#endif
+    *at = w->next;
+    w->fn = NULL;
+    w->next = s->unwatched;
+    s->unwatched = w;
+}
+
+static void azc__unwatched_free(azc_server *s) { azc__watched_free(s, &s->unwatched); }
+
+static void azc__watch_free(azc_server *s) {
+    azc__watched_free(s, &s->watched);
+    azc__watched_free(s, &s->unwatched);
+}
+
+static const azc__watch_join azc__watch = {azc__watched_ready, azc__unwatched_free,
+                                           azc__watch_free};
+
+AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
+    if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
+        (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
+    azc__watched *w = NULL, **at = &server->watched;
+    server->watch = &azc__watch;
+    if (events != 0) {
+        w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
+        if (w == NULL) return AZC_ERR_MEMORY;
+    }
+    while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
+    if (*at != NULL) azc__watched_stop(server, at);
+    if (w == NULL) return AZC_OK;
+    w->source.fd = fd;
+    w->source.at = -1;
+    w->source.kind = AZC__WATCHED;
+    w->fn = fn;
+    w->userdata = userdata;
+    w->next = server->watched;
+    server->watched = w;
+    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) | (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    if (azc__source_watch(server, &w->source, wants)) return AZC_OK;
+    server->watched = w->next;
+    azc__free(&server->mem, w, sizeof *w);
+    return AZC__ERR_WATCH;
+}
+
+/* ==== [24] DRAIN: a graceful shutdown, spread over time ======================================= */
+
+/* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
+ * its next user. */
+static void azc__drain_queue(azc_server *s) {
+    if (s->stopping != AZC__DRAINING || s->config.listen_fd != 0) return;
+    for (int i = 0; i < SOMAXCONN && s->conn_count < s->config.max_connections; i++) {
+        if (!azc__accept(s)) return;
+    }
+}
+
+/* When the next peer is to be closed. */
+static int64_t azc__drain_next(const azc_server *s) {
+    if (s->drain_slot >= s->slot_count || s->drain_closed >= s->drain_count)
+        return s->drain_start + s->drain_ms;
+    return s->drain_start + (int64_t)s->drain_closed * s->drain_ms / s->drain_count + 1;
+}
+
+/* Close the peers that are due: at each moment, their share of all is the share of the time. */
+static void azc__drain_due(azc_server *s, azc__timer *timer) {
+    int64_t passed = s->now - s->drain_start;
+    if (s->stopping == AZC__STOPPING) return;
+    if (passed >= s->drain_ms) {
+        azc__stop_begin(s);
+        return;
+    }
+    while ((int64_t)s->drain_closed * s->drain_ms < passed * s->drain_count &&
+           s->drain_slot < s->slot_count) {
+        azc_conn *conn = s->slots[s->drain_slot++];
+        if (conn == NULL || conn->state != AZC__OPEN) continue;
+        azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
+        s->drain_closed++;
+    }
+    azc__wheel_add(s, timer, (int)(azc__drain_next(s) - s->now));
+}
+
+AZC_API int azc_shutdown(azc_server *server, int ms) {
+    if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
+    if (server->stopping == AZC__STOPPING) return AZC_OK;
+    server->stopping = AZC__DRAINING;
+    server->drain_queue = azc__drain_queue;
+    server->drain_start = server->now;
+    server->drain_ms = ms;
+    server->drain_count = (uint32_t)server->stats.open;
+    server->drain_closed = server->drain_slot = 0;
+    server->drain_timer.fn = azc__drain_due;
+    azc__wheel_add(server, &server->drain_timer, 0);
+    return AZC_OK;
+}
+
+/* ==== [25] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
+
+/* The room goes into the list of news once, however often it changes. */
+static void azc__news_changed(azc_server *s, azc__room *room) {
+    room->queued = 1;
+    room->refs++;
+    room->next_news = NULL;
+    if (s->news_first != NULL) s->news_last->next_news = room;
+    else s->news_first = room;
+    s->news_last = room;
+    s->cursors = 1; /* calls for azc__callback_done */
+}
+
+static void azc__room_report(const azc__room *room) {
+    azc_channel *channel = room->channel;
+    if (!room->pair) {
+        channel->on_room(channel, azc__room_name(room), room->reported);
+        return;
+    }
+    const azc__pair pair = azc__pair_of(room);
+    channel->on_presence(channel, azc__room_name(pair.room), azc__room_name(pair.user) + 1,
+                         room->reported);
+}
+
+/* In order. A change that was undone by now is not reported. */
+static void azc__news_report(azc_server *s) {
+    for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
+        s->news_first = room->next_news;
+        room->queued = 0;
+        if ((room->count > 0) != room->reported) {
+            room->reported = room->count > 0;
+            azc__room_report(room);
+            azc__room_sweep(s);
+        }
+        room->refs--;
+    }
+}
+
+static const azc__news_join azc__news = {azc__news_changed, azc__news_report};
+
+/* ==== [26] USERS: several connections of one person; presence ================================= */
+
+/* The seat of a connection's user in a room; NULL if there is none yet. */
+static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
+    azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
+    return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
+}
+
+static int azc__seat_missing(const azc_conn *conn, azc__room *room) {
+    return azc__seat_find(conn, room) == NULL;
+}
+
+static int azc__seat_enter(azc_conn *conn, azc__room *room) {
+    azc_server *s = conn->server;
+    azc__room *seat = azc__seat_find(conn, room);
+    if (seat == NULL) {
+        azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
+        seat = azc__pair_room(conn->channel, &pair);
+        if (seat == NULL) return 0;
+        seat->watched = 1;
+    }
+    seat->count++;
+    seat->refs++;
+    azc__room_changed(s, seat);
+    return 1;
+}
+
+static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
+    azc__room *seat = azc__seat_find(conn, room);
+    if (seat == NULL) return; /* the room is the user itself */
+    seat->count--;
+    azc__room_changed(conn->server, seat);
+    azc__room_unref(conn->server, seat);
+}
+
+/* Does the cursor stand on its user's oldest connection there? That one stands for the user. */
+static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
+    const azc__room *user = azc__user_of(cursor->conn);
+    if (user == NULL) return 0;
+    cursor->user = azc__room_name(user) + 1;
+    for (const azc__member *m = user->first; m != NULL; m = m->next) {
+        if (m->conn->id < cursor->conn->id && m->conn->state == AZC__OPEN &&
+            (room == NULL || azc__member_find(m->conn, room))) return 0;
+    }
+    return 1;
+}
+
+static const azc__users_join azc__users = {azc__seat_missing, azc__seat_enter, azc__seat_leave,
+                                           azc__first_of_user};
+
+/* A user's name as that of a room; returns its length, 0 for a bad one. */
+static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
+    size_t len = user != NULL ? strlen(user) : 0;
+    if (len == 0 || len >= AZC__MAX_ROOM) return 0;
+    name[0] = 0;
+    memcpy(name + 1, user, len);
+    return len + 1;
+}
+
+AZC_API int azc_set_user(azc_conn *conn, const char *user) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__user_name(name, user);
+    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
+    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
+    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
+    return azc__room_enter(conn, name, len);
+}
+
+AZC_API const char *azc_user(const azc_conn *conn) {
+    const azc__room *user = conn != NULL ? azc__user_of(conn) : NULL;
+    return user == NULL ? NULL : azc__room_name(user) + 1;
+}
+
+AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
+    azc_cursor cursor = azc_members(channel, room);
+    if (channel != NULL) channel->server->users = &azc__users;
+    cursor.azc__kind |= AZC__C_USERS;
+    return cursor;
+}
+
+AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t name_len = azc__user_name(name, user);
+    azc__payload payload = {AZC__OP_TEXT, text, len, 0};
+    int error = name_len == 0 ? AZC_ERR_ARGUMENT : azc__payload_check(channel, NULL, &payload);
+    if (error != AZC_OK) return error;
+    const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
+    int count = room != NULL ? azc__publish(channel, room, &payload, NULL) : 0;
+    return count < 0 ? count : AZC_OK;
+}
+
+AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence) {
+    int error = azc__on_check(channel);
+    if (error != AZC_OK) return error;
+    channel->server->users = &azc__users;
+    channel->server->news = &azc__news;
+    channel->on_presence = on_presence;
+    return AZC_OK;
+}
+
+/* ==== [27] HISTORY: what a room sends to new members ========================================== */
+
+/* What it keeps, from the oldest on. */
+static azc__block **azc__history_at(azc__history *h, size_t i) {
+    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
+}
+
+/* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
+static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
+    while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
+        azc__block *old = *azc__history_at(h, 0);
+        h->bytes -= old->len;
+        h->count--;
+        h->first++;
+        azc__block_release(mem, old);
+    }
+    if (block->len > h->max_bytes) return;
+    block->refs++;
+    h->bytes += block->len;
+    *azc__history_at(h, h->count++) = block;
+}
+
+static void azc__history_free(const azc__mem *mem, azc__history *h) {
+    if (h == NULL) return;
+    for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
+    azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
+}
+
+/* All of it into an output that is not in use yet, or nothing. */
+static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *out) {
+    azc__mem *mem = &conn->server->mem;
+    azc__history *h = room->keeps.history;
+    if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
+    for (size_t i = 0; i < h->count; i++) {
+        azc__block *block = *azc__history_at(h, i);
+        if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
+        azc__out_consume(mem, out, out->bytes);
+        return AZC_ERR_MEMORY;
+    }
+    return AZC_OK;
+}
+
+/* The replay goes behind the connection's output, or is dropped. */
+static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out *replay,
+                                int joined) {
+    azc__out *out = &conn->out;
+    if (!joined) azc__out_consume(&conn->server->mem, replay, replay->bytes);
+    if (!joined || replay->head == NULL) return;
+    azc__out_append(out, replay->head);
+    out->tail = replay->tail;
+    out->bytes += replay->bytes;
+    conn->server->stats.messages_out += room->keeps.history->count;
+    azc__conn_touch(conn);
+}
+
+/* Keep a message, by its block if that has no key. Returns 0 without memory. */
+static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
+                             const azc__payload *p) {
+    azc__payload plain = {p->opcode, p->data, p->len, 0};
+    if (block != NULL && block->key == 0) block->refs++;
+    else block = azc__block_make(&s->mem, &plain);
+    if (block == NULL) return 0;
+    azc__history_add(&s->mem, room->keeps.history, block);
+    azc__block_release(&s->mem, block);
+    return 1;
+}
+
+/* The histories that are left when all connections have gone. */
+static void azc__histories_free(azc_server *s) {
+    for (size_t i = 0; i < s->room_cap;) {
+        azc__room *room = s->rooms[i];
+        while (room != NULL && (room->pair || room->keeps.history == NULL)) room = room->chain;
+        if (room == NULL) {
+            i++;
+            continue;
+        }
+        azc__history_free(&s->mem, room->keeps.history);
+        room->keeps.history = NULL;
+        azc__room_unref(s, room);
+    }
+}
+
+static const azc__history_join azc__history_part = {azc__history_prepare, azc__history_finish,
+                                                    azc__history_keep, azc__histories_free};
+
+AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
+    if (channel == NULL || room == NULL || !azc__room_valid(room) ||
+        (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
+        return AZC_ERR_ARGUMENT;
+    azc_server *s = channel->server;
+    if (s->config.memory != NULL) return AZC_ERR_STATE;
+    s->history = &azc__history_part;
+    azc__room *r = azc__room_named(channel, room);
+    azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
+    if (messages > 0) {
+        messages = azc__min(messages, bytes / 2);
+        h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
+        if (h == NULL) return AZC_ERR_MEMORY;
+        h->max_count = messages;
+        h->max_bytes = bytes;
+        if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
+        if (r == NULL) azc__history_free(&s->mem, h);
+        if (r == NULL) return AZC_ERR_MEMORY;
+        for (size_t i = 0; old != NULL && i < old->count; i++)
+            azc__history_add(&s->mem, h, *azc__history_at(old, i));
+        r->refs++;
+        r->keeps.history = h;
+    } else if (r != NULL) {
+        r->keeps.history = NULL;
+    }
+    azc__history_free(&s->mem, old);
+    if (old != NULL) azc__room_unref(s, r);
+    return AZC_OK;
+}
+
+/* ==== [28] RATES: azc_send, with latest values, throttling and batches ======================== */
+
+/* Put a block in the place of one of its key that has not been begun. Returns whether there was
+ * one, and room for this. */
+static int azc__replace(azc_conn *conn, azc__block *block) {
+    azc__piece *p = conn->out.head;
+    while (p != NULL && (p->block == NULL || p->block->key != block->key ||
+                         p->len != p->block->len)) p = p->next;
+    if (p == NULL || (block->len > p->len && azc__full(conn, block->len - p->len))) return 0;
+    conn->out.bytes += block->len - p->len;
+    azc__block_release(&conn->server->mem, p->block);
+    block->refs++;
+    p->block = block;
+    p->data = (const unsigned char *)(block + 1);
+    p->len = block->len;
+    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn); /* to pause */
+    return 1;
+}
+
+/* ---- At a rate ---- */
+
+/* Keep the last value, or append one more: a batch is "[a,b" until it is sent. */
+static int azc__rate_put(azc__rate *r, const azc__payload *p) {
+    size_t at = r->key == 0 && r->waits ? r->len : 0;
+    if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + p->len + 2, SIZE_MAX))
+        return 0;
+    if (r->key == 0) r->data[at++] = r->waits ? ',' : '[';
+    if (p->len > 0) memcpy(r->data + at, p->data, p->len);
+    r->len = at + p->len;
+    r->opcode = p->opcode;
+    r->waits = 1;
+    return 1;
+}
+
+/* Returns the number of connections it was queued for. Without memory it waits on. */
+static int azc__rate_send(azc__rate *r) {
+    if (r->key == 0) r->data[r->len++] = ']';
+    azc__payload payload = {r->opcode, (const char *)r->data, r->len, r->key};
+    const azc_conn *except = r->except != 0 ? azc_find(r->channel->server, r->except) : NULL;
+    int count = azc__publish(r->channel, r->room, &payload, except);
+    if (r->spread)
+        azc__spread(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
+    r->waits = count < 0;
+    if (r->waits && r->key == 0) r->len--;
+    return r->waits ? 0 : count;
+}
+
+static void azc__rate_free(azc_server *s, azc__rate *r) {
+    azc__wheel_remove(s, &r->timer);
+    azc__room_unref(s, r->entry);
+    if (r->data != NULL) azc__pool_return(&s->mem, r->data, r->cap);
+    azc__free(&s->mem, r, sizeof *r);
+}
+
+/* A period is over. If something waited, another begins. */
+static void azc__rate_due(azc_server *s, azc__timer *timer) {
+    azc__rate *r = (azc__rate *)(void *)timer;
+    if (r->waits) {
+        azc__rate_send(r);
+        azc__wheel_add(s, timer, r->ms);
+    } else {
+        azc__rate_free(s, r);
+    }
+}
+
+/* The rates that are left when all connections have gone. */
+static void azc__rates_free(azc_server *s) {
+    for (size_t i = 0; i < s->room_cap;) {
+        azc__room *room = s->rooms[i];
+        while (room != NULL && !(room->pair && azc__pair_of(room).kind[2] == AZC__RATE))
+            room = room->chain;
+        if (room == NULL) i++;
+        else azc__rate_free(s, room->keeps.rate);
+    }
+}
+
+/* The rate of this key to this room (NULL: the channel). A new one begins its first period. NULL
+ * without memory. */
+static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key) {
+    azc_server *s = channel->server;
+    azc__pair pair = azc__pair_make(AZC__RATE, room, NULL, key);
+    azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
+    if (entry != NULL) return entry->keeps.rate;
+    azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);
+    if (r != NULL) entry = azc__pair_room(channel, &pair);
+    if (entry == NULL) {
+        azc__free(&s->mem, r, sizeof *r);
+        return NULL;
+    }
+    entry->refs++;
+    entry->keeps.rate = r;
+    s->rates_free = azc__rates_free;
+    r->timer.fn = azc__rate_due;
+    r->channel = channel;
+    r->room = room;
+    r->entry = entry;
+    r->key = key;
+    return r;
+}
+
+/* Send now, if nothing of this rate was sent in the last period; else keep it until the end of the
+ * period. Returns the number of connections it was queued for, or an error. */
+static int azc__rate_take(azc_channel *channel, azc__room *room, const azc_message *m,
+                          const azc__payload *p) {
+    azc_server *s = channel->server;
+    azc__rate *r = azc__rate_of(channel, room, p->key);
+    if (r == NULL) return AZC_ERR_MEMORY;
+    int first = r->timer.next == NULL, count = 0;
+    if (r->waits && p->key == 0 && r->len + p->len + 2 > s->config.max_message)
+        count = azc__rate_send(r);
+    int put = azc__rate_put(r, p);
+    if (first && !put) azc__rate_free(s, r);
+    if (!put) return AZC_ERR_MEMORY;
+    r->except = m->except != NULL ? m->except->id : 0;
+    r->spread = !m->local && m->user == NULL;
+    if (!first) return count;
+    r->ms = m->period_ms;
+    azc__wheel_add(s, &r->timer, r->ms);
+    return azc__rate_send(r);
+}
+
+/* ---- Any message ---- */
+
+/* Which fields contradict each other? */
+static int azc__message_check(const azc_message *m) {
+    int kinds = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
+    int targets = (m->room != NULL) + (m->user != NULL) + (m->to != NULL);
+    int rated = m->period_ms != 0 || m->batch;
+    if (kinds != 1 || targets > 1 || m->period_ms < 0) return AZC_ERR_ARGUMENT;
+    if (rated && (m->period_ms == 0 || m->to != NULL)) return AZC_ERR_ARGUMENT;
+    if (rated && (m->key != 0) == (m->batch != 0)) return AZC_ERR_ARGUMENT;
+    return m->batch && (m->binary != NULL || m->except != NULL) ? AZC_ERR_ARGUMENT : AZC_OK;
+}
+
+static int azc__message_payload(const azc_message *m, azc__payload *p) {
+    p->opcode = m->binary != NULL ? AZC__OP_BINARY : AZC__OP_TEXT;
+    p->data = m->binary != NULL ? (const char *)m->binary : m->text;
+    p->len = m->len;
+    p->key = m->key;
+    if (m->json == NULL) return AZC_OK;
+    int error = azc_put_finish(m->json);
+    p->data = m->json->text;
+    p->len = m->json->len;
+    return error;
+}
+
+/* To one connection. */
+static int azc__message_to(azc_conn *conn, azc__payload *p) {
+    int error = azc__send_check(conn, p->data, &p->len);
+    if (error != AZC_OK) return error;
+    if (p->opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, p->data, p->len))
+        return AZC_ERR_UTF8;
+    if (p->key == 0) return azc__queue(conn, p->opcode, p->data, p->len);
+    azc__mem *mem = &conn->server->mem;
+    azc__block *block = azc__block_make(mem, p);
+    if (block == NULL) return AZC_ERR_MEMORY;
+    error = azc__queue_block(conn, block);
+    azc__block_release(mem, block);
+    return error;
+}
+
+/* To a room, a user or the channel. Returns the number of connections, or an error. */
+static int azc__message_spread(azc_channel *channel, const azc_message *m, azc__payload *p) {
+    azc_server *s = channel->server;
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = m->user != NULL ? azc__user_name(name, m->user)
+                 : m->room != NULL ? strlen(m->room) : 0;
+    azc__room *room = len == 0 ? NULL
+                      : azc__room_find(s, channel, m->user != NULL ? name : m->room, len);
+    if (m->period_ms > 0) {
+        if (len > 0 && room == NULL)
+            room = azc__room_make(s, channel, m->user != NULL ? name : m->room, len);
+        if (len > 0 && room == NULL) return AZC_ERR_MEMORY;
+        int count = azc__rate_take(channel, room, m, p);
+        if (room != NULL) azc__room_release(s, room);
+        return count;
+    }
+    int count = len > 0 && room == NULL ? 0 : azc__publish(channel, room, p, m->except);
+    if (!m->local && m->user == NULL) azc__spread(channel, m->room, p, count);
+    return count;
+}
+
+AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
+    azc__payload payload;
+    azc_json value;
+    char name[AZC__MAX_ROOM + 1];
+    if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
+    channel->server->replace = azc__replace;
+    if (message->queued != NULL) *message->queued = 0;
+    int error = azc__message_check(message);
+    if (error == AZC_OK && message->user != NULL && azc__user_name(name, message->user) == 0)
+        error = AZC_ERR_ARGUMENT;
+    if (error == AZC_OK) error = azc__message_payload(message, &payload);
+    if (error == AZC_OK && message->to != NULL) {
+        error = azc__message_to(message->to, &payload);
+        if (message->queued != NULL) *message->queued = error == AZC_OK;
+        return error;
+    }
+    if (error == AZC_OK) error = azc__payload_check(channel, message->room, &payload);
+    if (error == AZC_OK && message->batch) error = azc_json_read(&value, payload.data, payload.len);
+    if (error != AZC_OK) return error;
+    int count = azc__message_spread(channel, message, &payload);
+    if (message->queued != NULL && count > 0) *message->queued = (size_t)count;
+    return count < 0 ? count : AZC_OK;
+}
+
+/* ==== [29] PROXIES: what trusted proxies say about a visitor ================================== */
+
+/* A numeric address, or "unix"; 0 for anything else. */
+static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
+    char text[INET6_ADDRSTRLEN];
+    if (len >= sizeof text) return 0;
+    memcpy(text, s, len);
+    text[len] = 0;
+    azc__http_visitor(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
+                           : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
+    return who->family != 0 || strcmp(text, "unix") == 0;
+}
+
+/* The number behind an address's '/', `most` without one; -1 for a bad one. */
+static int azc__http_prefix(const char *s, size_t len, int most) {
+    int bits = 0;
+    if (len == 0) return most;
+    for (size_t i = 1; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9' || bits > most) return -1;
+        bits = bits * 10 + s[i] - '0';
+    }
+    return len < 2 || most == 0 || bits > most ? -1 : bits;
+}
+
+/* Is the address in a list of networks? -1: the list is malformed. */
+static int azc__http_trusted(const char *list, const azc__visitor *who) {
+    int found = 0;
+    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
+        azc__visitor net;
+        size_t len = strcspn(list, " "), name = strcspn(list, " /");
+        if (!azc__http_address(list, name, &net)) return -1;
+        int bits = azc__http_prefix(list + name, len - name, net.family == AF_INET ? 32
+                                                             : net.family != 0 ? 128 : 0);
+        if (bits < 0) return -1;
+        size_t whole = (size_t)bits / 8;
+        if (net.family == who->family && memcmp(net.raw, who->raw, whole) == 0 &&
+            (bits % 8 == 0 || (net.raw[whole] ^ who->raw[whole]) >> (8 - bits % 8) == 0))
+            found = 1;
+        list += len;
+    }
+    return found;
+}
+
+/* The last element of the fields of this name, taken as one list. */
+static const char *azc__http_last(const azc__request *r, const char *name, size_t *len) {
+    const char *at, *item, *last = NULL;
+    size_t n;
+    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
+        while ((item = azc__http_list(&at, &n)) != NULL) last = item, *len = n;
+    return last;
+}
+
+/* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
+ * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
+ * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
+ * behind a word that is no address nothing is known. */
+static void azc__http_forwarded(azc__request *r, const char *proxies) {
+    azc__visitor peer = r->visitor, next;
+    const char *at, *item;
+    size_t len;
+    int known = 0;
+    r->proxied = azc__http_trusted(proxies, &peer) > 0;
+    if (!r->proxied) return;
+    for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
+        while ((item = azc__http_list(&at, &len)) != NULL) {
+            int address = azc__http_address(item, len, &next) && next.family != 0;
+            if (address && known && azc__http_trusted(proxies, &next)) continue;
+            r->visitor = address ? next : peer;
+            known = address;
+        }
+    }
+    item = azc__http_last(r, "X-Forwarded-Host", &len);
+    if (item != NULL) {
+        r->host = item;
+        r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
+    }
+    item = azc__http_last(r, "X-Forwarded-Proto", &len);
+    if (item == NULL) return;
+    if (azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")) r->scheme = 's';
+    if (azc__http_same(item, len, "http") || azc__http_same(item, len, "ws")) r->scheme = 'p';
+}
+
+static void azc__forwarded(const azc_server *s, azc__request *r) {
+    azc__http_forwarded(r, s->trusted);
+}
+
+static int azc__trusts(const azc_server *s, const azc__visitor *visitor) {
+    return azc__http_trusted(s->trusted, visitor) > 0;
+}
+
+static const azc__proxies_join azc__proxies = {azc__forwarded, azc__trusts};
+
+AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
+    azc__visitor nobody;
+    memset(&nobody, 0, sizeof nobody);
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (proxies == NULL || azc__http_trusted(proxies, &nobody) < 0)
+        return azc__refused(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
+    if (server->listening) return AZC_ERR_STATE;
+    size_t size = strlen(proxies) + 1;
+    char *copy = (char *)azc__alloc(&server->mem, size);
+    if (copy == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+    azc__free(&server->mem, server->trusted, server->trusted_size);
+    server->trusted = (char *)memcpy(copy, proxies, size);
+    server->trusted_size = size;
+    server->proxies = &azc__proxies;
+    return AZC_OK;
+}
+
+/* ==== [30] PROCESSES: the seam to a message broker ============================================ */
+
+AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
+    int error = azc__on_check(channel);
+    if (error == AZC_OK) channel->on_publish = on_publish;
+    return error;
+}
+
+AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
+    int error = azc__on_check(channel);
+    if (error != AZC_OK) return error;
+    channel->server->news = &azc__news;
+    channel->on_room = on_room;
+    return AZC_OK;
+}
+
+AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
+                        int binary) {
+    azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0};
+    int count = azc__broadcast(channel, room, &payload, NULL);
+    return count < 0 ? count : AZC_OK;
 }
 
 #endif /* AZCHAN_IMPLEMENTATION */

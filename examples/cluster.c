@@ -37,7 +37,7 @@ static azc_channel *chat;
 
 static void redis_publish(azc_channel *channel, const char *room, const void *data, size_t len,
                           int binary);
-static void redis_room(azc_channel *channel, const char *room, int there);
+static void redis_room(azc_channel *channel, const char *room, int present);
 
 static void say(void *user, const char *message) {
     (void)user;
@@ -158,17 +158,17 @@ static void redis_command(int count, const char *const *words, const void *last,
     azc_watch(server, redis.fd, AZC_READ | AZC_WRITE, redis_ready, NULL);
 }
 
-static void redis_subscribe(const char *room, int there) {
-    const char *command = there ? "SUBSCRIBE" : "UNSUBSCRIBE";
+static void redis_subscribe(const char *room, int present) {
+    const char *command = present ? "SUBSCRIBE" : "UNSUBSCRIBE";
     char name[sizeof redis.prefix + 256];
     int n = snprintf(name, sizeof name, "%s%s", redis.prefix, room);
     redis_command(2, &command, name, (size_t)n);
 }
 
 /* on_room: our first member came into a room, or the last one left. */
-static void redis_room(azc_channel *channel, const char *room, int there) {
+static void redis_room(azc_channel *channel, const char *room, int present) {
     (void)channel;
-    if (redis.up) redis_subscribe(room, there); /* else redis_greeted does */
+    if (redis.up) redis_subscribe(room, present); /* else redis_greeted does */
 }
 
 /* on_publish: somebody here spoke in a room. */
@@ -397,9 +397,9 @@ int main(int argc, char **argv) {
     azc_channel_desc desc = {0};
     desc.path = "/chat";
     desc.on_message = chat_message;
-    desc.on_publish = redis_publish;
-    desc.on_room = redis_room;
     chat = azc_add_channel(server, &desc);
+    azc_on_publish(chat, redis_publish);
+    azc_on_room(chat, redis_room);
     azc_add_page(server, "/", "text/html", page, sizeof page - 1);
     if (azc_listen(server) == AZC_OK) {
         printf("http://127.0.0.1:%d/\n", azc_port(server));

@@ -169,8 +169,11 @@ static void sample(azc_server *server, void *channel) {
     put_network(&w, now);
     put_heat(&w);
     azc_put_int(&w, "up", strtol(contents("/proc/uptime"), NULL, 10));
-    if (azc_put_finish(&w) != AZC_OK) return;
-    azc_broadcast_latest(channel, "viewers", 1, w.text, w.len, NULL);
+    azc_message m = {0};
+    m.json = &w;
+    m.room = "viewers";
+    m.key = 1; /* a slow viewer skips to the newest values */
+    azc_send(channel, &m);
 }
 
 static int board_connect(azc_conn *conn) {

@@ -137,8 +137,7 @@ static void add_channel(void) {
     presence.on_upgrade = presence_upgrade;
     presence.on_connect = presence_connect;
     presence.on_message = presence_message;
-    presence.on_presence = presence_change;
-    azc_add_channel(server, &presence);
+    azc_on_presence(azc_add_channel(server, &presence), presence_change);
 }
 
 /* The pieces of presence_page.h as one page. */

@@ -184,8 +184,7 @@ static void add_channel(void) {
     azc_channel_desc desc = {0};
     desc.path = "/upload";
     desc.data_size = sizeof(upload);
-    desc.on_part = upload_part;
-    azc_add_channel(server, &desc);
+    azc_on_part(azc_add_channel(server, &desc), upload_part);
 }
 
 /* The pieces of upload_page.h as one page. */

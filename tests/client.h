@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
+#include "sends.h"
 
 #ifndef WAIT_MS
 #ifndef WAIT_MS
@@ -281,9 +282,23 @@ static inline int listening(azc_server *server) {
 
 /* A listening server with one channel, `served`. config NULL: quick(). */
 static azc_channel *served;
+/* The callbacks of optional parts that the next serve sets. */
+static struct {
+    azc_part_callback on_part;
+    azc_presence_callback on_presence;
+    azc_publish_callback on_publish;
+    azc_room_callback on_room;
+} serve_parts;
+
 static inline azc_server *serve(const azc_config *config, azc_channel_desc desc) {
     azc_server *server = create(config);
     CHECK((served = azc_add_channel(server, &desc)) != NULL);
+    if (serve_parts.on_part) CHECK_INT(azc_on_part(served, serve_parts.on_part), AZC_OK);
+    if (serve_parts.on_presence)
+        CHECK_INT(azc_on_presence(served, serve_parts.on_presence), AZC_OK);
+    if (serve_parts.on_publish) CHECK_INT(azc_on_publish(served, serve_parts.on_publish), AZC_OK);
+    if (serve_parts.on_room) CHECK_INT(azc_on_room(served, serve_parts.on_room), AZC_OK);
+    memset(&serve_parts, 0, sizeof serve_parts);
     listening(server);
     return server;
 }

@@ -457,10 +457,16 @@ static azc_channel_desc act_desc(const char *path) {
     d.on_ping = d.on_pong = act_control;
     d.on_drain = act_drain;
     d.on_close = act_close;
-    d.on_presence = act_presence;
-    d.on_publish = act_publish;
-    d.on_room = act_room;
     return d;
+}
+
+/* The channel, with all that parts add. */
+static azc_channel *act_channel(azc_server *s, const azc_channel_desc *d) {
+    azc_channel *channel = azc_add_channel(s, d);
+    WANT(azc_on_presence(channel, act_presence) == AZC_OK);
+    WANT(azc_on_publish(channel, act_publish) == AZC_OK);
+    WANT(azc_on_room(channel, act_room) == AZC_OK);
+    return channel;
 }
 
 static int act_guard(azc_conn *conn, void *user) {
@@ -518,22 +524,26 @@ static azc_config act_config(void) {
 
 static FILE *nowhere; /* for azc_logger */
 
+static const char *scene_trusted; /* for azc_trust_proxies, once */
+
 static void stage(azc_config config) {
     static const char page[] = "<!doctype html><title>A page</title>";
     azc_channel_desc d = act_desc("/act/:name");
     scene.listening = scene.stopped = 0;
     azc_server *s = scene.server = azc_create(&config);
     WANT(s != NULL);
+    if (scene_trusted) azc_trust_proxies(s, scene_trusted);
+    scene_trusted = NULL;
     azc_use(s, azc_logger, nowhere);
     azc_use(s, act_guard, NULL);
     azc_add_page(s, "/", "text/html", page, sizeof page - 1);
     azc_add_page(s, "/bulk", "text/plain", bulk, sizeof bulk);
     azc_add_handler(s, "/page/:name", act_page, NULL);
-    scene.room = azc_add_channel(s, &d);
-    d.path = "/part", d.on_part = act_part;
-    azc_add_channel(s, &d);
-    d.path = "/drop", d.when_full = AZC_FULL_DROP, d.on_error = act_error, d.on_part = NULL;
-    scene.drop = azc_add_channel(s, &d);
+    scene.room = act_channel(s, &d);
+    d.path = "/part";
+    azc_on_part(act_channel(s, &d), act_part);
+    d.path = "/drop", d.when_full = AZC_FULL_DROP, d.on_error = act_error;
+    scene.drop = act_channel(s, &d);
     int result = azc_listen(s);
     if (!WANT(result == AZC_OK)) CHECK(result < 0 && *azc_error(s));
     scene.listening = result == AZC_OK;
@@ -826,24 +836,24 @@ static void act_of_feeds(void) {
     client *a = enter("/act/a?room=feed");
     get_text(a, "value 3"), get_text(a, "value 4"), get_text(a, "value 5");
     for (int i = 6; channel && i <= 9; i++)
-        azc_broadcast_latest(channel, "feed", 1, value,
+        sent_latest(channel, "feed", 1, value,
                              (size_t)snprintf(value, 32, "value %d", i), NULL);
     get_text(a, "value 9");
     if (channel) WANT(azc_set_history(channel, "feed", 2, 700) == AZC_OK);
     client *b = enter("/act/b?room=feed");
     get_text(b, "value 8"), get_text(b, "value 9");
     azc_conn *conn = a && channel ? member_of(channel) : NULL;
-    if (conn) azc_send_latest(conn, 2, bulk, 2000), azc_send_latest(conn, 2, "newest", 6);
+    if (conn) send_latest(conn, 2, bulk, 2000), send_latest(conn, 2, "newest", 6);
     get_text(b, "newest");
     for (int i = 0; channel && i < 3; i++) {
-        azc_broadcast_throttled(channel, "feed", 3, 1000, i < 2 ? "first" : "final", 5);
-        azc_broadcast_batched(channel, "feed", 1000, i < 2 ? "1" : "2", 1);
+        sent_throttled(channel, "feed", 3, 1000, i < 2 ? "first" : "final", 5);
+        sent_batched(channel, "feed", 1000, i < 2 ? "1" : "2", 1);
     }
     get_text(a, "first"), get_text(a, "[1]"), get_text(b, "first"), get_text(b, "[1]");
     skip(1001);
     get_text(a, "final"), get_text(a, "[1,2]"), get_text(b, "final"), get_text(b, "[1,2]");
     skip(1001);
-    if (channel) azc_broadcast_throttled(channel, "void", 3, 1000, "unheard", 7);
+    if (channel) sent_throttled(channel, "void", 3, 1000, "unheard", 7);
     client *p = enter("/part");
     put(p, BINARY, bulk, sizeof bulk), put(p, FIN | CONTINUATION, bulk, sizeof bulk);
     get_text(p, "got it"), put_text(p, ""), get_text(p, "got it");
@@ -1168,8 +1178,8 @@ static int given_socket(int *peer) {
 /* Proxies in front, sockets from elsewhere, and making way. */
 static void act_of_neighbours(void) {
     azc_config config = act_config();
-    config.trusted_proxies = "127.0.0.1 10.0.0.0/8", config.max_per_address = 1;
-    config.reuse_port = 1;
+    config.max_per_address = 1, config.reuse_port = 1;
+    scene_trusted = "127.0.0.1 10.0.0.0/8";
     stage(config);
     static const char visitor[] = "X-Forwarded-For: 1.1.1.1, 6.6.6.6, 10.1.1.1\r\n";
     client *a = shake(arrive(), "/act/a", visitor), *b = arrive();

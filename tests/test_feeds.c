@@ -30,7 +30,7 @@ static client *stalled(azc_server *server) {
 }
 
 static int say(const char *room, const char *text) {
-    return azc_broadcast(served, room, text, strlen(text), NULL);
+    return sent_text(served, room, text, strlen(text), NULL);
 }
 static void say_numbers(const char *room, int from, int to) {
     char text[16];
@@ -65,8 +65,8 @@ static void history(void) {
         CHECK_INT(azc_join(newest(), "r"), AZC_OK); /* is in already: not again */
         say_numbers("r", 6, 6);
         expect_numbers(a, 1, 6), expect_numbers(b, 3, 6);
-        CHECK_INT(azc_broadcast_binary(served, "r", "\1\2", 2, newest()), 1);
-        CHECK_INT(azc_broadcast(served, NULL, "to all", 6, NULL), 2); /* is no room's */
+        CHECK_INT(sent_binary(served, "r", "\1\2", 2, newest()), 1);
+        CHECK_INT(sent_text(served, NULL, "to all", 6, NULL), 2); /* is no room's */
         EXPECT_TEXT(b, "to all");
         client *c = listener(server, "r"), *d = listener(server, "other");
         expect_numbers(c, 5, 6);
@@ -284,17 +284,17 @@ static void latest(void) {
         client *a = join_channel(server, "/t");
         azc_conn *conn = newest();
         azc_send_text(conn, "before", 6);
-        CHECK_INT(azc_send_latest(conn, 7, "old", 3), AZC_OK);
-        CHECK_INT(azc_send_latest(conn, 8, "eight", 5), AZC_OK);
+        CHECK_INT(send_latest(conn, 7, "old", 3), AZC_OK);
+        CHECK_INT(send_latest(conn, 8, "eight", 5), AZC_OK);
         azc_send_text(conn, "between", 7);
-        CHECK_INT(azc_send_latest(conn, 7, "a newer one", 11), AZC_OK);
-        CHECK_INT(azc_send_latest(conn, 7, "new", 3), AZC_OK);
+        CHECK_INT(send_latest(conn, 7, "a newer one", 11), AZC_OK);
+        CHECK_INT(send_latest(conn, 7, "new", 3), AZC_OK);
         azc_send_text(conn, "after", 5);
         EXPECT_TEXT(a, "before"), EXPECT_TEXT(a, "new"), EXPECT_TEXT(a, "eight");
         EXPECT_TEXT(a, "between"), EXPECT_TEXT(a, "after");
         EXPECT_SILENCE(a);
         CHECK_INT(azc_backlog(conn), 0);
-        CHECK_INT(azc_send_latest(conn, 7, "", 0), AZC_OK); /* sent is sent */
+        CHECK_INT(send_latest(conn, 7, "", 0), AZC_OK); /* sent is sent */
         EXPECT_TEXT(a, "");
         finish(server);
     }
@@ -303,35 +303,33 @@ static void latest(void) {
         client *a = listener(server, "r");
         azc_conn *first = newest();
         client *b = listener(server, "r"), *c = join_channel(server, "/t");
-        CHECK_INT(azc_send_latest(first, 1, "own", 3), AZC_OK);
-        CHECK_INT(azc_broadcast_latest(served, "r", 1, "x", 1, NULL), 2);
-        CHECK_INT(azc_broadcast_latest(served, "r", 1, "y", 1, first), 1);
-        CHECK_INT(azc_broadcast_latest(served, NULL, 2, "all", 3, NULL), 3);
-        CHECK_INT(azc_broadcast_latest(served, "nobody", 2, "z", 1, NULL), 0);
+        CHECK_INT(send_latest(first, 1, "own", 3), AZC_OK);
+        CHECK_INT(sent_latest(served, "r", 1, "x", 1, NULL), 2);
+        CHECK_INT(sent_latest(served, "r", 1, "y", 1, first), 1);
+        CHECK_INT(sent_latest(served, NULL, 2, "all", 3, NULL), 3);
+        CHECK_INT(sent_latest(served, "nobody", 2, "z", 1, NULL), 0);
         EXPECT_TEXT(a, "x"), EXPECT_TEXT(a, "all");
         EXPECT_TEXT(b, "y"), EXPECT_TEXT(b, "all");
         EXPECT_TEXT(c, "all");
         EXPECT_SILENCE(a), EXPECT_SILENCE(b), EXPECT_SILENCE(c);
         finish(server);
     }
-    TEST("bad arguments are refused as by azc_send_text and azc_broadcast; no key is 0") {
+    TEST("bad arguments are refused as by azc_send_text and azc_broadcast") {
         azc_server *server = serve(NULL, quiet());
         join_channel(server, "/t");
         azc_conn *conn = newest();
-        CHECK_INT(azc_send_latest(NULL, 1, "x", 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_send_latest(conn, 0, "x", 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_send_latest(conn, 1, NULL, 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_send_latest(conn, 1, "\xff", 1), AZC_ERR_UTF8);
-        CHECK_INT(azc_broadcast_latest(NULL, "r", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_broadcast_latest(served, "r", 0, "x", 1, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_broadcast_latest(served, "", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_broadcast_latest(served, NULL, 1, "\xff", 1, NULL), AZC_ERR_UTF8);
+        CHECK_INT(send_latest(NULL, 1, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(send_latest(conn, 1, NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(send_latest(conn, 1, "\xff", 1), AZC_ERR_UTF8);
+        CHECK_INT(sent_latest(NULL, "r", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(sent_latest(served, "", 1, "x", 1, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(sent_latest(served, NULL, 1, "\xff", 1, NULL), AZC_ERR_UTF8);
         memory.none = 1;
-        CHECK_INT(azc_send_latest(conn, 1, "x", 1), AZC_ERR_MEMORY);
-        CHECK_INT(azc_broadcast_latest(served, NULL, 1, "x", 1, NULL), AZC_ERR_MEMORY);
+        CHECK_INT(send_latest(conn, 1, "x", 1), AZC_ERR_MEMORY);
+        CHECK_INT(sent_latest(served, NULL, 1, "x", 1, NULL), AZC_ERR_MEMORY);
         memory.none = 0;
         azc_close(conn, 1000, NULL);
-        CHECK_INT(azc_send_latest(conn, 1, "x", 1), AZC_ERR_CLOSED);
+        CHECK_INT(send_latest(conn, 1, "x", 1), AZC_ERR_CLOSED);
         finish(server);
     }
     TEST("a reader that stalls has one of each key waiting, in flat memory, and sees the newest") {
@@ -341,13 +339,13 @@ static void latest(void) {
         azc_conn *conn = newest();
         int key, last[4] = {0}, n = 0;
         memset(value, '.', sizeof value);
-        for (int i = 0; i < 3000; i++) azc_send_latest(conn, 1, value, sizeof value),
+        for (int i = 0; i < 3000; i++) send_latest(conn, 1, value, sizeof value),
             azc_poll(server, 0); /* until the kernel is full */
         size_t held = memory.bytes, backlog = azc_backlog(conn);
         memory.peak = held;
         for (int i = 1; i <= 20000; i++) {
             snprintf(value, 20, "%d %06d", 1 + i % 3, i);
-            CHECK_INT(azc_send_latest(conn, 1 + (uint64_t)i % 3, value, sizeof value), AZC_OK);
+            CHECK_INT(send_latest(conn, 1 + (uint64_t)i % 3, value, sizeof value), AZC_OK);
             if (i % 100 == 0) azc_poll(server, 0);
         }
         CHECK(azc_backlog(conn) <= backlog + 3 * 2004);
@@ -372,11 +370,11 @@ static void latest(void) {
         azc_conn *conn = newest();
         int sent = 0;
         while (sent < 500 && azc_backlog(conn) == 0) {
-            azc_send_latest(conn, 1, large, 60000), azc_poll(server, 0);
+            send_latest(conn, 1, large, 60000), azc_poll(server, 0);
             sent++;
         }
         CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) < 60004); /* in the middle of one */
-        for (int i = 0; i < 5; i++) azc_send_latest(conn, 1, i < 4 ? "between" : newer,
+        for (int i = 0; i < 5; i++) send_latest(conn, 1, i < 4 ? "between" : newer,
                                                     i < 4 ? 7 : 60000);
         for (int i = 0; i < sent; i++) EXPECT_FRAME(slow, TEXT, large, 60000);
         EXPECT_FRAME(slow, TEXT, newer, 60000);
@@ -393,13 +391,13 @@ static void latest(void) {
         azc_server *server = serve(&config, d);
         client *c = join_channel(server, "/t");
         azc_conn *conn = newest();
-        CHECK_INT(azc_send_latest(conn, 1, bytes, 1000), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, bytes, 1000), AZC_OK);
         CHECK_INT(azc_send_text(conn, bytes, 2500), AZC_OK);
-        CHECK_INT(azc_send_latest(conn, 1, bytes, 1700), AZC_ERR_FULL);
-        CHECK_INT(azc_send_latest(conn, 2, bytes, 700), AZC_ERR_FULL);
-        CHECK_INT(azc_send_latest(conn, 1, bytes, 1584), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, bytes, 1700), AZC_ERR_FULL);
+        CHECK_INT(send_latest(conn, 2, bytes, 700), AZC_ERR_FULL);
+        CHECK_INT(send_latest(conn, 1, bytes, 1584), AZC_OK);
         CHECK_INT(azc_backlog(conn), 4092);
-        CHECK_INT(azc_send_latest(conn, 1, "small", 5), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, "small", 5), AZC_OK);
         CHECK_INT(azc_backlog(conn), 7 + 2504);
         CHECK_INT(azc_dropped(conn), 2);
         EXPECT_TEXT(c, "small"), EXPECT_FRAME(c, TEXT, bytes, 2500);
@@ -411,11 +409,11 @@ static void latest(void) {
         client *a = listener(server, "r");
         for (int i = 1; i <= 7; i++) {
             char text[2] = {(char)('0' + i), 0};
-            azc_broadcast_latest(served, "r", 1, text, 1, NULL);
+            sent_latest(served, "r", 1, text, 1, NULL);
         }
         expect_numbers(a, 7, 7);
         client *b = listener(server, "r");
-        azc_broadcast_latest(served, "r", 1, "8", 1, NULL);
+        sent_latest(served, "r", 1, "8", 1, NULL);
         expect_numbers(b, 3, 8), expect_numbers(a, 8, 8);
         EXPECT_SILENCE(b);
         finish(server);
@@ -425,10 +423,10 @@ static void latest(void) {
 /* ---- Rates ----------------------------------------------------------------------------------- */
 
 static int throttled(const char *room, uint64_t key, int ms, const char *text) {
-    return azc_broadcast_throttled(served, room, key, ms, text, strlen(text));
+    return sent_throttled(served, room, key, ms, text, strlen(text));
 }
 static int batched(const char *room, int ms, const char *text) {
-    return azc_broadcast_batched(served, room, ms, text, strlen(text));
+    return sent_batched(served, room, ms, text, strlen(text));
 }
 
 static void rates(void) {
@@ -534,19 +532,19 @@ static void rates(void) {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         CHECK_INT(throttled("r", 0, 10, "x"), AZC_ERR_ARGUMENT);
-        CHECK_INT(throttled("r", 1, 0, "x"), AZC_ERR_ARGUMENT);
+        CHECK_INT(throttled("r", 1, -1, "x"), AZC_ERR_ARGUMENT);
         CHECK_INT(throttled("", 1, 10, "x"), AZC_ERR_ARGUMENT);
         CHECK_INT(throttled("r", 1, 10, "\xff"), AZC_ERR_UTF8);
-        CHECK_INT(azc_broadcast_throttled(NULL, "r", 1, 10, "x", 1), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_broadcast_throttled(served, "r", 1, 10, NULL, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(sent_throttled(NULL, "r", 1, 10, "x", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(sent_throttled(served, "r", 1, 10, NULL, 1), AZC_ERR_ARGUMENT);
         CHECK_INT(batched("r", 0, "1"), AZC_ERR_ARGUMENT);
         CHECK_INT(batched("r", -1, "1"), AZC_ERR_ARGUMENT);
         CHECK_INT(batched("r", 10, "nonsense"), AZC_ERR_JSON);
         CHECK_INT(batched("r", 10, ""), AZC_ERR_JSON);
-        CHECK_INT(azc_broadcast_batched(NULL, "r", 10, "1", 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(sent_batched(NULL, "r", 10, "1", 1), AZC_ERR_ARGUMENT);
         CHECK_INT(server->room_count, 1);
         EXPECT_SILENCE(a);
-        CHECK_INT(azc_broadcast_throttled(served, "r", 1, 10, NULL, 0), 1); /* an empty text */
+        CHECK_INT(sent_throttled(served, "r", 1, 10, "", 0), 1); /* an empty text */
         EXPECT_TEXT(a, "");
         finish(server);
     }
@@ -568,7 +566,7 @@ static void rates(void) {
         azc_conn *conn = newest();
         memset(value, '.', 2000);
         for (int i = 0; i < 3000; i++)
-            azc_send_latest(conn, 1, value, 2000), azc_poll(server, 0);
+            send_latest(conn, 1, value, 2000), azc_poll(server, 0);
         size_t backlog = azc_backlog(conn);
         for (int i = 0; i < 60; i++) {
             value[0] = (char)('A' + i % 26);

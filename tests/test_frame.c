@@ -259,7 +259,7 @@ typedef struct cuts { /* a first piece, then equal ones; step 0: all the rest; -
 static const char *decode(story *s, const void *bytes, size_t n, uint64_t max, cuts how) {
     azc__in *in = NULL;
     size_t fed = 0, piece = how.first;
-    azc__event e;
+    azc__event e = {0, NULL, 0, 0, NULL};
     e.kind = 0;
     memset(s, 0, sizeof *s);
     while (fed < n && e.kind >= 0) {
@@ -485,7 +485,7 @@ static void limits(void) {
         w = raw(fresh(), "\x82\xFF\x00\x00\x00\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 1000);
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         pure_memory.peak = 0;
         for (size_t i = 0; i < w->len; i++) {
             azc__decode(&pure_mem, &in, (uint64_t)1 << 50, w->bytes + i, 1, &e);
@@ -498,7 +498,7 @@ static void limits(void) {
     }
     TEST("a flood of tiny and empty fragments costs no more than a message of max_message") {
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         unsigned char first[] = {0x02, 0x80, 1, 2, 3, 4};
         pure_memory.peak = 0;
         azc__decode(&pure_mem, &in, 5000, first, sizeof first, &e);
@@ -517,7 +517,7 @@ static void limits(void) {
     }
     TEST("a final frame takes no more than it needs") {
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         w = frame(fresh(), 0x82, payload, 2000);
         azc__decode(&pure_mem, &in, 50000, w->bytes, 1508, &e);
         CHECK_INT(e.kind, 0);
@@ -528,7 +528,7 @@ static void limits(void) {
     }
     TEST("an idle connection between messages holds no memory") {
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         w = text(text(fresh(), 0x01, "a"), 0x80, "b");
         size_t used = azc__decode(&pure_mem, &in, 100, w->bytes, w->len, &e);
         CHECK_INT(used, w->len);
@@ -614,7 +614,7 @@ static void closing(void) {
     }
     TEST("a closing connection keeps no byte of the messages it passes over") {
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         wire *w = raw(fresh(), "\x82\xFF\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 3000);
         pure_memory.peak = 0;
@@ -628,7 +628,7 @@ static void closing(void) {
     }
     TEST("closing in the middle of a text's character does not bring its end into a message") {
         azc__in *in = NULL;
-        azc__event e;
+        azc__event e = {0, NULL, 0, 0, NULL};
         wire *w = text(text(text(fresh(), 0x01, "x\xE2\x82"), 0x80, "\xFF"), 0x88, "");
         size_t first = 6 + 3, n = first;
         CHECK_INT(azc__decode(&pure_mem, &in, 100, w->bytes, first, &e), first);
@@ -652,7 +652,7 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
     size_t len = 0;
     int opcode = 0;
     memset(&s, 0, sizeof s);
-    azc__event e;
+    azc__event e = {0, NULL, 0, 0, NULL};
     while (n >= 1) {
         azc__frame f;
         int k = azc__frame_head(p, n, opcode != 0, max - len, &f); /* tested above */

@@ -173,7 +173,7 @@ static void backlogs(void) {
         size_t before = memory.bytes;
         for (; rounds < 20000 && reached == 5; rounds++) {
             make_nth(rounds);
-            reached = azc_broadcast(served, NULL, nth, sizeof nth, NULL);
+            reached = sent_text(served, NULL, nth, sizeof nth, NULL);
             azc_poll(server, 0);
             for (int i = 0; i < 4; i++) EXPECT_FRAME(fast[i], TEXT, nth, sizeof nth);
         }
@@ -183,7 +183,7 @@ static void backlogs(void) {
         CHECK_INT(count_of(tape_text(&events), "slow close 1013"), 1);
         CHECK_INT(count_of(tape_text(&events), "fast close"), 0);
         CHECK_INT(azc_count(served, NULL), 4);
-        for (int i = 0; i < 50; i++) CHECK_INT(azc_broadcast(served, NULL, "more", 4, NULL), 4);
+        for (int i = 0; i < 50; i++) CHECK_INT(sent_text(served, NULL, "more", 4, NULL), 4);
         for (int k = 0; k < 4; k++)
             for (int i = 0; i < 50; i++) EXPECT_TEXT(fast[k], "more");
         /* the slow one still gets all that it was said to take, and then its Close */
@@ -492,7 +492,7 @@ static void crowds(void) {
             CHECK_INT(azc_count(served, NULL), 500);
             for (int i = 0; i < 500; i++) client_text(c[i], "hello");
             for (int i = 0; i < 500; i++) EXPECT_TEXT(c[i], "hello");
-            CHECK_INT(azc_broadcast(served, NULL, "all", 3, NULL), 500);
+            CHECK_INT(sent_text(served, NULL, "all", 3, NULL), 500);
             for (int i = 0; i < 500; i++) EXPECT_TEXT(c[i], "all");
             for (int i = 0; i < 500; i++) client_close(c[i]);
             pump_until(server, azc_count(served, NULL) == 0);
@@ -1017,8 +1017,8 @@ static void addresses(void) {
         listening(one), listening(two);
         CHECK(azc_port(one) != azc_port(two));
         client *a = join_channel(one, "/t?name=a"), *b = join_channel(two, "/t?name=b");
-        CHECK_INT(azc_broadcast(c1, NULL, "one", 3, NULL), 1);
-        CHECK_INT(azc_broadcast(c2, NULL, "two", 3, member_of(c1)), 1);
+        CHECK_INT(sent_text(c1, NULL, "one", 3, NULL), 1);
+        CHECK_INT(sent_text(c2, NULL, "two", 3, member_of(c1)), 1);
         EXPECT_TEXT(a, "one");
         EXPECT_TEXT(b, "two");
         azc_stop(one);

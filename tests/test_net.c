@@ -15,8 +15,9 @@ static int tell_peer(azc_conn *conn, void *user) {
 
 static azc_server *behind(const char *trusted, int max_per_address) {
     azc_config config = quick();
-    config.trusted_proxies = trusted, config.max_per_address = max_per_address;
+    config.max_per_address = max_per_address;
     azc_server *server = create(&config);
+    if (trusted) CHECK_INT(azc_trust_proxies(server, trusted), AZC_OK);
     azc_channel_desc d = recorder("/t");
     served = azc_add_channel(server, &d);
     azc_add_handler(server, "/peer", tell_peer, NULL);
@@ -109,11 +110,10 @@ static void visitors(void) {
             "10.0.0/8", "localhost", "unix/8", "*", "/", "10.0.0.0 /8", "unix:/tmp/x", "127.0.0.1\t",
             "10.0.0.0/8/8", "10.0.0.0/4294967304", "::ffff:10.0.0.0/104"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-            azc_config config = quick();
-            config.trusted_proxies = bad[i];
-            azc_server *server = create(&config);
+            azc_server *server = create(NULL);
+            CHECK_INT(azc_trust_proxies(server, bad[i]), AZC_ERR_ARGUMENT);
             if (!CHECK_INT(azc_listen(server), AZC_ERR_ARGUMENT)) printf("    %s\n", bad[i]);
-            CHECK(strstr(azc_error(server), "trusted_proxies") != NULL);
+            CHECK(strstr(azc_error(server), "azc_trust_proxies") != NULL);
             finish(server);
         }
     }
@@ -190,9 +190,10 @@ static void origins(void) {
     }
     TEST("an upgrade that is refused gives its visitor's place back") {
         azc_config config = quick();
-        config.trusted_proxies = "127.0.0.1", config.max_per_address = 1;
+        config.max_per_address = 1;
         azc_channel_desc d = recorder("/t");
         azc_server *server = create(&config);
+        CHECK_INT(azc_trust_proxies(server, "127.0.0.1"), AZC_OK);
         served = azc_add_channel(server, &d);
         listening(server);
         for (int i = 0; i < 3; i++)
@@ -267,8 +268,9 @@ static void adopted(void) {
         azc_config config = quick();
         char host[128];
         snprintf(host, sizeof host, "unix:%s", a.sun_path);
-        config.host = host, config.listen_fd = dup(fd), config.trusted_proxies = "unix";
+        config.host = host, config.listen_fd = dup(fd);
         azc_server *server = create(&config);
+        CHECK_INT(azc_trust_proxies(server, "unix"), AZC_OK);
         memory.descriptors--;
         azc_add_handler(server, "/peer", tell_peer, NULL);
         listening(server);
@@ -513,7 +515,8 @@ static int obey(azc_conn *conn, const char *text, size_t len) {
 static azc_server *joined(void (*on_room)(azc_channel *, const char *, int)) {
     azc_channel_desc d;
     memset(&d, 0, sizeof d);
-    d.path = "/t", d.on_message = obey, d.on_publish = note_publish, d.on_room = on_room;
+    d.path = "/t", d.on_message = obey;
+    serve_parts.on_publish = note_publish, serve_parts.on_room = on_room;
     return serve(NULL, d);
 }
 
@@ -535,17 +538,17 @@ static void seam(void) {
         EXPECT_TEXT(a, "!r");
         EXPECT_SILENCE(b);
         EXPECT_EVENTS("text !r in r; text !nobody in nobody; ");
-        CHECK_INT(azc_broadcast_binary(served, NULL, "\x00\x01", 2, NULL), 2);
+        CHECK_INT(sent_binary(served, NULL, "\x00\x01", 2, NULL), 2);
         EXPECT_EVENTS("binary <2 bytes, sum 1> in all; ");
         char buf[32];
         azc_writer w = azc_put_begin(buf, sizeof buf);
         azc_put_int(&w, "n", 1);
-        CHECK_INT(azc_broadcast_json(served, "r", &w, NULL), 2);
+        CHECK_INT(sent_json(served, "r", &w, NULL), 2);
         EXPECT_EVENTS("text {\"n\":1} in r; ");
         CHECK_INT(azc_broadcast(served, "r", "\xff", 1, NULL), AZC_ERR_UTF8);
         CHECK_INT(azc_broadcast(served, "", "x", 1, NULL), AZC_ERR_ARGUMENT);
-        CHECK_INT(azc_deliver(served, "r", "from afar", 9, 0), 2);
-        CHECK_INT(azc_deliver(served, NULL, "\xff", 1, 1), 2);
+        CHECK_INT(sent_local(served, "r", "from afar", 9, 0), 2);
+        CHECK_INT(sent_local(served, NULL, "\xff", 1, 1), 2);
         CHECK_INT(azc_deliver(served, "nobody", "x", 1, 0), 0);
         CHECK_INT(azc_deliver(served, "r", "\xff", 1, 0), AZC_ERR_UTF8);
         CHECK_INT(azc_deliver(NULL, "r", "x", 1, 0), AZC_ERR_ARGUMENT);

@@ -52,7 +52,7 @@ static azc_channel_desc parted(void) {
     heard.keep = 1;
     d.on_connect = NULL;
     d.on_message = never_text, d.on_binary = never_binary;
-    d.on_part = part;
+    serve_parts.on_part = part;
     return d;
 }
 
@@ -180,7 +180,9 @@ static void messages(void) {
         azc_channel_desc d = parted(), e = recorder("/whole");
         static char long_text[5000];
         memset(long_text, 'x', sizeof long_text);
-        azc_add_channel(server, &d), azc_add_channel(server, &e);
+        CHECK_INT(azc_on_part(azc_add_channel(server, &d), part), AZC_OK);
+        memset(&serve_parts, 0, sizeof serve_parts);
+        azc_add_channel(server, &e);
         listening(server);
         client *c = join_channel(server, "/t"), *w = join_channel(server, "/whole");
         client_frame(c, FIN | TEXT, long_text, sizeof long_text);
@@ -259,7 +261,7 @@ static int echo_part(azc_conn *conn, const void *data, size_t len, int flags) {
 static void results(void) {
     TEST("an error that on_part returns is shown to on_error, and the message goes on") {
         azc_channel_desc d = parted();
-        d.on_part = refuse;
+        serve_parts.on_part = refuse;
         azc_server *server = serve(NULL, d);
         client *c = join_channel(server, "/t");
         client_frame(c, TEXT, "a", 1);
@@ -271,7 +273,7 @@ static void results(void) {
     TEST("a peer whose parts are echoed never overruns its backlog, however slowly it reads") {
         enum { TOTAL = 8 << 20 };
         azc_channel_desc d = parted();
-        d.on_part = echo_part;
+        serve_parts.on_part = echo_part;
         azc_server *server = serve(NULL, d);
         client *c = join_channel(server, "/t");
         unsigned char *all = (unsigned char *)malloc(TOTAL + 14);

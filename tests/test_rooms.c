@@ -127,8 +127,8 @@ static void membership(void) {
         CHECK_INT(azc_join(named(two, "b"), "x"), AZC_OK);
         CHECK_STR(who_is_in(one, "x"), "a");
         CHECK_STR(who_is_in(two, "x"), "b");
-        CHECK_INT(azc_broadcast(one, "x", "one", 3, NULL), 1);
-        CHECK_INT(azc_broadcast(two, "x", "two", 3, named(one, "a")), 1);
+        CHECK_INT(sent_text(one, "x", "one", 3, NULL), 1);
+        CHECK_INT(sent_text(two, "x", "two", 3, named(one, "a")), 1);
         EXPECT_TEXT(a, "one");
         EXPECT_TEXT(b, "two");
         EXPECT_SILENCE(a);
@@ -147,7 +147,7 @@ static void membership(void) {
         CHECK_INT(azc_close(b, 1000, ""), AZC_OK);
         CHECK_STR(who_is_in(served, "x"), "ac"); /* a closing connection is not met */
         CHECK_STR(who_is_in(served, NULL), "ac");
-        CHECK_INT(azc_broadcast(served, "x", "hi", 2, NULL), 2);
+        CHECK_INT(sent_text(served, "x", "hi", 2, NULL), 2);
         settle(server);
         client_reset(party[0]);
         settle(server);
@@ -165,14 +165,14 @@ static void broadcasts(void) {
         azc_conn *a = named(served, "a"), *b = named(served, "b"), *d = named(served, "d");
         azc_join(a, "x"), azc_join(b, "x"), azc_join(d, "other");
         char text[] = "to x";
-        CHECK_INT(azc_broadcast(served, "x", text, 4, NULL), 2);
+        CHECK_INT(sent_text(served, "x", text, 4, NULL), 2);
         memset(text, '!', 4); /* copied */
-        CHECK_INT(azc_broadcast(served, "x", "not a", 5, a), 1);
-        CHECK_INT(azc_broadcast(served, "x", "d is not in", 11, d), 2);
-        CHECK_INT(azc_broadcast(served, NULL, "all", 3, NULL), 4);
-        CHECK_INT(azc_broadcast(served, NULL, "not b", 5, b), 3);
-        CHECK_INT(azc_broadcast_binary(served, "x", "\xff\0", 2, b), 1);
-        CHECK_INT(azc_broadcast(served, NULL, "", 0, NULL), 4);
+        CHECK_INT(sent_text(served, "x", "not a", 5, a), 1);
+        CHECK_INT(sent_text(served, "x", "d is not in", 11, d), 2);
+        CHECK_INT(sent_text(served, NULL, "all", 3, NULL), 4);
+        CHECK_INT(sent_text(served, NULL, "not b", 5, b), 3);
+        CHECK_INT(sent_binary(served, "x", "\xff\0", 2, b), 1);
+        CHECK_INT(sent_text(served, NULL, "", 0, NULL), 4);
         EXPECT_TEXT(party[0], "to x");
         EXPECT_TEXT(party[0], "d is not in");
         EXPECT_TEXT(party[0], "all");
@@ -198,9 +198,9 @@ static void broadcasts(void) {
         memset(data, 'z', sizeof data);
         size_t sizes[] = {0, 1, 125, 126, 1000, 4096, 5000, 16384, 60000};
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            CHECK_INT(azc_broadcast(served, NULL, data, sizes[i], NULL), 5);
+            CHECK_INT(sent_text(served, NULL, data, sizes[i], NULL), 5);
             CHECK_INT(azc_send_text(named(served, "c"), "only c", 6), AZC_OK);
-            CHECK_INT(azc_broadcast_binary(served, NULL, data, sizes[i], named(served, "e")), 4);
+            CHECK_INT(sent_binary(served, NULL, data, sizes[i], named(served, "e")), 4);
         }
         for (int k = 0; k < 5; k++) {
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -216,10 +216,10 @@ static void broadcasts(void) {
         azc_server *server = invite(quiet(), 4);
         static char data[50000];
         memset(data, 'z', sizeof data);
-        CHECK_INT(azc_broadcast(served, NULL, data, sizeof data, NULL), 4);
+        CHECK_INT(sent_text(served, NULL, data, sizeof data, NULL), 4);
         azc_close(named(served, "b"), 1000, "");
         client_reset(party[2]);
-        CHECK_INT(azc_broadcast(served, NULL, "end", 3, NULL), 3);
+        CHECK_INT(sent_text(served, NULL, "end", 3, NULL), 3);
         EXPECT_FRAME(party[0], TEXT, data, sizeof data);
         EXPECT_TEXT(party[0], "end");
         EXPECT_FRAME(party[3], TEXT, data, sizeof data);
@@ -330,8 +330,8 @@ static void bye(azc_conn *conn, int code, const char *reason) {
     azc_channel *channel = azc_channel_of(conn);
     char left[64];
     note("%s closed %d, was in %s", azc_query(conn, "name"), code, rooms_of(conn));
-    CHECK_INT(azc_broadcast(channel, "x", "gone", 4, NULL), azc_count(channel, "x"));
-    CHECK_INT(azc_broadcast(channel, NULL, "gone too", 8, conn), azc_count(channel, NULL));
+    CHECK_INT(sent_text(channel, "x", "gone", 4, NULL), azc_count(channel, "x"));
+    CHECK_INT(sent_text(channel, NULL, "gone too", 8, conn), azc_count(channel, NULL));
     snprintf(left, sizeof left, "%s", who_is_in(channel, "x"));
     CHECK(strchr(left, azc_query(conn, "name")[0]) == NULL);
     note("left %s", left);
@@ -347,7 +347,7 @@ static int busy(azc_conn *conn, const char *where) {
     CHECK_INT(azc_join(conn, room), AZC_OK);
     CHECK_INT(azc_join(conn, "x"), AZC_OK);
     CHECK_INT(azc_count(channel, room), 1);
-    CHECK_INT(azc_broadcast(channel, room, where, strlen(where), NULL), 1);
+    CHECK_INT(sent_text(channel, room, where, strlen(where), NULL), 1);
     CHECK_INT(azc_broadcast(channel, room, "no", 2, conn), 0);
     int n = 0;
     for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c); n++) CHECK(c.conn == conn);
@@ -567,7 +567,7 @@ static void memory_of_rooms(void) {
                 snprintf(room, sizeof room, "room %d", i);
                 CHECK_INT(azc_count(served, room), 1 + i % 2);
             }
-            CHECK_INT(azc_broadcast(served, "room 7777", "m", 1, NULL), 2);
+            CHECK_INT(sent_text(served, "room 7777", "m", 1, NULL), 2);
             if (round == 0) CHECK_INT(azc_leave_all(a), AZC_OK);
             for (int i = 0; i < 10000; i++) {
                 snprintf(room, sizeof room, "room %d", i);
@@ -645,14 +645,14 @@ static void memory_of_rooms(void) {
         static char big[60000];
         CHECK_INT(azc_send_text(a, "q", 1), AZC_OK); /* behind it nothing goes out at once */
         memory.none = 1;
-        int result = azc_broadcast_binary(served, NULL, big, sizeof big, NULL);
+        int result = sent_binary(served, NULL, big, sizeof big, NULL);
         CHECK(result == AZC_ERR_MEMORY || result == 0);
         result = azc_send_binary(a, big, sizeof big);
         CHECK_INT(result, AZC_ERR_MEMORY);
         CHECK_INT(azc_leave_all(a), AZC_OK);
         settle(server);
         memory.none = 0;
-        CHECK_INT(azc_broadcast(served, NULL, "on", 2, NULL), 2);
+        CHECK_INT(sent_text(served, NULL, "on", 2, NULL), 2);
         EXPECT_TEXT(party[0], "q");
         EXPECT_TEXT(party[0], "on");
         EXPECT_TEXT(party[1], "on");

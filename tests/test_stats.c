@@ -353,13 +353,13 @@ static void traffic(void) {
         CHECK_INT(stats->messages_out, 2);
         CHECK_INT(azc_send_text(conn, "\xff", 1), AZC_ERR_UTF8);
         CHECK_INT(stats->messages_out, 2);
-        CHECK_INT(azc_broadcast(served, NULL, "c", 1, NULL), 3);
+        CHECK_INT(sent_text(served, NULL, "c", 1, NULL), 3);
         CHECK_INT(stats->messages_out, 5);
-        CHECK_INT(azc_broadcast(served, NULL, "d", 1, conn), 2);
+        CHECK_INT(sent_text(served, NULL, "d", 1, conn), 2);
         CHECK_INT(stats->messages_out, 7);
         azc_close(conn, 1000, NULL);
         CHECK_INT(azc_send_text(conn, "e", 1), AZC_ERR_CLOSED);
-        CHECK_INT(azc_broadcast(served, NULL, "f", 1, NULL), 2);
+        CHECK_INT(sent_text(served, NULL, "f", 1, NULL), 2);
         CHECK_INT(stats->messages_out, 9);
         finish(server);
     }
@@ -490,7 +490,7 @@ static void backlogs(void) {
         CHECK_INT(stats->messages_out, out);
         CHECK_INT(azc_backlog(conn), backlog); /* nothing was queued */
         CHECK_INT(azc_ping(conn, "p", 1), AZC_OK);
-        CHECK_INT(azc_broadcast(served, NULL, "small", 5, NULL), 1); /* what fits goes */
+        CHECK_INT(sent_text(served, NULL, "small", 5, NULL), 1); /* what fits goes */
         CHECK_INT(azc_dropped(conn), 4);
         CHECK_INT(azc_send_text(conn, "\xff", 1), AZC_ERR_UTF8);
         CHECK_INT(stats->dropped, 4);
@@ -514,9 +514,9 @@ static void backlogs(void) {
         int sent = 0;
         while (azc_backlog(conn) + 1004 <= 16384) sent++, azc_send_binary(conn, data, 1000);
         CHECK_INT(stats->dropped, 0);
-        CHECK_INT(azc_broadcast_binary(served, NULL, data, 1000, NULL), 1);
+        CHECK_INT(sent_binary(served, NULL, data, 1000, NULL), 1);
         CHECK_INT(stats->dropped, 1);
-        CHECK_INT(azc_broadcast_binary(served, NULL, data, 1000, NULL), 1); /* no longer asked */
+        CHECK_INT(sent_binary(served, NULL, data, 1000, NULL), 1); /* no longer asked */
         CHECK_INT(stats->dropped, 1);
         CHECK_INT(azc_send_text(conn, "", 0), AZC_ERR_CLOSED);
         CHECK_INT(azc_ping(conn, "", 0), AZC_ERR_CLOSED);
@@ -695,9 +695,9 @@ static void pauses(void) {
         azc_conn *conn = member_of(served);
         settle(server);
         kernel_full = 1;
-        CHECK_INT(azc_send_latest(conn, 1, "small", 5), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, "small", 5), AZC_OK);
         azc_poll(server, 0);
-        CHECK_INT(azc_send_latest(conn, 1, large, 9000), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, large, 9000), AZC_OK);
         CHECK_INT(azc_backlog(conn), 9004);
         client_text(c, "heard?");
         azc_poll(server, 5), azc_poll(server, 5);

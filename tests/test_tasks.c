@@ -451,7 +451,7 @@ static void callbacks(void) {
     }
     TEST("what a timer brings about is told before the next one runs") {
         azc_channel_desc d = recorder("/t");
-        d.on_presence = note_presence;
+        serve_parts.on_presence = note_presence;
         sys.clock = 1000000;
         server = serve(NULL, d);
         join_channel(server, "/t");

@@ -132,7 +132,7 @@ static int act(azc_conn *conn, int action) {
         break;
     case DO_fail: return AZC_ERR_APP;
     case DO_latest:
-        azc_send_latest(conn, 1, "old", 3), azc_broadcast_latest(channel, NULL, 1, big, 9, conn);
+        send_latest(conn, 1, "old", 3), sent_latest(channel, NULL, 1, big, 9, conn);
         break;
     case DO_keep:
         azc_set_history(channel, "kept", 3, 4000), azc_broadcast(channel, "kept", big, 1200, NULL);
@@ -140,8 +140,8 @@ static int act(azc_conn *conn, int action) {
         break;
     case DO_rates:
         for (int i = 0; i < 3; i++) {
-            azc_broadcast_throttled(channel, "hall", 1, 1, "value", 5);
-            azc_broadcast_batched(channel, NULL, 1, "[]", 2);
+            sent_throttled(channel, "hall", 1, 1, "value", 5);
+            sent_batched(channel, NULL, 1, "[]", 2);
         }
         break;
     case DO_poll: /* refused */
@@ -272,10 +272,10 @@ static azc_server *fresh(void) {
     d.on_upgrade = in_upgrade, d.on_connect = in_connect, d.on_message = in_message;
     d.on_binary = in_binary, d.on_ping = in_ping, d.on_pong = in_pong, d.on_drain = in_drain;
     d.on_close = in_close, d.on_error = in_error;
-    if (deed.callback == PART) d.on_part = in_part;
-    if (deed.callback == PRESENCE) d.on_presence = in_presence;
-    if (deed.callback == ROOM_) d.on_room = in_room;
     if (!(server = azc_create(&config)) || !(channel = azc_add_channel(server, &d))) abort();
+    if (deed.callback == PART) azc_on_part(channel, in_part);
+    if (deed.callback == PRESENCE) azc_on_presence(channel, in_presence);
+    if (deed.callback == ROOM_) azc_on_room(channel, in_room);
     CHECK_INT(azc_listen(server), AZC_OK);
     return server;
 }

@@ -266,6 +266,7 @@ static int conn_sys_connect(int fd, const struct sockaddr *address, socklen_t le
 #define AZC_SYS(call) conn_sys_##call
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
+#include "../sends.h"
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((no_sanitize("coverage"))), apply_to = function)
 #endif
@@ -409,10 +410,10 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
     case 'k': result = azc_set_history(channel, "a", (size_t)(rest[0] & 7), 60); break;
     case 't': case 'T': case 'z': case 'Z':
         if (!conn_now->wild) break; /* what replaces what is a matter of cuts */
-        if (*line == 't') azc_send_latest(to, (uint64_t)(rest[0] & 3), rest, len);
-        if (*line == 'T') azc_broadcast_latest(channel, "a", rest[0] & 3, rest, len, self);
-        if (*line == 'z') azc_broadcast_throttled(channel, "a", rest[0] & 3, 40, rest, len);
-        if (*line == 'Z') azc_broadcast_batched(channel, len & 1 ? "b" : NULL, 40, rest, len);
+        if (*line == 't') send_latest(to, (uint64_t)(rest[0] & 3), rest, len);
+        if (*line == 'T') sent_latest(channel, "a", rest[0] & 3, rest, len, self);
+        if (*line == 'z') sent_throttled(channel, "a", rest[0] & 3, 40, rest, len);
+        if (*line == 'Z') sent_batched(channel, len & 1 ? "b" : NULL, 40, rest, len);
         break;
     case 'v': if (to != NULL) conn_walk(to, rest, len); break;
     case 'q': conn_ask(self, 0); break;
@@ -480,7 +481,7 @@ static int conn_on_connect(azc_conn *conn) {
     const char *script = azc_query(conn, "do");
     FUZZ_CHECK(k->opened++ == 0 && k->ended == 0);
     k->id = azc_id(conn);
-    k->parted = conn->channel->desc.on_part != NULL;
+    k->parted = conn->channel->on_part != NULL;
     k->deaf = conn->channel->desc.on_message == NULL && !k->parted;
     conn_note_string(conn, 'O', azc_target(conn));
     return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
@@ -632,8 +633,6 @@ static void conn_serve(unsigned limits) {
         desc.userdata = conn_worlds;
         desc.on_connect = conn_on_connect;
         desc.on_close = conn_on_close;
-        desc.on_presence = i < 2 ? conn_on_presence : NULL;
-        if (i == 3) desc.on_part = conn_on_part;
         if (i == 3) desc.on_ping = conn_on_ping, desc.on_pong = conn_on_pong;
         if (i < 2) {
             desc.subprotocols = "v2.chat, v1.chat";
@@ -647,7 +646,9 @@ static void conn_serve(unsigned limits) {
             desc.on_drain = conn_on_drain;
             desc.on_error = i == 1 ? conn_on_error : NULL;
         }
-        conn_now->channels[i] = azc_add_channel(s, &desc);
+        azc_channel *channel = conn_now->channels[i] = azc_add_channel(s, &desc);
+        if (i < 2) azc_on_presence(channel, conn_on_presence);
+        if (i == 3) azc_on_part(channel, conn_on_part);
     }
     azc_add_page(s, "/", "text/html", page, sizeof page - 1);
     azc_add_page(s, "/chat", NULL, page, sizeof page - 1);

@@ -59,12 +59,13 @@ int main(int argc, char **argv) {
     (void)argc;
     azc_config config = {0};
     config.host = given(argv, "host"), config.port = number(argv, "port");
-    config.origins = given(argv, "origins"), config.trusted_proxies = given(argv, "trusted");
+    config.origins = given(argv, "origins");
     config.max_per_address = number(argv, "per_address");
     config.reuse_port = number(argv, "reuse_port"), config.listen_fd = number(argv, "listen_fd");
     signal(SIGTERM, end), signal(SIGINT, end);
 
     azc_server *server = azc_create(&config);
+    if (given(argv, "trusted")) azc_trust_proxies(server, given(argv, "trusted"));
     azc_channel_desc echo = {0};
     echo.path = "/echo", echo.on_message = azc_send_text, echo.on_binary = azc_send_binary;
     azc_add_channel(server, &echo);

@@ -386,7 +386,7 @@ static void transport(void) {
         ERR_clear_error();
         SSL_do_handshake(ssl); /* its hello is on the way */
         pump(server, 20);      /* and has been answered: the server waits for more */
-        for (int i = 0; i < 3; i++) CHECK_INT(azc_broadcast(channel, NULL, "news", 4, NULL), 1);
+        for (int i = 0; i < 3; i++) CHECK_INT(sent_text(channel, NULL, "news", 4, NULL), 1);
         pump(server, 20);
         CHECK(seen.write_wants_read > 0);
         long before = seen.polls;
