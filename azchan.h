@@ -1662,6 +1662,12 @@ static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t 
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
+/* What a length of AZC_NUL stands for; SIZE_MAX for one that is impossible. */
+static AZC__RARE size_t azc__measure(const void *data, size_t len) {
+    if (len > AZC_NUL) return SIZE_MAX;
+    return data != NULL ? strlen((const char *)data) : 1; /* no bytes of a length: AZC_ERR_ARGUMENT */
+}
+
 /* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
  * pool, so that a busy turn allocates nothing. -Os goes without the pool. */
 #define AZC__HEAP_CLASSES {sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX}
@@ -2980,6 +2986,7 @@ AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
     if (doc == NULL) return AZC_ERR_ARGUMENT;
     azc__json_none(doc);
     if (text == NULL) return AZC_ERR_ARGUMENT;
+    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
     azc__text t = {text, text + len};
     if (azc__json_view(&t, doc)) {
         azc__json_peek(&t);
@@ -3247,12 +3254,14 @@ static void azc__put_word(azc_writer *w, const char *name, const char *word) {
 }
 
 AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len) {
+    if (len >= AZC_NUL) len = azc__measure(s, len);
+    if (w != NULL && len >= AZC_NUL) azc__put_error(w, AZC_ERR_FULL);
     if (s == NULL) azc_put_null(w, name);
     else if (azc__put_prefix(w, name)) azc__put_quoted(w, s, len);
 }
 
 AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s) {
-    azc_put_text(w, name, s, s == NULL ? 0 : strlen(s));
+    azc_put_text(w, name, s, AZC_NUL);
 }
 
 AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_word(w, name, "null"); }
@@ -3763,23 +3772,10 @@ static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006
 
 /* ---- Messages ---- */
 
-/* Lengths that cannot be: AZC_NUL becomes the length of the text. */
-static AZC__RARE int azc__bytes_measure(const void *data, size_t *len) {
-    if (data == NULL) return *len > 0 ? AZC_ERR_ARGUMENT : AZC_OK;
-    if (*len != AZC_NUL) return AZC_ERR_FULL;
-    *len = strlen((const char *)data);
-    return AZC_OK;
-}
-
-static inline int azc__bytes_check(const void *data, size_t *len) {
-    return data == NULL || *len >= AZC_NUL ? azc__bytes_measure(data, len) : AZC_OK;
-}
-
 /* Why may a message not be sent now? */
-static inline int azc__send_check(const azc_conn *conn, const void *data, size_t *len) {
-    if (conn == NULL) return AZC_ERR_ARGUMENT;
-    int error = azc__bytes_check(data, len);
-    if (error != AZC_OK || conn->state == AZC__OPEN) return error;
+static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
+    if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (conn->state == AZC__OPEN) return AZC_OK;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
 
@@ -5350,18 +5346,20 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
 static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
                         const azc_conn *except) {
     azc_server *s = channel->server;
-    const azc__payload p = *payload;
+    const char *data = payload->data;
+    size_t len = payload->len;
+    int opcode = payload->opcode;
     const azc__member *member = NULL;
     azc_conn *next = channel->first;
     azc__block *block = NULL;
     size_t most = channel->count;
     int count = 0;
     if (room != NULL) member = room->first, most = room->count, next = NULL;
-    if (p.key != 0 || (most > 1 && p.len >= AZC__SHARE && s->config.memory == NULL)) {
-        block = azc__block_make(&s->mem, &p);
+    if (payload->key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
+        block = azc__block_make(&s->mem, payload);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, &p)) {
+    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, payload)) {
         azc__block_release(&s->mem, block);
         return AZC_ERR_MEMORY;
     }
@@ -5371,7 +5369,7 @@ static int azc__publish(azc_channel *channel, const azc__room *room, const azc__
         else next = next->u.link.next;
         if (conn != except && conn->state == AZC__OPEN)
             count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, p.opcode, p.data, p.len)) == AZC_OK;
+                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
     }
     azc__block_release(&s->mem, block);
     return count;
@@ -5380,9 +5378,10 @@ static int azc__publish(azc_channel *channel, const azc__room *room, const azc__
 /* Why may this not be broadcast? AZC_NUL becomes the length. */
 static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
     if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
-    int error = azc__bytes_check(p->data, &p->len);
-    if (error != AZC_OK || p->opcode != AZC__OP_TEXT) return error;
-    return azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
+    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
+        return AZC_ERR_FULL;
+    if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
+    return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
 /* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
@@ -5630,14 +5629,16 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
 /* ---- Connections ---- */
 
 AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    int error = azc__send_check(conn, text, &len);
+    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, text, len);
     if (error != AZC_OK) return error;
     if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
     return azc__queue(conn, AZC__OP_TEXT, text, len);
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    int error = azc__send_check(conn, data, &len);
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
     return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
 }
 
@@ -5647,7 +5648,8 @@ AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
 }
 
 AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
-    int error = azc__send_check(conn, data, &len);
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
     if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
@@ -5658,7 +5660,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     size_t len = reason != NULL ? strlen(reason) : 0;
     int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
     if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
-    int error = azc__send_check(conn, reason, &len);
+    int error = azc__send_check(conn, reason, len);
     if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
     azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
@@ -5933,6 +5935,7 @@ static int azc__page_add(azc_server *s, const char *path, const azc__page *page,
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len) {
     azc__page page;
+    if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL) return AZC_ERR_FULL;
     memset(&page, 0, sizeof page);
     page.bytes = bytes;
     page.len = len;
@@ -5952,6 +5955,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
     azc__request *r = azc__request_of(conn);
+    if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
     if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
         !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
@@ -6690,7 +6694,9 @@ static int azc__message_payload(const azc_message *m, azc__payload *p) {
 
 /* To one connection. */
 static int azc__message_to(azc_conn *conn, azc__payload *p) {
-    int error = azc__send_check(conn, p->data, &p->len);
+    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
+        return AZC_ERR_FULL;
+    int error = azc__send_check(conn, p->data, p->len);
     if (error != AZC_OK) return error;
     if (p->opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, p->data, p->len))
         return AZC_ERR_UTF8;
