@@ -1637,7 +1637,62 @@ struct azc_server {
 #endif
 };
 
-/* ==== [4] BUF: memory, and a connection's output as a queue of pieces ========================= */
+/* ==== [4] BYTES: numbers, hex digits and lists of strings; pure =============================== */
+
+static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
+
+/* What a length of AZC_NUL stands for; SIZE_MAX for one that is impossible. */
+static AZC__RARE size_t azc__measure(const void *data, size_t len) {
+    if (len > AZC_NUL) return SIZE_MAX;
+    return data != NULL ? strlen((const char *)data) : 1; /* no bytes of a length: AZC_ERR_ARGUMENT */
+}
+
+static uint32_t azc__rotl(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
+
+static uint64_t azc__big_endian(const unsigned char *p, int n) {
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++) v = v << 8 | p[i];
+    return v;
+}
+
+static int azc__digit(char c) { return c >= '0' && c <= '9'; }
+
+/* n hex digits, or -1. */
+static int azc__hex(const char *p, int n) {
+    int v = 0;
+    for (; n > 0; n--, p++) {
+        int letter = (*p | 32) - 'a';
+        if (!azc__digit(*p) && (letter < 0 || letter > 5)) return -1;
+        v = v << 4 | (azc__digit(*p) ? *p - '0' : letter + 10);
+    }
+    return v;
+}
+
+static const char *azc__string_next(const char *text) { return text + strlen(text) + 1; }
+
+/* name NUL value NUL ..., an empty name at the end. */
+static const char *azc__pairs_find(const char *p, const char *name) {
+    while (*p && strcmp(p, name) != 0) p = azc__string_next(azc__string_next(p));
+    return *p ? azc__string_next(p) : NULL;
+}
+
+AZC_API const char *azc_strerror(int code) {
+#define AZC__TEXT(name, value, text) text "\0"
+    const char *p = "ok\0" AZC_ERRORS(AZC__TEXT);
+#undef AZC__TEXT
+    if (code > AZC_OK || code <= AZC__ERR_END) return "an unknown error";
+    for (; code < AZC_OK; code++) p = azc__string_next(p);
+    return p;
+}
+
+#define AZC__QUOTE(n) #n
+#define AZC__VERSION(major, minor, patch) AZC__QUOTE(major) "." AZC__QUOTE(minor) "." AZC__QUOTE(patch)
+
+AZC_API const char *azc_version(void) {
+    return AZC__VERSION(AZCHAN_VERSION_MAJOR, AZCHAN_VERSION_MINOR, AZCHAN_VERSION_PATCH);
+}
+
+/* ==== [5] BUF: memory, and a connection's output as a queue of pieces ========================= */
 
 static void *azc__alloc(const azc__mem *mem, size_t size) {
     return mem->alloc(mem->userdata, NULL, 0, size);
@@ -1658,14 +1713,6 @@ static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t 
     void *grown = mem->alloc(mem->userdata, array, *cap * each, more * each);
     if (grown != NULL) *cap = more;
     return grown;
-}
-
-static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
-
-/* What a length of AZC_NUL stands for; SIZE_MAX for one that is impossible. */
-static AZC__RARE size_t azc__measure(const void *data, size_t len) {
-    if (len > AZC_NUL) return SIZE_MAX;
-    return data != NULL ? strlen((const char *)data) : 1; /* no bytes of a length: AZC_ERR_ARGUMENT */
 }
 
 /* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
@@ -1873,7 +1920,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     return 1;
 }
 
-/* ---- Fixed memory: the manual has the reason why it is enough ---- */
+/* ==== [6] FIXED: config.memory as slots of a few sizes; the manual says why it is enough ====== */
 
 static size_t azc__align(size_t size) {
     const size_t to = sizeof(azc__aligned);
@@ -2007,9 +2054,7 @@ static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
     return 1;
 }
 
-/* ==== [5] SHA1_BASE64: only for Sec-WebSocket-Accept; RFC 3174, 4648, 6455 4.2.2 ============== */
-
-static uint32_t azc__rotl(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
+/* ==== [7] SHA1_BASE64: only for Sec-WebSocket-Accept; RFC 3174, 4648, 6455 4.2.2 ============== */
 
 /* Of whole blocks: the caller has padded the message and put its length behind. */
 static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20]) {
@@ -2067,7 +2112,7 @@ static AZC__RARE void azc__accept_key(const char *key, char out[29]) {
     azc__base64(digest, 20, out);
 }
 
-/* ==== [6] UTF8: RFC 3629, as bytes arrive ===================================================== */
+/* ==== [8] UTF8: RFC 3629, as bytes arrive ===================================================== */
 
 /* The state between two bytes: 0 at a character's end, AZC__UTF8_BAD for good after a bad byte,
  * else how many bytes are missing << 16 | the least << 8 | the greatest that may come next. */
@@ -2120,13 +2165,14 @@ static int azc__utf8_valid(const void *p, size_t n) {
     return n == 0 || azc__utf8(0, (const unsigned char *)p, n) == 0;
 }
 
-/* ==== [7] FRAME: RFC 6455 section 5; pure, no I/O ============================================= */
-
-static uint64_t azc__big_endian(const unsigned char *p, int n) {
-    uint64_t v = 0;
-    for (int i = 0; i < n; i++) v = v << 8 | p[i];
-    return v;
+static size_t azc__utf8_write(char out[4], int c) {
+    size_t n = 1u + (c > 0x7F) + (c > 0x7FF) + (c > 0xFFFF);
+    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
+    out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
+    return n;
 }
+
+/* ==== [9] FRAME: RFC 6455 section 5; pure ===================================================== */
 
 /* Read a client's frame head. open: a fragmented message has begun; room: bytes that the message
  * may still take. Each rule is checked as soon as its byte is there, so that a head cut anywhere
@@ -2376,7 +2422,7 @@ static AZC__RARE void azc__decode_done(azc__mem *mem, azc__in **in) {
     if (i != NULL && !i->in_frame && i->raw_len == 0 && i->opcode == 0) azc__in_free(mem, in);
 }
 
-/* ==== [8] HTTP: request heads, strictly; RFC 9112, 9110, 6455 4.2; pure, no I/O =============== */
+/* ==== [10] HTTP: request heads, strictly; RFC 9112, 9110, 6455 4.2; pure ====================== */
 
 /* Look for the end of a request head in its next n bytes. Whatever the cuts, the answer falls on
  * the same byte: it depends on the bytes up to there alone.
@@ -2415,19 +2461,7 @@ static int azc__http_is(int set, char c) {
     return at < 128 && sets[set][at / 32] >> at % 32 & 1;
 }
 
-static int azc__digit(char c) { return c >= '0' && c <= '9'; }
 static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
-
-/* n hex digits, or -1. */
-static int azc__hex(const char *p, int n) {
-    int v = 0;
-    for (; n > 0; n--, p++) {
-        int letter = (*p | 32) - 'a';
-        if (!azc__digit(*p) && (letter < 0 || letter > 5)) return -1;
-        v = v << 4 | (azc__digit(*p) ? *p - '0' : letter + 10);
-    }
-    return v;
-}
 
 static int azc__http_equal(const char *a, size_t a_len, const char *b, size_t b_len) {
     if (a_len != b_len) return 0;
@@ -2684,17 +2718,17 @@ static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed
     return 0;
 }
 
-/* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
-static void azc__http_visitor(azc__visitor *who, int family) {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
-        memcpy(who->raw, who->raw + 12, 4);
-        family = AF_INET;
+/* Header text that cannot end its line, or NULL. RFC 9110 5.5 */
+static int azc__field_valid(const char *s, size_t most) {
+    size_t len = 0;
+    for (; s != NULL && s[len]; len++) {
+        unsigned char c = (unsigned char)s[len];
+        if ((c < 32 && c != '\t') || c == 127) return 0;
     }
-    who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+    return len <= most;
 }
 
-/* ==== [9] ROUTE: path patterns; pure, no I/O ================================================== */
+/* ==== [11] ROUTE: path patterns; pure ========================================================= */
 
 /* A segment's kind; 0 for a bad one. */
 static char azc__route_kind(const char *p, size_t len, int last) {
@@ -2707,8 +2741,6 @@ static char azc__route_kind(const char *p, size_t len, int last) {
     if (len == 1 || (*p == '*' && !last)) return 0;
     return *p == ':' ? (char)AZC__PARAM : (char)AZC__REST;
 }
-
-static const char *azc__string_next(const char *text) { return text + strlen(text) + 1; }
 
 static AZC__RARE void azc__route_free(const azc__mem *mem, azc__route *route) {
     azc__free(mem, route, route->size);
@@ -2818,7 +2850,9 @@ static void azc__route_values(const azc__route *route, const char *segments, int
     }
 }
 
-/* ==== [10] JSON: RFC 8259, read without allocation, written into a buffer; pure =============== */
+/* ==== [12] JSON: RFC 8259, read without allocation, written into a buffer; pure =============== */
+
+/* ---- Checking ---- */
 
 /* Text under a check. Of the functions that take one, those that return int return 1 with p behind
  * what they found, or 0 with p at the offending byte. */
@@ -2856,13 +2890,6 @@ static int azc__json_simple(int c, int of) {
     const char *pair = "\"\"\\\\//\bb\ff\nn\rr\tt";
     while (*pair && pair[!of] != c) pair += 2;
     return *pair ? pair[of] : 0;
-}
-
-static size_t azc__utf8_write(char out[4], int c) {
-    size_t n = 1u + (c > 0x7F) + (c > 0x7FF) + (c > 0xFFFF);
-    for (size_t i = n - 1; i > 0; i--, c >>= 6) out[i] = (char)(0x80 | (c & 0x3F));
-    out[0] = (char)(n > 1 ? c | 0xF00 >> n : c);
-    return n;
 }
 
 /* Decode the escape at p, whose first byte is the backslash. A surrogate stands in a pair or not
@@ -2956,6 +2983,8 @@ static int azc__json_scan_value(azc__text *t, int max_depth) {
     }
 }
 
+/* ---- Reading ---- */
+
 static int azc__json_type(char c) {
     return c == '{' ? AZC_JSON_OBJECT : c == '[' ? AZC_JSON_ARRAY : c == '"' ? AZC_JSON_STRING
            : c == 'n' ? AZC_JSON_NULL : c > 'a' ? AZC_JSON_BOOL : AZC_JSON_NUMBER;
@@ -2982,22 +3011,6 @@ static int azc__json_view(azc__text *t, azc_json *value) {
     return 1;
 }
 
-AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
-    if (doc == NULL) return AZC_ERR_ARGUMENT;
-    azc__json_none(doc);
-    if (text == NULL) return AZC_ERR_ARGUMENT;
-    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    azc__text t = {text, text + len};
-    if (azc__json_view(&t, doc)) {
-        azc__json_peek(&t);
-        if (t.p == t.end) return AZC_OK;
-    }
-    doc->text = text;
-    doc->len = (size_t)(t.p - text);
-    doc->type = AZC_JSON_NONE;
-    return AZC_ERR_JSON;
-}
-
 /* What stands between the brackets or quotes of a value of this type. */
 static azc__text azc__json_inside(const azc_json *value, int type) {
     azc__text t = {NULL, NULL};
@@ -3012,6 +3025,22 @@ static int azc__json_step(azc__text *t, azc_json *name, azc_json *value) {
     azc__json_mark(t, ',');
     if (name != NULL && azc__json_view(t, name)) azc__json_mark(t, ':');
     return azc__json_view(t, value);
+}
+
+AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len) {
+    if (doc == NULL) return AZC_ERR_ARGUMENT;
+    azc__json_none(doc);
+    if (text == NULL) return AZC_ERR_ARGUMENT;
+    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    azc__text t = {text, text + len};
+    if (azc__json_view(&t, doc)) {
+        azc__json_peek(&t);
+        if (t.p == t.end) return AZC_OK;
+    }
+    doc->text = text;
+    doc->len = (size_t)(t.p - text);
+    doc->type = AZC_JSON_NONE;
+    return AZC_ERR_JSON;
 }
 
 AZC_API azc_json_iter azc_json_each(azc_json value) {
@@ -3033,6 +3062,18 @@ AZC_API int azc_json_next(azc_json_iter *iter) {
     return more;
 }
 
+AZC_API int azc_json_equals(azc_json value, const char *s) {
+    azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
+    if (s == NULL || t.p == NULL) return 0;
+    while (t.p < t.end) {
+        char c[4];
+        size_t n = azc__json_char(&t, c);
+        if (*c == 0 || strncmp(c, s, n) != 0) return 0;
+        s += n;
+    }
+    return *s == 0;
+}
+
 AZC_API azc_json azc_json_get(azc_json value, const char *name) {
     azc__text t = azc__json_inside(&value, AZC_JSON_OBJECT);
     azc_json key, member;
@@ -3048,18 +3089,6 @@ AZC_API azc_json azc_json_at(azc_json value, size_t index) {
     do azc__json_none(&value);
     while (azc__json_step(&t, NULL, &value) && index-- > 0);
     return value;
-}
-
-AZC_API int azc_json_equals(azc_json value, const char *s) {
-    azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
-    if (s == NULL || t.p == NULL) return 0;
-    while (t.p < t.end) {
-        char c[4];
-        size_t n = azc__json_char(&t, c);
-        if (*c == 0 || strncmp(c, s, n) != 0) return 0;
-        s += n;
-    }
-    return *s == 0;
 }
 
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
@@ -3080,6 +3109,8 @@ AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
     }
     return (int)len;
 }
+
+/* ---- Numbers ---- */
 
 /* A number as digits * 10^exponent, without a point, which would depend on the locale. Digits
  * past the 768 that can decide a double's rounding only leave a trace in the 770th. */
@@ -3167,19 +3198,11 @@ AZC_API int azc_json_bool(azc_json value, int *out) {
     return value.type == AZC_JSON_BOOL ? AZC_OK : AZC_ERR_TYPE;
 }
 
+/* ---- Writing ---- */
+
 /* The writer's state. A byte is always left for the NUL. At depth 0 names are as wrong as in an
  * array. */
 enum { AZC__W_IMPLICIT = 1, AZC__W_COMMA = 2, AZC__W_DONE = 4 };
-
-AZC_API azc_writer azc_put_begin(char *buf, size_t size) {
-    azc_writer w;
-    memset(&w, 0, sizeof w);
-    w.text = buf;
-    if (buf != NULL) w.azc__size = size;
-    w.azc__arrays = 1;
-    if (w.azc__size > 0) buf[0] = 0;
-    return w;
-}
 
 /* The first error stays. */
 static AZC__RARE void azc__put_error(azc_writer *w, int error) {
@@ -3253,6 +3276,34 @@ static void azc__put_word(azc_writer *w, const char *name, const char *word) {
     if (azc__put_prefix(w, name)) azc__put_raw(w, word, strlen(word));
 }
 
+static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t value,
+                                       int negative) {
+    char digits[22], *p = digits + 21;
+    *p = 0;
+    do *--p = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    if (negative) *--p = '-';
+    azc__put_word(w, name, p);
+}
+
+static void azc__put_open(azc_writer *w, const char *name, int array) {
+    if (!azc__put_prefix(w, name)) return;
+    if (w->azc__depth == AZC__MAX_DEPTH) azc__put_error(w, AZC_ERR_RANGE);
+    azc__put_in(w, array);
+}
+
+AZC_API azc_writer azc_put_begin(char *buf, size_t size) {
+    azc_writer w;
+    memset(&w, 0, sizeof w);
+    w.text = buf;
+    if (buf != NULL) w.azc__size = size;
+    w.azc__arrays = 1;
+    if (w.azc__size > 0) buf[0] = 0;
+    return w;
+}
+
+AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_word(w, name, "null"); }
+
 AZC_API void azc_put_text(azc_writer *w, const char *name, const char *s, size_t len) {
     if (len >= AZC_NUL) len = azc__measure(s, len);
     if (w != NULL && len >= AZC_NUL) azc__put_error(w, AZC_ERR_FULL);
@@ -3264,20 +3315,8 @@ AZC_API void azc_put_string(azc_writer *w, const char *name, const char *s) {
     azc_put_text(w, name, s, AZC_NUL);
 }
 
-AZC_API void azc_put_null(azc_writer *w, const char *name) { azc__put_word(w, name, "null"); }
-
 AZC_API void azc_put_bool(azc_writer *w, const char *name, int value) {
     azc__put_word(w, name, value ? "true" : "false");
-}
-
-static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t value,
-                                       int negative) {
-    char digits[22], *p = digits + 21;
-    *p = 0;
-    do *--p = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    if (negative) *--p = '-';
-    azc__put_word(w, name, p);
 }
 
 AZC_API void azc_put_uint(azc_writer *w, const char *name, uint64_t value) {
@@ -3317,12 +3356,6 @@ AZC_API void azc_put_json(azc_writer *w, const char *name, azc_json value) {
     }
 }
 
-static void azc__put_open(azc_writer *w, const char *name, int array) {
-    if (!azc__put_prefix(w, name)) return;
-    if (w->azc__depth == AZC__MAX_DEPTH) azc__put_error(w, AZC_ERR_RANGE);
-    azc__put_in(w, array);
-}
-
 AZC_API void azc_put_object(azc_writer *w, const char *name) { azc__put_open(w, name, 0); }
 AZC_API void azc_put_array(azc_writer *w, const char *name) { azc__put_open(w, name, 1); }
 
@@ -3340,7 +3373,8 @@ AZC_API int azc_put_finish(azc_writer *w) {
     if (w->azc__size > 0) w->text[w->len] = 0;
     return w->azc__error_keep;
 }
-/* ==== [11] ROOM: names to members, in one hash table of the server; pure ====================== */
+
+/* ==== [13] ROOM: names to members, in one hash table of the server; pure ====================== */
 
 static void azc__sip_round(uint32_t v[4]) {
     v[0] += v[1], v[1] = azc__rotl(v[1], 5) ^ v[0], v[0] = azc__rotl(v[0], 16);
@@ -3388,6 +3422,10 @@ static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel
     while (room != NULL && (room->hash != hash || room->channel != channel || room->len != len ||
                             memcmp(azc__room_name(room), name, len) != 0)) room = room->chain;
     return room;
+}
+
+static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
+    return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
 static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
@@ -3629,7 +3667,182 @@ static void azc__room_sweep(azc_server *s) {
     s->cursors = 0;
 }
 
-/* ==== [12] CONN: from bytes to callbacks and back to bytes; no I/O but a large send =========== */
+/* Past max_memberships, or with so many rooms more past max_rooms? */
+static AZC__RARE int azc__room_full(const azc_server *s, int more) {
+    const azc_config *c = &s->config;
+    return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
+           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
+}
+
+/* Make a connection a member of the room of that name. */
+static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
+    azc_server *s = conn->server;
+    azc__room *room = azc__room_find(s, conn->channel, name, len);
+    if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
+    int more = room == NULL;
+    if (azc__seat_wanted(conn)) more += s->users->seat_missing(conn, room);
+    if (azc__room_full(s, more)) return AZC_ERR_FULL;
+    azc__out replay = {NULL, NULL, 0};
+    int replays = room != NULL && room->keeps.history != NULL;
+    int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
+    if (error != AZC_OK) return error;
+    if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
+    if (room == NULL) return AZC_ERR_MEMORY;
+    int joined = azc__member_add(conn, room);
+    if (replays) s->history->finish(conn, room, &replay, joined);
+    if (joined) return AZC_OK;
+    azc__room_release(s, room);
+    return AZC_ERR_MEMORY;
+}
+
+static int azc__room_check(const azc_conn *conn, const char *room) {
+    if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
+    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
+}
+
+AZC_API int azc_join(azc_conn *conn, const char *room) {
+    int error = azc__room_check(conn, room);
+    if (error != AZC_OK) return error;
+    return conn->state == AZC__OPEN ? azc__room_enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
+}
+
+AZC_API int azc_leave(azc_conn *conn, const char *room) {
+    int error = azc__room_check(conn, room);
+    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
+    const azc__room *r = azc__room_named(conn->channel, room);
+    azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
+    if (m != NULL) azc__member_remove(conn->server, m);
+    if (!conn->server->cursors) azc__room_sweep(conn->server);
+    return AZC_OK;
+}
+
+AZC_API int azc_leave_all(azc_conn *conn) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
+    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__rooms_first(conn)) != NULL;)
+        azc__member_remove(conn->server, m);
+    if (!conn->server->cursors) azc__room_sweep(conn->server);
+    return AZC_OK;
+}
+
+AZC_API size_t azc_count(azc_channel *channel, const char *room) {
+    if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
+    const azc__room *r = azc__room_named(channel, room);
+    return r == NULL ? 0 : r->count;
+}
+
+/* ---- Cursors ---- */
+
+enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
+
+enum { AZC__C_USERS = 4 }; /* with the first two: each user once */
+
+/* A cursor of azc_users stops at one connection of each user. */
+static int azc__cursor_takes(azc_cursor *cursor, const azc__room *room) {
+    return !(cursor->azc__kind & AZC__C_USERS) ||
+           cursor->conn->server->users->first_of_user(cursor, room);
+}
+
+AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
+    if (channel == NULL) return cursor;
+    channel->server->cursors = 1;
+    if (room == NULL) cursor.azc__next = channel->first;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    if (r != NULL) cursor.azc__next = r->first;
+    return cursor;
+}
+
+AZC_API azc_cursor azc_rooms(azc_conn *conn) {
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
+    if (conn == NULL) return cursor;
+    conn->server->cursors = 1;
+    cursor.azc__next = azc__rooms_first(conn);
+    return cursor;
+}
+
+AZC_API int azc_cursor_next(azc_cursor *cursor) {
+    while (cursor != NULL && cursor->azc__next != NULL) {
+        if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
+            cursor->conn = (azc_conn *)cursor->azc__next;
+            cursor->azc__next = cursor->conn->u.link.next;
+            if (cursor->conn->state == AZC__OPEN && azc__cursor_takes(cursor, NULL)) return 1;
+            continue;
+        }
+        azc__member *m = (azc__member *)cursor->azc__next;
+        int of_conn = cursor->azc__kind == AZC__C_CONN;
+        cursor->azc__next = of_conn ? m->next_room : m->next;
+        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
+        cursor->conn = m->conn;
+        cursor->room = azc__room_name(m->room);
+        if (azc__cursor_takes(cursor, m->room)) return 1;
+    }
+    return 0;
+}
+
+/* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
+
+/* Did a call fail for now only? */
+static int azc__transient(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
+}
+
+/* Milliseconds; without a clock time stands still. */
+static int64_t azc__clock(const azc_server *s) {
+    struct timespec t;
+    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static AZC__RARE int azc__option(int fd, int level, int name, int value) {
+    return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
+}
+
+/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
+static AZC__RARE void azc__fd_prepare(int fd) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+}
+
+/* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
+static int azc__fd_nonblocking(int fd) {
+    azc__fd_prepare(fd);
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
+}
+
+static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
+    struct msghdr msg;
+    memset(&msg, 0, sizeof msg);
+    msg.msg_iov = iov;
+    msg.msg_iovlen = count;
+    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+}
+
+/* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
+static void azc__http_visitor(azc__visitor *who, int family) {
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
+        memcpy(who->raw, who->raw + 12, 4);
+        family = AF_INET;
+    }
+    who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+}
+
+/* ==== [15] LOG: errors and events in words; prints only to the FILE that azc_logger got ======= */
+
+/* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
+static const char *azc__strings(const azc_conn *conn) {
+    if (conn->tail == NULL) return conn->server->scratch;
+    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
+}
+
+AZC_API const char *azc_peer(const azc_conn *conn) {
+    return conn == NULL ? "" : azc__strings(conn);
+}
+
+AZC_API const char *azc_target(const azc_conn *conn) {
+    return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
+}
 
 /* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
  * close code, error or limit, and more in words (NULL: those of the error). */
@@ -3648,16 +3861,46 @@ static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int numbe
     azc__log_as(conn->server, conn, what, number, more);
 }
 
-/* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
-static const char *azc__strings(const azc_conn *conn) {
-    if (conn->tail == NULL) return conn->server->scratch;
-    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
+static void azc__log_request(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    s->stats.requests++;
+    if (r->status >= 400) s->stats.refused[r->status - 400]++;
+    if (s->log_file == NULL) return;
+    fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
+            r->method != NULL ? r->method : "-", azc_target(conn), r->status,
+            (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
+    fflush(s->log_file);
 }
 
-/* The first argument's name, "" when there is none. */
-static const char *azc__strings_query(const azc_conn *conn) {
-    return azc__string_next(azc__string_next(azc__strings(conn)));
+/* azc_use knows it by its address: it has to see what comes before and after the chain too. */
+AZC_API int azc_logger(azc_conn *conn, void *file) {
+    (void)conn;
+    (void)file;
+    return AZC_OK;
 }
+
+/* Keep the words for azc_error; returns code. */
+static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
+    snprintf(s->error, sizeof s->error, "%s: %s", what,
+             code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
+    return code;
+}
+
+/* Registration's errors are kept for azc_listen, the first one with its words. */
+static int azc__refused(azc_server *s, int code, const char *path) {
+    if (s->failed || s->listening) return code;
+    s->failed = code;
+    return azc__error_keep(s, code, path != NULL ? path : "NULL");
+}
+
+AZC_API const char *azc_error(const azc_server *server) {
+    return server == NULL ? azc_strerror(AZC_ERR_MEMORY) : server->error;
+}
+
+/* ==== [16] CONN: a connection's life, its messages, and broadcasts ============================ */
+
+/* ---- Deadlines ---- */
 
 /* The next settle step looks at this connection. */
 static void azc__conn_touch(azc_conn *conn) {
@@ -3706,6 +3949,115 @@ static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
     if (conn != NULL) *left = azc__ms_until(s, conn->due);
     return conn;
 }
+
+/* ---- Birth, and what counts against max_per_address ---- */
+
+/* A slot for a newcomer; one in nine is free at least, so the search is short. */
+static int azc__slot_find(azc_server *s, uint32_t *slot) {
+    uint32_t count = (uint32_t)s->conn_count;
+    if (count + count / 8 + 1 >= s->slot_cap) {
+        void *slots = azc__twice(&s->mem, s->slots, &s->slot_cap, sizeof *s->slots);
+        if (slots == NULL) return 0;
+        s->slots = (azc_conn **)slots;
+        s->slot_hint = s->slot_count;
+    }
+    for (;; s->slot_hint++) {
+        if (s->slot_hint == s->slot_cap) s->slot_hint = 0;
+        if (s->slot_hint == s->slot_count) s->slots[s->slot_count++] = NULL;
+        if (s->slots[s->slot_hint] == NULL) break;
+    }
+    *slot = s->slot_hint++;
+    return 1;
+}
+
+static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
+    uint32_t slot;
+    if (!azc__slot_find(s, &slot)) return NULL;
+    azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
+    if (conn == NULL) return NULL;
+    conn->source.fd = fd;
+    conn->source.at = -1;
+    conn->source.kind = AZC__CONN;
+    conn->server = s;
+    conn->family = who->family;
+    memcpy(conn->u.raw, who->raw, sizeof who->raw);
+    conn->deadline = AZC__DEADLINE_NONE;
+    conn->since = (uint32_t)s->now;
+    conn->id = ++s->serial << AZC__SLOT_BITS | slot;
+    s->slots[slot] = conn;
+    s->conn_count++;
+    s->stats.connections++;
+    azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
+    return conn;
+}
+
+static void azc__quota_leave(azc_conn *conn) {
+    azc__room *address = conn->quota;
+    if (address == NULL) return;
+    conn->quota = NULL;
+    address->count--;
+    address->refs--;
+    azc__room_release(conn->server, address);
+}
+
+/* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
+ * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
+ * may come in one connection. */
+static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
+    azc_server *s = conn->server;
+    size_t len = who->family == AF_INET ? 4 : 16;
+    if (s->config.max_per_address <= 0 || who->family == 0) return 0;
+    if (s->proxies != NULL && s->proxies->trusts(s, who)) return 0;
+    azc__room *address = azc__room_find(s, NULL, who->raw, len);
+    if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
+    if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
+        address->count++;
+        address->refs++;
+        conn->quota = address;
+        return 0;
+    }
+    s->stats.over_address += address != NULL;
+    azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
+                address != NULL ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
+    return address != NULL ? 429 : 503;
+}
+
+/* Give a connection what outlives its request: zeroed data, and its strings. */
+static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
+    azc_server *s = conn->server;
+    size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
+    if (size < s->tail_least) size = s->tail_least;
+    unsigned char *tail = (unsigned char *)azc__zalloc(&s->mem, size);
+    if (tail == NULL) return 0;
+    memcpy(tail + channel->data_size, s->scratch, len);
+    conn->tail = tail;
+    conn->tail_size = (uint32_t)size;
+    conn->channel = channel;
+    return 1;
+}
+
+static AZC__RARE void azc__free_tail(azc_conn *conn) {
+    azc__free(&conn->server->mem, conn->tail, conn->tail_size);
+    conn->tail = NULL;
+    conn->channel = NULL;
+}
+
+static void azc__conn_open(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc_channel *channel = conn->channel;
+    conn->state = AZC__OPEN;
+    conn->connected = 1;
+    conn->u.link.prev = &channel->first;
+    conn->u.link.next = channel->first;
+    if (channel->first != NULL) channel->first->u.link.prev = &conn->u.link.next;
+    channel->first = conn;
+    channel->count++;
+    s->stats.open++;
+    s->stats.opened++;
+    azc__deadline_set(conn, AZC__DEADLINE_PING);
+}
+
+/* ---- End ---- */
 
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
  * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
@@ -3770,7 +4122,52 @@ static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
-/* ---- Messages ---- */
+/* A callback has returned, or a turn begins: earlier cursors are void, and news is reported. */
+static AZC__RARE void azc__callback_done(azc_server *s) {
+    azc__room_sweep(s);
+    if (s->news_first != NULL) s->news->report(s);
+}
+
+/* The connection has ended: tell the program, then give up all that only the program needed. */
+static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc_channel *channel = conn->channel;
+    const azc__piece *tail = conn->out.tail;
+    const char *reason = "";
+    int code = conn->close_code;
+    conn->connected = 0;
+    s->unreported--;
+    if (code < 1016) s->stats.closed[code - 1000]++;
+    else s->stats.closed_app++;
+    if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
+    if (s->log_file != NULL) {
+        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+                (long)((uint32_t)(s->now / 1000) - conn->since));
+        fflush(s->log_file);
+    }
+    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
+    azc__callback_done(s);
+    while (conn->rooms != NULL) {
+        azc__member *m = conn->rooms;
+        conn->rooms = m->next_room;
+        azc__member_free(s, m);
+    }
+    azc__free_tail(conn);
+}
+
+static void azc__conn_free(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__deadline_clear(conn);
+    azc__in_free(&s->mem, &conn->in);
+    azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
+    s->slots[conn->id & AZC__SLOT_MASK] = NULL;
+    s->conn_count--;
+    s->stats.connections--;
+    azc__quota_leave(conn);
+    azc__free(&s->mem, conn, sizeof *conn);
+}
+
+/* ---- Sending ---- */
 
 /* Why may a message not be sent now? */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
@@ -3814,8 +4211,6 @@ static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
 }
-
-static ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count);
 
 /* A message that is large, or may lie over several pieces. A large one that nothing waits before
  * goes to the kernel at once, and only what that does not take is copied. */
@@ -3878,11 +4273,155 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-/* A callback has returned, or a turn begins: earlier cursors are void, and news is reported. */
-static AZC__RARE void azc__callback_done(azc_server *s) {
-    azc__room_sweep(s);
-    if (s->news_first != NULL) s->news->report(s);
+AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
+    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, text, len);
+    if (error != AZC_OK) return error;
+    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
+    return azc__queue(conn, AZC__OP_TEXT, text, len);
 }
+
+AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
+    return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
+}
+
+AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
+    int error = azc_put_finish(w);
+    return error != AZC_OK ? error : azc_send_text(conn, w->text, w->len);
+}
+
+AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
+    if (error != AZC_OK) return error;
+    if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
+    if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
+    return azc__control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
+}
+
+AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
+    size_t len = reason != NULL ? strlen(reason) : 0;
+    int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
+    if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
+    int error = azc__send_check(conn, reason, len);
+    if (error != AZC_OK) return error;
+    if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
+    azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
+    return AZC_OK;
+}
+
+/* ---- Broadcasting ---- */
+
+/* A whole frame, for many to refer to; the caller holds the first reference. */
+static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
+    size_t head = azc__frame_overhead(p->len);
+    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + p->len);
+    if (block == NULL) return NULL;
+    unsigned char *to = (unsigned char *)(block + 1);
+    block->refs = 1;
+    block->len = head + p->len;
+    block->key = p->key;
+    azc__frame_write(to, p->opcode, p->len);
+    if (p->len > 0) memcpy(to + head, p->data, p->len);
+    return block;
+}
+
+/* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
+ * error. */
+static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
+                        const azc_conn *except) {
+    azc_server *s = channel->server;
+    const char *data = payload->data;
+    size_t len = payload->len;
+    int opcode = payload->opcode;
+    const azc__member *member = NULL;
+    azc_conn *next = channel->first;
+    azc__block *block = NULL;
+    size_t most = channel->count;
+    int count = 0;
+    if (room != NULL) member = room->first, most = room->count, next = NULL;
+    if (payload->key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
+        block = azc__block_make(&s->mem, payload);
+        if (block == NULL) return AZC_ERR_MEMORY;
+    }
+    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, payload)) {
+        azc__block_release(&s->mem, block);
+        return AZC_ERR_MEMORY;
+    }
+    while (member != NULL || next != NULL) {
+        azc_conn *conn = member != NULL ? member->conn : next;
+        if (member != NULL) member = member->next;
+        else next = next->u.link.next;
+        if (conn != except && conn->state == AZC__OPEN)
+            count += (block != NULL ? azc__queue_block(conn, block)
+                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
+    }
+    azc__block_release(&s->mem, block);
+    return count;
+}
+
+/* Why may this not be broadcast? AZC_NUL becomes the length. */
+static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
+    if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
+    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
+        return AZC_ERR_FULL;
+    if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
+    return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
+}
+
+/* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
+static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
+                          const azc_conn *except) {
+    int error = azc__payload_check(channel, room, p);
+    if (error != AZC_OK) return error;
+    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, p, except);
+}
+
+/* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
+static int azc__spread(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+    if (count < 0) return count;
+    if (channel->on_publish != NULL)
+        channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
+    return AZC_OK;
+}
+
+AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
+                          const azc_conn *except) {
+    azc__payload p = {AZC__OP_TEXT, text, len, 0};
+    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+}
+
+AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
+                                 size_t len, const azc_conn *except) {
+    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
+    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+}
+
+AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
+                               const azc_conn *except) {
+    int error = azc_put_finish(w);
+    return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
+}
+
+AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
+    return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
+}
+
+AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
+    return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
+}
+
+AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
+    const azc__member *m = conn != NULL ? azc__rooms_first(conn) : NULL;
+    if (conn != NULL && m == NULL) return AZC_ERR_STATE;
+    return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
+                         conn);
+}
+
+/* ---- Receiving ---- */
 
 /* What a peer hears of an error that nobody else takes. */
 static void azc__error_answer(azc_conn *conn, int result) {
@@ -3983,7 +4522,46 @@ static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) 
     return 6 + len;
 }
 
-/* ---- Requests ---- */
+/* ---- What a program may ask ---- */
+
+AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
+AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
+AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->id; }
+
+AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
+    uint32_t slot = (uint32_t)(id & AZC__SLOT_MASK);
+    if (server == NULL || slot >= server->slot_count) return NULL;
+    azc_conn *conn = server->slots[slot];
+    return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
+}
+
+AZC_API void *azc_data(azc_conn *conn) {
+    return conn == NULL || conn->channel == NULL || conn->channel->desc.data_size == 0
+               ? NULL : conn->tail;
+}
+
+AZC_API void *azc_userdata(const azc_conn *conn) {
+    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.userdata;
+}
+
+AZC_API azc_channel *azc_channel_of(const azc_conn *conn) {
+    return conn == NULL ? NULL : conn->channel;
+}
+
+AZC_API azc_server *azc_server_of(const azc_conn *conn) {
+    return conn == NULL ? NULL : conn->server;
+}
+
+AZC_API const char *azc_subprotocol(const azc_conn *conn) {
+    if (conn == NULL || conn->channel == NULL || conn->subprotocol == 0) return NULL;
+    const char *p = conn->channel->subprotocols;
+    for (int i = 1; i < conn->subprotocol; i++) p = azc__string_next(p);
+    return p;
+}
+
+/* ==== [17] REQUEST: from a head to an answer or an open channel; RFC 9110, 6455 4.2 =========== */
+
+/* ---- Answers ---- */
 
 /* The status line, and a newline behind it; returns its length without that. */
 static size_t azc__status_line(int status, char out[64]) {
@@ -4078,6 +4656,8 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
     return status;
 }
 
+/* ---- Upgrades ---- */
+
 /* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
 static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
@@ -4096,72 +4676,6 @@ static void azc__switch_protocols(azc_conn *conn, const char *key) {
     azc__add(r, "Sec-WebSocket-Accept", accept);
     if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
     azc__respond(conn, 101, NULL, NULL, 0, 0);
-}
-
-/* Give a connection what outlives its request: zeroed data, and its strings. */
-static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
-    azc_server *s = conn->server;
-    size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
-    if (size < s->tail_least) size = s->tail_least;
-    unsigned char *tail = (unsigned char *)azc__zalloc(&s->mem, size);
-    if (tail == NULL) return 0;
-    memcpy(tail + channel->data_size, s->scratch, len);
-    conn->tail = tail;
-    conn->tail_size = (uint32_t)size;
-    conn->channel = channel;
-    return 1;
-}
-
-static AZC__RARE void azc__free_tail(azc_conn *conn) {
-    azc__free(&conn->server->mem, conn->tail, conn->tail_size);
-    conn->tail = NULL;
-    conn->channel = NULL;
-}
-
-static void azc__conn_open(azc_conn *conn) {
-    azc_server *s = conn->server;
-    azc_channel *channel = conn->channel;
-    conn->state = AZC__OPEN;
-    conn->connected = 1;
-    conn->u.link.prev = &channel->first;
-    conn->u.link.next = channel->first;
-    if (channel->first != NULL) channel->first->u.link.prev = &conn->u.link.next;
-    channel->first = conn;
-    channel->count++;
-    s->stats.open++;
-    s->stats.opened++;
-    azc__deadline_set(conn, AZC__DEADLINE_PING);
-}
-
-static void azc__quota_leave(azc_conn *conn) {
-    azc__room *address = conn->quota;
-    if (address == NULL) return;
-    conn->quota = NULL;
-    address->count--;
-    address->refs--;
-    azc__room_release(conn->server, address);
-}
-
-/* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
- * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
- * may come in one connection. */
-static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
-    azc_server *s = conn->server;
-    size_t len = who->family == AF_INET ? 4 : 16;
-    if (s->config.max_per_address <= 0 || who->family == 0) return 0;
-    if (s->proxies != NULL && s->proxies->trusts(s, who)) return 0;
-    azc__room *address = azc__room_find(s, NULL, who->raw, len);
-    if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
-    if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
-        address->count++;
-        address->refs++;
-        conn->quota = address;
-        return 0;
-    }
-    s->stats.over_address += address != NULL;
-    azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
-                address != NULL ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
-    return address != NULL ? 429 : 503;
 }
 
 /* Open the channel, RFC 6455 4.2. Returns the status that refuses it, if nobody has answered. */
@@ -4198,6 +4712,8 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     azc__free_tail(conn);
     return status;
 }
+
+/* ---- From bytes to an answer ---- */
 
 /* Let the chain of azc_use have the request, then who it is for. Returns the status to refuse it
  * with if it was not answered; *allow is 405's header. */
@@ -4245,18 +4761,6 @@ static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     *out++ = 0;
     s->strings_at = out;
     return status;
-}
-
-static void azc__log_request(const azc_conn *conn) {
-    azc_server *s = conn->server;
-    const azc__request *r = &s->request;
-    s->stats.requests++;
-    if (r->status >= 400) s->stats.refused[r->status - 400]++;
-    if (s->log_file == NULL) return;
-    fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
-            r->method != NULL ? r->method : "-", azc_target(conn), r->status,
-            (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
-    fflush(s->log_file);
 }
 
 /* A request is at hand, sound (status 0) or not: answer it, one way or the other. */
@@ -4345,129 +4849,215 @@ static void azc__feed_end(azc_conn *conn) {
     else azc__conn_touch(conn);
 }
 
-/* ---- Ends ---- */
+/* ---- What a handler may ask and answer ---- */
 
-/* The connection has ended: tell the program, then give up all that only the program needed. */
-static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
-    azc_server *s = conn->server;
-    azc_channel *channel = conn->channel;
-    const azc__piece *tail = conn->out.tail;
-    const char *reason = "";
-    int code = conn->close_code;
-    conn->connected = 0;
-    s->unreported--;
-    if (code < 1016) s->stats.closed[code - 1000]++;
-    else s->stats.closed_app++;
-    if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
-    if (s->log_file != NULL) {
-        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
-                (long)((uint32_t)(s->now / 1000) - conn->since));
-        fflush(s->log_file);
-    }
-    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
-    azc__callback_done(s);
-    while (conn->rooms != NULL) {
-        azc__member *m = conn->rooms;
-        conn->rooms = m->next_room;
-        azc__member_free(s, m);
-    }
-    azc__free_tail(conn);
+/* The first argument's name, "" when there is none. */
+static const char *azc__strings_query(const azc_conn *conn) {
+    return azc__string_next(azc__string_next(azc__strings(conn)));
 }
 
-/* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
-static AZC__RARE void azc__conn_expire(azc_conn *conn) {
-    int timer = conn->deadline, open = timer == AZC__DEADLINE_PING || timer == AZC__DEADLINE_PONG;
-    int heard = conn->heard;
-    conn->heard = 0;
-    int begun = timer == AZC__DEADLINE_HANDSHAKE, reads = heard && conn->out.bytes > 0;
-    if ((heard && open) ||
-        (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
-        azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
-    } else if (timer == AZC__DEADLINE_PING) {
-        azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
-        azc__control(conn, AZC__OP_PING, "", 0);
-    } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
-        azc__request_bad(conn, 408);
-    } else {
-        if (timer == AZC__DEADLINE_PONG)
-            azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
-        azc__conn_drop(conn);
-    }
+AZC_API const char *azc_param(const azc_conn *conn, const char *name) {
+    if (conn == NULL || name == NULL) return NULL;
+    const azc__route *route = conn->channel != NULL ? conn->channel->route
+                              : conn->server->current == conn ? conn->server->request.route : NULL;
+    int index = route != NULL ? azc__route_param(route, name) : -1;
+    if (index < 0) return NULL;
+    const char *p = azc__strings_query(conn);
+    while (*p) p = azc__string_next(azc__string_next(p));
+    for (p++; index > 0; index--) p = azc__string_next(p);
+    return p;
 }
 
-static void azc__conn_free(azc_conn *conn) {
-    azc_server *s = conn->server;
-    azc__deadline_clear(conn);
-    azc__in_free(&s->mem, &conn->in);
-    azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
-    s->slots[conn->id & AZC__SLOT_MASK] = NULL;
-    s->conn_count--;
-    s->stats.connections--;
-    azc__quota_leave(conn);
-    azc__free(&s->mem, conn, sizeof *conn);
+AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
+    return conn == NULL || name == NULL ? NULL : azc__pairs_find(azc__strings_query(conn), name);
 }
 
-/* A slot for a newcomer; one in nine is free at least, so the search is short. */
-static int azc__slot_find(azc_server *s, uint32_t *slot) {
-    uint32_t count = (uint32_t)s->conn_count;
-    if (count + count / 8 + 1 >= s->slot_cap) {
-        void *slots = azc__twice(&s->mem, s->slots, &s->slot_cap, sizeof *s->slots);
-        if (slots == NULL) return 0;
-        s->slots = (azc_conn **)slots;
-        s->slot_hint = s->slot_count;
+/* The request at hand, if it is this connection's. */
+static azc__request *azc__request_of(const azc_conn *conn) {
+    return conn != NULL && conn->server->current == conn ? &conn->server->request : NULL;
+}
+
+AZC_API const char *azc_method(const azc_conn *conn) {
+    const azc__request *r = azc__request_of(conn);
+    return r == NULL ? NULL : r->method;
+}
+
+AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
+    const azc__request *r = azc__request_of(conn);
+    return r == NULL || name == NULL ? NULL : azc__http_field(r, name);
+}
+
+AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
+    azc__request *r = azc__request_of(conn);
+    if (r == NULL || name == NULL) return NULL;
+    if (r->cookies == NULL) { /* split at the first call, as queries are */
+        const azc_server *s = conn->server;
+        char *out = r->cookies = s->scratch + s->config.max_request * 5 + 128;
+        const char *p;
+        for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) azc__http_pairs(&out, p, 1);
+        *out = 0;
     }
-    for (;; s->slot_hint++) {
-        if (s->slot_hint == s->slot_cap) s->slot_hint = 0;
-        if (s->slot_hint == s->slot_count) s->slots[s->slot_count++] = NULL;
-        if (s->slots[s->slot_hint] == NULL) break;
+    return azc__pairs_find(r->cookies, name);
+}
+
+AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
+    azc__request *r = azc__request_of(conn);
+    if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
+        !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
+    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    if (status >= 400) r->keep_alive = 0;
+    if (azc__full(conn, len)) return AZC_ERR_FULL;
+    return azc__respond(conn, status, type, body, len, 0);
+}
+
+AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
+    azc__request *r = azc__request_of(conn);
+    if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
+        !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
+    for (const char *p = name; *p; p++) {
+        if (!azc__http_is(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
     }
-    *slot = s->slot_hint++;
+    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    size_t room = AZC__MAX_EXTRA - r->extra_len;
+    if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
+    azc__add(r, name, value);
+    r->extra_len = r->all_len;
+    return AZC_OK;
+}
+
+/* ---- Registration ---- */
+
+AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
+    if (server->listening) return AZC_ERR_STATE;
+    if (handler == azc_logger) {
+        server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
+        return AZC_OK;
+    }
+    azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
+    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
+    use->handler = handler;
+    use->userdata = userdata;
+    azc__use_link **last = &server->uses;
+    while (*last != NULL) last = &(*last)->next;
+    *last = use;
+    return AZC_OK;
+}
+
+/* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
+static int azc__route_add(azc_server *s, azc__route **list, const char *path, void *target,
+                          size_t size) {
+    azc__route *route;
+    int error = azc__route_parse(&s->mem, path, &route);
+    if (error == AZC_OK) {
+        route->target = target;
+        route->target_size = size;
+        *(azc__route **)target = route;
+        error = azc__route_insert(list, route);
+        if (error == AZC_OK) return AZC_OK;
+        azc__route_free(&s->mem, route);
+    }
+    azc__free(&s->mem, target, size);
+    return error;
+}
+
+static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
+    size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
+    size_t size = sizeof(azc__page) + type_size;
+    azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
+    if (page == NULL) return AZC_ERR_MEMORY;
+    *page = *from;
+    if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
+    return azc__route_add(s, &s->page_routes, path, page, size);
+}
+
+static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
+    if (error == AZC_OK) error = azc__page_make(s, path, page);
+    return error == AZC_OK ? AZC_OK : azc__refused(s, error, path);
+}
+
+AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
+                         const void *bytes, size_t len) {
+    azc__page page;
+    if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    memset(&page, 0, sizeof page);
+    page.bytes = bytes;
+    page.len = len;
+    page.type = type;
+    int good = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
+    return azc__page_add(server, path, &page, good);
+}
+
+AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
+                            void *userdata) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = handler;
+    page.userdata = userdata;
+    return azc__page_add(server, path, &page, handler != NULL);
+}
+
+/* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
+static int azc__subprotocols_copy(char *out, const char *list) {
+    const char *item;
+    size_t len;
+    for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
+        if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
+        for (size_t i = 0; i < len; i++) {
+            if (!azc__http_is(AZC__TOKEN, item[i])) return 0;
+        }
+        memcpy(out, item, len);
+        out += len + 1;
+    }
     return 1;
 }
 
-static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
-    uint32_t slot;
-    if (!azc__slot_find(s, &slot)) return NULL;
-    azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
-    if (conn == NULL) return NULL;
-    conn->source.fd = fd;
-    conn->source.at = -1;
-    conn->source.kind = AZC__CONN;
-    conn->server = s;
-    conn->family = who->family;
-    memcpy(conn->u.raw, who->raw, sizeof who->raw);
-    conn->deadline = AZC__DEADLINE_NONE;
-    conn->since = (uint32_t)s->now;
-    conn->id = ++s->serial << AZC__SLOT_BITS | slot;
-    s->slots[slot] = conn;
-    s->conn_count++;
-    s->stats.connections++;
-    azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
-    return conn;
+/* Payloads of fewer bytes take the short path of azc__feed_open. */
+static unsigned azc__short_end(const azc_server *s) {
+    return (unsigned)azc__min(s->config.max_message, 125) + 1;
 }
 
-/* ==== [13] TASKS: timers in a wheel; pure, but for a look at the clock ======================== */
-
-/* Milliseconds; without a clock time stands still. */
-static int64_t azc__clock(const azc_server *s) {
-    struct timespec t;
-    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_channel **out) {
+    const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
+    size_t size = sizeof(azc_channel) + strlen(list) + 2;
+    azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
+    if (channel == NULL) return AZC_ERR_MEMORY;
+    channel->server = s;
+    channel->desc = *desc;
+    channel->short_end = azc__short_end(s);
+    channel->data_size = azc__align(desc->data_size);
+    channel->subprotocols = (const char *)(channel + 1);
+    if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
+        azc__free(&s->mem, channel, size);
+        return AZC_ERR_ARGUMENT;
+    }
+    *out = channel;
+    return azc__route_add(s, &s->channel_routes, desc->path, channel, size);
 }
 
-/* ==== [14] LOOP: the system calls, all of them ================================================ */
-
-/* Did a call fail for now only? */
-static int azc__transient(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
+AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
+    azc_channel *channel = NULL;
+    if (server == NULL) return NULL;
+    int error = desc == NULL || desc->path == NULL || desc->data_size > 1 << 30 ||
+                (unsigned)desc->when_full > AZC_FULL_DROP
+                ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
+    if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
+    if (error == AZC_OK) return channel;
+    azc__refused(server, error, desc != NULL ? desc->path : NULL);
+    return NULL;
 }
 
-/* Keep the words for azc_error; returns code. */
-static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
-    snprintf(s->error, sizeof s->error, "%s: %s", what,
-             code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
-    return code;
+/* May a part's callback be set now? */
+static int azc__on_check(const azc_channel *channel) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
 }
+
+/* ==== [18] LOOP: waits, reads, flushes and turns ============================================== */
 
 /* ---- Readiness: these functions are all that knows poll(), or epoll ---- */
 
@@ -4590,15 +5180,7 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
 
 #endif
 
-/* ---- Connections ---- */
-
-static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
-    struct msghdr msg;
-    memset(&msg, 0, sizeof msg);
-    msg.msg_iov = iov;
-    msg.msg_iovlen = count;
-    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
-}
+/* ---- Sending ---- */
 
 /* Several pieces in one call. */
 static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
@@ -4666,6 +5248,8 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
     conn->shut = 1;
 }
 
+/* ---- Reading ---- */
+
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
  * peer's own echoes never overrun its backlog. */
 static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
@@ -4727,6 +5311,8 @@ static inline void azc__conn_ready(azc_conn *conn, int events) {
     if (conn->state != AZC__DEAD) azc__conn_read(conn);
 }
 
+/* ---- Newcomers ---- */
+
 static void azc__accept_resume(azc_server *s) {
     if (!s->accept_paused) return;
     s->accept_paused = 0;
@@ -4736,63 +5322,6 @@ static void azc__accept_resume(azc_server *s) {
 static AZC__RARE void azc__accept_pause(azc_server *s) {
     s->accept_paused = 1;
     azc__source_watch(s, &s->listener, 0);
-}
-
-static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
-    azc_server *s = conn->server;
-    azc__source_unwatch(s, &conn->source);
-    AZC_SYS(close)(conn->source.fd);
-    azc__conn_free(conn);
-    if (s->conn_count == 0) azc__pool_free(&s->mem);
-    azc__accept_resume(s);
-}
-
-/* Tell of each connection that ended; an on_close may end others, before it in the list too. */
-static AZC__RARE void azc__report_closes(azc_server *s) {
-    while (s->unreported > 0) {
-        for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
-            if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
-        }
-    }
-}
-
-/* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
-static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
-    if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
-    azc__report_closes(conn->server);
-    if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
-    azc__conn_reap(conn);
-    return 0;
-}
-
-/* Steps 5 to 7 of a turn, for the connections that were touched. A flush may end one, whose
- * on_close may touch others: those come around once more. */
-static void azc__settle(azc_server *s) {
-    azc_conn *conn;
-    azc__report_closes(s);
-    while ((conn = s->touched_first) != NULL) {
-        s->touched_first = conn->next_touched;
-        conn->touched = 0;
-        if (conn->out.bytes > 0) azc__conn_flush(conn);
-        if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
-        azc__source_watch(s, &conn->source, azc__conn_events(conn));
-    }
-}
-
-static AZC__RARE int azc__option(int fd, int level, int name, int value) {
-    return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
-}
-
-/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static AZC__RARE void azc__fd_prepare(int fd) {
-    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
-}
-
-/* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
-static int azc__fd_nonblocking(int fd) {
-    azc__fd_prepare(fd);
-    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
 }
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
@@ -4854,6 +5383,13 @@ static int azc__accept(azc_server *s) {
     return 0;
 }
 
+static AZC__RARE void azc__listener_ready(azc_server *s) {
+    if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
+    for (int i = 0; i < AZC__MAX_ACCEPTS && s->conn_count < s->config.max_connections; i++) {
+        if (s->stopping || !azc__accept(s)) return;
+    }
+}
+
 static void azc__unlisten(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
@@ -4867,6 +5403,111 @@ static void azc__listener_close(azc_server *s) {
     azc__source_unwatch(s, &s->listener);
     azc__unlisten(s, s->listener.fd);
 }
+
+/* ---- Settling ---- */
+
+static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__source_unwatch(s, &conn->source);
+    AZC_SYS(close)(conn->source.fd);
+    azc__conn_free(conn);
+    if (s->conn_count == 0) azc__pool_free(&s->mem);
+    azc__accept_resume(s);
+}
+
+/* Tell of each connection that ended; an on_close may end others, before it in the list too. */
+static AZC__RARE void azc__report_closes(azc_server *s) {
+    while (s->unreported > 0) {
+        for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
+            if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
+        }
+    }
+}
+
+/* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
+static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
+    if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
+    azc__report_closes(conn->server);
+    if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
+    azc__conn_reap(conn);
+    return 0;
+}
+
+/* Steps 5 to 7 of a turn, for the connections that were touched. A flush may end one, whose
+ * on_close may touch others: those come around once more. */
+static void azc__settle(azc_server *s) {
+    azc_conn *conn;
+    azc__report_closes(s);
+    while ((conn = s->touched_first) != NULL) {
+        s->touched_first = conn->next_touched;
+        conn->touched = 0;
+        if (conn->out.bytes > 0) azc__conn_flush(conn);
+        if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
+        azc__source_watch(s, &conn->source, azc__conn_events(conn));
+    }
+}
+
+/* ---- Deadlines ---- */
+
+/* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
+static AZC__RARE void azc__conn_expire(azc_conn *conn) {
+    int timer = conn->deadline, open = timer == AZC__DEADLINE_PING || timer == AZC__DEADLINE_PONG;
+    int heard = conn->heard;
+    conn->heard = 0;
+    int begun = timer == AZC__DEADLINE_HANDSHAKE, reads = heard && conn->out.bytes > 0;
+    if ((heard && open) ||
+        (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
+        azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
+    } else if (timer == AZC__DEADLINE_PING) {
+        azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
+        azc__control(conn, AZC__OP_PING, "", 0);
+    } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
+        azc__request_bad(conn, 408);
+    } else {
+        if (timer == AZC__DEADLINE_PONG)
+            azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
+        azc__conn_drop(conn);
+    }
+}
+
+/* What could not be done may be possible now. */
+static AZC__ASIDE void azc__retry(azc_server *s) {
+    s->retrying = 0;
+    azc__accept_resume(s);
+    for (uint32_t i = 0; i < s->slot_count; i++) {
+        azc_conn *conn = s->slots[i];
+        if (conn == NULL || !conn->source.stuck) continue;
+        conn->source.stuck = 0;
+        conn->ready = 1; /* it is asked instead of poll */
+        azc__conn_touch(conn);
+    }
+}
+
+static int azc__sooner(int ms, int64_t left) {
+    return left < 0 ? 0 : left < ms ? (int)left : ms;
+}
+
+/* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
+ * that much too late. */
+static int azc__wait_ms(const azc_server *s, int timeout_ms) {
+    int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
+    if (s->retrying) least = azc__sooner(least, azc__ms_until(s, s->retry));
+    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
+        if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
+    }
+    if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
+    return least == INT_MAX ? timeout_ms : least;
+}
+
+static void azc__expire_all(azc_server *s) {
+    int left;
+    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
+        for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
+    }
+    if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
+}
+
+/* ---- Stopping, and tasks of other threads ---- */
 
 /* End every connection: those in channels are told 1001, or (at once) not even that. */
 static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
@@ -4917,49 +5558,25 @@ static void azc__posts_end(azc_server *s) {
     while (azc__posts_run(s) > 0) continue;
 }
 
-static AZC__RARE void azc__listener_ready(azc_server *s) {
-    if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
-    for (int i = 0; i < AZC__MAX_ACCEPTS && s->conn_count < s->config.max_connections; i++) {
-        if (s->stopping || !azc__accept(s)) return;
-    }
+/* Into the pipe, whole or not at all. From any thread and any signal handler. */
+static int azc__wake(azc_server *s, const void *record, size_t size) {
+    int kept = errno;
+    ssize_t n;
+    if (s->wake_write < 0) return AZC_ERR_STATE;
+    do n = AZC_SYS(write)(s->wake_write, record, size);
+    while (n < 0 && errno == EINTR);
+    errno = kept;
+    return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
 }
 
-/* What could not be done may be possible now. */
-static AZC__ASIDE void azc__retry(azc_server *s) {
-    s->retrying = 0;
-    azc__accept_resume(s);
-    for (uint32_t i = 0; i < s->slot_count; i++) {
-        azc_conn *conn = s->slots[i];
-        if (conn == NULL || !conn->source.stuck) continue;
-        conn->source.stuck = 0;
-        conn->ready = 1; /* it is asked instead of poll */
-        azc__conn_touch(conn);
-    }
+AZC_API void azc_stop(azc_server *server) {
+    azc__post_record none = {NULL, NULL};
+    if (server == NULL) return;
+    AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
+    azc__wake(server, &none, sizeof none);
 }
 
-static int azc__sooner(int ms, int64_t left) {
-    return left < 0 ? 0 : left < ms ? (int)left : ms;
-}
-
-/* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
- * that much too late. */
-static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__sooner(least, azc__ms_until(s, s->retry));
-    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
-    }
-    if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
-    return least == INT_MAX ? timeout_ms : least;
-}
-
-static void azc__expire_all(azc_server *s) {
-    int left;
-    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
-    }
-    if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
-}
+/* ---- A turn ---- */
 
 /* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
  * lives on. */
@@ -4989,7 +5606,41 @@ static int azc__turn_end(azc_server *s, int ready) {
     return azc__turn_settle(s);
 }
 
-/* ---- Listening ---- */
+/* May a turn begin? */
+static int azc__turn_check(azc_server *s) {
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
+}
+
+AZC_API int azc_poll(azc_server *server, int timeout_ms) {
+    int result = azc__turn_check(server);
+    if (result != AZC_OK) return result;
+    server->busy = 1;
+    if (azc__turn_settle(server))
+        result = azc__turn_end(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
+    server->busy = 0;
+    return result;
+}
+
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
+                              int *timeout_ms) {
+    if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
+    server->busy = 1;
+    *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
+    server->busy = 0;
+    return azc__wait_lend(server, fds, fds != NULL ? most : 0);
+}
+
+AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
+    int result = azc__turn_check(server);
+    if (result != AZC_OK) return result;
+    server->busy = 1;
+    result = azc__turn_end(server, azc__wait_take(server, fds, fds != NULL ? count : 0));
+    server->busy = 0;
+    return result;
+}
+
+/* ==== [19] LISTEN: the listening socket ======================================================= */
 
 /* Make the address of config.host; returns its length, 0 for a bad one. */
 static socklen_t azc__sockaddr_make(const azc_server *s, azc__sockaddr *address) {
@@ -5102,26 +5753,29 @@ static int azc__listen_start(azc_server *s) {
     return error;
 }
 
-/* ---- Birth and death of a server ---- */
-
-static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
-    (void)userdata;
-    (void)old_size;
-    if (new_size > 0) return realloc(ptr, new_size);
-    free(ptr);
-    return NULL;
+/* All channels are known: lay out the slots, once. */
+static int azc__fixed_ready(azc_server *s) {
+    azc__fixed *f = (azc__fixed *)s->mem.userdata;
+    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
+        if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
+    }
+    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
 }
 
-/* Room hashes are seeded so that peers cannot foresee them. */
-static void azc__seed(azc_server *s) {
-    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    s->seed[0] = (uint32_t)s->now; /* in need */
-    s->seed[1] = (uint32_t)(uintptr_t)s;
-    if (fd < 0) return;
-    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
-    (void)n;
-    AZC_SYS(close)(fd);
+AZC_API int azc_listen(azc_server *server) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->failed) return server->failed;
+    if (server->config.memory != NULL && !azc__fixed_ready(server))
+        return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
+                                           "azc_memory_bound, max_data or max_setup");
+    return server->listening ? AZC_OK : azc__listen_start(server);
 }
+
+AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
+
+/* ==== [20] SERVER: configuration, birth and death ============================================= */
+
+/* ---- Configuration ---- */
 
 /* Every default but those of the texts. The four sizes, and the four deadlines, stand in the config
  * one behind the other. */
@@ -5171,6 +5825,42 @@ static int azc__config_strings(azc_server *s) {
     return 1;
 }
 
+AZC_API size_t azc_memory_bound(const azc_config *config) {
+    azc_config c;
+    azc__kind kinds[AZC__KINDS];
+    uint64_t sum = sizeof(azc__aligned);
+    memset(&c, 0, sizeof c);
+    if (config != NULL) c = *config;
+    if (azc__config_bad(&c) != NULL) return 0;
+    c.memory = &c; /* any */
+    azc__config_fill(&c);
+    azc__fixed_kinds(&c, kinds);
+    for (int i = 0; i < AZC__KINDS; i++)
+        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
+    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
+}
+
+/* ---- Birth ---- */
+
+static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
+    (void)userdata;
+    (void)old_size;
+    if (new_size > 0) return realloc(ptr, new_size);
+    free(ptr);
+    return NULL;
+}
+
+/* Room hashes are seeded so that peers cannot foresee them. */
+static void azc__seed(azc_server *s) {
+    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    s->seed[0] = (uint32_t)s->now; /* in need */
+    s->seed[1] = (uint32_t)(uintptr_t)s;
+    if (fd < 0) return;
+    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
+    (void)n;
+    AZC_SYS(close)(fd);
+}
+
 /* The pipe by which azc_stop and azc_post wake the loop. */
 static int azc__wake_open(azc_server *s) {
     int fds[2];
@@ -5186,6 +5876,37 @@ static int azc__wake_open(azc_server *s) {
 #endif
     return AZC_OK;
 }
+
+/* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
+static void azc__mem_init(azc__mem *mem, const azc_config *config) {
+    unsigned char *start = (unsigned char *)config->memory;
+    size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
+    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
+    mem->userdata = config->alloc_userdata;
+    if (start == NULL) return;
+    mem->alloc = azc__fixed_alloc;
+    mem->userdata = NULL;
+    skip %= sizeof(azc__aligned);
+    if (config->memory_size < skip + size) return;
+    azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
+    f->next = start + skip + size;
+    f->end = start + config->memory_size;
+    mem->userdata = f;
+}
+
+static void azc__fixed_begin(azc_server *s) {
+    const azc_config *c = &s->config;
+    for (int i = 0; i < AZC__CLASSES; i++)
+        s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
+    s->pool.max_bytes = 0;
+    s->pool.piece_max = AZC__FIXED_PIECE - sizeof(azc__piece);
+    s->pool.array_first = (uint32_t)azc__fixed_array(c);
+    s->room_first = (uint32_t)azc__fixed_table(c);
+    s->room_least = azc__fixed_room();
+    s->tail_least = azc__fixed_tail(c);
+}
+
+/* ---- Death ---- */
 
 static void azc__routes_free(const azc__mem *mem, azc__route *route) {
     for (azc__route *next; route != NULL; route = next) {
@@ -5219,35 +5940,6 @@ static void azc__server_free(azc_server *s) {
     if (s->wake.fd >= 0) AZC_SYS(close)(s->wake.fd);
     if (s->wake_write >= 0) AZC_SYS(close)(s->wake_write);
     azc__free(&mem, s, sizeof *s);
-}
-
-/* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
-static void azc__mem_init(azc__mem *mem, const azc_config *config) {
-    unsigned char *start = (unsigned char *)config->memory;
-    size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
-    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
-    mem->userdata = config->alloc_userdata;
-    if (start == NULL) return;
-    mem->alloc = azc__fixed_alloc;
-    mem->userdata = NULL;
-    skip %= sizeof(azc__aligned);
-    if (config->memory_size < skip + size) return;
-    azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
-    f->next = start + skip + size;
-    f->end = start + config->memory_size;
-    mem->userdata = f;
-}
-
-static void azc__fixed_begin(azc_server *s) {
-    const azc_config *c = &s->config;
-    for (int i = 0; i < AZC__CLASSES; i++)
-        s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
-    s->pool.max_bytes = 0;
-    s->pool.piece_max = AZC__FIXED_PIECE - sizeof(azc__piece);
-    s->pool.array_first = (uint32_t)azc__fixed_array(c);
-    s->room_first = (uint32_t)azc__fixed_table(c);
-    s->room_least = azc__fixed_room();
-    s->tail_least = azc__fixed_tail(c);
 }
 
 /* The memory of a server, everything else at its start. */
@@ -5291,138 +5983,6 @@ static azc_server *azc__server_make(const azc_config *config) {
     return NULL;
 }
 
-/* ==== [15] FEEDS: one message to many, users, history, latest values, rates; pure ============= */
-
-static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
-    return azc__room_find(channel->server, channel, room, strlen(room));
-}
-
-/* Past max_memberships, or with so many rooms more past max_rooms? */
-static AZC__RARE int azc__room_full(const azc_server *s, int more) {
-    const azc_config *c = &s->config;
-    return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
-           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
-}
-
-/* Make a connection a member of the room of that name. */
-static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
-    azc_server *s = conn->server;
-    azc__room *room = azc__room_find(s, conn->channel, name, len);
-    if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
-    int more = room == NULL;
-    if (azc__seat_wanted(conn)) more += s->users->seat_missing(conn, room);
-    if (azc__room_full(s, more)) return AZC_ERR_FULL;
-    azc__out replay = {NULL, NULL, 0};
-    int replays = room != NULL && room->keeps.history != NULL;
-    int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
-    if (error != AZC_OK) return error;
-    if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
-    if (room == NULL) return AZC_ERR_MEMORY;
-    int joined = azc__member_add(conn, room);
-    if (replays) s->history->finish(conn, room, &replay, joined);
-    if (joined) return AZC_OK;
-    azc__room_release(s, room);
-    return AZC_ERR_MEMORY;
-}
-
-/* ---- To many ---- */
-
-/* A whole frame, for many to refer to; the caller holds the first reference. */
-static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
-    size_t head = azc__frame_overhead(p->len);
-    azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + p->len);
-    if (block == NULL) return NULL;
-    unsigned char *to = (unsigned char *)(block + 1);
-    block->refs = 1;
-    block->len = head + p->len;
-    block->key = p->key;
-    azc__frame_write(to, p->opcode, p->len);
-    if (p->len > 0) memcpy(to + head, p->data, p->len);
-    return block;
-}
-
-/* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
- * error. */
-static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
-                        const azc_conn *except) {
-    azc_server *s = channel->server;
-    const char *data = payload->data;
-    size_t len = payload->len;
-    int opcode = payload->opcode;
-    const azc__member *member = NULL;
-    azc_conn *next = channel->first;
-    azc__block *block = NULL;
-    size_t most = channel->count;
-    int count = 0;
-    if (room != NULL) member = room->first, most = room->count, next = NULL;
-    if (payload->key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
-        block = azc__block_make(&s->mem, payload);
-        if (block == NULL) return AZC_ERR_MEMORY;
-    }
-    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, payload)) {
-        azc__block_release(&s->mem, block);
-        return AZC_ERR_MEMORY;
-    }
-    while (member != NULL || next != NULL) {
-        azc_conn *conn = member != NULL ? member->conn : next;
-        if (member != NULL) member = member->next;
-        else next = next->u.link.next;
-        if (conn != except && conn->state == AZC__OPEN)
-            count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
-    }
-    azc__block_release(&s->mem, block);
-    return count;
-}
-
-/* Why may this not be broadcast? AZC_NUL becomes the length. */
-static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
-    if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
-    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
-        return AZC_ERR_FULL;
-    if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
-    return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
-}
-
-/* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
-static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
-                          const azc_conn *except) {
-    int error = azc__payload_check(channel, room, p);
-    if (error != AZC_OK) return error;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, p, except);
-}
-
-/* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
-static int azc__spread(azc_channel *channel, const char *room, const azc__payload *p, int count) {
-    if (count < 0) return count;
-    if (channel->on_publish != NULL)
-        channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
-    return AZC_OK;
-}
-
-/* ==== [16] PUBLIC: the rest of the API's functions ============================================ */
-
-AZC_API const char *azc_strerror(int code) {
-#define AZC__TEXT(name, value, text) text "\0"
-    const char *p = "ok\0" AZC_ERRORS(AZC__TEXT);
-#undef AZC__TEXT
-    if (code > AZC_OK || code <= AZC__ERR_END) return "an unknown error";
-    for (; code < AZC_OK; code++) p = azc__string_next(p);
-    return p;
-}
-
-#define AZC__QUOTE(n) #n
-#define AZC__VERSION(major, minor, patch) AZC__QUOTE(major) "." AZC__QUOTE(minor) "." AZC__QUOTE(patch)
-
-AZC_API const char *azc_version(void) {
-    return AZC__VERSION(AZCHAN_VERSION_MAJOR, AZCHAN_VERSION_MINOR, AZCHAN_VERSION_PATCH);
-}
-
-AZC_API const char *azc_error(const azc_server *server) {
-    return server == NULL ? azc_strerror(AZC_ERR_MEMORY) : server->error;
-}
-
 AZC_API azc_server *azc_create(const azc_config *config) {
     azc_config none;
     memset(&none, 0, sizeof none);
@@ -5454,79 +6014,6 @@ AZC_API int azc_destroy(azc_server *server) {
     return AZC_OK;
 }
 
-/* All channels are known: lay out the slots, once. */
-static int azc__fixed_ready(azc_server *s) {
-    azc__fixed *f = (azc__fixed *)s->mem.userdata;
-    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
-        if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
-    }
-    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
-}
-
-AZC_API int azc_listen(azc_server *server) {
-    if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (server->failed) return server->failed;
-    if (server->config.memory != NULL && !azc__fixed_ready(server))
-        return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
-                                           "azc_memory_bound, max_data or max_setup");
-    return server->listening ? AZC_OK : azc__listen_start(server);
-}
-
-AZC_API size_t azc_memory_bound(const azc_config *config) {
-    azc_config c;
-    azc__kind kinds[AZC__KINDS];
-    uint64_t sum = sizeof(azc__aligned);
-    memset(&c, 0, sizeof c);
-    if (config != NULL) c = *config;
-    if (azc__config_bad(&c) != NULL) return 0;
-    c.memory = &c; /* any */
-    azc__config_fill(&c);
-    azc__fixed_kinds(&c, kinds);
-    for (int i = 0; i < AZC__KINDS; i++)
-        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
-    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
-}
-
-AZC_API const azc_statistics *azc_stats(const azc_server *server) {
-    return server == NULL ? NULL : &server->stats;
-}
-
-AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
-
-/* May a turn begin? */
-static int azc__turn_check(azc_server *s) {
-    if (s == NULL) return AZC_ERR_ARGUMENT;
-    return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
-}
-
-AZC_API int azc_poll(azc_server *server, int timeout_ms) {
-    int result = azc__turn_check(server);
-    if (result != AZC_OK) return result;
-    server->busy = 1;
-    if (azc__turn_settle(server))
-        result = azc__turn_end(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
-    server->busy = 0;
-    return result;
-}
-
-AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
-                              int *timeout_ms) {
-    if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
-    server->busy = 1;
-    *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
-    server->busy = 0;
-    return azc__wait_lend(server, fds, fds != NULL ? most : 0);
-}
-
-AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
-    int result = azc__turn_check(server);
-    if (result != AZC_OK) return result;
-    server->busy = 1;
-    result = azc__turn_end(server, azc__wait_take(server, fds, fds != NULL ? count : 0));
-    server->busy = 0;
-    return result;
-}
-
 AZC_API int azc_run(azc_server *server) {
     int result = azc_listen(server);
     if (result == AZC_OK) do result = azc_poll(server, -1);
@@ -5534,452 +6021,11 @@ AZC_API int azc_run(azc_server *server) {
     return result;
 }
 
-/* Into the pipe, whole or not at all. From any thread and any signal handler. */
-static int azc__wake(azc_server *s, const void *record, size_t size) {
-    int kept = errno;
-    ssize_t n;
-    if (s->wake_write < 0) return AZC_ERR_STATE;
-    do n = AZC_SYS(write)(s->wake_write, record, size);
-    while (n < 0 && errno == EINTR);
-    errno = kept;
-    return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
+AZC_API const azc_statistics *azc_stats(const azc_server *server) {
+    return server == NULL ? NULL : &server->stats;
 }
 
-AZC_API void azc_stop(azc_server *server) {
-    azc__post_record none = {NULL, NULL};
-    if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
-    azc__wake(server, &none, sizeof none);
-}
-
-/* Registration's errors are kept for azc_listen, the first one with its words. */
-static int azc__refused(azc_server *s, int code, const char *path) {
-    if (s->failed || s->listening) return code;
-    s->failed = code;
-    return azc__error_keep(s, code, path != NULL ? path : "NULL");
-}
-
-/* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
-static int azc__route_add(azc_server *s, azc__route **list, const char *path, void *target,
-                          size_t size) {
-    azc__route *route;
-    int error = azc__route_parse(&s->mem, path, &route);
-    if (error == AZC_OK) {
-        route->target = target;
-        route->target_size = size;
-        *(azc__route **)target = route;
-        error = azc__route_insert(list, route);
-        if (error == AZC_OK) return AZC_OK;
-        azc__route_free(&s->mem, route);
-    }
-    azc__free(&s->mem, target, size);
-    return error;
-}
-
-/* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
-static int azc__subprotocols_copy(char *out, const char *list) {
-    const char *item;
-    size_t len;
-    for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
-        if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
-        for (size_t i = 0; i < len; i++) {
-            if (!azc__http_is(AZC__TOKEN, item[i])) return 0;
-        }
-        memcpy(out, item, len);
-        out += len + 1;
-    }
-    return 1;
-}
-
-/* Payloads of fewer bytes take the short path of azc__feed_open. */
-static unsigned azc__short_end(const azc_server *s) {
-    return (unsigned)azc__min(s->config.max_message, 125) + 1;
-}
-
-static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_channel **out) {
-    const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
-    size_t size = sizeof(azc_channel) + strlen(list) + 2;
-    azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
-    if (channel == NULL) return AZC_ERR_MEMORY;
-    channel->server = s;
-    channel->desc = *desc;
-    channel->short_end = azc__short_end(s);
-    channel->data_size = azc__align(desc->data_size);
-    channel->subprotocols = (const char *)(channel + 1);
-    if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
-        azc__free(&s->mem, channel, size);
-        return AZC_ERR_ARGUMENT;
-    }
-    *out = channel;
-    return azc__route_add(s, &s->channel_routes, desc->path, channel, size);
-}
-
-AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
-    azc_channel *channel = NULL;
-    if (server == NULL) return NULL;
-    int error = desc == NULL || desc->path == NULL || desc->data_size > 1 << 30 ||
-                (unsigned)desc->when_full > AZC_FULL_DROP
-                ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
-    if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
-    if (error == AZC_OK) return channel;
-    azc__refused(server, error, desc != NULL ? desc->path : NULL);
-    return NULL;
-}
-
-/* ---- Connections ---- */
-
-AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, text, len);
-    if (error != AZC_OK) return error;
-    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
-    return azc__queue(conn, AZC__OP_TEXT, text, len);
-}
-
-AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
-    return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
-}
-
-AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
-    int error = azc_put_finish(w);
-    return error != AZC_OK ? error : azc_send_text(conn, w->text, w->len);
-}
-
-AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
-    if (error != AZC_OK) return error;
-    if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
-    if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
-    return azc__control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
-}
-
-AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
-    size_t len = reason != NULL ? strlen(reason) : 0;
-    int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
-    if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
-    int error = azc__send_check(conn, reason, len);
-    if (error != AZC_OK) return error;
-    if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
-    azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
-    return AZC_OK;
-}
-
-AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
-                          const azc_conn *except) {
-    azc__payload p = {AZC__OP_TEXT, text, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
-}
-
-AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
-                                 size_t len, const azc_conn *except) {
-    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
-}
-
-AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
-}
-
-AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
-}
-
-AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
-    const azc__member *m = conn != NULL ? azc__rooms_first(conn) : NULL;
-    if (conn != NULL && m == NULL) return AZC_ERR_STATE;
-    return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
-                         conn);
-}
-
-AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
-                               const azc_conn *except) {
-    int error = azc_put_finish(w);
-    return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
-}
-
-AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
-AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
-AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->id; }
-
-AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
-    uint32_t slot = (uint32_t)(id & AZC__SLOT_MASK);
-    if (server == NULL || slot >= server->slot_count) return NULL;
-    azc_conn *conn = server->slots[slot];
-    return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
-}
-
-AZC_API void *azc_data(azc_conn *conn) {
-    return conn == NULL || conn->channel == NULL || conn->channel->desc.data_size == 0
-               ? NULL : conn->tail;
-}
-
-AZC_API void *azc_userdata(const azc_conn *conn) {
-    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.userdata;
-}
-
-AZC_API azc_channel *azc_channel_of(const azc_conn *conn) {
-    return conn == NULL ? NULL : conn->channel;
-}
-
-AZC_API azc_server *azc_server_of(const azc_conn *conn) {
-    return conn == NULL ? NULL : conn->server;
-}
-
-/* ---- Rooms ---- */
-
-static int azc__room_check(const azc_conn *conn, const char *room) {
-    if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
-    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
-}
-
-AZC_API int azc_join(azc_conn *conn, const char *room) {
-    int error = azc__room_check(conn, room);
-    if (error != AZC_OK) return error;
-    return conn->state == AZC__OPEN ? azc__room_enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
-}
-
-AZC_API int azc_leave(azc_conn *conn, const char *room) {
-    int error = azc__room_check(conn, room);
-    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
-    const azc__room *r = azc__room_named(conn->channel, room);
-    azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
-    if (m != NULL) azc__member_remove(conn->server, m);
-    if (!conn->server->cursors) azc__room_sweep(conn->server);
-    return AZC_OK;
-}
-
-AZC_API int azc_leave_all(azc_conn *conn) {
-    if (conn == NULL) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__rooms_first(conn)) != NULL;)
-        azc__member_remove(conn->server, m);
-    if (!conn->server->cursors) azc__room_sweep(conn->server);
-    return AZC_OK;
-}
-
-AZC_API size_t azc_count(azc_channel *channel, const char *room) {
-    if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
-    const azc__room *r = azc__room_named(channel, room);
-    return r == NULL ? 0 : r->count;
-}
-
-enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
-
-enum { AZC__C_USERS = 4 }; /* with the first two: each user once */
-
-AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
-    if (channel == NULL) return cursor;
-    channel->server->cursors = 1;
-    if (room == NULL) cursor.azc__next = channel->first;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    if (r != NULL) cursor.azc__next = r->first;
-    return cursor;
-}
-
-AZC_API azc_cursor azc_rooms(azc_conn *conn) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
-    if (conn == NULL) return cursor;
-    conn->server->cursors = 1;
-    cursor.azc__next = azc__rooms_first(conn);
-    return cursor;
-}
-
-/* A cursor of azc_users stops at one connection of each user. */
-static int azc__cursor_takes(azc_cursor *cursor, const azc__room *room) {
-    return !(cursor->azc__kind & AZC__C_USERS) ||
-           cursor->conn->server->users->first_of_user(cursor, room);
-}
-
-AZC_API int azc_cursor_next(azc_cursor *cursor) {
-    while (cursor != NULL && cursor->azc__next != NULL) {
-        if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
-            cursor->conn = (azc_conn *)cursor->azc__next;
-            cursor->azc__next = cursor->conn->u.link.next;
-            if (cursor->conn->state == AZC__OPEN && azc__cursor_takes(cursor, NULL)) return 1;
-            continue;
-        }
-        azc__member *m = (azc__member *)cursor->azc__next;
-        int of_conn = cursor->azc__kind == AZC__C_CONN;
-        cursor->azc__next = of_conn ? m->next_room : m->next;
-        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
-        cursor->conn = m->conn;
-        cursor->room = azc__room_name(m->room);
-        if (azc__cursor_takes(cursor, m->room)) return 1;
-    }
-    return 0;
-}
-
-/* ---- The request ---- */
-
-AZC_API const char *azc_param(const azc_conn *conn, const char *name) {
-    if (conn == NULL || name == NULL) return NULL;
-    const azc__route *route = conn->channel != NULL ? conn->channel->route
-                              : conn->server->current == conn ? conn->server->request.route : NULL;
-    int index = route != NULL ? azc__route_param(route, name) : -1;
-    if (index < 0) return NULL;
-    const char *p = azc__strings_query(conn);
-    while (*p) p = azc__string_next(azc__string_next(p));
-    for (p++; index > 0; index--) p = azc__string_next(p);
-    return p;
-}
-
-/* name NUL value NUL ..., an empty name at the end. */
-static const char *azc__pairs_find(const char *p, const char *name) {
-    while (*p && strcmp(p, name) != 0) p = azc__string_next(azc__string_next(p));
-    return *p ? azc__string_next(p) : NULL;
-}
-
-AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
-    return conn == NULL || name == NULL ? NULL : azc__pairs_find(azc__strings_query(conn), name);
-}
-
-AZC_API const char *azc_peer(const azc_conn *conn) {
-    return conn == NULL ? "" : azc__strings(conn);
-}
-
-AZC_API const char *azc_target(const azc_conn *conn) {
-    return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
-}
-
-AZC_API const char *azc_subprotocol(const azc_conn *conn) {
-    if (conn == NULL || conn->channel == NULL || conn->subprotocol == 0) return NULL;
-    const char *p = conn->channel->subprotocols;
-    for (int i = 1; i < conn->subprotocol; i++) p = azc__string_next(p);
-    return p;
-}
-
-/* The request at hand, if it is this connection's. */
-static azc__request *azc__request_of(const azc_conn *conn) {
-    return conn != NULL && conn->server->current == conn ? &conn->server->request : NULL;
-}
-
-AZC_API const char *azc_method(const azc_conn *conn) {
-    const azc__request *r = azc__request_of(conn);
-    return r == NULL ? NULL : r->method;
-}
-
-AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
-    const azc__request *r = azc__request_of(conn);
-    return r == NULL || name == NULL ? NULL : azc__http_field(r, name);
-}
-
-AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
-    azc__request *r = azc__request_of(conn);
-    if (r == NULL || name == NULL) return NULL;
-    if (r->cookies == NULL) { /* split at the first call, as queries are */
-        const azc_server *s = conn->server;
-        char *out = r->cookies = s->scratch + s->config.max_request * 5 + 128;
-        const char *p;
-        for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) azc__http_pairs(&out, p, 1);
-        *out = 0;
-    }
-    return azc__pairs_find(r->cookies, name);
-}
-
-AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
-    if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
-    if (server->listening) return AZC_ERR_STATE;
-    if (handler == azc_logger) {
-        server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
-        return AZC_OK;
-    }
-    azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
-    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
-    use->handler = handler;
-    use->userdata = userdata;
-    azc__use_link **last = &server->uses;
-    while (*last != NULL) last = &(*last)->next;
-    *last = use;
-    return AZC_OK;
-}
-
-/* azc_use knows it by its address: it has to see what comes before and after the chain too. */
-AZC_API int azc_logger(azc_conn *conn, void *file) {
-    (void)conn;
-    (void)file;
-    return AZC_OK;
-}
-
-/* Header text that cannot end its line, or NULL. RFC 9110 5.5 */
-static int azc__field_valid(const char *s, size_t most) {
-    size_t len = 0;
-    for (; s != NULL && s[len]; len++) {
-        unsigned char c = (unsigned char)s[len];
-        if ((c < 32 && c != '\t') || c == 127) return 0;
-    }
-    return len <= most;
-}
-
-static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
-    size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
-    size_t size = sizeof(azc__page) + type_size;
-    azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
-    if (page == NULL) return AZC_ERR_MEMORY;
-    *page = *from;
-    if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
-    return azc__route_add(s, &s->page_routes, path, page, size);
-}
-
-static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
-    if (s == NULL) return AZC_ERR_ARGUMENT;
-    int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
-    if (error == AZC_OK) error = azc__page_make(s, path, page);
-    return error == AZC_OK ? AZC_OK : azc__refused(s, error, path);
-}
-
-AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
-                         const void *bytes, size_t len) {
-    azc__page page;
-    if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    memset(&page, 0, sizeof page);
-    page.bytes = bytes;
-    page.len = len;
-    page.type = type;
-    int good = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
-    return azc__page_add(server, path, &page, good);
-}
-
-AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
-                            void *userdata) {
-    azc__page page;
-    memset(&page, 0, sizeof page);
-    page.handler = handler;
-    page.userdata = userdata;
-    return azc__page_add(server, path, &page, handler != NULL);
-}
-
-AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
-    azc__request *r = azc__request_of(conn);
-    if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
-        !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
-    if (r == NULL || r->answered) return AZC_ERR_STATE;
-    if (status >= 400) r->keep_alive = 0;
-    if (azc__full(conn, len)) return AZC_ERR_FULL;
-    return azc__respond(conn, status, type, body, len, 0);
-}
-
-AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
-    azc__request *r = azc__request_of(conn);
-    if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
-        !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
-    for (const char *p = name; *p; p++) {
-        if (!azc__http_is(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
-    }
-    if (r == NULL || r->answered) return AZC_ERR_STATE;
-    size_t room = AZC__MAX_EXTRA - r->extra_len;
-    if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
-    azc__add(r, name, value);
-    r->extra_len = r->all_len;
-    return AZC_OK;
-}
-
-/* ==== [20] PARTS: messages of any size, delivered as they arrive ============================== */
+/* ==== [21] PARTS: messages of any size, delivered as they arrive ============================== */
 
 /* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
 static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
@@ -6010,12 +6056,6 @@ static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
 
 static const azc__parts_join azc__parts = {azc__part_decode, azc__part_deliver};
 
-/* May a part's callback be set now? */
-static int azc__on_check(const azc_channel *channel) {
-    if (channel == NULL) return AZC_ERR_ARGUMENT;
-    return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
-}
-
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
     int error = azc__on_check(channel);
     if (error != AZC_OK) return error;
@@ -6025,7 +6065,7 @@ AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
     return AZC_OK;
 }
 
-/* ==== [21] TIMERS: a hierarchical wheel; the server's clock drives it ========================= */
+/* ==== [22] TIMERS: a hierarchical wheel, driven by the server's clock ========================= */
 
 /* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
  * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
@@ -6166,7 +6206,7 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
     return AZC_OK;
 }
 
-/* ==== [22] POSTS: tasks from other threads and signal handlers ================================ */
+/* ==== [23] POSTS: tasks from other threads and signal handlers ================================ */
 
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
     azc__post_record post = {fn, arg};
@@ -6174,7 +6214,7 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
     return azc__wake(server, &post, sizeof post);
 }
 
-/* ==== [23] WATCH: the program's own descriptors in the loop =================================== */
+/* ==== [24] WATCH: the program's own descriptors in the loop =================================== */
 
 static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
@@ -6241,7 +6281,7 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     return AZC__ERR_WATCH;
 }
 
-/* ==== [24] DRAIN: a graceful shutdown, spread over time ======================================= */
+/* ==== [25] DRAIN: a graceful shutdown, spread over time ======================================= */
 
 /* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
  * its next user. */
@@ -6291,7 +6331,7 @@ AZC_API int azc_shutdown(azc_server *server, int ms) {
     return AZC_OK;
 }
 
-/* ==== [25] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
+/* ==== [26] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
 
 /* The room goes into the list of news once, however often it changes. */
 static void azc__news_changed(azc_server *s, azc__room *room) {
@@ -6331,7 +6371,7 @@ static void azc__news_report(azc_server *s) {
 
 static const azc__news_join azc__news = {azc__news_changed, azc__news_report};
 
-/* ==== [26] USERS: several connections of one person; presence ================================= */
+/* ==== [27] USERS: several connections of one person; presence ================================= */
 
 /* The seat of a connection's user in a room; NULL if there is none yet. */
 static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
@@ -6431,7 +6471,7 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
     return AZC_OK;
 }
 
-/* ==== [27] HISTORY: what a room sends to new members ========================================== */
+/* ==== [28] HISTORY: what a room sends to new members ========================================== */
 
 /* What it keeps, from the oldest on. */
 static azc__block **azc__history_at(azc__history *h, size_t i) {
@@ -6546,7 +6586,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
     return AZC_OK;
 }
 
-/* ==== [28] RATES: azc_send, with latest values, throttling and batches ======================== */
+/* ==== [29] RATES: azc_send, with latest values, throttling and batches ======================== */
 
 /* Put a block in the place of one of its key that has not been begun. Returns whether there was
  * one, and room for this. */
@@ -6754,7 +6794,7 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     return count < 0 ? count : AZC_OK;
 }
 
-/* ==== [29] PROXIES: what trusted proxies say about a visitor ================================== */
+/* ==== [30] PROXIES: what trusted proxies say about a visitor ================================== */
 
 /* A numeric address, or "unix"; 0 for anything else. */
 static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
@@ -6863,7 +6903,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     return AZC_OK;
 }
 
-/* ==== [30] PROCESSES: the seam to a message broker ============================================ */
+/* ==== [31] PROCESSES: the seam to a message broker ============================================ */
 
 AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
     int error = azc__on_check(channel);
