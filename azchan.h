@@ -392,9 +392,11 @@ AZC_API const char *azc_version(void);
 
 /* Zero is always the default. Milliseconds: negative means never. */
 typedef struct azc_config {
-    const char *host;     /* numeric IPv4 or IPv6 address, "localhost", or "unix:/path".
-                             127.0.0.1; "0.0.0.0" or "::" (both families) open it to the world */
-    int port;             /* 0: the kernel picks one, azc_port tells */
+    const char *host;     /* numeric IPv4 or IPv6 address, "localhost", or "unix:/path". Default:
+                             127.0.0.1; "0.0.0.0" or "::" (both families) accept other machines.
+                             A port may follow or stand alone, and replaces the field port:
+                             "0.0.0.0:4000", "[::]:4000", "4000" */
+    int port;             /* 0: the kernel picks one, and azc_port returns it */
     const char *origins;  /* who may open channels from a browser: space-separated origins, like
                              "https://a.example http://b.example:8080", or "*". Default: pages
                              of the same host and port as Host. Others: 403. A request without
@@ -483,6 +485,13 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms);
 /* Stop: no new peers, 1001 to each that is there; azc_run returns within close_ms.
  *   call      any thread, any callback, any signal handler; errno is kept */
 AZC_API void azc_stop(azc_server *server);
+
+/* Call azc_stop on SIGINT (Ctrl-C) and SIGTERM. azc_destroy restores what was set for the signals
+ * before. Several servers may ask for it: a signal stops all of them.
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM
+ *   call      from one thread at a time, as the azc_destroy of such servers. It is the only function
+ *             here that touches signals and global state */
+AZC_API int azc_stop_on_signals(azc_server *server);
 
 /* Stop gently, to make way for a new process: no new peers; those in channels are told 1001 one by
  * one, evenly over the time, so that they do not all come back at once; requests are answered.
@@ -1013,6 +1022,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1088,9 +1098,11 @@ typedef uint64_t azc__lane;
 #if defined(__GNUC__)
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
+#define AZC__ADD(count, n) __atomic_add_fetch(&(count), n, __ATOMIC_ACQ_REL)
 #else
 #define AZC__RAISE(flag) (*(volatile int *)&(flag) = 1)
 #define AZC__RAISED(flag) (*(volatile int *)&(flag))
+#define AZC__ADD(count, n) (*(volatile int *)&(count) += (n))
 #endif
 
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
@@ -1620,6 +1632,8 @@ struct azc_server {
     int (*replace)(azc_conn *conn, azc__block *block); /* LATEST: put it in its predecessor's place */
     void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: a pair's room is released */
     void (*rates_free)(azc_server *s);
+    void (*signals_end)(azc_server *s);
+    azc_server *next_signalled;
     void (*drain_queue)(azc_server *s); /* DRAIN: accept what waits before the listener closes */
     char *trusted;     /* PROXIES: the list, copied */
     size_t trusted_size;
@@ -5642,18 +5656,53 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 
 /* ==== [19] LISTEN: the listening socket ======================================================= */
 
+/* The port in the digits of s, or -1. */
+static int azc__port_read(const char *s) {
+    int port = 0;
+    if (*s == 0) return -1;
+    for (; *s; s++) {
+        if (!azc__digit(*s) || (port = port * 10 + *s - '0') > 65535) return -1;
+    }
+    return port;
+}
+
+/* Split "host:port", "[host]:port", "host" or "port". *port stays as it is without one. Returns 0 for
+ * a bad one. */
+static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
+    size_t len = strcspn(text, ":");
+    const char *colon = strchr(text + len, ':');
+    strcpy(host, "127.0.0.1");
+    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__port_read(text)) >= 0;
+    if (*text == '[') {
+        len = strcspn(++text, "]");
+        if (text[len] == 0) return 0;
+        colon = text[len + 1] != 0 ? text + len + 1 : NULL;
+        if (colon != NULL && *colon != ':') return 0;
+    } else if (colon != NULL && strchr(colon + 1, ':') != NULL) { /* IPv6 */
+        len = strlen(text);
+        colon = NULL;
+    }
+    if (len >= INET6_ADDRSTRLEN) return 0;
+    if (strncmp(text, "localhost", len) != 0 || len != 9) {
+        memcpy(host, text, len);
+        host[len] = 0;
+    }
+    return colon == NULL || (*port = azc__port_read(colon + 1)) >= 0;
+}
+
 /* Make the address of config.host; returns its length, 0 for a bad one. */
-static socklen_t azc__sockaddr_make(const azc_server *s, azc__sockaddr *address) {
-    const char *host = s->config.host;
+static socklen_t azc__sockaddr_make(azc_server *s, azc__sockaddr *address) {
+    char host[INET6_ADDRSTRLEN];
     memset(address, 0, sizeof *address);
-    if (strcmp(host, "localhost") == 0) host = "127.0.0.1";
-    if (strncmp(host, "unix:", 5) == 0) {
-        size_t len = strlen(host + 5);
+    if (strncmp(s->config.host, "unix:", 5) == 0) {
+        const char *path = s->config.host + 5;
+        size_t len = strlen(path);
         if (len == 0 || len >= sizeof address->un.sun_path) return 0;
         address->un.sun_family = AF_UNIX;
-        memcpy(address->un.sun_path, host + 5, len);
+        memcpy(address->un.sun_path, path, len);
         return sizeof address->un;
     }
+    if (!azc__host_split(s->config.host, host, &s->config.port)) return 0;
     address->v4.sin_port = htons((uint16_t)s->config.port); /* IPv6 has it in the same place */
     if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
@@ -6002,6 +6051,7 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->busy) return AZC_ERR_STATE;
     server->busy = 1;
     azc__callback_done(server);
+    if (server->signals_end != NULL) server->signals_end(server);
     azc__posts_end(server);
     azc__listener_close(server);
     azc__stop_begin(server);
@@ -6214,7 +6264,55 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
     return azc__wake(server, &post, sizeof post);
 }
 
-/* ==== [24] WATCH: the program's own descriptors in the loop =================================== */
+/* ==== [24] SIGNALS: azc_stop on SIGINT and SIGTERM ============================================ */
+
+/* A signal handler gets no argument, so what it works on is global. */
+static struct {
+    azc_server *first;         /* linked by next_signalled */
+    int running;               /* handlers, in any thread */
+    struct sigaction old[2];
+} azc__signals;
+static const int azc__signal_numbers[2] = {SIGINT, SIGTERM};
+
+static void azc__signal_handler(int number) {
+    (void)number;
+    AZC__ADD(azc__signals.running, 1);
+    for (azc_server *s = azc__signals.first; s != NULL; s = s->next_signalled) azc_stop(s);
+    AZC__ADD(azc__signals.running, -1);
+}
+
+/* Take the server out of the list, and wait for handlers that may still see it in other threads. */
+static void azc__signals_end(azc_server *server) {
+    azc_server **at = &azc__signals.first;
+    while (*at != server) at = &(*at)->next_signalled; /* NOLINT: it is in the list */
+    *at = server->next_signalled;
+    for (int i = 0; i < 2 && azc__signals.first == NULL; i++)
+        AZC_SYS(sigaction)(azc__signal_numbers[i], &azc__signals.old[i], NULL);
+    while (AZC__RAISED(azc__signals.running)) continue;
+}
+
+AZC_API int azc_stop_on_signals(azc_server *server) {
+    struct sigaction action;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->signals_end != NULL) return AZC_OK;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = azc__signal_handler;
+    action.sa_flags = SA_RESTART;
+    for (int i = 0; i < 2 && azc__signals.first == NULL; i++) {
+        if (AZC_SYS(sigaction)(azc__signal_numbers[i], &action, &azc__signals.old[i]) == 0) continue;
+        int cause = errno;
+        if (i > 0) AZC_SYS(sigaction)(azc__signal_numbers[0], &azc__signals.old[0], NULL);
+        errno = cause;
+        return azc__error_keep(server, AZC_ERR_SYSTEM, "sigaction");
+    }
+    server->signals_end = azc__signals_end;
+    server->next_signalled = azc__signals.first;
+    azc__signals.first = server;
+    return AZC_OK;
+}
+
+/* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
 static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
@@ -6281,7 +6379,7 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     return AZC__ERR_WATCH;
 }
 
-/* ==== [25] DRAIN: a graceful shutdown, spread over time ======================================= */
+/* ==== [26] DRAIN: a graceful shutdown, spread over time ======================================= */
 
 /* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
  * its next user. */
@@ -6331,7 +6429,7 @@ AZC_API int azc_shutdown(azc_server *server, int ms) {
     return AZC_OK;
 }
 
-/* ==== [26] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
+/* ==== [27] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
 
 /* The room goes into the list of news once, however often it changes. */
 static void azc__news_changed(azc_server *s, azc__room *room) {
@@ -6371,7 +6469,7 @@ static void azc__news_report(azc_server *s) {
 
 static const azc__news_join azc__news = {azc__news_changed, azc__news_report};
 
-/* ==== [27] USERS: several connections of one person; presence ================================= */
+/* ==== [28] USERS: several connections of one person; presence ================================= */
 
 /* The seat of a connection's user in a room; NULL if there is none yet. */
 static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
@@ -6471,7 +6569,7 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
     return AZC_OK;
 }
 
-/* ==== [28] HISTORY: what a room sends to new members ========================================== */
+/* ==== [29] HISTORY: what a room sends to new members ========================================== */
 
 /* What it keeps, from the oldest on. */
 static azc__block **azc__history_at(azc__history *h, size_t i) {
@@ -6586,7 +6684,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
     return AZC_OK;
 }
 
-/* ==== [29] RATES: azc_send, with latest values, throttling and batches ======================== */
+/* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
 /* Put a block in the place of one of its key that has not been begun. Returns whether there was
  * one, and room for this. */
@@ -6794,7 +6892,7 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     return count < 0 ? count : AZC_OK;
 }
 
-/* ==== [30] PROXIES: what trusted proxies say about a visitor ================================== */
+/* ==== [31] PROXIES: what trusted proxies say about a visitor ================================== */
 
 /* A numeric address, or "unix"; 0 for anything else. */
 static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
@@ -6903,7 +7001,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     return AZC_OK;
 }
 
-/* ==== [31] PROCESSES: the seam to a message broker ============================================ */
+/* ==== [32] PROCESSES: the seam to a message broker ============================================ */
 
 AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
     int error = azc__on_check(channel);
@@ -6928,7 +7026,7 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [17] LICENSE: MIT =======================================================================
+/* ==== [33] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 
