@@ -1,47 +1,60 @@
-/* azchan.h: real-time WebSocket channels in one C header. Version 0.1. MIT license, at the end.
+/* azchan.h: real-time WebSocket channels in one C header. Version 0.2.0. MIT license, at the end.
 
    ==== [0] MANUAL ==============================================================================
 
-   A channel is a path and a few callbacks. A browser opens `new WebSocket("ws://host/chat")`,
-   your on_connect runs; it sends, your on_message runs; it goes, your on_close runs. A channel
-   has rooms, a connection joins them, a broadcast reaches a room. JSON is read and written
-   here too, and plain pages are served beside the channels, so that one binary is a whole
-   product. Needs libc and POSIX sockets. One thread, no global state, any number of servers.
+   A channel is a path and a few callbacks. When a browser opens `new WebSocket("ws://host/chat")`,
+   your on_connect runs; when it sends, your on_message runs; when it leaves, your on_close runs.
+   Connections join rooms, and a broadcast reaches a room. The header also reads and writes JSON and
+   serves pages, so that one binary is a whole product. It needs libc and POSIX sockets. It uses one
+   thread and no global state, and a program may run any number of servers.
 
    QUICK START
 
-       #define AZCHAN_IMPLEMENTATION           // in exactly one .c or .cpp file
-       #include "azchan.h"                     // and first there: it asks libc for POSIX
+       #define AZCHAN_IMPLEMENTATION    // in exactly one .c or .cpp file, before other headers
+       #include "azchan.h"
        #include <stdio.h>
 
-       static int chat_message(azc_conn *conn, const char *text, size_t len) {
-           return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
-       }
-
        int main(void) {
-           azc_config config = {0};            // 0 everywhere: the defaults below
+           azc_config config = {0};     // zero means the default, here and below
            config.port = 4000;
-           azc_channel_desc chat = {0};
-           chat.path = "/chat";
-           chat.on_message = chat_message;
+           azc_channel_desc echo = {0};
+           echo.path = "/echo";
+           echo.on_message = azc_send_text;    // a send takes the arguments of on_message
 
            azc_server *server = azc_create(&config);
-           azc_use(server, azc_logger, stdout);
-           azc_add_channel(server, &chat);
-           if (azc_run(server) != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
+           azc_stop_on_signals(server);        // Ctrl-C
+           azc_add_channel(server, &echo);
+           if (azc_listen(server) == AZC_OK) puts("ws://127.0.0.1:4000/echo");
+           int error = azc_run(server);
+           if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
            azc_destroy(server);
+           return error != AZC_OK;
        }
 
-   In C++ write `azc_config config = {}`. An echo channel is chat.on_message = azc_send_text.
+   With `echo.on_message = azc_send_all` it is a chat. In C++ write `azc_config config = {}`.
 
-   Errors need no check on the way: what azc_create, azc_use or azc_add_channel refused is kept
-   and azc_run returns it; azc_error says it in words. Every function takes NULL for an answer:
-   it returns AZC_ERR_ARGUMENT, or nothing. A stop before azc_run makes that return at once.
+   Calls before azc_listen need no check: azc_listen and azc_run return the first error of
+   azc_create, azc_use and azc_add_*, and azc_error puts it into words. Every function accepts NULL:
+   it returns AZC_ERR_ARGUMENT, or does nothing. If azc_stop was called before azc_run, azc_run
+   returns at once.
 
-   Callbacks return AZC_OK (or anything positive) when all is well; a negative AZC_ERR_* is shown
-   to on_error, or, without on_error, logged and told to the peer as
-   {"type":"error","code":"INVALID_JSON"} for AZC_ERR_JSON, "INTERNAL_ERROR" for the rest. The
-   connection lives on in each case.
+   CALLBACKS return AZC_OK. Anything else is a failure, 1 included:
+
+     - In a callback of an open connection, the result goes to on_error. Without on_error it is
+       logged, and the peer receives {"type":"error","code":"INVALID_JSON"} for AZC_ERR_JSON and
+       "INTERNAL_ERROR" for the rest. The connection stays open.
+     - A callback that has a request at hand (azc_use and page handlers, on_upgrade) may return an
+       HTTP status from 200 to 599, which answers the request. Any other value answers 500. So does
+       a mistake such as `return 1`, and nobody is let in by accident.
+
+   The functions of this header return AZC_OK or a negative AZC_ERR_*, never a count that could be
+   taken for a failure, so `return azc_send_all(conn, text, len);` is always right.
+
+   NAMES. A function that does something starts with its verb: azc_send_text, azc_add_page,
+   azc_set_user. A function that only answers is the noun of the answer: azc_peer, azc_count,
+   azc_users. azc_after and azc_every say when. azc_on_x sets the callback on_x of an optional part.
+   What works on a value starts with the value's kind: azc_json_*, azc_put_* (the writer),
+   azc_cursor_next. Everything with azc__ or AZC__ is private.
 
    A BYTE'S WAY: what one azc_poll does, in this order
 
@@ -49,199 +62,118 @@
      2 read      socket --recv--> the server's one read buffer
      3 decode    first  [HTTP] head -> azc_use handlers -> [ROUTE] -> on_upgrade -> 101 or 4xx
                  then   [FRAME] unmasked in place -> [UTF8] -> a whole message
-                 (what is half received waits in its connection, at most max_message of it)
+                 (partial input is kept in its connection, at most max_message bytes)
      4 call      on_connect / on_message / on_binary / on_drain ...   <- your code
                  reads with [JSON]; azc_send_*, azc_broadcast, azc_close only append and mark;
                  then the timers that are due
-     5 settle    on_close for every connection that ended in this turn, whoever ended it
+     5 settle    on_close for every connection that ended in this turn, for whatever reason
      6 flush     each connection with output: one send
-     7 free      connections that are done are freed here, nowhere else
+     7 free      ended connections are freed here and nowhere else
 
    LAWS
 
-   - Sends append to the connection's output, and step 6 writes it; but what is 16 KiB or more,
-     with nothing waiting before it, is offered to the kernel at once, which spares a copy. Neither
-     blocks, whoever reads slowly, and a connection that this breaks ends in step 5 like any other.
-     No callback runs inside another.
-   - Closing marks. No callback ever sees a freed connection. Once a connection is closed, by
+   - Sends append to the connection's output, and step 6 writes it. A message of 16 KiB or more with
+     nothing queued before it is offered to the kernel at once, which saves a copy. Neither blocks,
+     however slow the peer. If the send fails, the connection ends in step 5. No callback runs
+     inside another.
+   - Closing sets a mark. No callback ever sees a freed connection. Once a connection is closed, by
      either side, its only further callback is on_close.
-   - on_close runs exactly once for each connection whose on_connect ran, whatever ended it, in
-     the turn in which it ended. From the moment it ends a connection is in no room and in no
-     count; during on_close its own azc_rooms list still tells where it was.
-   - Pointers given to a callback die when it returns. Text has a NUL behind it that len does not
-     count (text itself may hold NULs). azc_param, azc_query, azc_peer, azc_target and
-     azc_subprotocol live as long as the connection.
-   - Memory is bounded by the configuration. Nothing is allocated for a length that a peer merely
-     announced.
-   - Nothing here prints (but azc_logger, to the FILE you give), exits, or touches signals.
+   - For each connection whose on_connect ran, on_close runs exactly once, in the turn in which it
+     ended. An ended connection is in no room and in no count; during on_close, azc_rooms still
+     lists its rooms.
+   - Pointers passed to a callback are valid until it returns. Text is NUL-terminated; len excludes
+     the NUL, and the text itself may contain NULs. The results of azc_param, azc_query, azc_peer,
+     azc_target and azc_subprotocol are valid as long as the connection.
+   - The configuration bounds the memory. A length that a peer only announced allocates nothing.
+   - Nothing here prints (except azc_logger, to the FILE you give it), exits, or touches signals
+     (except azc_stop_on_signals).
 
    OWNERSHIP
 
      you give                                    it is
      config, desc and the strings in them        copied
-     a static page's bytes                       kept by address: leave them in place
+     the bytes of azc_add_page                   kept by address: leave them in place
      text, bodies, room names                    copied before the call returns
-     `user` pointers                             kept, never touched
+     userdata pointers                           kept, never touched
      you get
-     azc_server                                  yours: azc_destroy
+     azc_server                                  yours: free it with azc_destroy
      azc_channel                                 the server's, until azc_destroy
-     azc_conn                                    the server's, until its on_close returns; keep
-                                                 azc_id instead and look it up with azc_find
+     azc_conn                                    the server's, until its on_close returns. To keep
+                                                 one, keep its azc_id and look it up with azc_find
 
-   THREADS AND SIGNALS. Everything belongs to the thread that calls azc_poll, except azc_stop and
-   azc_post, which any thread and any signal handler may call. "Anywhere" below means: in any
-   callback, a task's included, and between two polls, on that thread.
+   THREADS. A server belongs to the thread that calls azc_poll. Only azc_stop and azc_post may be
+   called from other threads and from signal handlers. "Anywhere" below means: in any callback or
+   task and between two polls, on the server's thread.
 
-   Slow work goes to a thread of yours, which keeps azc_id of who asked and hands the result over:
+   ---- Recipes ----
 
-       azc_post(server, finished, job);        // there, as often as it has something to say
+   ROOMS. A room is a name in its channel; it exists while it has members.
 
-       static void finished(azc_server *server, void *arg) {   // here, on the loop's thread
-           job *done = (job *)arg;
-           azc_conn *conn = azc_find(server, done->asker);     // NULL: gone meanwhile
-           if (conn != NULL) azc_send_text(conn, done->text, strlen(done->text));
-           free(done);
-       }
-
-   A post that returned AZC_OK runs exactly once: in a turn soon after, those of one thread in
-   their order, or in azc_destroy. What the thread wrote before it posted is seen by the task. At
-   most 64 run in a turn, so that a flood of them starves no peer, and about 4000 wait (Linux);
-   then AZC_ERR_FULL says so, and nothing blocks. End your threads before azc_destroy.
-
-   OTHER DESCRIPTORS AND OTHER LOOPS. azc_watch has the loop wait for a serial port, a pipe or any
-   other descriptor too. A program with a loop of its own calls azc_poll(server, 0) in each frame,
-   or, if it owns poll, puts our descriptors among its own:
-
-       for (int alive = 1; alive > 0;) {
-           int wait = 1000;                    // what the program itself would wait at most
-           size_t n = azc_poll_begin(server, fds + 1, 64, &wait);       // fds[0] is its own
-           if (n > 64) n = 64;                 // or a longer array: the others would starve
-           if (poll(fds, (nfds_t)(1 + n), wait) < 0) n = fds[0].revents = 0;
-           if (fds[0].revents != 0) my_input(fds[0].fd);
-           alive = azc_poll_end(server, fds + 1, n);
-       }
-
-   PLANNING. Measured by `make bench`, `make plan` and, for Redis, cluster.c under load, on a core
-   of a small cloud machine (AMD EPYC, Linux) over its loopback, where a send does the receiver's
-   work too. Nearly all of the time is the kernel's. Measure on yours; the sums stay the same.
-
-       a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
-       kept alive     10 us for a ping and its pong, each 30 to 60 s of silence
-       a room         155 bytes with its first member, 49 for each further one
-       a message      6.6 us: a wait, a recv, and a send of the answer; 0.26 us in bursts of 32
-       a broadcast    8 us and one send for each member; 0.6 us with 16 under way, which share one
-       each wake      0.2 us for each connection there is with poll; nothing with epoll
-       cluster.c      a message said: 4 us here; in Redis 2.1 us, and 0.45 us for each process that
-                      hears it (measured with 1, 3 and 6); 0.5 us there, and its members' share
-
-   A chat: everyone says 64 bytes a minute, in a room of 20. Of a second, each user takes 0.11 us
-   for what he says, 20/60 * 8 = 2.7 us for what he hears, 0.2 us to be kept alive: 3 us, and 4.8 KB
-   of memory, of which rooms are 54 bytes. A core at 70 % bears 230,000.
-
-         1,000 users  5 MB, 0.3 % of a core, and as much again for poll: 17 wakes a second, 0.2 ms
-                      each. One process on any board.
-       100,000 users  480 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (poll's 1,700 wakes
-                      of 20 ms are the first wall) and a descriptor limit above 100,000. The second
-                      wall is the crowd that comes back at once: 3.2 s of handshakes, and TLS before
-                      them; azc_shutdown over 30 s makes that 11 % of a core.
-        10 million    48 GB, 30 cores at full load: 43 processes of 233,000, 1.1 GB each. 167,000
-                      messages a second; members of a room of 20 who sit anywhere are in 16 of 43
-                      processes, so each takes Redis 2.1 + 16 * 0.45 = 9.3 us: 1.6 cores, while a
-                      Redis has one. That is the first wall, at 5 million users (70 % again). Three
-                      of them do, a room's by its name's hash, each process linked to all three.
-                      Hearing takes a process 62,000 * 0.5 us a second, 3 %. Or let the proxy send
-                      each room to one process, by its path: no broker then.
-
-   One room of all is another matter: a message to 233,000 members takes their process 1.9 s, so it
-   is the fan-out that ends first, whatever the broker. Say it once a second for all, batched.
-
-   LIMITS. Fields, units, defaults, and what a peer meets past them: see azc_config.
-
-   BEHIND A PROXY a peer's address is the proxy's, and what it says of its visitors counts only if
-   config.trusted_proxies has its address. Then azc_peer is the last in X-Forwarded-For that is no
-   trusted proxy's, max_per_address counts visitors, and an origin is held against the last
-   X-Forwarded-Host (without one, Host) and, where X-Forwarded-Proto is there, its scheme. From
-   anybody else these fields are ignored. Let the proxy set the last two, not pass them on. The
-   README has lines for nginx, Caddy and HAProxy.
-
-   OTHER PROCESSES. A room's members may be spread over processes and machines, joined by what is
-   there already: a broker that has publish and subscribe. Three things are ours. on_publish sees
-   what is said here: publish it, with the name of this process before it. on_room tells when a
-   room has its first member here and when its last one is gone: subscribe, unsubscribe. What the
-   broker brings goes to azc_deliver, but for what has our own name, which was delivered here at
-   once. The socket to the broker is one more in the loop (azc_watch), its pauses are timers.
-   examples/cluster.c is all of that for Redis, in 250 lines.
-
-   What can be promised then, and cluster.c does: a message comes to each member at most once; in
-   its own process always, as far as max_backlog goes; what one process says in one room comes in
-   that order. Lost to other processes is what is said while the broker is away or too slow, and
-   what is under way when it dies; a room hears others only once its subscription has arrived.
-   Nothing is sent again, for nobody knows whether it was heard: who needs every message numbers
-   them and asks for those that are missing.
-
-   NATS sits on the same seam: CONNECT, then SUB azchan.<room> <n>, UNSUB <n>, PUB azchan.<room>
-   <bytes>, MSG comes back; "echo":false in CONNECT spares the name before each message. So does
-   MQTT: SUBSCRIBE, UNSUBSCRIBE and PUBLISH at QoS 0 with the topic azchan/<room>, in version 5
-   with No Local set. Rooms whose names hold the broker's wildcards (* > and . in NATS, + # / in
-   MQTT) are percent-encoded first; clients of the broker that are libraries with threads of their
-   own hand over what they got with azc_post.
-
-   MAKING WAY for a new process: start it, then azc_shutdown in the old one. No newcomer is refused
-   where both use one socket (listen_fd), which systemd or whoever starts them keeps open: those
-   whom the old one does not take wait for the new one. With reuse_port each has a queue of its
-   own; azc_shutdown takes in what is there, but who arrives between that and the close is reset by
-   the kernel. The old one answers who is there, tells its peers 1001 one by one over the time,
-   and their pages come back to the new one spread as evenly.
-
-   JSON that callbacks see is text until you read it: azc_json_read checks the whole document
-   once, then azc_json_get and friends walk it without allocation and without further errors:
-   a missing member is a value of type NONE, and looking into NONE gives NONE.
-
-   USERS. Say in on_upgrade who someone is, and a user's tabs and devices count as one:
-
-       static int room_upgrade(azc_conn *conn) {
-           return azc_set_user(conn, user_of_session(azc_cookie(conn, "session"))) ? 401 : AZC_OK;
-       }
        static int room_connect(azc_conn *conn) { return azc_join(conn, azc_param(conn, "room")); }
+
+       rooms.path = "/rooms/:room";
+       rooms.on_connect = room_connect;
+       rooms.on_message = azc_send_room;           // to the others in the room
+
+   LOGIN. Decide in on_upgrade, before there is a connection:
+
+       static int private_upgrade(azc_conn *conn) {
+           const char *user = user_of_session(azc_cookie(conn, "session"));
+           return user == NULL ? 401 : azc_set_user(conn, user);
+       }
+
+   USERS AND PRESENCE. A user with several tabs or devices counts as one (azc_set_user, above).
+
        static void room_presence(azc_channel *channel, const char *room, const char *user,
-                                 int here) {
+                                 int present) {
            char buf[1024];
            azc_writer w = azc_put_begin(buf, sizeof buf);
-           azc_put_string(&w, here ? "came" : "left", user);
+           azc_put_string(&w, present ? "joined" : "left", user);
            azc_broadcast_json(channel, room, &w, NULL);
        }
 
-   azc_users tells a newcomer who is here, azc_send_user reaches all the tabs of one.
+       azc_on_presence(channel, room_presence);
 
-   HISTORY, NOW, RATES. A dashboard: a room keeps its last minute for who comes, and a viewer on a
-   bad link skips to the newest value instead of falling behind:
+   azc_users lists the users in a room, azc_send_user reaches all tabs of one.
 
-       azc_set_history(channel, "load", 60, 16 << 10);                       // once
-       azc_broadcast_latest(channel, "load", LOAD, text, len, NULL);  // each second
+   JSON is checked as a whole by azc_json_read. After that azc_json_get and the others walk it
+   without allocation and without further errors: a missing member is a value of type NONE, and
+   looking into NONE gives NONE.
 
-   Where values come faster than anyone looks, azc_broadcast_throttled sends one per period and
-   always the last, azc_broadcast_batched all of them as one array.
+   REPLIES. A client that expects an answer to one particular message adds a "ref" of its own, and
+   the answer repeats it:
 
-   REPLIES. A client that wants an answer to this request, not just some message, adds a "ref" of
-   its own, which goes back as it came:
+       azc_put_json(&w, "ref", azc_json_get(request, "ref"));  // any JSON; null if there is none
 
-       azc_put_json(&w, "ref", azc_json_get(request, "ref"));  // any JSON; null if there was none
+   In the page: socket.send(JSON.stringify({ref: ++last, ask: "time"})), and a Map from each ref to
+   the code that waits for it.
 
-   In the page: socket.send(JSON.stringify({ref: ++last, ask: "time"})), and a Map from ref to
-   who waits for it. That is request and response, or an acknowledgement, over one socket.
+   HISTORY AND LATEST VALUES. A dashboard's room replays its last minute to new members, and a slow
+   viewer gets the newest value instead of a growing queue:
 
-   ANY SIZE. A channel with on_part takes messages as they arrive. An upload:
+       azc_set_history(channel, "load", 60, 16 << 10);         // once
+
+       azc_message m = {0};                                    // each second
+       m.room = "load";
+       m.key = LOAD;
+       m.text = text, m.len = AZC_NUL;
+       azc_send(channel, &m);
+
+   For values that change faster than anyone can read, m.period_ms sends the latest once per period,
+   and m.batch sends all of them as one array.
+
+   MESSAGES OF ANY SIZE. azc_on_part delivers messages as they arrive. An upload:
 
        static int file_part(azc_conn *conn, const void *data, size_t len, int flags) {
            upload *u = azc_data(conn);
            if (flags & AZC_PART_FIRST) u->got = 0;
            if ((u->got += len) > MOST) return azc_close(conn, 1009, "larger than 64 MiB");
            ...write len bytes of data...
-           return flags & AZC_PART_LAST ? azc_send_text(conn, "stored", 6) : AZC_OK;
+           return flags & AZC_PART_LAST ? azc_send_text(conn, "stored", AZC_NUL) : AZC_OK;
        }
 
-   The way out is in messages of some KiB each, from on_connect and again from each on_drain, up
-   to half of max_backlog, below which on_drain comes (128 KiB are half of the default):
+   To send a file, send messages of some KiB from on_connect, and continue from each on_drain. Stop
+   at half of max_backlog (128 KiB by default): on_drain comes when the backlog falls below that.
 
        static int file_more(azc_conn *conn) {
            char chunk[8192];
@@ -253,72 +185,177 @@
            return AZC_OK;
        }
 
-   Measured with 64 MiB: 512 bytes above an idle connection on the way in, 130 KiB on the way out.
+   64 MiB take 512 bytes above an idle connection to receive, and 130 KiB to send (measured).
 
-   FIXED MEMORY. A program without malloc names a block, and the server lives in it alone:
+   SLOW WORK. Do it in your own thread: keep the asking connection's azc_id, then post the result:
+
+       azc_post(server, finished, job);        // in your thread, any number of times
+
+       static void finished(azc_server *server, void *arg) {   // on the server's thread
+           job *done = (job *)arg;
+           azc_conn *conn = azc_find(server, done->asker);     // NULL: it has ended
+           azc_send_text(conn, done->text, AZC_NUL);
+           free(done);
+       }
+
+   A post that returned AZC_OK runs exactly once: in a turn soon after, or in azc_destroy. The posts
+   of one thread keep their order, and the task sees what the thread wrote before it posted. At most
+   64 run in a turn, so that peers are not starved. About 4000 can be queued (Linux); beyond that
+   azc_post returns AZC_ERR_FULL without blocking. End your threads before azc_destroy.
+
+   OTHER DESCRIPTORS AND OTHER LOOPS. azc_watch adds a serial port, a pipe or any other descriptor
+   to the loop. A program with its own loop calls azc_poll(server, 0) in each frame; one that owns
+   the call of poll() puts our descriptors among its own:
+
+       for (int alive = 1; alive > 0;) {
+           int wait = 1000;                    // the longest that the program itself would wait
+           size_t n = azc_poll_begin(server, fds + 1, 64, &wait);       // fds[0] is its own
+           if (n > 64) n = 64;                 // better use a longer array: the rest starve
+           if (poll(fds, (nfds_t)(1 + n), wait) < 0) n = fds[0].revents = 0;
+           if (fds[0].revents != 0) my_input(fds[0].fd);
+           alive = azc_poll_end(server, fds + 1, n);
+       }
+
+   FIXED MEMORY. A program without malloc names a block, and the server uses nothing else:
 
        static unsigned char memory[400 << 10];
        config.max_connections = 16;                  // and the other limits
        config.memory = memory;
        config.memory_size = sizeof memory;           // at least azc_memory_bound(&config)
 
-   Within the limits nothing then fails for memory, in any order, for ever: azc_join past
-   max_rooms or max_memberships and a send past max_backlog return AZC_ERR_FULL as always, and
-   AZC_ERR_MEMORY is not seen. The reason: azc_listen lays out, for each kind of object, as many
-   slots of one size as there can be of it at once; a slot serves its own kind only, so nothing
-   fragments. The kinds: connections; what they keep of their request (2.5 max_request and
-   max_data); a half-received message (max_message) for each; rooms with the longest name;
-   memberships, in groups whose free places all connections share; and pieces of 1 KiB, over which
-   outputs are written, as many as max_backlog takes when each ends with a control frame's length
-   wasted, and the answers to one read of pings more. Arrays have their last size at once.
-   Broadcasts are copied to each output then, not shared. Timers and watched descriptors come from
-   what the block has beyond the bound. History needs the heap (azc_set_history: AZC_ERR_STATE), and so do
-   latest values and rates, which may return AZC_ERR_MEMORY at any time.
+   Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
+   max_rooms or max_memberships and a send beyond max_backlog return AZC_ERR_FULL as always. The
+   reason: azc_listen divides the block into slots, for each kind of object as many as can exist at
+   once. A slot serves its own kind only, so nothing fragments. The kinds: connections; what they
+   keep of their request (2.5 max_request and max_data); a partial message (max_message) each; rooms
+   with the longest name; memberships; and 1 KiB pieces of output, enough for max_backlog even if
+   each wastes the length of a control frame, and for the answers to one read full of pings. Arrays
+   have their final size at once. Broadcasts are copied to each output, not shared. Timers and
+   watched descriptors use what the block has beyond the bound. History needs the heap
+   (azc_set_history returns AZC_ERR_STATE). Latest values and rates may return AZC_ERR_MEMORY at any
+   time.
 
-   SECURITY
+   BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
+   if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
+   that is not a trusted proxy's, max_per_address counts visitors, and an origin is compared with
+   the last X-Forwarded-Host (without one: Host) and, if there is an X-Forwarded-Proto, with its
+   scheme. From any other peer these fields are ignored. The proxy must overwrite -Host and -Proto,
+   not pass them on. examples/deploy has configurations for nginx, Caddy and HAProxy.
 
-   Defended here, and tested: requests and frames that break their RFC (refused with the status
-   or close code that says so, as soon as the byte is there); floods of sockets, of slow ones, of
-   fragments, pings, announced lengths and headers (memory and time stay within azc_config);
-   readers that stall; cross-site use of a browser's session (origins: same host by default);
-   room names chosen to collide (a seeded HalfSipHash); response splitting (azc_reply_header).
+   OTHER PROCESSES. A room's members may be spread over processes and machines, joined by a broker
+   with publish and subscribe. on_publish sees each local broadcast: publish it, prefixed with this
+   process's id. on_room reports a room's first member here and the departure of the last:
+   subscribe, unsubscribe. Give what the broker delivers to azc_deliver, except messages with your
+   own id, which were delivered at once. The broker's socket is one more in the loop (azc_watch);
+   its pauses are timers. examples/cluster.c is all of that for Redis.
 
-   Defaults, and why: 127.0.0.1, so that nothing is open by accident; pages of the same host, so
-   that no other site acts for its visitors; 8 KiB for a head, more than browsers send, and 10 s,
-   so that who is slow holds no place (if places run out, the oldest unfinished one is given away);
-   pings, so that who is gone holds none either. A peer can hold a max_message and two max_backlog
-   of memory, 576 KiB: max_connections times that is the most, so lower these on a small board.
+   What can be promised then, and cluster.c keeps: each member receives a message at most once. In
+   its own process a message always arrives, within max_backlog. What one process sends to one room
+   arrives in that order. Other processes miss messages sent while the broker is down or too slow,
+   and those in flight when it dies. A room receives from others only once its subscription is
+   active. Nothing is resent, because delivery is not acknowledged: if you need every message,
+   number them and request the gaps.
 
-   Your program's job: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
-   may say, and how often (nothing here limits the rate of well-formed messages; azc_close with
-   1008 when it is too much); escaping what you put into pages; max_per_address; TLS, by a proxy
-   on the same machine. Cookies are sent by browsers for pages of any site: with origins "*" check
-   a token of your own as well. The default origins compare names, and a name's owner may point it
-   at your machine (DNS rebinding), at 127.0.0.1 too: where peers have no token, name your origins.
-   An IPv6 host has many addresses: max_per_address counts each.
+   NATS fits the same seam: CONNECT, then SUB azchan.<room> <n>, UNSUB <n> and PUB azchan.<room>
+   <bytes>; messages arrive as MSG. "echo":false in CONNECT replaces the id before each message. So
+   does MQTT: SUBSCRIBE, UNSUBSCRIBE and PUBLISH at QoS 0 with the topic azchan/<room>, in version 5
+   with No Local set. Percent-encode rooms whose names contain the broker's wildcards (* > and . in
+   NATS, + # / in MQTT). A client library with its own threads hands messages over with azc_post.
+
+   GRACEFUL RESTART. Start the new process, then call azc_shutdown in the old one. No peer is
+   refused if both use one socket (listen_fd) that systemd or another parent keeps open: connections
+   that the old process does not accept wait for the new one. With reuse_port each process has its
+   own queue; azc_shutdown accepts what is in it, but the kernel resets a peer that arrives between
+   that and the close. The old process finishes its requests and closes its peers with 1001, one by
+   one over the given time, so that their reconnects are spread too.
+
+   ---- Reference ----
+
+   LIMITS. Fields, units, defaults and what a peer gets beyond them: see azc_config.
+
+   SECURITY. The server defends against: requests and frames that break their RFC (refused as soon
+   as the offending byte arrives, with the status or close code for it); floods of sockets, slow
+   sockets, fragments, pings, announced lengths and headers (memory and time stay within
+   azc_config); readers that stall; cross-site use of a browser's session (origins: same host by
+   default); room names chosen to collide (a seeded HalfSipHash); response splitting
+   (azc_reply_header).
+
+   The defaults: 127.0.0.1, so that nothing is open by accident; pages of the same host, so that no
+   other site acts for its visitors; 8 KiB for a request head, more than browsers send, and 10 s, so
+   that slow peers do not occupy connections (if all are taken, the oldest unfinished request is
+   dropped); pings, so that dead peers do not occupy them either. A peer can hold one max_message
+   and two max_backlog of memory, 576 KiB: max_connections times that is the most, so lower these on
+   a small board.
+
+   Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
+   may send, and how often (the rate of well-formed messages is not limited here; azc_close with
+   1008 when it is too high); escaping of what you put into pages; max_per_address; TLS, by a proxy
+   on the same machine. Browsers send cookies for pages of any site: with origins "*" check a token
+   of your own as well. The default origin check compares names, and the owner of a name may point
+   it at your machine (DNS rebinding), at 127.0.0.1 too: if peers have no token, name your origins.
+   An IPv6 host has many addresses: max_per_address counts each of them.
 
    COMPILE-TIME OPTIONS, to define before the #include
 
      AZCHAN_IMPLEMENTATION   in one translation unit: the code
-     AZCHAN_STATIC           declare and define all functions static
+     AZCHAN_STATIC           declare and define all functions static; the compiler then drops unused
+                             ones. -ffunction-sections with -Wl,--gc-sections does the same for the
+                             linker. Either way a program pays only for the parts that it calls
      AZCHAN_USE_EPOLL        Linux: epoll instead of poll, for thousands of mostly idle
                              connections; poll pays for each of them at every wake
-     AZCHAN_CORE             leave out what not every program needs, over a fifth of the code:
-                             timers, azc_post, azc_watch and azc_poll_begin; on_part; users,
-                             history, latest values and rates; proxies and other processes
-     -Os                     (__OPTIMIZE_SIZE__) leaves out what is there for speed alone: payloads
-                             are unmasked byte by byte, a busy turn calls the allocator; and the
-                             default of AZC_ASSERT
-     AZC_SYS(call)           names the function used for each system call. Define it as my_##call
-                             to bring your own transport, or to make calls fail in tests
+     AZCHAN_SMALL            1: leave out code that exists only for speed: payloads are unmasked
+                             byte by byte, a busy turn calls the allocator, and AZC_ASSERT is
+                             empty by default. Default: 1 with -Os, else 0
+     AZC_SYS(call)           names the function used for each system call. Define it as my_##call to
+                             bring your own transport, or to make calls fail in tests
      AZC_ASSERT(x)           default assert(x)
 
-   RFC COVERAGE. 6455 except the client's side; extensions are never negotiated, so RSV bits are
-   an error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form,
-   no request bodies; no Date field, which 9110 6.6.1 spares servers without a clock, as boards
-   are. 8259 fully, with these documented limits: depth 64, and a \u escape that
-   is half of a surrogate pair is refused. 3629 for all text, in and out. Upgrade over HTTP/2
-   (8441) and TLS are a proxy's job.
+   VERSIONS. AZCHAN_VERSION_* and azc_version. Until 1.0 a minor version may change names. From 1.0
+   on a minor version may only add: functions, options, errors, and fields at the end of structs.
+   Zero stays the default of every field, and the values of constants stay. CHANGES, at the end,
+   lists the versions.
+
+   RFC COVERAGE. 6455, except the client's side; extensions are never negotiated, so RSV bits are an
+   error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form, no request
+   bodies; no Date field (9110 6.6.1 exempts servers without a clock, as many boards are). 8259,
+   with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
+   refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
+
+   PLANNING. Measured by `make bench`, `make plan` and, for Redis, cluster.c under load, on one core
+   of a small cloud machine (AMD EPYC, Linux) over loopback, where a send includes the receiver's
+   work. Nearly all of the time is the kernel's. Measure on your machine; the arithmetic stays the
+   same.
+
+       a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
+       kept alive     10 us for a ping and its pong, after each 30 to 60 s of silence
+       a room         155 bytes with its first member, 49 for each further one
+       a message      6.6 us: one poll, one recv and one send; 0.26 us in bursts of 32
+       a broadcast    8 us and one send for each member; 0.6 us with 16 under way, which share one
+       each wake      0.2 us for each open connection with poll; nothing with epoll
+       cluster.c      a message sent: 4 us here; in Redis 2.1 us, and 0.45 us for each process that
+                      receives it (measured with 1, 3 and 6); there 0.5 us, and its members' share
+
+   A chat: every user sends 64 bytes a minute, in a room of 20. Per second, a user costs 0.11 us for
+   sending, 20/60 * 8 = 2.7 us for receiving and 0.2 us to be kept alive: 3 us, and 4.8 KB of
+   memory, of which rooms are 54 bytes. One core at 70 % load serves 230,000 users.
+
+         1,000 users  5 MB, 0.3 % of a core, and as much again for poll: 17 wakes a second, 0.2 ms
+                      each. One process on any board.
+       100,000 users  480 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (the first limit is
+                      poll's 1,700 wakes of 20 ms) and a descriptor limit above 100,000. The second
+                      limit is everyone reconnecting at once: 3.2 s of handshakes, and TLS before
+                      them. azc_shutdown over 30 s makes that 11 % of a core.
+        10 million    48 GB, 30 cores at full load: 43 processes of 233,000 users, 1.1 GB each.
+                      167,000 messages a second; a room of 20 spread at random is in 16 of 43
+                      processes, so each message takes Redis 2.1 + 16 * 0.45 = 9.3 us: 1.6 cores,
+                      while a Redis has one. That is the first limit, at 5 million users (70 %
+                      again). Three Redis servers are enough, with rooms assigned by the hash of
+                      their names and each process connected to all three. Receiving takes a process
+                      62,000 * 0.5 us per second, 3 %. Or let the proxy send each room to one
+                      process, by its path: then there is no broker.
+
+   One room for everyone is different: a message to 233,000 members takes their process 1.9 s, so
+   fan-out is the limit, whatever the broker. Send once a second for all, batched.
 */
 #if defined(AZCHAN_IMPLEMENTATION) && defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1 /* POSIX under strict -std=c99; must come before any system header */
@@ -348,6 +385,13 @@ extern "C" {
 
 /* ==== [1] API: everything a program calls ===================================================== */
 
+#define AZCHAN_VERSION_MAJOR 0
+#define AZCHAN_VERSION_MINOR 2
+#define AZCHAN_VERSION_PATCH 0
+
+/* The version of the implementation, "0.2.0": a static string. Any thread. */
+AZC_API const char *azc_version(void);
+
 /* Errors are negative, AZC_OK is zero. One list, without gaps, makes the enum and azc_strerror. */
 #define AZC_ERRORS(X)                                                                            \
     X(ARGUMENT, -1, "an argument is NULL, empty or out of range")                                \
@@ -370,23 +414,16 @@ extern "C" {
 enum { AZC_OK = 0, AZC_ERRORS(AZC__ENUM) AZC__ERR_END = -16 };
 #undef AZC__ENUM
 
+/* What an error code means: a static string, never NULL. Anywhere, any thread. */
+AZC_API const char *azc_strerror(int code);
+
 typedef struct azc_server azc_server;
 typedef struct azc_channel azc_channel; /* a registered path and its connections */
 typedef struct azc_conn azc_conn;       /* one peer; while its request is handled, that request */
 
-/* What an error code means: a static string, never NULL. Anywhere, any thread. */
-AZC_API const char *azc_strerror(int code);
-
-/* A length that means strlen: azc_send_text(conn, "hi", AZC_NUL). Wherever this header takes bytes and
- * their len, len may be AZC_NUL. A larger one, such as a negative int, is AZC_ERR_FULL. */
+/* A length that stands for strlen: azc_send_text(conn, "hi", AZC_NUL). Every call that takes bytes
+ * and their length accepts it. A larger length, such as a negative int, returns AZC_ERR_FULL. */
 #define AZC_NUL (SIZE_MAX / 2 + 1)
-
-#define AZCHAN_VERSION_MAJOR 0
-#define AZCHAN_VERSION_MINOR 2
-#define AZCHAN_VERSION_PATCH 0
-
-/* The version of the implementation, "0.2.0": a static string. Any thread. */
-AZC_API const char *azc_version(void);
 
 /* ---- Server --------------------------------------------------------------------------------- */
 
@@ -397,33 +434,35 @@ typedef struct azc_config {
                              A port may follow or stand alone, and replaces the field port:
                              "0.0.0.0:4000", "[::]:4000", "4000" */
     int port;             /* 0: the kernel picks one, and azc_port returns it */
-    const char *origins;  /* who may open channels from a browser: space-separated origins, like
-                             "https://a.example http://b.example:8080", or "*". Default: pages
-                             of the same host and port as Host. Others: 403. A request without
-                             Origin is no browser's and passes (RFC 6455 10.2) */
-    int max_connections;  /* the process's fd limit less 16. Past it the oldest unfinished
-                             handshake gives way, else new peers wait in the kernel's queue */
-    int max_per_address;  /* connections of one IP address, no limit. More are closed at once, or,
-                             behind trusted_proxies, answered with 429; theirs are not counted */
-    size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Past it: 431; 414
-                             when the target alone is longer */
-    size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Past it: 1009 */
-    size_t max_backlog;   /* bytes queued and unsent per connection, 256 KiB, and raised to hold
-                             one max_message and a read's worth more. Past it: see
-                             azc_channel_desc.when_full. Past half of it, or sooner when a
-                             max_message would not fit any more, the peer is not read until it
-                             drains: its own echoes never overrun it */
+    const char *origins;  /* pages that may open channels from a browser: space-separated origins,
+                             like "https://a.example http://b.example:8080", or "*". Default: pages
+                             of the same host and port as Host. Others get 403. A request without
+                             Origin is not a browser's and passes (RFC 6455 10.2) */
+    int max_connections;  /* default: the process's fd limit less 16. Beyond it the oldest
+                             unfinished handshake is dropped; if there is none, new peers wait in
+                             the kernel's queue */
+    int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
+                             once, or, behind azc_trust_proxies, answered with 429. A proxy's own
+                             connections are not counted */
+    size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Beyond it: 431; 414 if
+                             the target alone is longer */
+    size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Beyond it: 1009 */
+    size_t max_backlog;   /* bytes queued and unsent per connection, 256 KiB; raised to hold one
+                             max_message and a read's worth more. Beyond it: see
+                             azc_channel_desc.when_full. Above half of it, or sooner if a
+                             max_message would not fit, the peer is not read until its backlog
+                             drains: its own echoes never exceed it */
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
-    int max_rooms;        /* rooms in use, of all channels together; no limit. Past it azc_join
-                             returns AZC_ERR_FULL. What is left counts until the callback ends.
-                             Each user of azc_set_user is one, and with on_presence also each
-                             room that a user is in */
-    int max_memberships;  /* connections in rooms, each in each; the same */
-    int handshake_ms;     /* for a whole request head, 10 s. Past it: 408 if one was begun */
+    int max_rooms;        /* rooms in use, of all channels together; default: no limit. Beyond it
+                             azc_join returns AZC_ERR_FULL. A room that was left counts until the
+                             callback ends. Each user of azc_set_user is one, and with on_presence
+                             also each room that a user is in; so is each rate of azc_send */
+    int max_memberships;  /* connections in rooms, counted per room; the same */
+    int handshake_ms;     /* for a whole request head, 10 s. Beyond it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
-    int pong_ms;          /* and dropped (1006) when silent for this long after, 10 s */
-    int close_ms;         /* for the peer's Close frame and its end of TCP, 3 s. Then: dropped,
-                             but for who reads on at a last page */
+    int pong_ms;          /* and dropped (1006) if it stays silent for this long after, 10 s */
+    int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
+                             is still downloading a page */
     void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
                              newline; names the field above that would change what happened */
     void *log_userdata;
@@ -431,167 +470,171 @@ typedef struct azc_config {
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
     void *alloc_userdata;
-    void *memory;         /* NULL: use alloc. Else the server lives in memory_size bytes and */
-    size_t memory_size;   /* nowhere else: see FIXED MEMORY; max_rooms is max_connections, and */
-    size_t max_data;      /* max_memberships twice that by default. Bytes of the largest data_size,
-                             64; of the program's channels, pages and handlers with their paths, */
-    size_t max_setup;     /* 4 KiB. Past them azc_listen says so */
+    void *memory;         /* NULL: use alloc. Otherwise the server uses only these bytes: see FIXED
+                             MEMORY. max_rooms is then max_connections by default, and
+                             max_memberships twice that */
+    size_t memory_size;   /* bytes of memory. The next two count only with memory: */
+    size_t max_data;      /* bytes of the largest data_size, 64 */
+    size_t max_setup;     /* bytes for the program's channels, pages and handlers with their paths,
+                             4 KiB. Beyond either azc_listen returns AZC_ERR_MEMORY */
     int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
-                             and the kernel shares newcomers out among them */
-    int listen_fd;        /* a socket to use instead of host and port; the server's own once
-                             azc_listen succeeded. 0: none (give a dup() of it). One that listens,
-                             as systemd passes it (3) or inetd's wait; or one peer's, as inetd's
-                             nowait: that one is served, and azc_run returns when it is gone */
+                             and the kernel distributes new connections among them */
+    int listen_fd;        /* a socket to use instead of host and port; it belongs to the server once
+                             azc_listen has succeeded. 0: none (to use fd 0, pass a dup() of it). A
+                             listening socket, as systemd passes it (3) or inetd with wait; or a
+                             connected one, as inetd with nowait: then azc_run serves that one peer
+                             and returns when it has gone */
 } azc_config;
 
-/* Create a server; nothing is opened but a pipe for azc_stop and azc_post.
+/* Create a server. Opens nothing but a pipe for azc_stop and azc_post.
  *   config    copied; NULL: all defaults
- *   returns   NULL only when out of memory. A bad config is kept for azc_listen to return:
- *             a port over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: of
- *             a quarter of all there can be)
+ *   returns   NULL only when out of memory. azc_listen returns the error of a bad config: a port
+ *             over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: a quarter of
+ *             the address space)
  *   call      any thread; the server then belongs to the one that polls it */
 AZC_API azc_server *azc_create(const azc_config *config);
 
-/* Close everything and free it; what azc_post queued runs first, then on_close (1001) for whoever
- * is connected.
- *   returns   AZC_ERR_STATE inside a callback (nothing happens). NULL is fine
- *   call      not from callbacks */
+/* Close everything and free it. Posted tasks run first, then on_close (1001) for every open
+ * connection.
+ *   returns   AZC_ERR_STATE inside a callback (nothing happens); else AZC_OK, for NULL too
+ *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
-/* How many bytes config.memory must have so that, within the other fields' limits, nothing ever
- * fails for memory: see FIXED MEMORY. 0 for a bad config, SIZE_MAX for more than there can be. */
+/* The bytes that config.memory must have so that, within the other fields' limits, no call runs out
+ * of memory: see FIXED MEMORY. 0 for a bad config, SIZE_MAX for more than there can be. */
 AZC_API size_t azc_memory_bound(const azc_config *config);
 
-/* Bind and listen on config.host and config.port.
+/* Bind to config.host and config.port, and listen.
  *   returns   AZC_OK (again, too) | the first error of azc_create, azc_use, azc_add_* |
  *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words */
 AZC_API int azc_listen(azc_server *server);
 
-/* The port listened on, 0 before azc_listen and for Unix sockets. Anywhere. */
+/* The port listened on; 0 before azc_listen and for Unix sockets. Anywhere. */
 AZC_API int azc_port(const azc_server *server);
 
-/* azc_listen, then azc_poll until azc_stop was called and every peer is gone.
+/* Call azc_listen, then azc_poll until azc_stop was called and every peer has gone.
  *   returns   AZC_OK after a stop | an error of azc_listen or azc_poll
- *   call      not from callbacks */
+ *   call      not in callbacks */
 AZC_API int azc_run(azc_server *server);
 
 /* One turn of the loop: see A BYTE'S WAY. EINTR ends the wait early and is no error.
  *   timeout_ms  longest wait; 0 does not wait, negative waits for the next event
- *   returns   1 living on | 0 stopped: every peer is gone | AZC_ERR_STATE inside a callback or
+ *   returns   1 running | 0 stopped, and every peer has gone | AZC_ERR_STATE inside a callback or
  *             before azc_listen | AZC_ERR_SYSTEM
- *   call      not from callbacks; one thread */
+ *   call      not in callbacks; one thread */
 AZC_API int azc_poll(azc_server *server, int timeout_ms);
 
-/* Stop: no new peers, 1001 to each that is there; azc_run returns within close_ms.
+/* Stop: accept no more peers and send 1001 to each open one; azc_run returns within close_ms.
  *   call      any thread, any callback, any signal handler; errno is kept */
 AZC_API void azc_stop(azc_server *server);
 
 /* Call azc_stop on SIGINT (Ctrl-C) and SIGTERM. azc_destroy restores what was set for the signals
  * before. Several servers may ask for it: a signal stops all of them.
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM
- *   call      from one thread at a time, as the azc_destroy of such servers. It is the only function
- *             here that touches signals and global state */
+ *   call      from one thread at a time, as the azc_destroy of such servers. This is the only
+ *             function here that touches signals and global state */
 AZC_API int azc_stop_on_signals(azc_server *server);
 
-/* Stop gently, to make way for a new process: no new peers; those in channels are told 1001 one by
- * one, evenly over the time, so that they do not all come back at once; requests are answered.
- *   ms        until azc_stop's end for whoever is left; azc_poll is 0 before, when all are gone
+/* Shut down gracefully, to make way for a new process: accept no more peers, finish requests, and
+ * close the open channels' peers with 1001, one by one, spread evenly over the time.
+ *   ms        after this, azc_stop ends the rest; azc_poll returns 0 earlier, once all have gone
  *   returns   AZC_OK | AZC_ERR_ARGUMENT
- *   call      anywhere; from a signal handler by way of azc_post */
+ *   call      anywhere; from a signal handler through azc_post */
 AZC_API int azc_shutdown(azc_server *server, int ms);
 
 /* The last error in words, with names and numbers ("port 80 on 127.0.0.1: Permission denied").
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
 AZC_API const char *azc_error(const azc_server *server);
 
-/* What happened so far in this server; counts only grow, but for the first two. */
+/* Counters of this server. All only grow, except the first two. */
 typedef struct azc_statistics {
     uint64_t connections, open;       /* now: of any kind; in channels */
     uint64_t accepted, opened;        /* ever: of any kind; in channels */
     uint64_t requests;                /* answered, refusals included */
-    uint64_t gave_way, over_address;  /* unfinished for a newcomer's sake; past max_per_address */
+    uint64_t gave_way, over_address;  /* unfinished, dropped for a new one; over max_per_address */
     uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: on the wire, with heads */
-    uint64_t dropped;                 /* messages refused for max_backlog */
-    uint64_t pauses;                  /* times that a peer was not read for its backlog's sake */
-    uint64_t peak_backlog;            /* bytes, of any one connection */
+    uint64_t dropped;                 /* messages refused because of max_backlog */
+    uint64_t pauses;                  /* times reading was paused because of the backlog */
+    uint64_t peak_backlog;            /* bytes, the most of any one connection */
     uint64_t closed[16], closed_app;  /* [c - 1000]: on_close codes 1000 to 1015; 3000 and up */
     uint64_t refused[200];            /* [s - 400]: with status s */
 } azc_statistics;
 
-/* The server's own, live until azc_destroy: read on the loop's thread. NULL for NULL. */
+/* Valid until azc_destroy; read it on the server's thread. NULL for NULL. */
 AZC_API const azc_statistics *azc_stats(const azc_server *server);
 
 /* ---- Tasks ---------------------------------------------------------------------------------- */
 
-/* Runs on the loop's thread, as a callback does, and may do whatever those may. */
+/* Runs on the server's thread, like a callback, and may do anything that callbacks may. */
 typedef void (*azc_task)(azc_server *server, void *arg);
 
-/* Run fn once in ms, or every ms. Times are the monotonic clock's; those due in one millisecond
- * run in the order in which they were set. A timer never runs in the turn that set it. When
- * turns take longer than ms, azc_every leaves out what it missed and keeps its beat.
+/* Run fn once in ms, or every ms, by the monotonic clock. Timers due in one millisecond run in the
+ * order in which they were set. A timer never runs in the turn that set it. If turns take longer
+ * than ms, azc_every skips missed ticks and stays on schedule.
  *   ms        0 or more; for azc_every 1 or more
- *   arg       kept, never touched; yours to free: a server that ends drops its timers
- *   returns   a number for azc_cancel: never 0, never used again. 0: no memory, a bad argument
- *   call      anywhere; setting, cancelling and running cost the same among any number */
+ *   arg       kept, never touched; free it yourself: azc_destroy drops the timers that are left
+ *   returns   a number for azc_cancel, never 0 and never used again; 0: no memory, a bad argument
+ *   cost      setting, cancelling and running cost the same among any number of timers
+ *   call      anywhere */
 AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg);
 AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg);
 
-/* Its fn does not run any more.
- *   returns   AZC_OK | AZC_ERR_ARGUMENT (it was cancelled before, or ran: an azc_after is gone
- *             when its fn begins)
- *   call      anywhere, an azc_every's own fn included */
+/* Cancel a timer.
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT (it was cancelled before, or has run: an azc_after has run
+ *             once its fn begins)
+ *   call      anywhere, including an azc_every's own fn */
 AZC_API int azc_cancel(azc_server *server, uint64_t id);
 
-/* Run fn on the loop's thread: see THREADS AND SIGNALS.
- *   arg       what it points to is the task's from now on, when this returned AZC_OK
- *   returns   AZC_OK | AZC_ERR_FULL (too many wait: nothing is queued) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_STATE (in azc_destroy, whose tasks run already)
+/* Run fn on the server's thread: see SLOW WORK.
+ *   arg       if this returned AZC_OK, what it points to belongs to the task
+ *   returns   AZC_OK | AZC_ERR_FULL (the queue is full: nothing was queued) | AZC_ERR_ARGUMENT |
+ *             AZC_ERR_STATE (inside azc_destroy, whose posted tasks are running already)
  *   call      any thread, any callback, any signal handler, from azc_create until azc_destroy
  *             begins; errno is kept */
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
 
-/* Wait for a descriptor of yours in the loop: fn runs in each turn in which it is ready.
- *   fd        stays yours: we neither read, change nor close it. Stop watching before you close it
- *   events    AZC_READ and AZC_WRITE, those waited for, together; again with others or another fn:
- *             those from now on; 0: none any more (fn and user do not matter; AZC_OK if it was not
- *             watched). What fn is told: which are there; errors and hang-ups are AZC_READ
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses it: a
- *             plain file, or not open; poll takes all and calls them ready). After these two it
- *             may be watched as before, or not any more
- *   call      anywhere, fn included: what was stopped is not told any more, in this turn either */
+/* Watch a descriptor of yours in the loop: fn runs in each turn in which it is ready.
+ *   fd        stays yours: it is neither read, changed nor closed. Stop watching before you close
+ *             it
+ *   events    AZC_READ, AZC_WRITE or both. Call again to replace events or fn; 0 stops watching (fn
+ *             and userdata do not matter; AZC_OK if it was not watched). fn receives the events
+ *             that are ready; errors and hang-ups are AZC_READ
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
+ *             file or a closed descriptor; poll accepts all and reports them ready). After the last
+ *             two the descriptor may be watched as before, or not at all
+ *   call      anywhere, fn included: a stopped fd is never reported again, not even in this turn */
 enum { AZC_READ = 1, AZC_WRITE = 4 };
 typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *userdata);
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata);
 
-/* A turn whose wait is the program's own poll: see OTHER DESCRIPTORS AND OTHER LOOPS.
- *   fds,most  begin fills in so many at most; end gets them with their revents, or fewer: 0 after
+/* A turn that waits in the program's own poll: see OTHER DESCRIPTORS AND OTHER LOOPS.
+ *   fds,max   begin fills in at most max; pass end the same with their revents, or 0 of them after
  *             a poll that failed
  *   timeout_ms  in: how long the program would wait, negative for ever; out: that or less
- *   returns   begin: how many descriptors there are, to ask again if it is more than most; 0 inside
- *             a callback or before azc_listen. end: as azc_poll
- *   call      as azc_poll; begin, poll, end, without a wait for anything else between. With epoll
- *             it is one descriptor, the epoll's */
+ *   returns   begin: how many descriptors there are (if more than max, call again with a longer
+ *             array); 0 inside a callback or before azc_listen. end: as azc_poll
+ *   call      as azc_poll; begin, poll and end, without another wait between them. With epoll there
+ *             is one descriptor, the epoll's */
 struct pollfd;
-AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
-                              int *timeout_ms);
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t max, int *timeout_ms);
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count);
 
 /* ---- Channels ------------------------------------------------------------------------------- */
 
 enum { AZC_FULL_CLOSE = 0, AZC_FULL_DROP = 1 };
 
-/* All callbacks are optional; all run on the loop's thread. Those that return int return AZC_OK, or an
- * AZC_ERR_*: see CALLBACKS. */
+/* All callbacks are optional; all run on the server's thread. Those that return int return AZC_OK,
+ * or an AZC_ERR_*: see CALLBACKS. */
 typedef struct azc_channel_desc {
     const char *path;         /* "/chat", "/rooms/:room_id", "/files/" "*rest". Literal segments
-                                 win over :params (never empty), those over a trailing *rest
-                                 (which may be). Compared after percent-decoding */
+                                 take precedence over :params (never empty), and these over a
+                                 trailing *rest (may be empty). Compared after percent-decoding */
     const char *subprotocols; /* "v2.chat, v1.chat", best first; the first that the peer offered
                                  too is chosen, else none (RFC 6455 4.2.2) */
     size_t data_size;         /* bytes of azc_data per connection, zeroed */
     void *userdata;           /* for azc_userdata; kept, never touched */
-    int when_full;            /* AZC_FULL_CLOSE: a send past max_backlog closes (1013);
-                                 AZC_FULL_DROP: it returns AZC_ERR_FULL and that is all */
+    int when_full;            /* AZC_FULL_CLOSE: a send beyond max_backlog closes (1013);
+                                 AZC_FULL_DROP: it only returns AZC_ERR_FULL */
     int (*on_upgrade)(azc_conn *conn); /* before the 101. AZC_OK accepts; an HTTP status refuses
                                  (401, 403, ...), or azc_reply with your own; else: 500 */
     int (*on_connect)(azc_conn *conn);
@@ -599,63 +642,67 @@ typedef struct azc_channel_desc {
     int (*on_binary)(azc_conn *conn, const void *data, size_t len);
     int (*on_ping)(azc_conn *conn, const void *data, size_t len);     /* answered already */
     int (*on_pong)(azc_conn *conn, const void *data, size_t len);
-    int (*on_drain)(azc_conn *conn);   /* backlog was past half of max_backlog, or refused what
-                                 fits it when empty, and is below half again: time to go on */
-    void (*on_close)(azc_conn *conn, int code, const char *reason); /* who closed first gave
-                                 code and reason. 1005: none given; 1006: dropped. "" not NULL */
+    int (*on_drain)(azc_conn *conn);   /* the backlog fell below half of max_backlog, after it was
+                                 above it or refused a message that fits when empty: send more */
+    void (*on_close)(azc_conn *conn, int code, const char *reason); /* code and reason of the side
+                                 that closed first. 1005: none given; 1006: dropped. reason is ""
+                                 if there is none, never NULL */
     void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
 } azc_channel_desc;
 
 /* Register a channel.
  *   desc      copied
- *   returns   the channel, or NULL: the error is kept, azc_listen returns it (AZC_ERR_PATTERN,
- *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY); after azc_listen: NULL
+ *   returns   the channel, or NULL: azc_listen returns the error (AZC_ERR_PATTERN,
+ *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY); NULL after azc_listen
  *   call      before azc_listen */
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc);
 
-/* Queue one text or binary message.
- *   text,len  UTF-8; any bytes for binary; copied before return
- *   returns   AZC_OK | AZC_ERR_FULL (over max_backlog: nothing queued, when_full decides the
- *             rest) | AZC_ERR_CLOSED | AZC_ERR_UTF8 | AZC_ERR_MEMORY | AZC_ERR_STATE (a request)
+/* Queue one text or binary message; the flush step of azc_poll sends it.
+ *   text,len  UTF-8; any bytes for binary. Copied before the call returns
+ *   returns   AZC_OK | AZC_ERR_FULL (beyond max_backlog: nothing is queued, and when_full decides
+ *             the rest) | AZC_ERR_CLOSED | AZC_ERR_UTF8 | AZC_ERR_MEMORY | AZC_ERR_STATE (a
+ *             request)
+ *   cost      one copy of len bytes; no allocation while the output has room
  *   call      anywhere between on_connect and on_close
  *   RFC       6455 5.6 */
 AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len);
 
-/* Queue a ping of at most 125 bytes; the answer is on_pong. Returns and call as azc_send_text,
- * but AZC_ERR_FULL has no consequences. RFC 6455 5.5.2 */
+/* Queue a ping of at most 125 bytes; on_pong receives the answer. Returns and call as
+ * azc_send_text, but AZC_ERR_FULL has no consequences. RFC 6455 5.5.2 */
 AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
 
-/* Close: what is queued goes out, then a Close frame; on_close runs this turn.
+/* Close: what is queued is sent, then a Close frame; on_close runs in this turn.
  *   code      1000-1003, 1007-1014, 3000-4999, or 0 for a Close without one (1005)
  *   reason    at most 123 bytes of UTF-8, or NULL; copied
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_UTF8 | AZC_ERR_CLOSED (it was already)
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_UTF8 | AZC_ERR_CLOSED (it is closed already)
  *   call      anywhere from on_connect on
  *   RFC       6455 7.1, 7.4 */
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 
-/* Queue one text message from a callback of conn: to everyone in its channel; to everyone but conn; to
- * the others in its room (the one it joined last, if it is in several). They take the arguments of
- * on_message, so each can be one.
+/* Queue one text message, in a callback of conn: to everyone in its channel; to everyone but conn;
+ * to the others in its room (the one it joined last, if it is in several). They take the arguments
+ * of on_message, so each can be an on_message.
  *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len);
 
-/* Queue one message to everyone in a room or channel. Its frame is encoded once.
+/* Queue one message to everyone in a room or channel; its frame is encoded once. azc_send does the
+ * same and more, and counts.
  *   room      NULL: the whole channel
  *   except    a connection to leave out, or NULL
- *   returns   AZC_OK, also when nobody is there or a backlog is full | AZC_ERR_ARGUMENT |
+ *   returns   AZC_OK, even if nobody is there or a backlog is full | AZC_ERR_ARGUMENT |
  *             AZC_ERR_UTF8 | AZC_ERR_FULL (an impossible len) | AZC_ERR_MEMORY
- *   call      anywhere. azc_send does the same and more, and counts */
+ *   call      anywhere */
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except);
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except);
 
-/* Bytes queued and not yet taken by the kernel, and how many messages to this connection were
- * refused with AZC_ERR_FULL, a broadcast's included. Anywhere. */
+/* Bytes queued and not yet taken by the kernel; messages to this connection that were refused with
+ * AZC_ERR_FULL, broadcasts included. Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
@@ -663,11 +710,11 @@ AZC_API uint32_t azc_dropped(const azc_conn *conn);
  * Anywhere. */
 AZC_API uint64_t azc_id(const azc_conn *conn);
 
-/* The connection of that number, or NULL when it was closed or never was. Anywhere. */
+/* The open connection of that number, or NULL. Anywhere. */
 AZC_API azc_conn *azc_find(azc_server *server, uint64_t id);
 
-/* The connection's data_size bytes, from on_upgrade on (NULL when 0); the desc's user pointer;
- * where the connection belongs. NULL for a request outside channels. Anywhere. */
+/* The connection's data_size bytes, from on_upgrade on (NULL if 0); the desc's userdata; its
+ * channel and server. NULL for a request outside channels. Anywhere. */
 AZC_API void *azc_data(azc_conn *conn);
 AZC_API void *azc_userdata(const azc_conn *conn);
 AZC_API azc_channel *azc_channel_of(const azc_conn *conn);
@@ -675,37 +722,38 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
 
 /* ---- Rooms ---------------------------------------------------------------------------------- */
 
-/* A room is a name in its channel, 1 to 255 bytes. It exists while someone is in it.
- *   azc_join  AZC_OK, also when already in | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL
- *             (max_rooms, max_memberships) | AZC_ERR_MEMORY (not in) | AZC_ERR_STATE (a request)
- *   azc_leave AZC_OK, also when not in | AZC_ERR_ARGUMENT | AZC_ERR_STATE
- *   call      anywhere; closing leaves all rooms by itself */
+/* Join or leave a room: a name in its channel, 1 to 255 bytes. A room exists while it has members.
+ *   azc_join  AZC_OK, also if already in it | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL
+ *             (max_rooms, max_memberships) | AZC_ERR_MEMORY (not joined) | AZC_ERR_STATE (a
+ *             request)
+ *   azc_leave AZC_OK, also if not in it | AZC_ERR_ARGUMENT | AZC_ERR_STATE
+ *   call      anywhere; a connection that ends leaves all its rooms */
 AZC_API int azc_join(azc_conn *conn, const char *room);
 AZC_API int azc_leave(azc_conn *conn, const char *room);
 AZC_API int azc_leave_all(azc_conn *conn);
 
-/* How many connections a room has, or with room NULL the channel. Anywhere. */
+/* The number of connections in a room, or with room NULL in the channel. Anywhere. */
 AZC_API size_t azc_count(azc_channel *channel, const char *room);
 
-/* Walk a room's (or with NULL the channel's) connections, or a connection's rooms:
+/* Walk the connections of a room (room NULL: of the channel), or the rooms of a connection:
  *
  *     for (azc_cursor c = azc_members(channel, "lobby"); azc_cursor_next(&c);) greet(c.conn);
  *     for (azc_cursor c = azc_rooms(conn); azc_cursor_next(&c);) puts(c.room);
  *
- * Inside the loop you may do anything: send, close, join, leave, walk again. Who comes in
- * meanwhile may or may not be met. A cursor is good until the callback returns; between polls,
- * until the next azc_poll. Connections that are closing are not met. */
+ * Inside the loop you may do anything: send, close, join, leave, walk again. Connections that join
+ * during the loop may or may not be visited; closing ones are not. A cursor is valid until the
+ * callback returns; between polls, until the next azc_poll. */
 typedef struct azc_cursor {
     azc_conn *conn;
-    const char *room; /* NULL of azc_members(channel, NULL) and azc_users(channel, NULL) */
-    const char *user; /* of azc_users */
+    const char *room; /* NULL for azc_members(channel, NULL) and azc_users(channel, NULL) */
+    const char *user; /* set by azc_users */
     void *azc__next;
     int azc__kind;
 } azc_cursor;
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
 AZC_API azc_cursor azc_rooms(azc_conn *conn);
-AZC_API int azc_cursor_next(azc_cursor *cursor); /* 1: fields are set; 0: that was all */
+AZC_API int azc_cursor_next(azc_cursor *cursor); /* 1: the fields are set; 0: there is no more */
 
 /* ---- Any message ---------------------------------------------------------------------------- */
 
@@ -722,9 +770,9 @@ typedef struct azc_message {
     const char *user;        /* of this user (see azc_set_user), */
     azc_conn *to;            /* or to this one */
     const azc_conn *except;  /* a connection to leave out */
-    uint64_t key;            /* not 0: only the latest value of this key matters. A queued message of
-                                the same key that the kernel has taken no byte of is replaced in
-                                place, so a slow peer has at most one of each key in its queue */
+    uint64_t key;            /* not 0: only the latest value of this key matters. A queued message
+                                of the same key that the kernel has taken no byte of is replaced
+                                in place, so a slow peer has at most one of each key queued */
     int period_ms;           /* not 0: at most once in so many ms. The first message is sent at
                                 once; those of the same target and key within the period are held,
                                 and the last one is sent when it ends. The period of the first
@@ -774,28 +822,29 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
 
 /* Have on_presence called when a user's first connection joins a room (present 1) and when the last
- * one leaves it or ends (present 0). Further tabs cause no call; connections without a user cause none.
+ * one leaves it or ends (present 0). Further tabs cause no call; connections without a user cause
+ * none.
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
  *   called    after the callback that caused it, in order; for changes made between polls, first in
  *             the next azc_poll. A change undone before then is not reported. When a connection
- *             ends, this may come before its on_close or after it. Everything is allowed in it; room
- *             and user are valid until it returns */
+ *             ends, this may come before its on_close or after it. Everything is allowed in it;
+ *             room and user are valid until it returns */
 typedef void (*azc_presence_callback)(azc_channel *channel, const char *room, const char *user,
                                       int present);
 AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence);
 
 /* ---- History -------------------------------------------------------------------------------- */
 
-/* A room keeps its last broadcasts, text and binary, and azc_join queues them to each new member: all
- * that it keeps, in order, before anything newer, without gap or repeat.
+/* A room keeps its last broadcasts, text and binary, and azc_join queues them to each new member:
+ * all that it keeps, in order, before anything newer, without gap or repeat.
  *   messages  at most so many; 0 keeps none from now on
- *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog.
- *             A message larger than that is not kept, and drops all that came before it
+ *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog. A
+ *             message larger than that is not kept, and drops all that came before it
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with config.memory)
  *   call      anywhere, from azc_add_channel on; again for other numbers
- * Such a room stays when it is empty. azc_join then also returns AZC_ERR_FULL if the history does not
- * fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: it has not joined, and nothing was
- * queued. A broadcast without memory to keep it reaches no one. */
+ * Such a room stays when it is empty. azc_join then also returns AZC_ERR_FULL if the history does
+ * not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: it has not joined, and
+ * nothing was queued. A broadcast without memory to keep it reaches no one. */
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes);
 
 /* ---- Messages in parts ---------------------------------------------------------------------- */
@@ -827,14 +876,14 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
 
 /* The seam to a message broker, over which a channel's rooms span several processes: see OTHER
  * PROCESSES.
- *   on_publish  called for each broadcast of this process to the channel (room NULL) or a room, even
- *               without members here, once it is queued here. It runs inside that call: only read
- *               and pass on. data is valid until it returns, without a NUL behind text
+ *   on_publish  called for each broadcast of this process to the channel (room NULL) or a room,
+ *             even without members here, once it is queued here. It runs inside that call: only
+ *             read and pass on. data is valid until it returns, without a NUL behind text
  *   on_room     called when the first member here joins a room (present 1) and when the last one
- *               left (present 0). Called as on_presence is, and everything is allowed in it
+ *             left (present 0). Called as on_presence is, and everything is allowed in it
  *   returns     AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
- * azc_deliver queues what came from elsewhere to the members here, unseen by on_publish. Returns and
- * call as azc_broadcast; binary 0: text */
+ * azc_deliver queues what came from elsewhere to the members here, unseen by on_publish. Returns
+ * and call as azc_broadcast; binary 0: text */
 typedef void (*azc_publish_callback)(azc_channel *channel, const char *room, const void *data,
                                      size_t len, int binary);
 typedef void (*azc_room_callback)(azc_channel *channel, const char *room, int present);
@@ -845,26 +894,26 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
 
 /* ---- What the peer asked -------------------------------------------------------------------- */
 
-/* Strings of the request, percent-decoded UTF-8, or NULL when there is none of that name. A
- * malformed escape, an encoded NUL or bad UTF-8 in path or query never gets here: 400.
- *   azc_param    of the path pattern: "room_id" in "/rooms/:room_id"
- *   azc_query    of the query string, the first of that name; "" when it has no value; '+' is a
- *                space
+/* Strings of the request, percent-decoded UTF-8, or NULL if there is none of that name. A malformed
+ * escape, an encoded NUL or bad UTF-8 in path or query never gets here: 400.
+ *   azc_param    a parameter of the path pattern: "room_id" in "/rooms/:room_id"
+ *   azc_query    an argument of the query string, the first of that name; "" without a value; '+'
+ *             is a space
  *   azc_peer     the peer's address without port, "unix" for a Unix socket; never NULL
  *   azc_target   path and query as sent
  *   azc_subprotocol  the one chosen
- *   call         in every callback of the connection; they live as long as it does */
+ *   call         in every callback of the connection; valid as long as it */
 AZC_API const char *azc_param(const azc_conn *conn, const char *name);
 AZC_API const char *azc_query(const azc_conn *conn, const char *name);
 AZC_API const char *azc_peer(const azc_conn *conn);
 AZC_API const char *azc_target(const azc_conn *conn);
 AZC_API const char *azc_subprotocol(const azc_conn *conn);
 
-/* Only while a request is handled (azc_use and page handlers, on_upgrade), NULL later.
+/* Only while a request is handled (azc_use and page handlers, on_upgrade); NULL later.
  *   azc_method   "GET"
- *   azc_header   a field's value by name, in any letter case: the first, if it was repeated
+ *   azc_header   a field's value by name, in any letter case; the first, if it is repeated
  *   azc_cookie   a cookie's value as sent
- *   call         those callbacks; the strings die when it returns. RFC 9110, 6265 */
+ *   call         in those callbacks; the strings are valid until they return. RFC 9110, 6265 */
 AZC_API const char *azc_method(const azc_conn *conn);
 AZC_API const char *azc_header(const azc_conn *conn, const char *name);
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
@@ -872,23 +921,24 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 /* ---- Requests and pages --------------------------------------------------------------------- */
 
 /* Returns AZC_OK to pass the request on, or an HTTP status (200 to 599) that answers it, with the
- * lines of azc_reply_header; anything else is a 500. After azc_reply it does not matter: see
- * CALLBACKS. */
+ * lines of azc_reply_header; anything else answers 500. After azc_reply the result does not matter:
+ * see CALLBACKS. */
 typedef int (*azc_handler)(azc_conn *conn, void *userdata);
 
-/* Add a handler to the chain that every well-formed request passes before routing, in the order
- * added. Returns AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (after azc_listen) */
+/* Add a handler to the chain that every well-formed request passes before routing, in the order of
+ * the calls. Returns AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (after
+ * azc_listen) */
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 
-/* Ready-made for azc_use, with a FILE* as user (NULL: stderr): a line for each request, those
- * refused before any handler too, and for each close:
+/* Ready-made for azc_use, with a FILE* as userdata (NULL: stderr): one line for each request,
+ * including those refused before any handler, and for each close:
  *     127.0.0.1 GET /chat 101 129B 0ms
  *     127.0.0.1 WS /chat 1001 81s */
 AZC_API int azc_logger(azc_conn *conn, void *file);
 
-/* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels;
- * a page and a channel may share one.
- *   bytes     by address: they must stay in place until azc_destroy
+/* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
+ * page and a channel may share one.
+ *   bytes     kept by address: they must stay in place until azc_destroy
  *   returns   AZC_OK | AZC_ERR_PATTERN | AZC_ERR_CONFLICT | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY |
  *             AZC_ERR_STATE (after azc_listen) */
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
@@ -896,21 +946,22 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
                             void *userdata);
 
-/* Answer the request at hand.
- *   status    200 to 599; from 400 on the connection ends with it
+/* Answer the current request.
+ *   status    200 to 599; from 400 on the connection ends after the answer
  *   type      Content-Type, or NULL for none
  *   body,len  copied
- *   returns   AZC_OK | AZC_ERR_STATE (not in a request, or answered) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_FULL (over max_backlog; over 1 KiB of header lines) | AZC_ERR_MEMORY
- *   call      handlers and on_upgrade; azc_reply_header before azc_reply
- * A peer that asks on (pipelines) past half of max_backlog gets what fits, then the end. */
+ *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
+ *             AZC_ERR_FULL (beyond max_backlog; beyond 1 KiB of header lines) | AZC_ERR_MEMORY
+ *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
+ * A peer that pipelines requests beyond half of max_backlog gets the answers that fit, then the
+ * end. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
 enum {
-    AZC_JSON_NONE = 0, /* not there: a missing member, an index past the end */
+    AZC_JSON_NONE = 0, /* absent: a missing member, an index beyond the end */
     AZC_JSON_NULL,
     AZC_JSON_BOOL,
     AZC_JSON_NUMBER,
@@ -919,33 +970,36 @@ enum {
     AZC_JSON_OBJECT
 };
 
-/* A value: a view into the text that was read, which must outlive it. Pass by value. */
+/* A value: a view into the text that was read, which must outlive it. Pass it by value. */
 typedef struct azc_json {
-    const char *text; /* its raw bytes, quotes and escapes included */
+    const char *text; /* its raw bytes, with quotes and escapes */
     size_t len;
     int type;
 } azc_json;
 
 /* Check a whole document and view it.
- *   returns   AZC_OK | AZC_ERR_JSON; then doc->type is NONE and doc->len the bad byte's offset
+ *   returns   AZC_OK | AZC_ERR_JSON: doc->type is NONE and doc->len the offset of the bad byte |
+ *             AZC_ERR_ARGUMENT | AZC_ERR_FULL (an impossible len)
+ *   cost      linear in len
  *   call      any thread, as all of JSON
  *   RFC       8259; depth at most 64, no lone surrogates */
 AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len);
 
-/* A member of an object (the last of that name), an element of an array; NONE if there is none. */
+/* A member of an object (the last of that name); an element of an array. NONE if there is none.
+ * Cost: linear in the length of value; to visit all elements use azc_json_each. */
 AZC_API azc_json azc_json_get(azc_json value, const char *name);
 AZC_API azc_json azc_json_at(azc_json value, size_t index);
 
 /* 1 if the value is the string s, after decoding. */
 AZC_API int azc_json_equals(azc_json value, const char *s);
 
-/* Decode a string into buf, with a NUL behind.
- *   returns   its length without the NUL | AZC_ERR_TYPE (buf is "") | AZC_ERR_FULL (buf has the
- *             whole characters that fit). With buf NULL: the length alone */
+/* Decode a string into buf and terminate it with NUL.
+ *   returns   its length without the NUL | AZC_ERR_TYPE (buf is "") | AZC_ERR_FULL (buf holds the
+ *             whole characters that fit). With buf NULL: only the length */
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size);
 
-/* Numbers and booleans. The exact ones refuse fractions and what does not fit (1e2 is 100).
- *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; *out is 0 then */
+/* Numbers and booleans. int and uint refuse fractions and numbers that do not fit (1e2 is 100).
+ *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; after an error *out is 0 */
 AZC_API int azc_json_double(azc_json value, double *out);
 AZC_API int azc_json_int(azc_json value, int64_t *out);
 AZC_API int azc_json_uint(azc_json value, uint64_t *out);
@@ -955,7 +1009,7 @@ AZC_API int azc_json_bool(azc_json value, int *out);
 typedef struct azc_json_iter {
     azc_json name; /* a string in objects, NONE in arrays */
     azc_json value;
-    const char *azc__at, *azc__conn_end;
+    const char *azc__at, *azc__stop;
     int azc__object;
 } azc_json_iter;
 
@@ -971,13 +1025,13 @@ AZC_API int azc_json_next(azc_json_iter *iter);
  *     azc_send_json(conn, &w);                    // {"type":"users","count":3}
  *
  * A first put with a name opens the outermost object, which closes by itself. In arrays name is
- * NULL. Errors stick: the puts after one do nothing, and the end tells. */
+ * NULL. After an error the other puts do nothing, and azc_put_finish returns it. */
 typedef struct azc_writer {
     char *text;      /* the JSON, NUL-terminated after azc_put_finish */
     size_t len;
     size_t azc__size;
     uint64_t azc__arrays; /* bit n: the container at depth n is an array */
-    int azc__depth, azc__state, azc__error_keep;
+    int azc__depth, azc__state, azc__failed;
 } azc_writer;
 
 AZC_API azc_writer azc_put_begin(char *buf, size_t size);
@@ -993,13 +1047,13 @@ AZC_API void azc_put_object(azc_writer *w, const char *name);
 AZC_API void azc_put_array(azc_writer *w, const char *name);
 AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or azc_put_array */
 
-/* Was all of it written?
- *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (did not fit) |
+/* Finish the document.
+ *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (it did not fit) |
  *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) |
  *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_put_finish(azc_writer *w);
 
-/* azc_put_finish, then send or broadcast as text. Returns what either would. */
+/* azc_put_finish, then send or broadcast as text. Returns the error of either. */
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w);
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except);
@@ -3064,13 +3118,13 @@ AZC_API azc_json_iter azc_json_each(azc_json value) {
     iter.azc__object = value.type == AZC_JSON_OBJECT;
     azc__text t = azc__json_inside(&value, iter.azc__object ? AZC_JSON_OBJECT : AZC_JSON_ARRAY);
     iter.azc__at = t.p;
-    iter.azc__conn_end = t.end;
+    iter.azc__stop = t.end;
     return iter;
 }
 
 AZC_API int azc_json_next(azc_json_iter *iter) {
     if (iter == NULL) return 0;
-    azc__text t = {iter->azc__at, iter->azc__conn_end};
+    azc__text t = {iter->azc__at, iter->azc__stop};
     int more = azc__json_step(&t, iter->azc__object ? &iter->name : NULL, &iter->value);
     iter->azc__at = t.p;
     return more;
@@ -3220,12 +3274,12 @@ enum { AZC__W_IMPLICIT = 1, AZC__W_COMMA = 2, AZC__W_DONE = 4 };
 
 /* The first error stays. */
 static AZC__RARE void azc__put_error(azc_writer *w, int error) {
-    if (w->azc__error_keep == 0) w->azc__error_keep = error;
+    if (w->azc__failed == 0) w->azc__failed = error;
 }
 
 static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
-    if (w->azc__error_keep == 0 && w->azc__size - w->len <= n) w->azc__error_keep = AZC_ERR_FULL;
-    if (w->azc__error_keep != 0) return;
+    if (w->azc__failed == 0 && w->azc__size - w->len <= n) w->azc__failed = AZC_ERR_FULL;
+    if (w->azc__failed != 0) return;
     memcpy(w->text + w->len, bytes, n);
     w->len += n;
 }
@@ -3270,7 +3324,7 @@ static void azc__put_out(azc_writer *w) {
 
 /* All that stands before a value: the comma, the name. Returns whether the value may follow. */
 static int azc__put_prefix(azc_writer *w, const char *name) {
-    if (w == NULL || w->azc__error_keep != 0) return 0;
+    if (w == NULL || w->azc__failed != 0) return 0;
     if (w->azc__depth == 0 && name != NULL && w->azc__state == 0) {
         azc__put_in(w, 0);
         w->azc__state = AZC__W_IMPLICIT;
@@ -3283,7 +3337,7 @@ static int azc__put_prefix(azc_writer *w, const char *name) {
         azc__put_char(w, ':');
     }
     w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
-    return w->azc__error_keep == 0;
+    return w->azc__failed == 0;
 }
 
 static void azc__put_word(azc_writer *w, const char *name, const char *word) {
@@ -3383,9 +3437,9 @@ AZC_API int azc_put_finish(azc_writer *w) {
     if (w == NULL || w->text == NULL) return AZC_ERR_ARGUMENT;
     if (w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) azc__put_out(w);
     if (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)) azc__put_error(w, AZC_ERR_STATE);
-    if (w->azc__error_keep != 0) w->len = 0;
+    if (w->azc__failed != 0) w->len = 0;
     if (w->azc__size > 0) w->text[w->len] = 0;
-    return w->azc__error_keep;
+    return w->azc__failed;
 }
 
 /* ==== [13] ROOM: names to members, in one hash table of the server; pure ====================== */
@@ -7026,7 +7080,22 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [33] LICENSE: MIT =======================================================================
+/* ==== [33] CHANGES ============================================================================
+
+   0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
+          azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
+          (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
+          azc_json_finish), azc_cursor_next (azc_next), azc_set_history (azc_keep), AZC_PART_*.
+          azc_send and azc_message replace azc_send_latest and azc_broadcast_latest, _throttled and
+          _batched. New: azc_send_all, azc_send_others, azc_send_room, AZC_NUL, azc_version,
+          azc_stop_on_signals; config.host takes a port. Broadcasts return AZC_OK, and every result
+          of a callback other than AZC_OK is a failure. Optional parts attach themselves: on_part,
+          on_presence, on_publish, on_room and trusted proxies are set by functions, and
+          AZCHAN_CORE is gone.
+   0.1    The first version.
+*/
+
+/* ==== [34] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 
