@@ -5,7 +5,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { build, give_up, need_package, Server, until, within } from '../interop/lib.mjs';
+import {
+    assert, build, give_up, need_package, root, Server, until, within,
+} from '../interop/lib.mjs';
 
 export * from '../interop/lib.mjs';
 
@@ -52,6 +54,16 @@ export function start(t, file, args, options = {}) {
 /* A server of this folder's host.c, which is stopped with the test. */
 export function host(t, ...args) {
     return t.server('net_host', ...args);
+}
+
+/* A file of examples/deploy as it is, except for the ports, names and paths of this machine. */
+export function deploy_file(name, changes = []) {
+    let text = fs.readFileSync(path.join(root, 'examples/deploy', name), 'utf8');
+    for (const [from, to] of changes) {
+        assert(text.includes(from), `examples/deploy/${name} contains "${from}"`);
+        text = text.replaceAll(from, to);
+    }
+    return text;
 }
 
 export function answers(port) {

@@ -16,7 +16,7 @@ $(BUILD)/net_tls: tests/net/tls.c tests/*.h azchan.h
 	    { echo "check-tls: OpenSSL is missing: install libssl-dev"; exit 1; }
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lssl -lcrypto $(LDFLAGS)
 
-# wss:// through nginx, over TCP and over a Unix socket; who is trusted about whom.
+# The proxy files of examples/deploy with nginx, HAProxy and Caddy, over TCP and Unix sockets.
 check-proxy: $(NET)
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/proxy.mjs
@@ -25,7 +25,8 @@ check-proxy: $(NET)
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
 
-# Making way for a new process, sharing a port, and sockets from systemd and inetd.
+# A new process replaces the old one; processes share a port; systemd and inetd pass sockets, with
+# the units of examples/deploy.
 check-restart: $(NET) $(BUILD)/net_supervise
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/restart.mjs

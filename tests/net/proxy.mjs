@@ -1,43 +1,31 @@
-/* proxy.mjs: a real nginx in front, and HAProxy and Caddy, with the README's own lines and a
- * certificate made here.
+/* proxy.mjs: nginx, HAProxy and Caddy in front of a server, each run with its file of
+ * examples/deploy and a certificate made here.
  *
  *     make check-proxy, or: BUILD=... node tests/net/proxy.mjs [part of a test's name ...] */
 
 import https from 'node:https';
 import {
-    answers, assert, certificate, folder, free_port, fs, give_up, host, need_program, path, refused,
-    request, root, run, start, start_browser, test, until, within,
+    answers, assert, certificate, deploy_file, folder, free_port, fs, host, need_program, path,
+    refused, request, root, run, start, start_browser, test, until, within,
 } from './lib.mjs';
 
 const nginx = need_program('nginx', 'nginx-light');
 
-/* The README's block for a program, with what is of this place put in. */
-function readme_block(program, changes) {
-    const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
-    let block = new RegExp(`\`\`\`${program}\\n([\\s\\S]*?)\`\`\``).exec(readme)?.[1];
-    if (!block) give_up(`README.md has no block for ${program}`);
-    for (const [from, to] of changes) {
-        assert(block.includes(from), `README: ${from} for ${program}`);
-        block = block.replace(from, to);
-    }
-    return block;
-}
-
-/* nginx in front of a server that was told `args`. over: tcp or unix. */
+/* nginx in front of a server that got `args`. over: tcp or unix. */
 async function front(t, over, ...args) {
     const dir = folder(t), cert = certificate(dir), socket = `${dir}/host.sock`;
     const server = await host(t, ...(over === 'unix' ? [`host=unix:${socket}`] : []), ...args);
     const port = await free_port(); /* last, or the server might be given it */
     const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
         .map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');
+    fs.writeFileSync(`${dir}/app.conf`, deploy_file('nginx.conf', [
+        ['listen 443 ssl', `listen 127.0.0.1:${port} ssl`], ['app.example;', 'localhost;'],
+        ['/etc/ssl/app.example.pem', cert.cert], ['/etc/ssl/app.example.key', cert.key],
+        ['http://127.0.0.1:4000', over === 'unix' ? `http://unix:${socket}` : server.http]]));
     fs.writeFileSync(`${dir}/nginx.conf`, `
         daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;
         events { worker_connections 512; }
-        http { access_log off; ${temp}
-        ${readme_block('nginx', [['listen 443 ssl', `listen 127.0.0.1:${port} ssl`],
-        ['server_name app.example;', ''], ['/etc/ssl/app.example.pem', cert.cert],
-        ['/etc/ssl/app.example.key', cert.key],
-        ['http://127.0.0.1:4000', over === 'unix' ? `http://unix:${socket}` : server.http]])} }`);
+        http { access_log off; ${temp} include ${dir}/app.conf; }`);
     const program = start(t, nginx,
         ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
     await Promise.race([answers(port), program.ended.then((end) => {
@@ -47,24 +35,30 @@ async function front(t, over, ...args) {
         origin: `https://localhost:${port}` };
 }
 
-/* HAProxy's or Caddy's place. */
+/* HAProxy or Caddy in front of a server. */
 async function other_front(t, name, over) {
     const dir = folder(t), cert = certificate(dir), socket = `${dir}/host.sock`;
-    const unix = over === 'unix';
+    const unix = over === 'unix', caddy = name === 'caddy';
     const server = await host(t, ...(unix ? [`host=unix:${socket}`] : []),
         `trusted=${unix ? 'unix' : '127.0.0.1'}`);
     const port = await free_port();
     fs.writeFileSync(`${dir}/both.pem`, cert.ca + fs.readFileSync(cert.key, 'utf8'));
-    const caddy = name === 'caddy', upstream = caddy ? `unix/${socket}` : `unix@${socket}`;
-    const block = readme_block(name, [['127.0.0.1:4000', unix ? upstream : server.host],
-        ...(caddy ? [['app.example {', `https://localhost:${port} {\ntls ${cert.cert} ${cert.key}`]]
-            : [[':443', `127.0.0.1:${port}`], ['/etc/ssl/app.example.pem', `${dir}/both.pem`]])]);
-    const file = `${dir}/${caddy ? 'Caddyfile' : 'haproxy.cfg'}`;
+    const upstream = caddy ? `unix/${socket}` : `unix@${socket}`;
+    const place = ['127.0.0.1:4000', unix ? upstream : server.host];
+    /* Caddy gets its certificate from a public authority; here it takes a file. */
+    const text = caddy ? deploy_file('Caddyfile', [place,
+        ['app.example {', `https://localhost:${port} {\ntls ${cert.cert} ${cert.key}`]])
+        : deploy_file('haproxy.cfg', [place, [':443', `127.0.0.1:${port}`],
+            ['/etc/ssl/app.example.pem', `${dir}/both.pem`]]);
     const global = caddy ? '{\nadmin off\nauto_https disable_redirects\n}\n' : '';
-    fs.writeFileSync(file, global + block);
-    start(t, need_program(name, name), caddy ? ['run', '--config', file] : ['-f', file, '-db'],
+    const file = `${dir}/${caddy ? 'Caddyfile' : 'haproxy.cfg'}`;
+    fs.writeFileSync(file, global + text);
+    const program = start(t, need_program(name, name),
+        caddy ? ['run', '--config', file] : ['-f', file, '-db'],
         { env: { ...process.env, HOME: dir, XDG_CONFIG_HOME: dir, XDG_DATA_HOME: dir } });
-    await answers(port);
+    await Promise.race([answers(port), program.ended.then((end) => {
+        throw new Error(`${name} ended: ${end} ${program.output}`);
+    })]);
     return { server, port, ca: cert.ca, wss: `wss://localhost:${port}`,
         origin: `https://localhost:${port}` };
 }
@@ -142,7 +136,7 @@ for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
 }
 
 for (const name of ['haproxy', 'caddy']) {
-    test(`${name}, with the README's lines: wss://, the visitor, his origin`, async (t) => {
+    test(`${name}: wss://, azc_peer and the origin check see the visitor`, async (t) => {
         for (const over of ['tcp', 'unix']) {
             const f = await other_front(t, name, over);
             const forged = { 'X-Forwarded-For': '6.6.6.6', 'X-Forwarded-Host': 'evil.example' };
@@ -157,6 +151,19 @@ for (const name of ['haproxy', 'caddy']) {
         }
     });
 }
+
+test('proxies wait longer than the server takes to drop a silent peer', () => {
+    const header = fs.readFileSync(path.join(root, 'azchan.h'), 'utf8');
+    const seconds = (field) => Number(new RegExp(`int ${field};[^;]*?(\\d+) s `).exec(header)?.[1]);
+    const dropped = 2 * seconds('ping_ms') + seconds('pong_ms');
+    assert(dropped > 0, 'the comments of azc_config state ping_ms and pong_ms');
+    for (const [name, count, timeout] of [['nginx.conf', 1, /proxy_read_timeout (\d+)s/g],
+        ['haproxy.cfg', 3, /timeout (?:client|server|tunnel) (\d+)s/g]]) {
+        const found = [...deploy_file(name).matchAll(timeout)];
+        assert.equal(found.length, count, name);
+        for (const [line, s] of found) assert(s > dropped, `${name}: ${line}, over ${dropped} s`);
+    }
+});
 
 test('a server that trusts no proxy, or another one, sees the proxy alone', async (t) => {
     for (const args of [[], ['trusted=10.0.0.0/8 unix']]) {
