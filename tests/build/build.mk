@@ -9,7 +9,7 @@
 #     make check-core         tests of the core alone, at -Os
 #     make check-machines     every test on other machines, most under qemu; one: machine-s390x
 #     make size | check-size  bytes of code by section, the chat's file and memory | within limits
-#     make check-readme       what README tells to type
+#     make check-readme       the programs and commands of README.md; every snippet of examples/azu.md
 BUILD_DIR = tests/build
 BUILD_OUT = $(BUILD)/drop-in
 
@@ -138,7 +138,10 @@ size check-size:
 	$(call need,musl-gcc,musl-tools)
 	@sh $(BUILD_DIR)/size.sh $(BUILD_OUT)/size $(filter check,$(subst -, ,$@))
 
-check-readme:
+check-azu:
+	@CC="$(CC)" sh $(BUILD_DIR)/azu.sh $(BUILD_OUT)/azu
+
+check-readme: check-azu
 	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
 	$(call need,qemu-arm-static,qemu-user-static)
 	$(call need,cmake,cmake)
@@ -146,4 +149,4 @@ check-readme:
 
 .PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
     lint-clang lint-cppcheck lint-alloc check-cpp check-core check-machines \
-    $(MACHINES:%=machine-%) size check-size check-readme
+    $(MACHINES:%=machine-%) size check-size check-azu check-readme
