@@ -1,5 +1,6 @@
 #!/bin/sh
-# readme.sh DIR: README's first program, built by every line that README offers, starts and listens.
+# readme.sh DIR: README's programs, built by each command and build file that README shows, listen,
+# print their address and end at SIGTERM.
 set -eu
 unset MAKEFLAGS MFLAGS MAKELEVEL
 top=$(cd "$(dirname "$0")/../.." && pwd)
@@ -9,37 +10,71 @@ cd "$1"
 cp "$top/azchan.h" .
 cp "$top/azchan.h" third_party
 
+fail() {
+    echo "readme: $built: $1"
+    exit 1
+}
 # block LANGUAGE: the first of README's blocks in it.
 block() { awk -v start="^\`\`\`$1\$" '$0 ~ start { on = 1; next } on && /^```/ { exit } on' "$top/README.md"; }
-# serves COMMAND...: it listens, wherever the kernel lets it, and says so.
+# program [changed=1]: README's program, or the changed one, at any free port.
+program() {
+    awk ${1:+-v $1} -f "$top/tests/build/readme.awk" "$top/README.md" >app.txt
+    grep -q 'config.port = 4000;' app.txt
+    sed 's/config.port = 4000/config.port = 0/' app.txt >app.c
+}
+# listens PID: one of its descriptors is a TCP socket in state 0A, LISTEN.
+listens() {
+    for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
+        grep -q " 0A .* $inode " /proc/net/tcp && return
+    done
+    return 1
+}
+# serves ADDRESS COMMAND...: the program's output is a pipe, so its address comes when it ends.
 serves() {
-    "$@" >said &
+    address=$1
+    shift
+    "$@" >said 2>errors &
     pid=$!
     tries=200
-    until [ -s said ] || [ $((tries -= 1)) = 0 ]; do sleep 0.05; done
+    until listens $pid || [ $((tries -= 1)) = 0 ]; do sleep 0.05; done
+    [ $tries != 0 ] || { kill $pid; cat errors; fail "does not listen"; }
     kill $pid
-    wait $pid 2>/dev/null || true
-    grep -q http said || { echo "readme: $built: it does not serve"; exit 1; }
+    wait $pid || fail "ends with status $? at SIGTERM"
+    grep -qx "$address" said || fail "does not print $address"
     echo "readme: $built"
 }
+echo=ws://127.0.0.1:4000/echo chat=http://127.0.0.1:4000/
 
-block c | sed 's/config.port = 4000/config.port = 0/' >app.c
-grep -q 'config.port = 0;' app.c
+program
 sed -n '/^## In your build/,/^## Limits/s/^    \([a-z].*app\.c.*\)/\1/p' "$top/README.md" >lines
 [ "$(wc -l <lines)" = 2 ]
 while read -r built; do
     rm -f app
     $built -Wall -Wextra -Werror
-    case $built in arm*) serves qemu-arm-static ./app ;; *) serves ./app ;; esac
+    case $built in
+        arm*) serves $echo qemu-arm-static ./app ;;
+        *) serves $echo ./app ;;
+    esac
 done <lines
 
+built="the changed program"
+program changed=1
+cc -Wall -Wextra -Werror app.c -o app
+serves $chat ./app
+
+program
 rm -f app azchan.h # from here on third_party has it
 built="two lines in a Makefile"
-{ printf 'app: app.o\n\t$(CC) $(LDFLAGS) $^ -o $@\n'; block make; } >Makefile
+{
+    printf 'app: app.o\n\t$(CC) $(LDFLAGS) $^ -o $@\n'
+    block make
+} >Makefile
 make -s
-serves ./app
+serves $echo ./app
 built="two lines in a CMakeLists.txt"
-{ printf 'cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_executable(app app.c)\n'
-  block cmake; } >CMakeLists.txt
+{
+    printf 'cmake_minimum_required(VERSION 3.10)\nproject(app C)\nadd_executable(app app.c)\n'
+    block cmake
+} >CMakeLists.txt
 cmake -S . -B made >cmake.log && cmake --build made >>cmake.log || { cat cmake.log; exit 1; }
-serves made/app
+serves $echo made/app

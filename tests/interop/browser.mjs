@@ -1,5 +1,5 @@
 /* browser.mjs: headless Chromium with tabs of the chat's real page, the guide's browser snippet,
- * and the README's first example, built and talked to as the README says.
+ * and the README's chat, built and used as the README says.
  *
  *     cd tests/interop && npm ci && node browser.mjs [part of a test's name ...]
  *
@@ -392,48 +392,43 @@ test('guide: its browser snippet connects, sends, receives and is told of the en
     await until('Disconnected', () => tab.console.includes('Disconnected'));
 });
 
-test('README: the first example builds in silence and its console snippet talks', async (t) => {
-    const readme = fs.readFileSync(path.join(root, 'README.md'), 'utf8');
-    const block = (language) => {
-        const found = new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, 'm').exec(readme);
-        assert.ok(found, `README.md has a ${language} block`);
-        return found[1];
-    };
-    const folder = fs.mkdtempSync(path.join(home, 'readme-'));
+test('README: the chat, its page and the console snippet work, across a restart', async (t) => {
+    const readme = path.join(root, 'README.md');
+    const awk = spawnSync('awk', ['-v', 'changed=1', '-f', path.join(root, 'tests/build/readme.awk'),
+        readme], { encoding: 'utf8' });
+    assert.equal(awk.status, 0, awk.stderr);
+    const snippet = /^```js\n([^]*?)^```$/m.exec(fs.readFileSync(readme, 'utf8'))[1];
+    const port = await free_port(), folder = fs.mkdtempSync(path.join(home, 'readme-'));
     fs.copyFileSync(path.join(root, 'azchan.h'), path.join(folder, 'azchan.h'));
-    const compile = (source) => {
-        fs.writeFileSync(path.join(folder, 'app.c'), source);
-        const cc = spawnSync('cc', ['-Wall', '-Wextra', '-pedantic', 'app.c', '-o', 'app'],
-            { cwd: folder, encoding: 'utf8', timeout: 60000 });
-        assert.equal(cc.stdout + cc.stderr, '', 'cc is silent');
-        assert.equal(cc.status, 0);
+    fs.writeFileSync(path.join(folder, 'app.c'), awk.stdout.replaceAll('4000', port));
+    const cc = spawnSync('cc', ['-Wall', '-Wextra', '-pedantic', 'app.c', '-o', 'app'],
+        { cwd: folder, encoding: 'utf8', timeout: 60000 });
+    assert.equal(cc.status, 0);
+    assert.equal(cc.stdout + cc.stderr, '', 'cc is silent');
+    const start = async () => {
+        const app = await Server.start('stdbuf', ['-oL', path.join(folder, 'app')]);
+        t.servers.push(app);
+        t.after(() => app.stop());
+        return app;
     };
-    compile(block('c'));
-    /* The same again at a port that is free here */
-    const port = await free_port();
-    compile(block('c').replaceAll('4000', port));
-    const app = await Server.start(path.join(folder, 'app'), []);
-    t.servers.push(app);
-    t.after(() => app.kill());
-    const tabs = [];
-    for (const count of [1, 2]) {
-        const tab = await Tab.open(t, `http://127.0.0.1:${port}/`);
-        tabs.push(tab);
-        await paste(tab, block('js').replaceAll('4000', port));
-        await until('a welcome', () => tab.received().includes('Welcome!'));
-        for (const each of tabs) {
-            const hellos = count - tabs.indexOf(each);
-            await until(`${hellos} x Hello!`, () => {
-                return each.received().split('Hello!').length - 1 === hellos;
-            });
-            await until('all of it in the console', () => each.console.length === hellos + 1);
-        }
-    }
-    await app.kill();
+    const app = await start();
+    const tabs = [await Tab.open(t, `http://127.0.0.1:${port}/`),
+        await Tab.open(t, `http://127.0.0.1:${port}/`)];
+    await tabs[0].page.type('input', 'Good morning');
+    await tabs[0].page.press('input', 'Enter');
     for (const tab of tabs) {
-        await until('Disconnected', () => tab.console.includes('Disconnected 1006'));
-        tab.check();
+        await until('a line of the chat', async () => {
+            return await tab.page.textContent('pre') === 'Good morning\n';
+        });
     }
+    const hellos = (tab) => tab.console.filter((text) => text === 'Received: Hello!').length;
+    for (const tab of tabs) await paste(tab, snippet);
+    await until('both Hello!', () => hellos(tabs[0]) === 2 && hellos(tabs[1]) >= 1);
+    for (const tab of tabs) tab.check();
+    await app.stop();
+    await start();
+    const before = hellos(tabs[1]);
+    await until('a Hello! after the restart', () => hellos(tabs[1]) > before);
 }, 120000);
 
 await run('browser.mjs', { end: () => browser.close(), lanes: 2 });
