@@ -14,8 +14,10 @@ fail() {
     echo "readme: $built: $1"
     exit 1
 }
-# block LANGUAGE: the first of README's blocks in it.
-block() { awk -v start="^\`\`\`$1\$" '$0 ~ start { on = 1; next } on && /^```/ { exit } on' "$top/README.md"; }
+# block LANGUAGE: the first block of README in LANGUAGE.
+block() {
+    awk -v start="^\`\`\`$1$" '$0 ~ start { on = 1; next } on && /^```/ { exit } on' "$top/README.md"
+}
 # program [changed=1]: README's program, or the changed one, at any free port.
 program() {
     awk ${1:+-v $1} -f "$top/tests/build/readme.awk" "$top/README.md" >app.txt

@@ -394,8 +394,8 @@ test('guide: its browser snippet connects, sends, receives and is told of the en
 
 test('README: the chat, its page and the console snippet work, across a restart', async (t) => {
     const readme = path.join(root, 'README.md');
-    const awk = spawnSync('awk', ['-v', 'changed=1', '-f', path.join(root, 'tests/build/readme.awk'),
-        readme], { encoding: 'utf8' });
+    const awk = spawnSync('awk', ['-v', 'changed=1', '-f',
+        path.join(root, 'tests/build/readme.awk'), readme], { encoding: 'utf8' });
     assert.equal(awk.status, 0, awk.stderr);
     const snippet = /^```js\n([^]*?)^```$/m.exec(fs.readFileSync(readme, 'utf8'))[1];
     const port = await free_port(), folder = fs.mkdtempSync(path.join(home, 'readme-'));
