@@ -47,6 +47,13 @@ serves() {
 }
 echo=ws://127.0.0.1:4000/echo chat=http://127.0.0.1:4000/
 
+# plain: lines of code without comments and spaces.
+plain() { sed 's|/\*.*\*/||; s|  *// .*||; s/ //g; /^$/d'; }
+built="the manual's quick start"
+awk '/^   QUICK START$/ { on = 1; next } on && /^   [^ ]/ { exit } on' azchan.h | plain >manual
+block c | plain >first
+cmp -s first manual || { diff first manual || true; fail "differs from README's first program"; }
+
 program
 sed -n '/^## In your build/,/^## Limits/s/^    \([a-z].*app\.c.*\)/\1/p' "$top/README.md" >lines
 [ "$(wc -l <lines)" = 2 ]
