@@ -94,10 +94,10 @@ for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
         assert.deepEqual(await c.close(4001, 'done'), { code: 4001, reason: 'done' });
         const big = await t.client(`${f.wss}/echo`, visitor(f));
         big.send('x'.repeat(65537));
-        assert.equal((await big.gone()).code, 1009, 'what the server says gets through');
+        assert.equal((await big.gone()).code, 1009, 'the Close of the server arrives');
     });
 
-    test(`nginx over ${over}: azc_peer is the visitor's, whatever he forges`, async (t) => {
+    test(`nginx over ${over}: no forged field changes azc_peer`, async (t) => {
         const f = await front(t, over, `trusted=${trusted}`);
         for (const headers of [{}, { 'X-Forwarded-For': '6.6.6.6' },
             { 'X-Forwarded-For': '6.6.6.6, 127.0.0.1' }, { 'X-Forwarded-For': 'unix, ,"' },
@@ -122,7 +122,7 @@ for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
         assert.equal(await c.text(), 'in');
     });
 
-    test(`nginx over ${over}: visitors are counted, not the proxy`, async (t) => {
+    test(`nginx over ${over}: max_per_address counts each visitor, not the proxy`, async (t) => {
         const f = await front(t, over, `trusted=${trusted}`, 'per_address=2');
         for (const x of [2, 3, 4]) {
             for (const n of [1, 2]) {
@@ -165,7 +165,7 @@ test('proxies wait longer than the server takes to drop a silent peer', () => {
     }
 });
 
-test('a server that trusts no proxy, or another one, sees the proxy alone', async (t) => {
+test('without azc_trust_proxies, or with another address, azc_peer is the proxy', async (t) => {
     for (const args of [[], ['trusted=10.0.0.0/8 unix']]) {
         const f = await front(t, 'tcp', ...args);
         const c = await t.client(`${f.wss}/peer`, visitor(f));
@@ -173,7 +173,7 @@ test('a server that trusts no proxy, or another one, sees the proxy alone', asyn
     }
 });
 
-test('past the proxy, straight to the server, nobody\'s word counts', async (t) => {
+test('X-Forwarded-* of a direct connection are ignored', async (t) => {
     const f = await front(t, 'tcp', 'trusted=127.0.0.1');
     const headers = { 'X-Forwarded-For': '6.6.6.6', 'X-Forwarded-Host': 'evil.example',
         'X-Forwarded-Proto': 'https' };

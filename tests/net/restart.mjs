@@ -91,7 +91,7 @@ async function word(program, pattern) {
 const lives = (pid) => { try { return process.kill(pid, 0); } catch { return false; } };
 const gone = (pid, ms) => until(`an end of ${pid}`, () => !lives(pid), ms);
 
-test('three restarts under load on one socket: not one connection is refused', async (t) => {
+test('three restarts under load on one socket: no connection is refused', async (t) => {
     const s = await supervisor(t, 'drain=1000');
     let pid = await s.next();
     const crowd = new Crowd(t, s.url, { stay: 150, come: 4 });
@@ -112,7 +112,7 @@ test('three restarts under load on one socket: not one connection is refused', a
     assert.equal(crowd.told.length, 450);
 }, 40000);
 
-test('a process that is killed leaves the port open: newcomers wait for the next', async (t) => {
+test('after a kill the socket stays open: connections wait for the next process', async (t) => {
     const s = await supervisor(t);
     const pid = await s.next();
     const c = await t.client(`${s.url}/pid`);
@@ -128,7 +128,7 @@ test('a process that is killed leaves the port open: newcomers wait for the next
     assert.equal(await waiting.text(), String(next));
 });
 
-test('azc_shutdown over 2 s: 200 peers are told evenly', async (t) => {
+test('azc_shutdown over 2 s closes 200 peers at an even rate', async (t) => {
     const s = await supervisor(t, 'drain=2000');
     const pid = await s.next();
     const crowd = new Crowd(t, s.url, { stay: 200 });
@@ -147,7 +147,7 @@ test('azc_shutdown over 2 s: 200 peers are told evenly', async (t) => {
     assert.deepEqual(crowd.failed, []);
 }, 30000);
 
-test('three processes share a port by SO_REUSEPORT, and the newcomers evenly', async (t) => {
+test('three processes share a port by SO_REUSEPORT, a third of connections each', async (t) => {
     const first = await host(t, 'reuse_port=1'), { port } = first;
     const all = [first, await host(t, 'reuse_port=1', `port=${port}`),
         await host(t, 'reuse_port=1', `port=${port}`)];
@@ -163,7 +163,7 @@ test('three processes share a port by SO_REUSEPORT, and the newcomers evenly', a
     for (const n of counts) assert(n > 400 && n < 600, 'a third each: 500, and 5.5 sigma are 100');
 });
 
-test('by SO_REUSEPORT alone: no more are reset than were under way', async (t) => {
+test('SO_REUSEPORT alone resets no more than the handshakes under way', async (t) => {
     let server = await host(t, 'reuse_port=1', 'drain=300');
     const { port } = server, crowd = new Crowd(t, server.ws, { come: 8 });
     for (let i = 0; i < 5; i++) {
@@ -179,7 +179,7 @@ test('by SO_REUSEPORT alone: no more are reset than were under way', async (t) =
     assert(crowd.attempts >= 1000 && crowd.failed.length <= 5 * 8);
 });
 
-/* ---- systemd's and inetd's way -------------------------------------------------------------- */
+/* ---- sockets from systemd and inetd ---------------------------------------------------------- */
 
 const activate = need_program('systemd-socket-activate', 'systemd');
 
@@ -215,7 +215,7 @@ test('app.socket and app.service pass systemd-analyze verify and security', asyn
     assert.equal(security.status, 0, security.text);
 });
 
-test('inetd\'s nowait: a process for each peer, its socket as stdin', async (t) => {
+test('inetd nowait: one process per peer, with the socket as stdin', async (t) => {
     const port = await free_port(), url = `127.0.0.1:${port}`;
     start(t, activate, ['-a', '--inetd', '-l', url, need_binary('net_host'), 'listen_fd=inetd']);
     await answers(port);
