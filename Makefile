@@ -14,11 +14,25 @@ examples: $(EXAMPLES)
 
 $(BUILD)/%: examples/%.c examples/*.h azchan.h
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
+	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
+
+# The pages of the examples as C arrays. Edit examples/pages/NAME.html, then run `make pages`.
+PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.html)) \
+    $(patsubst examples/%_page.h,%,$(wildcard examples/*_page.h)))
+PAGE_HEADER = od -An -v -tu1 examples/pages/$$page.html | \
+    awk -v name=$${page}_page -f examples/pages/page.awk
+
+pages:
+	@for page in $(PAGES); do $(PAGE_HEADER) >examples/$${page}_page.h || exit 1; done
+
+# Fails when a header is not what `make pages` would write.
+check-pages:
+	@for page in $(PAGES); do $(PAGE_HEADER) | cmp -s - examples/$${page}_page.h || \
+	    { echo "check-pages: examples/$${page}_page.h is stale: run make pages"; exit 1; }; done
 
 $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lpthread $(LDFLAGS)
+	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ -lpthread $(LDFLAGS)
 
 $(BUILD)/jobs: LDFLAGS += -lpthread
 $(BUILD)/own_loop: LDFLAGS += -lm
@@ -39,7 +53,7 @@ test: $(TESTS)
 # may share the machine, then what keeps time; check-fixed takes what that leaves.
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
-	    check-core check-warnings check-speed check-size check-readme
+	    check-core check-warnings check-speed check-size check-readme check-pages
 	@$(MAKE) -s -j2 check-interop check-fixed
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
@@ -99,5 +113,5 @@ check-interop: examples
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all examples run test check check-epoll check-sanitize check-valgrind \
+.PHONY: all examples pages check-pages run test check check-epoll check-sanitize check-valgrind \
     check-interop check-fixed check-faults coverage clean

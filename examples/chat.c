@@ -1,19 +1,17 @@
-/* chat.c: four channels and the page that uses two of them, in one binary.
+/* chat.c: four channels, and a page that uses two of them, in one binary.
 
-       cc examples/chat.c -o chat && ./chat [port]
+       cc -I. examples/chat.c -o chat && ./chat [[host:]port]
 
-   then open http://127.0.0.1:4000/ twice. Read it top down: a section per channel, then main,
-   where they are registered. The page is chat_page.h. */
+   Then open http://127.0.0.1:4000/ in two tabs. Each channel has a section; main registers them.
+   The page is pages/chat.html, which `make pages` turns into chat_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "chat_page.h"
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Every error this program tells a peer; code may be NULL. */
+/* Send an error message; code may be NULL. */
 static int send_error(azc_conn *conn, const char *code, const char *message) {
     char buf[256];
     azc_writer w = azc_put_begin(buf, sizeof buf);
@@ -23,10 +21,10 @@ static int send_error(azc_conn *conn, const char *code, const char *message) {
     return azc_send_json(conn, &w);
 }
 
-/* ==== /chat: everyone in one place ============================================================ */
+/* ==== /chat: one place for everyone =========================================================== */
 
 typedef struct chatter {
-    char guest[32]; /* the name of those who gave none */
+    char guest[32]; /* the name of a peer that gave none */
 } chatter;
 
 static const char *chat_name(azc_conn *conn) {
@@ -34,7 +32,7 @@ static const char *chat_name(azc_conn *conn) {
     return name && *name ? name : ((chatter *)azc_data(conn))->guest;
 }
 
-static int chat_tell_count(azc_channel *channel) {
+static int chat_send_count(azc_channel *channel) {
     char buf[64];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "users");
@@ -51,10 +49,10 @@ static int chat_connect(azc_conn *conn) {
     azc_put_string(&w, "type", "connected");
     azc_put_string(&w, "message", "Welcome!");
     int error = azc_send_json(conn, &w);
-    return error < 0 ? error : chat_tell_count(azc_channel_of(conn));
+    return error != AZC_OK ? error : chat_send_count(azc_channel_of(conn));
 }
 
-/* What a peer sends is {"type":...}: "message" goes to all, "typing" to the others, "ping" back. */
+/* Peers send {"type":...}: "message" goes to everyone, "typing" to the others, "ping" back. */
 static int chat_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     if (azc_json_read(&in, text, len) != AZC_OK) {
@@ -62,15 +60,15 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
     }
     azc_json type = azc_json_get(in, "type"), content = azc_json_get(in, "content");
 
-    /* Always enough: a message is at most 64 KiB (max_message), and a name, of a request of at
-       most 8 KiB (max_request), grows sixfold if all of it has to be escaped. */
+    /* Always large enough: a message has at most 64 KiB (max_message). A name comes from a request
+       of at most 8 KiB (max_request) and grows sixfold if every byte needs an escape. */
     static char buf[64 * 1024 + 6 * 8 * 1024 + 64];
     azc_writer w = azc_put_begin(buf, sizeof buf);
 
     if (azc_json_equals(type, "message") && content.type != AZC_JSON_NONE) {
         azc_put_string(&w, "type", "message");
         azc_put_string(&w, "from", chat_name(conn));
-        azc_put_json(&w, "content", content); /* any value, passed on as it came */
+        azc_put_json(&w, "content", content); /* any JSON value, unchanged */
         return azc_broadcast_json(azc_channel_of(conn), NULL, &w, NULL);
     }
     if (azc_json_equals(type, "typing")) {
@@ -88,25 +86,25 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
 static void chat_close(azc_conn *conn, int code, const char *reason) {
     (void)code;
     (void)reason;
-    chat_tell_count(azc_channel_of(conn)); /* conn is not counted any more */
+    chat_send_count(azc_channel_of(conn)); /* conn no longer counts */
 }
 
-/* ==== /secure and /private: who may come in =================================================== */
+/* ==== /secure and /private: only with a token ================================================= */
 
-/* The user a token belongs to, or NULL. A real program looks it up, in a table of tokens that it
-   gave out at login and that expire. */
+/* The user of the request's token, or NULL. A real program looks the token up among those that it
+   issued at login and that have not expired. */
 static const char *user_of_token(azc_conn *conn) {
     const char *token = azc_query(conn, "token");
     return token && strcmp(token, "secret") == 0 ? "ada" : NULL;
 }
 
-/* /secure lets everyone connect and then tells strangers why they have to go. A browser's script
-   sees the message and the code. */
+/* /secure accepts every connection and then closes those without a valid token. A script in a
+   browser sees the message and the close code. */
 static int secure_connect(azc_conn *conn) {
     const char *user = user_of_token(conn);
     if (!user) {
         send_error(conn, NULL, "Unauthorized");
-        return azc_close(conn, 4001, "Unauthorized"); /* what was sent before still goes out */
+        return azc_close(conn, 4001, "Unauthorized"); /* the error is sent first */
     }
     char buf[64];
     azc_writer w = azc_put_begin(buf, sizeof buf);
@@ -115,29 +113,25 @@ static int secure_connect(azc_conn *conn) {
     return azc_send_json(conn, &w);
 }
 
-/* /private asks before there is a connection. A browser's script sees only that it failed. */
+/* /private refuses the request itself. A script in a browser sees only that it failed. */
 static int private_upgrade(azc_conn *conn) {
     if (user_of_token(conn)) return AZC_OK;
-    azc_reply_header(conn, "WWW-Authenticate", "Bearer"); /* RFC 9110 wants it with a 401 */
+    azc_reply_header(conn, "WWW-Authenticate", "Bearer"); /* RFC 9110 requires it with a 401 */
     return 401;
 }
 
-/* ==== /rooms/:room_id: what is said in a room stays there ===================================== */
+/* ==== /rooms/:room_id: messages to the others in a room ======================================= */
 
 static int room_connect(azc_conn *conn) {
     const char *room = azc_param(conn, "room_id");
     int error = azc_join(conn, room);
-    if (error < 0) return azc_close(conn, 1008, azc_strerror(error)); /* over 255 bytes, say */
+    if (error != AZC_OK) return azc_close(conn, 1008, azc_strerror(error)); /* too long, say */
 
-    char buf[6 * 255 + 64]; /* each byte of a room's name may become \u00XX */
+    char buf[6 * 255 + 64]; /* each byte of the name may become \u00XX */
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "joined");
     azc_put_string(&w, "room", room);
     return azc_broadcast_json(azc_channel_of(conn), room, &w, conn);
-}
-
-static int room_message(azc_conn *conn, const char *text, size_t len) {
-    return azc_broadcast(azc_channel_of(conn), azc_param(conn, "room_id"), text, len, conn);
 }
 
 static int room_binary(azc_conn *conn, const void *data, size_t len) {
@@ -146,18 +140,11 @@ static int room_binary(azc_conn *conn, const void *data, size_t len) {
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
 static void print_log(void *file, const char *message) {
     fprintf(file, "chat: %s\n", message);
 }
 
-static void add_channels(void) {
+static void add_channels(azc_server *server) {
     azc_channel_desc chat = {0};
     chat.path = "/chat";
     chat.data_size = sizeof(chatter);
@@ -178,44 +165,25 @@ static void add_channels(void) {
     azc_channel_desc rooms = {0};
     rooms.path = "/rooms/:room_id";
     rooms.on_connect = room_connect;
-    rooms.on_message = room_message;
+    rooms.on_message = azc_send_room;
     rooms.on_binary = room_binary;
     azc_add_channel(server, &rooms);
 }
 
-/* The pieces of chat_page.h as one page. */
-static void add_page(void) {
-    static char page[32 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof chat_page / sizeof *chat_page; i++) {
-        size_t n = strlen(chat_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, chat_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
 int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: chat [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
     azc_config config = {0};
-    config.port = (int)port;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
     config.log = print_log;
     config.log_userdata = stderr;
 
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    azc_use(server, azc_logger, stderr); /* stdout has the address and nothing else */
-    add_channels();
-    add_page();
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
+    azc_use(server, azc_logger, stderr); /* stdout gets the URL only */
+    add_channels(server);
+    azc_add_page(server, "/", "text/html; charset=utf-8", chat_page, sizeof chat_page);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "chat: %s\n", azc_error(server));
     azc_destroy(server);

@@ -1,19 +1,21 @@
 /* cluster.c: one chat on any number of processes and machines, joined by a Redis server.
 
-       cc examples/cluster.c -o cluster
-       ./cluster 4001 & ./cluster 4002 &          # or all at one port: ./cluster -s 4000, again
-       ./cluster [-h host] [-p port] [-a password] [-n database] [-s] [port]
+       cc -I. examples/cluster.c -o cluster
+       ./cluster 4001 & ./cluster 4002 &     # or twice on one port: ./cluster -s 4000
+       ./cluster [-h host] [-p port] [-a password] [-n database] [-s] [[host:]port]
 
-   then open both pages: who is in one room meets, wherever they are connected. Redis 6 or newer, or
-   what speaks its protocol, RESP3. Read it top down: the chat, which knows nothing of Redis but by
-   two callbacks; then the link, a socket among the others of the loop.
+   Then open both pages: members of a room meet, whichever process they are connected to. Needs
+   Redis 6 or newer, or another server that speaks its protocol RESP3. Read it top down: first the
+   chat, then the link to Redis, a socket in the same loop that the chat reaches by two callbacks.
+   The page is pages/cluster.html, which `make pages` turns into cluster_page.h.
 
-   What is promised: a message reaches each member of a room at most once. In its own process it is
-   delivered whatever becomes of Redis; to the others it goes by Redis's publish/subscribe, which
-   keeps the order of each publisher, and nothing else: what is said while Redis is away, or that it
-   is too slow for, stays where it was said. Nothing is ever sent again. */
+   What it guarantees: a message reaches each member of a room at most once. Members in the same
+   process always get it, even without Redis. Members in other processes get it through Redis
+   publish/subscribe, in the order of each publisher. They miss messages sent while Redis is down or
+   too slow. Nothing is resent. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
+#include "cluster_page.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -26,49 +28,18 @@
 #include <unistd.h>
 
 enum {
-    MOST_QUEUED = 1 << 20, /* bytes that wait for Redis; past them messages stay local */
-    MOST_BEHIND = 64 << 20, /* and with these, of subscriptions alone, it is given up */
-    FIRST_PAUSE = 100, LAST_PAUSE = 10000, /* ms between attempts to reach it */
-    BEAT = 2000, MOST_SILENT = 5 /* a ping each beat; so many without a word, and it is gone */
+    MAX_QUEUED = 1 << 20,  /* bytes queued for Redis; beyond that messages stay local */
+    MAX_BEHIND = 64 << 20, /* bytes, then of subscriptions alone; beyond that the link is dropped */
+    FIRST_PAUSE = 100, LAST_PAUSE = 10000, /* ms between attempts to connect */
+    PING_MS = 2000, MAX_SILENT = 5 /* pings without a reply before the link is dropped */
 };
 
-static azc_server *server; /* global for the signal handler */
+static azc_server *server;
 static azc_channel *chat;
-
-static void redis_publish(azc_channel *channel, const char *room, const void *data, size_t len,
-                          int binary);
-static void redis_room(azc_channel *channel, const char *room, int present);
-
-static void say(void *user, const char *message) {
-    (void)user;
-    fprintf(stderr, "cluster: %s\n", message);
-}
 
 /* ==== The chat ================================================================================ */
 
-static const char page[] =
-    "<!doctype html><meta charset=utf-8><link rel=icon href=data:,><title>cluster</title>"
-    "<form>Room <input id=room value=lobby> <input id=text placeholder='Say something'>"
-    "<button>Send</button></form><pre id=log></pre><script>\n"
-    "const at = (id) => document.getElementById(id), rooms = new Set();\n"
-    "const socket = new WebSocket(location.origin.replace('http', 'ws') + '/chat');\n"
-    "const tell = (value) => socket.send(JSON.stringify(value));\n"
-    "const join = (room) => rooms.has(room) || tell({ type: 'join', room }, rooms.add(room));\n"
-    "const log = (line) => at('log').append(line + '\\n');\n"
-    "socket.onopen = () => join(at('room').value);\n"
-    "socket.onmessage = ({ data }) => {\n"
-    "    const { room, content } = JSON.parse(data);\n"
-    "    log(room + ': ' + content);\n"
-    "};\n"
-    "socket.onclose = ({ code }) => log('closed ' + code);\n"
-    "document.forms[0].onsubmit = (event) => {\n"
-    "    event.preventDefault();\n"
-    "    join(at('room').value);\n"
-    "    tell({ type: 'message', room: at('room').value, content: at('text').value });\n"
-    "};\n"
-    "</script>";
-
-/* {"type":"join","room":"..."}, "leave", and "message" with any "content", to all in the room. */
+/* Peers send {"type":"join","room":"..."}, "leave", or "message" with any "content". */
 static int chat_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     char room[256];
@@ -80,7 +51,7 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
     if (azc_json_equals(type, "leave")) return azc_leave(conn, room);
     if (!azc_json_equals(type, "message")) return AZC_ERR_APP;
 
-    static char buf[64 * 1024 + 6 * 256 + 64]; /* max_message, a room all escaped, and the rest */
+    static char buf[64 * 1024 + 6 * 256 + 64]; /* max_message, an escaped room name, the rest */
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "message");
     azc_put_string(&w, "room", room);
@@ -93,35 +64,35 @@ static int chat_message(azc_conn *conn, const char *text, size_t len) {
 static struct {
     struct sockaddr_storage address;
     socklen_t address_len;
-    char me[17];       /* this process, before each message it publishes */
-    char prefix[32];   /* before each room's name */
+    char id[17];       /* of this process, in front of each message that it publishes */
+    char prefix[32];   /* of each Redis channel; the room's name follows */
     const char *password, *database;
-    int fd, up;        /* -1: not connected; up: it has greeted us */
-    int pause, silent; /* ms until the next attempt; beats without a word */
-    unsigned long stayed; /* messages that only went to our own */
-    int full;          /* the last of them for want of room */
-    char *out;         /* what waits to be sent, from `sent` on */
+    int fd, up;        /* fd -1: not connected; up: logged in */
+    int pause, silent; /* ms until the next attempt; pings without a reply */
+    unsigned long stayed; /* messages that went to local members only */
+    int full;          /* 1: the last message stayed because of MAX_QUEUED */
+    char *out;         /* the queue: bytes from sent to len, in size allocated */
     size_t sent, len, size;
     size_t got;        /* bytes in `in` */
-    char in[256 * 1024]; /* at least one whole answer */
+    char in[256 * 1024]; /* holds at least one whole reply */
 } redis = {.fd = -1, .pause = FIRST_PAUSE, .database = "0"};
 
-static void redis_say(const char *format, ...) {
-    char line[300];
+static void redis_log(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    fputs("cluster: ", stderr);
+    vfprintf(stderr, format, args);
+    fputs("\n", stderr);
     va_end(args);
-    say(NULL, line);
 }
 
 static void redis_connect(azc_server *s, void *arg);
 static void redis_ready(azc_server *s, int fd, int events, void *user);
 
-/* The link is gone; what it had not sent goes with it, for nobody knows how much of it was heard.
-   Each pause is twice the last, and not the same for each process. */
+/* Drop the link, and the queue with it: Redis may have received a part of it. Try again after a
+   pause, which doubles each time and differs between processes. */
 static void redis_down(const char *why) {
-    redis_say("redis is gone (%s): rooms go on locally; next attempt in %d ms", why, redis.pause);
+    redis_log("redis is gone (%s): rooms go on locally; next attempt in %d ms", why, redis.pause);
     if (redis.fd >= 0) {
         azc_watch(server, redis.fd, 0, redis_ready, NULL);
         close(redis.fd);
@@ -133,7 +104,7 @@ static void redis_down(const char *why) {
     redis.pause = redis.pause * 2 < LAST_PAUSE ? redis.pause * 2 : LAST_PAUSE;
 }
 
-/* Queue bytes; the loop sends them when the socket takes them. */
+/* Queue bytes. redis_write sends them once the socket is writable. */
 static void redis_put(const void *bytes, size_t len) {
     if (redis.len + len > redis.size) {
         redis.size = (redis.len + len) * 2;
@@ -144,7 +115,7 @@ static void redis_put(const void *bytes, size_t len) {
     redis.len += len;
 }
 
-/* Queue a command of `count` words, the last one given with its length. */
+/* Queue a command of `count` words; the last word may hold any bytes. */
 static void redis_command(int count, const char *const *words, const void *last, size_t len) {
     char head[32];
     redis_put(head, (size_t)snprintf(head, sizeof head, "*%d\r\n", count));
@@ -165,48 +136,48 @@ static void redis_subscribe(const char *room, int present) {
     redis_command(2, &command, name, (size_t)n);
 }
 
-/* on_room: our first member came into a room, or the last one left. */
+/* on_room: the first local member joined a room, or the last one left. */
 static void redis_room(azc_channel *channel, const char *room, int present) {
     (void)channel;
-    if (redis.up) redis_subscribe(room, present); /* else redis_greeted does */
+    if (redis.up) redis_subscribe(room, present); /* otherwise redis_greeted subscribes */
 }
 
-/* on_publish: somebody here spoke in a room. */
+/* on_publish: a local broadcast to a room. */
 static void redis_publish(azc_channel *channel, const char *room, const void *data, size_t len,
                           int binary) {
     static char message[17 + sizeof redis.in / 2];
     char name[sizeof redis.prefix + 256];
     const char *words[2] = {"PUBLISH", name};
-    int full = redis.up && redis.len - redis.sent > MOST_QUEUED;
+    int full = redis.up && redis.len - redis.sent > MAX_QUEUED;
     (void)channel;
     if (room == NULL || len > sizeof message - 17) return;
-    if (full && !redis.full) redis_say("redis is slow: messages stay local for now");
+    if (full && !redis.full) redis_log("redis is slow: messages stay local for now");
     redis.full = full;
     redis.stayed += !redis.up || full;
     if (!redis.up || full) return;
     snprintf(name, sizeof name, "%s%s", redis.prefix, room);
-    memcpy(message, redis.me, 16);
+    memcpy(message, redis.id, 16);
     message[16] = binary ? 'b' : 't';
     memcpy(message + 17, data, len);
     redis_command(3, words, message, 17 + len);
 }
 
-/* We are known to Redis: hear of each room that somebody here is in. */
+/* Redis accepted the login: subscribe to each room with local members. */
 static void redis_greeted(void) {
     redis.up = 1;
-    redis_say("redis is here; %lu messages stayed local", redis.stayed);
+    redis_log("redis is here; %lu messages stayed local", redis.stayed);
     redis.stayed = 0;
     for (azc_cursor c = azc_members(chat, NULL); azc_cursor_next(&c);) {
         for (azc_cursor r = azc_rooms(c.conn); azc_cursor_next(&r);) {
-            azc_cursor first = azc_members(chat, r.room); /* once a room, not once a member */
+            azc_cursor first = azc_members(chat, r.room); /* once per room */
             if (azc_cursor_next(&first) && first.conn == c.conn) redis_subscribe(r.room, 1);
         }
     }
 }
 
-/* ---- What Redis says ---- */
+/* ---- Replies from Redis ---- */
 
-/* The length of the RESP3 value at p, with all that is in it; 0: more is needed, -1: too much. */
+/* The length of the RESP3 value at p, nested values included. 0: incomplete, -1: too long. */
 static long resp_length(const char *p, size_t len) {
     size_t at = 0;
     for (long todo = 1; todo > 0; todo--) {
@@ -224,7 +195,7 @@ static long resp_length(const char *p, size_t len) {
     return (long)at;
 }
 
-/* The bytes of a "$n\r\n...\r\n" at *p, which moves behind it; a NUL in place of the \r. */
+/* The bytes of "$n\r\n...\r\n" at *p, NUL-terminated in place; *p moves past it. */
 static char *resp_bytes(char **p, size_t *len) {
     char *bytes = strchr(*p, '\n') + 1;
     *len = (size_t)strtoul(*p + 1, NULL, 10);
@@ -233,7 +204,7 @@ static char *resp_bytes(char **p, size_t *len) {
     return bytes;
 }
 
-/* A message that somebody published: for our members, if it is not our own, which they have. */
+/* A published message: deliver it, unless this process published it. */
 static void redis_message(char *p) {
     size_t len, kind_len, prefix = strlen(redis.prefix);
     char *kind = resp_bytes(&p, &kind_len);
@@ -241,14 +212,14 @@ static void redis_message(char *p) {
     char *room = resp_bytes(&p, &len);
     if (len <= prefix) return;
     char *message = resp_bytes(&p, &len);
-    if (len < 17 || memcmp(message, redis.me, 16) == 0) return;
+    if (len < 17 || memcmp(message, redis.id, 16) == 0) return;
     azc_deliver(chat, room + prefix, message + 17, len - 17, message[16] == 'b');
 }
 
 static void redis_value(char *p) {
     if (*p == '>') redis_message(strchr(p, '\n') + 1);
-    if (*p == '+' && !redis.up) redis_greeted(); /* the answer to SELECT */
-    if (*p != '-') return; /* how many heard a PUBLISH, a pong, HELLO's map */
+    if (*p == '+' && !redis.up) redis_greeted(); /* the reply to SELECT */
+    if (*p != '-') return; /* the replies to PUBLISH, PING and HELLO do not matter */
     p[strcspn(p, "\r")] = 0;
     redis_down(p + 1);
 }
@@ -257,7 +228,7 @@ static void redis_read(void) {
     ssize_t n = recv(redis.fd, redis.in + redis.got, sizeof redis.in - redis.got, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return;
     if (n <= 0) {
-        redis_down(n < 0 ? strerror(errno) : "it hung up");
+        redis_down(n < 0 ? strerror(errno) : "connection closed");
         return;
     }
     redis.got += (size_t)n;
@@ -265,7 +236,7 @@ static void redis_read(void) {
     size_t at = 0;
     while (redis.fd >= 0 && at < redis.got) {
         long len = resp_length(redis.in + at, redis.got - at);
-        if (len < 0) redis_down("an answer that is too large");
+        if (len < 0) redis_down("reply too large");
         if (len <= 0) break;
         redis_value(redis.in + at);
         at += (size_t)len;
@@ -278,7 +249,7 @@ static void redis_read(void) {
 static void redis_write(void) {
     int error = 0;
     socklen_t size = sizeof error;
-    getsockopt(redis.fd, SOL_SOCKET, SO_ERROR, &error, &size); /* of connect, too */
+    getsockopt(redis.fd, SOL_SOCKET, SO_ERROR, &error, &size); /* also reports a failed connect */
     ssize_t n = error ? (errno = error, -1)
                       : send(redis.fd, redis.out + redis.sent, redis.len - redis.sent,
                              MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -288,7 +259,7 @@ static void redis_write(void) {
     }
     if (n > 0) redis.sent += (size_t)n;
     if (redis.sent == redis.len) redis.sent = redis.len = 0;
-    if (redis.sent > redis.size / 2) { /* there is always room for as much again */
+    if (redis.sent > redis.size / 2) { /* reuse the space of the sent bytes */
         redis.len -= redis.sent;
         memmove(redis.out, redis.out + redis.sent, redis.len);
         redis.sent = 0;
@@ -322,32 +293,37 @@ static void redis_connect(azc_server *s, void *arg) {
     redis_command(2, select, redis.database, strlen(redis.database));
 }
 
-/* A host that vanished says nothing at all. */
-static void redis_beat(azc_server *s, void *arg) {
+/* Ping Redis: a host that vanished sends no error. */
+static void redis_ping(azc_server *s, void *arg) {
     (void)s;
     (void)arg;
     if (redis.fd < 0) return;
-    if (redis.len - redis.sent > MOST_BEHIND) redis_down("too far behind");
-    else if (++redis.silent > MOST_SILENT) redis_down("silent");
+    if (redis.len - redis.sent > MAX_BEHIND) redis_down("too far behind");
+    else if (++redis.silent > MAX_SILENT) redis_down("silent");
     else if (redis.up) {
-        redis.pause = FIRST_PAUSE; /* it goes well */
+        redis.pause = FIRST_PAUSE; /* the link works */
         redis_command(1, NULL, "PING", 4);
     }
 }
 
 /* ==== The program ============================================================================= */
 
-/* A new process takes over: our peers go to it one by one. In a signal handler only azc_post may be
-   called, or azc_stop. */
-static void drain(azc_server *s, void *arg) {
+/* SIGTERM: a new process takes over. Close the peers one by one, so that they do not all reconnect
+   at once. A signal handler may only call azc_post and azc_stop. */
+static void shut_down(azc_server *s, void *arg) {
     (void)arg;
     azc_shutdown(s, 2000);
 }
-static void end(int signum) {
-    if (signum == SIGINT || azc_post(server, drain, NULL) != AZC_OK) azc_stop(server);
+static void on_sigterm(int signum) {
+    (void)signum;
+    if (azc_post(server, shut_down, NULL) != AZC_OK) azc_stop(server);
 }
 
-/* Redis's address, asked for once, before the loop: a name server may take its time. */
+static void print_log(void *file, const char *message) {
+    fprintf(file, "cluster: %s\n", message);
+}
+
+/* Look up the address of Redis, once and before the loop, because a name server may be slow. */
 static int redis_find(const char *host, const char *port) {
     struct addrinfo hints, *found;
     memset(&hints, 0, sizeof hints);
@@ -360,13 +336,13 @@ static int redis_find(const char *host, const char *port) {
     return 1;
 }
 
-/* Sixteen digits that no other process has. */
-static int redis_name(void) {
+/* Make a random id of 16 digits. */
+static int redis_id(void) {
     unsigned char bytes[8];
     FILE *random = fopen("/dev/urandom", "rb");
     size_t n = random ? fread(bytes, 1, sizeof bytes, random) : 0;
     if (random) fclose(random);
-    for (size_t i = 0; i < n; i++) snprintf(redis.me + 2 * i, 3, "%02x", bytes[i]);
+    for (size_t i = 0; i < n; i++) snprintf(redis.id + 2 * i, 3, "%02x", bytes[i]);
     srand(bytes[0] * 256u + bytes[1]);
     return n == sizeof bytes;
 }
@@ -383,29 +359,31 @@ int main(int argc, char **argv) {
         else if (option == 's') config.reuse_port = 1;
         else return 2;
     }
-    /* Publish/subscribe knows no databases: the number in the names keeps them apart. */
+    /* All databases share the Redis channels, so the database is in their names. */
     snprintf(redis.prefix, sizeof redis.prefix, "azchan:%.8s:", redis.database);
-    if (!redis_find(host, port) || !redis_name()) return 1;
+    if (!redis_find(host, port) || !redis_id()) return 1;
 
-    config.port = optind < argc ? atoi(argv[optind]) : 4000;
+    config.port = 4000;
+    config.host = optind < argc ? argv[optind] : NULL;
     config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
-    config.max_backlog = 4 * MOST_QUEUED; /* a Redis that was slow brings it all at once */
-    config.log = say;
+    config.max_backlog = 4 * MAX_QUEUED; /* a slow Redis may deliver it all at once */
+    config.log = print_log;
+    config.log_userdata = stderr;
     server = azc_create(&config);
-    signal(SIGINT, end);
-    signal(SIGTERM, end);
+    azc_stop_on_signals(server);
+    signal(SIGTERM, on_sigterm);
     azc_channel_desc desc = {0};
     desc.path = "/chat";
     desc.on_message = chat_message;
     chat = azc_add_channel(server, &desc);
     azc_on_publish(chat, redis_publish);
     azc_on_room(chat, redis_room);
-    azc_add_page(server, "/", "text/html", page, sizeof page - 1);
+    azc_add_page(server, "/", "text/html; charset=utf-8", cluster_page, sizeof cluster_page);
     if (azc_listen(server) == AZC_OK) {
         printf("http://127.0.0.1:%d/\n", azc_port(server));
         fflush(stdout);
         redis_connect(server, NULL);
-        azc_every(server, BEAT, redis_beat, NULL);
+        azc_every(server, PING_MS, redis_ping, NULL);
     }
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "cluster: %s\n", azc_error(server));

@@ -1,14 +1,13 @@
-/* counter.c: a live component. The server draws it as HTML; the page sends what is clicked and
-   typed, and puts what comes back in its place.
+/* counter.c: a live component. The server renders it as HTML. The page sends clicks and input, and
+   shows the HTML that comes back.
 
-       cc examples/counter.c -o counter && ./counter [port]
+       cc -I. examples/counter.c -o counter && ./counter [[host:]port]
 
-   then open http://127.0.0.1:4000/ twice: one counter is everyone's, one each tab's own. The page
-   is counter_page.h. */
+   Then open http://127.0.0.1:4000/ in two tabs: one counter is shared, the other belongs to the
+   tab. The page is pages/counter.html, which `make pages` turns into counter_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "counter_page.h"
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 
 typedef struct html {
     char text[8 * 1024];
-    size_t len; /* past the end of text when it did not fit */
+    size_t len; /* more than sizeof text if it did not fit */
 } html;
 
 static void html_put(html *h, const char *s, size_t len) {
@@ -25,7 +24,7 @@ static void html_put(html *h, const char *s, size_t len) {
     h->len += len;
 }
 
-/* Text as text, between tags and inside quoted attributes alike. */
+/* Append text, escaped for use between tags and inside quoted attributes. */
 static void html_escape(html *h, const char *s) {
     for (; *s; s++) {
         const char *name = *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;"
@@ -35,8 +34,8 @@ static void html_escape(html *h, const char *s) {
     }
 }
 
-/* A pattern with the next value for each ~, always escaped: there is no way to forget it. */
-static void html_draw(html *h, const char *pattern, const char *const *values) {
+/* Append a pattern with each ~ replaced by the next value, always escaped. */
+static void html_render(html *h, const char *pattern, const char *const *values) {
     for (const char *end; (end = strchr(pattern, '~')); pattern = end + 1) {
         html_put(h, pattern, (size_t)(end - pattern));
         html_escape(h, *values++);
@@ -44,22 +43,22 @@ static void html_draw(html *h, const char *pattern, const char *const *values) {
     html_put(h, pattern, strlen(pattern));
 }
 
-/* To one, or with conn NULL to all in the channel. */
-static int html_send(const html *h, azc_channel *channel, azc_conn *conn) {
-    if (h->len > sizeof h->text) return AZC_ERR_FULL;
-    if (conn) return azc_send_text(conn, h->text, h->len);
-    return azc_broadcast(channel, NULL, h->text, h->len, NULL);
+/* azc_send_text: to one connection; azc_send_all: to all of its channel. */
+typedef int (*sender)(azc_conn *conn, const char *text, size_t len);
+
+static int html_send(const html *h, azc_conn *conn, sender send) {
+    return h->len > sizeof h->text ? AZC_ERR_FULL : send(conn, h->text, h->len);
 }
 
 /* ==== The components ========================================================================== */
 
-enum { MOST = 999999999 };
+enum { MAX_COUNT = 999999999 };
 
-static long within(long n, long least, long most) {
-    return n < least ? least : n > most ? most : n;
+static long clamp(long n, long min, long max) {
+    return n < min ? min : n > max ? max : n;
 }
 
-/* Everyone's. */
+/* The counter that all visitors share. */
 static struct {
     long count;
     char what[4 * 40 + 1]; /* 40 characters */
@@ -77,16 +76,16 @@ static const char shared_pattern[] =
     " autocomplete=off></label>"
     "</section>";
 
-static int shared_send(azc_channel *channel, azc_conn *conn) {
+static int shared_send(azc_conn *conn, sender send) {
     char count[24];
     snprintf(count, sizeof count, "%ld", shared.count);
     const char *values[] = {strlen(count) > 5 ? "long" : "", shared.what, count, shared.what};
     html h = {{0}, 0};
-    html_draw(&h, shared_pattern, values);
-    return html_send(&h, channel, conn);
+    html_render(&h, shared_pattern, values);
+    return html_send(&h, conn, send);
 }
 
-/* Each visitor's own: azc_data of the connection. */
+/* The counter of one tab: azc_data of its connection. */
 typedef struct visitor {
     long count, step;
 } visitor;
@@ -109,36 +108,36 @@ static int yours_send(azc_conn *conn) {
     snprintf(s, sizeof s, "%ld", me->step);
     const char *values[] = {strlen(n) > 5 ? "long" : "", n, s, n, s, s, s, s, s, s};
     html h = {{0}, 0};
-    html_draw(&h, yours_pattern, values);
-    return html_send(&h, NULL, conn);
+    html_render(&h, yours_pattern, values);
+    return html_send(&h, conn, azc_send_text);
 }
 
 /* ==== The channel ============================================================================= */
 
-/* A page that was here before tells what it had (data-keep above). It may say anything: it is the
-   visitor's own, and kept within its range. */
+/* After a reconnect the page sends the state that it had (data-keep above). It may send anything:
+   the state is the visitor's own, and is clamped to its range. */
 static int counter_connect(azc_conn *conn) {
     visitor *me = azc_data(conn);
     const char *count = azc_query(conn, "count"), *step = azc_query(conn, "step");
-    me->count = count ? within(strtol(count, NULL, 10), -MOST, MOST) : 0;
-    me->step = step ? within(strtol(step, NULL, 10), 1, 10) : 1;
-    int error = shared_send(NULL, conn);
-    return error < 0 ? error : yours_send(conn);
+    me->count = count ? clamp(strtol(count, NULL, 10), -MAX_COUNT, MAX_COUNT) : 0;
+    me->step = step ? clamp(strtol(step, NULL, 10), 1, 10) : 1;
+    int error = shared_send(conn, azc_send_text);
+    return error != AZC_OK ? error : yours_send(conn);
 }
 
 static int shared_event(azc_conn *conn, long change) {
-    shared.count = within(shared.count + change, -MOST, MOST);
-    return shared_send(azc_channel_of(conn), NULL);
+    shared.count = clamp(shared.count + change, -MAX_COUNT, MAX_COUNT);
+    return shared_send(conn, azc_send_all);
 }
 
 static int yours_event(azc_conn *conn, long direction) {
     visitor *me = azc_data(conn);
-    me->count = within(me->count + direction * me->step, -MOST, MOST);
+    me->count = clamp(me->count + direction * me->step, -MAX_COUNT, MAX_COUNT);
     return yours_send(conn);
 }
 
-/* What a page sends is {"event":"shared-what","value":"..."}: a name out of the patterns, and the
-   element's value. */
+/* Pages send {"event":"shared-what","value":"..."}: a name from the patterns above, and the value
+   of the element. */
 static int counter_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
@@ -149,13 +148,13 @@ static int counter_message(azc_conn *conn, const char *text, size_t len) {
     if (azc_json_equals(event, "yours-more")) return yours_event(conn, 1);
     if (azc_json_equals(event, "yours-less")) return yours_event(conn, -1);
     if (azc_json_equals(event, "shared-what")) {
-        azc_json_string(value, shared.what, sizeof shared.what); /* what is too long is cut */
-        return shared_send(azc_channel_of(conn), NULL);
+        azc_json_string(value, shared.what, sizeof shared.what); /* cut if too long */
+        return shared_send(conn, azc_send_all);
     }
     if (azc_json_equals(event, "yours-step")) {
         char step[8];
         azc_json_string(value, step, sizeof step);
-        ((visitor *)azc_data(conn))->step = within(strtol(step, NULL, 10), 1, 10);
+        ((visitor *)azc_data(conn))->step = clamp(strtol(step, NULL, 10), 1, 10);
         return yours_send(conn);
     }
     return AZC_ERR_APP;
@@ -163,54 +162,24 @@ static int counter_message(azc_conn *conn, const char *text, size_t len) {
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
-static void print_log(void *file, const char *message) {
-    fprintf(file, "counter: %s\n", message);
-}
-
-/* The pieces of counter_page.h as one page. */
-static void add_page(void) {
-    static char page[16 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof counter_page / sizeof *counter_page; i++) {
-        size_t n = strlen(counter_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, counter_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
 int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: counter [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
     azc_config config = {0};
-    config.port = (int)port;
-    config.log = print_log;
-    config.log_userdata = stderr;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
+
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
+
     azc_channel_desc counter = {0};
     counter.path = "/counter";
     counter.data_size = sizeof(visitor);
     counter.on_connect = counter_connect;
     counter.on_message = counter_message;
-
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
     azc_add_channel(server, &counter);
-    add_page();
+
+    azc_add_page(server, "/", "text/html; charset=utf-8", counter_page, sizeof counter_page);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "counter: %s\n", azc_error(server));
     azc_destroy(server);

@@ -1,15 +1,15 @@
-/* dashboard.c: this board, live: processor, load, memory, network, and its temperature where it
-   tells one. Who arrives gets the last five minutes, whoever is slow the newest sample.
+/* dashboard.c: this machine, live: processor, load, memory, network and temperature. A new viewer
+   gets the last five minutes; a slow viewer skips to the newest sample.
 
-       cc examples/dashboard.c -o dashboard && ./dashboard [port]
+       cc -I. examples/dashboard.c -o dashboard && ./dashboard [[host:]port]
 
-   then open http://127.0.0.1:4000/. Linux tells most (/proc, /sys); what a system does not tell
-   is left out, here and on the page, which is dashboard_page.h. */
+   Then open http://127.0.0.1:4000/. Most values come from Linux (/proc, /sys). Values that the
+   system does not offer are left out, here and on the page. The page is pages/dashboard.html, which
+   `make pages` turns into dashboard_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "dashboard_page.h"
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +18,13 @@
 #include <unistd.h>
 
 #ifndef PERIOD_MS
-#define PERIOD_MS 1000 /* from one sample to the next */
+#define PERIOD_MS 1000 /* between two samples */
 #endif
-enum { KEPT = 300, KEPT_BYTES = 128 * 1024, MOST_CORES = 16 };
+enum { HISTORY = 300, HISTORY_BYTES = 128 * 1024, MAX_CORES = 16 };
 
-/* ==== What the board tells: each of these puts it, or nothing ================================= */
+/* ==== Values: each put_ function writes its value, or nothing if there is none ================ */
 
-/* A file's beginning as a string, "" if there is no such file. */
+/* The start of a file as a string, "" if it cannot be read. Valid until the next call. */
 static const char *contents(const char *path) {
     static char text[16 * 1024];
     size_t len = 0;
@@ -43,7 +43,7 @@ static int64_t clock_ms(void) {
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* One decimal is what a chart shows. */
+/* With one decimal, as the charts show it. */
 static void put_tenths(azc_writer *w, const char *name, double value) {
     azc_put_double(w, name, (double)(int64_t)(value * 10 + .5) / 10);
 }
@@ -52,7 +52,7 @@ typedef struct ticks {
     uint64_t busy, all;
 } ticks;
 
-/* How busy since last time, in percent, of a line like "cpu0 90 0 33 812 5 0 1 0". */
+/* Percent busy since the last call, from a line like "cpu0 90 0 33 812 5 0 1 0". */
 static void put_busy(azc_writer *w, const char *name, const char *line, ticks *last) {
     ticks now = {0, 0};
     const char *at = line + strcspn(line, " ");
@@ -69,12 +69,12 @@ static void put_busy(azc_writer *w, const char *name, const char *line, ticks *l
 }
 
 static void put_processor(azc_writer *w) {
-    static ticks last[1 + MOST_CORES];
+    static ticks last[1 + MAX_CORES];
     const char *line = contents("/proc/stat");
     if (strncmp(line, "cpu ", 4) != 0) return;
     put_busy(w, "cpu", line, &last[0]);
     azc_put_array(w, "cores");
-    for (int i = 1; i <= MOST_CORES && (line = strchr(line, '\n')); i++) {
+    for (int i = 1; i <= MAX_CORES && (line = strchr(line, '\n')); i++) {
         if (strncmp(++line, "cpu", 3) != 0) break;
         put_busy(w, NULL, line, &last[i]);
     }
@@ -89,7 +89,7 @@ static void put_load(azc_writer *w) {
     azc_put_end(w);
 }
 
-/* Bytes of a line like "MemTotal:  24684096 kB"; 0 if there is none. */
+/* The bytes in a line like "MemTotal:  24684096 kB"; 0 without such a line. */
 static uint64_t meminfo(const char *name) {
     const char *line = strstr(contents("/proc/meminfo"), name);
     return line ? strtoull(line + strlen(name), NULL, 10) * 1024 : 0;
@@ -100,8 +100,8 @@ static void put_memory(azc_writer *w) {
     if (all && left <= all) azc_put_uint(w, "memory", all - left);
 }
 
-/* The interface that leads out of here, or lo. */
-static void outward(char *name, size_t size) {
+/* The name of the interface with the default route, or "lo". */
+static void default_interface(char *name, size_t size) {
     snprintf(name, size, "lo");
     for (const char *line = contents("/proc/net/route"); (line = strchr(line, '\n'));) {
         char found[32];
@@ -112,7 +112,7 @@ static void outward(char *name, size_t size) {
     }
 }
 
-/* Bytes a second, received and sent. */
+/* Bytes per second, received and sent. */
 static void put_network(azc_writer *w, int64_t now) {
     static struct {
         char name[32];
@@ -121,7 +121,7 @@ static void put_network(azc_writer *w, int64_t now) {
     } last;
     char name[32], wanted[40];
     uint64_t in = 0, out = 0;
-    outward(name, sizeof name);
+    default_interface(name, sizeof name);
     snprintf(wanted, sizeof wanted, " %s:", name);
     const char *line = strstr(contents("/proc/net/dev"), wanted);
     if (!line || sscanf(line + strlen(wanted), "%" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %" SCNu64,
@@ -140,7 +140,7 @@ static void put_network(azc_writer *w, int64_t now) {
     last.at = now;
 }
 
-/* The hottest sensor, in degrees Celsius. */
+/* The temperature of the hottest sensor, in degrees Celsius. */
 static void put_heat(azc_writer *w) {
     long hottest = 0;
     for (int i = 0; i < 2 * 10; i++) {
@@ -155,8 +155,8 @@ static void put_heat(azc_writer *w) {
 
 /* ==== The channel ============================================================================= */
 
-/* Once a second. A viewer that has not taken the last sample yet gets this one in its place: a
-   dashboard shows now. The room keeps what the next viewer's charts begin with. */
+/* Send a sample to all viewers. The key makes a slow viewer skip samples: a queued sample is
+   replaced by the newer one. The room's history is what the charts of a new viewer start with. */
 static void sample(azc_server *server, void *channel) {
     (void)server;
     int64_t now = clock_ms();
@@ -172,7 +172,7 @@ static void sample(azc_server *server, void *channel) {
     azc_message m = {0};
     m.json = &w;
     m.room = "viewers";
-    m.key = 1; /* a slow viewer skips to the newest values */
+    m.key = 1;
     azc_send(channel, &m);
 }
 
@@ -187,64 +187,32 @@ static int board_connect(azc_conn *conn) {
     azc_put_int(&w, "cores", sysconf(_SC_NPROCESSORS_ONLN));
     azc_put_uint(&w, "memory", meminfo("MemTotal:"));
     int error = azc_send_json(conn, &w);
-    return error < 0 ? error : azc_join(conn, "viewers"); /* here the last minutes go out */
+    return error != AZC_OK ? error : azc_join(conn, "viewers"); /* this sends the history */
 }
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
-static void print_log(void *file, const char *message) {
-    fprintf(file, "dashboard: %s\n", message);
-}
-
-static azc_channel *add_board(void) {
+static azc_channel *add_board(azc_server *server) {
     azc_channel_desc board = {0};
     board.path = "/board";
     board.on_connect = board_connect;
     azc_channel *channel = azc_add_channel(server, &board);
-    azc_set_history(channel, "viewers", KEPT, KEPT_BYTES);
+    azc_set_history(channel, "viewers", HISTORY, HISTORY_BYTES);
     azc_every(server, PERIOD_MS, sample, channel);
     return channel;
 }
 
-/* The pieces of dashboard_page.h as one page. */
-static void add_page(void) {
-    static char page[24 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof dashboard_page / sizeof *dashboard_page; i++) {
-        size_t n = strlen(dashboard_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, dashboard_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
 int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: dashboard [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
     azc_config config = {0};
-    config.port = (int)port;
-    config.log = print_log;
-    config.log_userdata = stderr;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
 
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    add_board();
-    add_page();
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
+    add_board(server);
+    azc_add_page(server, "/", "text/html; charset=utf-8", dashboard_page, sizeof dashboard_page);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "dashboard: %s\n", azc_error(server));
     azc_destroy(server);

@@ -1,439 +1,769 @@
-/* dashboard_page.h: the page that dashboard.c serves at "/": instruments drawn on canvases, and
-   nothing from elsewhere. See chat_page.h for the form. */
-static const char *const dashboard_page[] = {
-    /* ---- What it is made of. The instruments are made from the list in the script. */
-    "<!doctype html>\n"
-    "<html lang=en>\n"
-    "<meta charset=utf-8>\n"
-    "<title>Board</title>\n"
-    "<meta name=viewport content='width=device-width, initial-scale=1, viewport-fit=cover'>\n"
-    "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; connect-src 'self';\n"
-    " img-src data:; script-src 'unsafe-inline'; style-src 'unsafe-inline'\">\n"
-    "<link rel=icon href='data:image/svg+xml,%3Csvg xmlns=%22http://www.w3.org/2000/svg%22\n"
-    " viewBox=%220 0 16 16%22%3E%3Crect width=%2216%22 height=%2216%22 rx=%224%22\n"
-    " fill=%22%231d2526%22/%3E%3Cpath d=%22M2 10l3-1 2-5 3 8 2-4h2%22 fill=%22none%22\n"
-    " stroke=%22%2348c3b4%22 stroke-width=%221.5%22 stroke-linejoin=%22round%22/%3E%3C/svg%3E'>\n"
-    "<header>\n"
-    "  <h1 id=host>This board</h1>\n"
-    "  <button id=status data-state=connecting disabled>Hello</button>\n"
-    "  <p id=system></p>\n"
-    "</header>\n"
-    "<main id=board></main>\n"
-    "<footer>\n"
-    "  <span>A sample each second, the last five minutes kept by the server</span>\n"
-    "  <span>On a slow link you see now, not a minute ago</span>\n"
-    "</footer>\n",
-
-    /* ---- Colours, a set for the day and one for the night; a hue tells two lines apart. */
-    "<style>\n"
-    ":root {\n"
-    "  color-scheme: light dark;\n"
-    "  --back: #eeece7; --card: #fbfaf7; --ink: #1c1d1e; --dim: #6b6a66; --line: #dedbd4;\n"
-    "  --grid: #1c1d1e14; --light: .56; --deep: .13;\n"
-    "}\n"
-    "@media (prefers-color-scheme: dark) { :root {\n"
-    "  --back: #0e1011; --card: #16191a; --ink: #e9ebea; --dim: #8f9493; --line: #25292b;\n"
-    "  --grid: #ffffff12; --light: .78; --deep: .115;\n"
-    "} }\n"
-    "* { box-sizing: border-box; }\n"
-    "body {\n"
-    "  display: flex; flex-direction: column; min-height: 100vh; min-height: 100dvh;\n"
-    "  max-width: 90rem; margin: 0 auto; padding: 0 1.25rem env(safe-area-inset-bottom);\n"
-    "  background: var(--back); color: var(--ink); font: 16px/1.4 system-ui, sans-serif;\n"
-    "  font-variant-numeric: tabular-nums;\n"
-    "}\n"
-    "button { cursor: pointer; border: 0; background: none; padding: 0; font: inherit; }\n"
-    "button:disabled { cursor: default; }\n"
-    ":focus-visible { outline: 2px solid var(--dim); outline-offset: 3px; border-radius: 2px; }\n"
-    "header, footer { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1rem; }\n"
-    "header { padding: 1.25rem .25rem 1rem; }\n"
-    "footer { justify-content: space-between; padding: .875rem .25rem 1rem; }\n"
-    "h1 { margin: 0; font-size: 1.25rem; font-weight: 600; overflow-wrap: anywhere; }\n"
-    "#status, #system, footer { font-size: .8125rem; color: var(--dim); }\n"
-    "#system { margin: 0; font-variant-ligatures: none; }\n"
-    "#status::before {\n"
-    "  content: ''; display: inline-block; width: .5rem; height: .5rem; margin-right: .4rem;\n"
-    "  border-radius: 50%; background: #d2453d;\n"
-    "}\n"
-    "#status[data-state=open]::before { background: #2f9e62; }\n"
-    "#status[data-state=connecting]::before { background: #d99a26; }\n",
-
-    /* ---- The instruments: the first over the whole width, the others beside each other below. */
-    "main { flex: 1; display: flex; flex-wrap: wrap; gap: .75rem; transition: opacity .3s; }\n"
-    "header:not(:has([data-state=open])) + main { opacity: .55; }\n"
-    "section {\n"
-    "  flex: 1 1 17rem; display: flex; flex-direction: column; min-width: 0; overflow: hidden;\n"
-    "  background: var(--card); border: 1px solid var(--line); border-radius: .875rem;\n"
-    "}\n"
-    "section[hidden] { display: none; }\n"
-    ".read { padding: 1rem 1.125rem .25rem; }\n"
-    "h2 {\n"
-    "  margin: 0; font-size: .75rem; font-weight: 600; letter-spacing: .06em; color: var(--dim);\n"
-    "  text-transform: uppercase;\n"
-    "}\n"
-    ".values { display: flex; flex-wrap: wrap; gap: 0 1.5rem; margin: .125rem 0 0; }\n"
-    ".value { display: flex; align-items: baseline; gap: .375rem; white-space: nowrap; }\n"
-    ".value b { font-size: 2.25rem; font-weight: 300; line-height: 1.25; }\n"
-    ".value b { letter-spacing: -.03em; }\n"
-    ".value span { font-size: .875rem; color: oklch(var(--light) var(--deep) var(--hue)); }\n"
-    ".note { margin: 0; min-height: 1.4em; font-size: .8125rem; color: var(--dim); }\n"
-    ".plot { position: relative; flex: 1; min-height: 8rem; }\n"
-    "canvas { position: absolute; inset: 0; width: 100%; height: 100%; touch-action: pan-y; }\n"
-    "canvas { cursor: crosshair; }\n"
-    "#cores { display: grid; gap: .5rem .375rem; margin-top: 1rem; }\n"
-    "#cores { grid-template-columns: repeat(auto-fit, minmax(2.5rem, 1fr)); }\n"
-    "#cores i { height: .25rem; border-radius: .125rem; overflow: hidden; }\n"
-    "#cores i { background: var(--grid); }\n"
-    "#cores i::before {\n"
-    "  content: ''; display: block; height: 100%; width: 100%; transform-origin: left;\n"
-    "  transform: scaleX(var(--busy)); background: oklch(var(--light) var(--deep) var(--hue));\n"
-    "}\n"
-    "@media (min-width: 48rem) {\n"
-    "  #system { margin-left: auto; }\n"
-    "  #cpu { flex: 1.35 1 100%; flex-direction: row; }\n"
-    "  #cpu .read { flex: 0 0 15rem; padding-bottom: 1.125rem; }\n"
-    "  #cpu .value b { font-size: 3.5rem; }\n"
-    "}\n"
-    "@media (prefers-reduced-motion: no-preference) {\n"
-    "  #cores i::before { transition: transform .9s; }\n"
-    "  #status[data-state=connecting]::before { animation: pulse 1s infinite alternate; }\n"
-    "}\n"
-    "@keyframes pulse { to { opacity: .3; } }\n"
-    "</style>\n",
-
-    /* ---- The connection: one, dialled again when it is lost. */
-    "<script type=module>\n"
-    "const $ = id => document.getElementById(id);\n"
-    "const status = $('status');\n"
-    "let socket, timer, tries = 0;\n"
-    "\n"
-    "function connect() {\n"
-    "  clearTimeout(timer);\n"
-    "  show('connecting', 'Connecting…');\n"
-    "  const url = new URL('board', location.href);\n"
-    "  url.protocol = url.protocol.replace('http', 'ws');\n"
-    "  const ws = socket = new WebSocket(url);\n"
-    "  let opened = 0;\n"
-    "  timer = setTimeout(() => ws.close(), 10000);\n"
-    "  ws.onopen = () => {\n"
-    "    clearTimeout(timer);\n"
-    "    opened = Date.now();\n"
-    "    show('open', 'Live');\n"
-    "  };\n"
-    "  ws.onmessage = event => receive(JSON.parse(event.data));\n"
-    "  ws.onclose = () => {\n"
-    "    clearTimeout(timer);\n"
-    "    if (opened && Date.now() - opened > 3000) tries = 0;\n"
-    "    retry(Date.now() + Math.min(15000, 500 * 2 ** tries++) * (.5 + Math.random() / 2));\n"
-    "  };\n"
-    "}\n"
-    "\n"
-    "function retry(at) {\n"
-    "  const left = at - Date.now();\n"
-    "  if (left <= 0) return connect();\n"
-    "  show('closed', 'Offline, retrying in ' + Math.ceil(left / 1000) + ' s');\n"
-    "  timer = setTimeout(retry, Math.min(left, 250), at);\n"
-    "}\n"
-    "\n"
-    "function show(state, words) {\n"
-    "  status.dataset.state = state;\n"
-    "  status.textContent = words;\n"
-    "  status.disabled = state !== 'closed';\n"
-    "}\n"
-    "\n"
-    "const wake = () => { if (status.dataset.state === 'closed') connect(); };\n"
-    "status.onclick = wake;\n"
-    "addEventListener('online', wake);\n",
-
-    /* ---- What comes in: a word about the board, its last minutes, then a sample each second. */
-    "const span = 300000;\n"
-    "let board = {}, samples = [], clock, probe = null, pointed;\n"
-    "\n"
-    "function receive(m) {\n"
-    "  if (m.host) {\n"
-    "    board = m;\n"
-    "    samples = [];\n"
-    "    clock = Infinity;\n"
-    "    $('host').textContent = document.title = m.host;\n"
-    "    return;\n"
-    "  }\n"
-    "  samples.push(m);\n"
-    "  while (samples[0].t < m.t - span - 5000) samples.shift();\n"
-    "  /* Our time less the board's, by the quickest sample; what is late does not count. */\n"
-    "  clock = Math.min(clock + 1, Date.now() - m.t);\n"
-    "  if (calm.matches) requestAnimationFrame(draw);\n"
-    "}\n"
-    "\n"
-    "/* The board's time at the charts' right edges: a little ago, so that the next sample is\n"
-    "   there before it is needed, and the lines glide. */\n"
-    "const edge = () => Date.now() - clock - (calm.matches ? 0 : 1150);\n"
-    "const calm = matchMedia('(prefers-reduced-motion: reduce)');\n"
-    "\n"
-    "function at(time) {\n"
-    "  let i = samples.length;\n"
-    "  while (i > 0 && samples[i - 1].t > time) i--;\n"
-    "  return samples[i - 1];\n"
-    "}\n",
-
-    /* ---- Numbers as people read them. */
-    "function scaled(n, step, units) {\n"
-    "  let i = 0;\n"
-    "  for (; n >= step * .9995 && i < units.length - 1; i++) n /= step;\n"
-    "  return [i === 0 ? n.toFixed(0) : n.toFixed(n < 9.995 ? 2 : n < 99.95 ? 1 : 0), units[i]];\n"
-    "}\n"
-    "\n"
-    "const bytes = n => scaled(n, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']);\n"
-    "const rate = n => scaled(n, 1000, ['B/s', 'kB/s', 'MB/s', 'GB/s']);\n"
-    "const short = ([n, unit]) => Number(n) + ' ' + unit;\n"
-    "\n"
-    "/* The least of 1, 2, 5, 10, 20, 50, ... that is not below n. */\n"
-    "function round(n) {\n"
-    "  const power = 10 ** Math.floor(Math.log10(n));\n"
-    "  return power * [1, 2, 5, 10].find(one => one * power >= n * .999);\n"
-    "}\n"
-    "\n"
-    "function lasted(seconds) {\n"
-    "  const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];\n"
-    "  const first = Math.max(0, parts.findIndex(([size]) => seconds >= size));\n"
-    "  return parts.slice(first, first + 2).map(([size, unit], i) => {\n"
-    "    const n = Math.floor(i ? seconds % parts[first][0] / size : seconds / size);\n"
-    "    return n + ' ' + unit;\n"
-    "  }).join(' ');\n"
-    "}\n",
-
-    /* ---- The instruments. One that its samples say nothing about is not shown. */
-    "const cores = () => board.cores + (board.cores > 1 ? ' cores' : ' core');\n"
-    "const instruments = [\n"
-    "  { id: 'cpu', name: 'Processor', hues: [185], rows: 4, top: () => 100,\n"
-    "    values: s => [s.cpu], read: ([n]) => [[n.toFixed(n < 99.95 ? 1 : 0), '%']],\n"
-    "    tick: n => n + ' %', note: () => cores() },\n"
-    "  { id: 'load', name: 'Load', hues: [285], rows: 2, mark: () => board.cores,\n"
-    "    top: peak => Math.max(round(peak), board.cores), values: s => s.load?.slice(0, 1),\n"
-    "    read: ([n]) => [[n.toFixed(2), '1 min']], tick: n => n.toFixed(n % 1 ? 1 : 0),\n"
-    "    note: s => s.load[1].toFixed(2) + ' in 5 min, ' + s.load[2].toFixed(2) + ' in 15' },\n"
-    "  { id: 'memory', name: 'Memory', hues: [75], rows: 2,\n"
-    "    top: peak => Math.min(board.memory, 2 ** Math.ceil(Math.log2(peak))),\n"
-    "    values: s => [s.memory], read: ([n]) => [bytes(n)], tick: n => short(bytes(n)),\n"
-    "    note: s => (100 * s.memory / board.memory).toFixed(0) + ' % of '\n"
-    "      + bytes(board.memory).join(' ') },\n"
-    "  { id: 'network', name: 'Network', hues: [245, 340], rows: 2, mirror: true,\n"
-    "    top: peak => Math.max(1000, round(peak)), values: s => s.net,\n"
-    "    read: both => both.map((n, i) => [rate(n)[0], rate(n)[1] + [' in', ' out'][i]]),\n"
-    "    tick: n => short(rate(Math.abs(n))), note: s => s.link },\n"
-    "  { id: 'heat', name: 'Temperature', hues: [35], rows: 2, top: () => 100,\n"
-    "    values: s => [s.heat], read: ([n]) => [[n.toFixed(1), '°C']], tick: n => n + ' °C',\n"
-    "    note: () => 'the hottest sensor' },\n"
-    "];\n"
-    "\n"
-    "function make(parent, tag, cls = '', text = '') {\n"
-    "  const e = parent.appendChild(document.createElement(tag));\n"
-    "  e.className = cls;\n"
-    "  e.textContent = text;\n"
-    "  return e;\n"
-    "}\n"
-    "\n"
-    "for (const one of instruments) {\n"
-    "  one.box = make($('board'), 'section');\n"
-    "  one.box.id = one.id;\n"
-    "  one.box.hidden = true;\n"
-    "  const read = make(one.box, 'div', 'read');\n"
-    "  make(read, 'h2', '', one.name);\n"
-    "  const values = make(read, 'p', 'values');\n"
-    "  one.parts = one.hues.map(hue => {\n"
-    "    const value = make(values, 'span', 'value');\n"
-    "    value.style.setProperty('--hue', hue);\n"
-    "    return [make(value, 'b'), make(value, 'span')];\n"
-    "  });\n"
-    "  one.says = make(read, 'p', 'note');\n"
-    "  if (one.id === 'cpu') make(read, 'div').id = 'cores';\n"
-    "  one.canvas = make(make(one.box, 'div', 'plot'), 'canvas');\n"
-    "  one.canvas.setAttribute('role', 'img');\n"
-    "  one.ctx = one.canvas.getContext('2d');\n"
-    "  one.canvas.onpointermove = event => {\n"
-    "    probe = span * (1 - event.offsetX / (one.canvas.clientWidth - gap));\n"
-    "    probe = Math.max(0, Math.min(span, probe));\n"
-    "    pointed = one.canvas;\n"
-    "  };\n"
-    "  one.canvas.onpointerleave = () => { probe = null; };\n"
-    "}\n",
-
-    /* ---- The readings: of the newest sample, or of the one under the pointer. */
-    "function tell(s) {\n"
-    "  const known = [['up ' + lasted(s.up), s.up], [board.system, board.system]];\n"
-    "  $('system').textContent = known.filter(([, is]) => is).map(([word]) => word).join(' · ');\n"
-    "  for (const one of instruments) {\n"
-    "    const values = one.values(s);\n"
-    "    if (values?.[0] === undefined) continue;\n"
-    "    one.read(values).forEach(([n, unit], i) => {\n"
-    "      one.parts[i][0].textContent = n;\n"
-    "      one.parts[i][1].textContent = unit;\n"
-    "    });\n"
-    "    one.says.textContent = one.note(s);\n"
-    "    const words = one.read(values).map(([n, unit]) => n + ' ' + unit).join(' and ');\n"
-    "    one.canvas.setAttribute('aria-label', one.name + ', ' + words + '; the last 5 minutes');\n"
-    "  }\n"
-    "  const bars = $('cores');\n"
-    "  while (bars.childElementCount < (s.cores?.length ?? 0)) {\n"
-    "    make(bars, 'i').style.setProperty('--hue', 185);\n"
-    "  }\n"
-    "  s.cores?.forEach((busy, i) => bars.children[i].style.setProperty('--busy', busy / 100));\n"
-    "}\n",
-
-    /* ---- The charts. Time runs to the right edge, where the dot is. */
-    "const gap = 10, foot = 6;\n"
-    "let told, colours;\n"
-    "\n"
-    "function look() {\n"
-    "  const style = getComputedStyle(document.documentElement);\n"
-    "  colours = Object.fromEntries(['ink', 'dim', 'grid', 'card', 'light', 'deep']\n"
-    "    .map(name => [name, style.getPropertyValue('--' + name)]));\n"
-    "}\n"
-    "\n"
-    "const paint = (hue, alpha = 1) =>\n"
-    "  `oklch(${colours.light} ${colours.deep} ${hue} / ${alpha})`;\n"
-    "\n"
-    "/* A line as runs of points, broken where samples are missing. The last one is drawn out to\n"
-    "   the edge if the sample after it is there. */\n"
-    "function runs(values, i, now) {\n"
-    "  const all = [];\n"
-    "  let last = null;\n"
-    "  for (const s of samples) {\n"
-    "    const t = s.t, v = values(s)?.[i];\n"
-    "    if (v === undefined) continue;\n"
-    "    const next = { t: Math.min(t, now), v };\n"
-    "    if (t > now && last) next.v = last.v + (v - last.v) * (now - last.t) / (t - last.t);\n"
-    "    if (!last || t - last.t > 3500) all.push(t > now ? [] : [next]);\n"
-    "    else all.at(-1).push(next);\n"
-    "    if (t > now) break;\n"
-    "    last = next;\n"
-    "  }\n"
-    "  return all.filter(run => run.length);\n"
-    "}\n"
-    "\n"
-    "function plot(one, now) {\n"
-    "  const { ctx, canvas } = one, { clientWidth: w, clientHeight: h } = canvas;\n"
-    "  const dots = devicePixelRatio, size = [Math.round(w * dots), Math.round(h * dots)];\n"
-    "  if (String([canvas.width, canvas.height]) !== String(size)) {\n"
-    "    [canvas.width, canvas.height] = size;\n"
-    "  }\n"
-    "  ctx.setTransform(dots, 0, 0, dots, 0, 0);\n"
-    "  ctx.clearRect(0, 0, w, h);\n"
-    "\n"
-    "  const lines = one.hues.map((_, i) => runs(one.values, i, now));\n"
-    "  const peak = Math.max(1e-9, ...lines.flat(2).filter(p => p.t > now - span).map(p => p.v));\n"
-    "  const top = one.top(peak), roof = 22;\n"
-    "  one.scale = one.scale && !calm.matches ? one.scale + (top - one.scale) * .12 : top;\n"
-    "  const zero = one.mirror ? (h - foot - roof) / 2 + roof : h - foot;\n"
-    "  const tall = zero - roof;\n"
-    "  const x = t => w - gap - (now - t) / span * (w - gap);\n"
-    "  const y = (v, i) => zero - (i ? -v : v) / one.scale * tall;\n"
-    "\n"
-    "  rule(one, top, x, y, w, now);\n"
-    "  lines.forEach((all, i) => {\n"
-    "    for (const run of all) stroke(ctx, run, x, v => y(v, i), zero, one.hues[i]);\n"
-    "  });\n"
-    "  if (probe !== null) needle(one, x(now - probe), h);\n"
-    "  lines.forEach((all, i) => {\n"
-    "    const end = all.at(-1)?.at(-1);\n"
-    "    if (end && probe === null) dot(ctx, x(end.t), y(end.v, i), one.hues[i]);\n"
-    "  });\n"
-    "}\n",
-
-    /* ---- Their parts. */
-    "function rule(one, top, x, y, w, now) {\n"
-    "  const { ctx } = one;\n"
-    "  ctx.font = '11px system-ui, sans-serif';\n"
-    "  ctx.lineWidth = 1;\n"
-    "  ctx.strokeStyle = colours.grid;\n"
-    "  const level = n => Math.round(y(n)) + .5;\n"
-    "  for (let i = one.mirror ? -1 : 0; i <= (one.mirror ? 1 : one.rows); i++) {\n"
-    "    const n = one.mirror ? i * top : i * top / one.rows;\n"
-    "    line(ctx, 0, level(n), w, level(n));\n"
-    "    ctx.fillStyle = colours.dim;\n"
-    "    if (i) ctx.fillText(one.tick(n), 18, level(n) - 5);\n"
-    "  }\n"
-    "  for (let minute = 1; minute < 5; minute++) {\n"
-    "    const column = Math.round(x(now - minute * 60000)) + .5;\n"
-    "    line(ctx, column, y(one.mirror ? -one.scale : 0), column, y(one.scale));\n"
-    "    if (one.id !== 'cpu' || column < 90) continue;\n"
-    "    ctx.textAlign = 'center';\n"
-    "    ctx.fillText(minute + ' min', column, y(one.scale) - 5);\n"
-    "    ctx.textAlign = 'start';\n"
-    "  }\n"
-    "  const mark = one.mark?.();\n"
-    "  if (!mark || mark > one.scale * 1.001) return;\n"
-    "  ctx.setLineDash([3, 4]);\n"
-    "  ctx.strokeStyle = colours.dim;\n"
-    "  line(ctx, 0, level(mark), w, level(mark));\n"
-    "  ctx.setLineDash([]);\n"
-    "  ctx.fillText(cores(), 18, level(mark) - 5);\n"
-    "}\n"
-    "\n"
-    "function line(ctx, x1, y1, x2, y2) {\n"
-    "  ctx.beginPath();\n"
-    "  ctx.moveTo(x1, y1);\n"
-    "  ctx.lineTo(x2, y2);\n"
-    "  ctx.stroke();\n"
-    "}\n"
-    "\n"
-    "function stroke(ctx, run, x, y, zero, hue) {\n"
-    "  const path = new Path2D();\n"
-    "  run.forEach(({ t, v }) => path.lineTo(x(t), y(v)));\n"
-    "  const under = new Path2D(path);\n"
-    "  under.lineTo(x(run.at(-1).t), zero);\n"
-    "  under.lineTo(x(run[0].t), zero);\n"
-    "  const high = run.reduce((best, p) => Math.abs(y(p.v) - zero) > Math.abs(best - zero)\n"
-    "    ? y(p.v) : best, zero);\n"
-    "  const fade = ctx.createLinearGradient(0, high, 0, zero);\n"
-    "  fade.addColorStop(0, paint(hue, .28));\n"
-    "  fade.addColorStop(1, paint(hue, .02));\n"
-    "  ctx.fillStyle = fade;\n"
-    "  ctx.fill(under);\n"
-    "  ctx.strokeStyle = paint(hue);\n"
-    "  ctx.lineWidth = 1.5;\n"
-    "  ctx.lineJoin = 'round';\n"
-    "  ctx.stroke(path);\n"
-    "}\n"
-    "\n"
-    "function dot(ctx, x, y, hue) {\n"
-    "  const rings = [[7, paint(hue, .2)], [3.5, colours.card], [2.5, paint(hue)]];\n"
-    "  for (const [radius, colour] of rings) {\n"
-    "    ctx.fillStyle = colour;\n"
-    "    ctx.beginPath();\n"
-    "    ctx.arc(x, y, radius, 0, 7);\n"
-    "    ctx.fill();\n"
-    "  }\n"
-    "}\n"
-    "\n"
-    "function needle({ ctx, canvas }, x, h) {\n"
-    "  ctx.strokeStyle = colours.ink;\n"
-    "  ctx.lineWidth = 1;\n"
-    "  line(ctx, Math.round(x) + .5, 0, Math.round(x) + .5, h);\n"
-    "  if (canvas !== pointed) return;\n"
-    "  const words = lasted(probe / 1000) + ' ago', wide = ctx.measureText(words).width;\n"
-    "  const left = x > wide + 20 ? x - wide - 8 : x + 8;\n"
-    "  ctx.fillStyle = colours.card;\n"
-    "  ctx.fillRect(left - 4, 6, wide + 8, 16);\n"
-    "  ctx.fillStyle = colours.ink;\n"
-    "  ctx.fillText(words, left, 18);\n"
-    "}\n",
-
-    /* ---- And all of it, up to sixty times a second while someone looks. */
-    "function draw() {\n"
-    "  if (!calm.matches) requestAnimationFrame(draw);\n"
-    "  if (!samples.length) return;\n"
-    "  const now = edge(), s = at(now - (probe ?? 0)) ?? samples[0];\n"
-    "  if (told !== s) tell(told = s);\n"
-    "  for (const one of instruments) {\n"
-    "    one.box.hidden = !samples.some(s => one.values(s)?.[0] !== undefined);\n"
-    "    if (!one.box.hidden) plot(one, now);\n"
-    "  }\n"
-    "}\n"
-    "\n"
-    "look();\n"
-    "matchMedia('(prefers-color-scheme: dark)').onchange = look;\n"
-    "document.onvisibilitychange = () => { if (!document.hidden) wake(); };\n"
-    "draw();\n"
-    "connect();\n"
-    "</script>\n",
+/* A page as an array of its bytes, made by page.awk: edit the page, not this file. */
+static const unsigned char dashboard_page[] = {
+60,33,100,111,99,116,121,112,101,32,104,116,109,108,62,10,60,104,116,109,108,32,108,97,110,103,61,
+34,101,110,34,62,10,32,32,60,104,101,97,100,62,10,32,32,32,32,60,109,101,116,97,32,99,104,97,114,
+115,101,116,61,34,117,116,102,45,56,34,32,47,62,10,32,32,32,32,60,116,105,116,108,101,62,66,111,97,
+114,100,60,47,116,105,116,108,101,62,10,32,32,32,32,60,109,101,116,97,32,110,97,109,101,61,34,118,
+105,101,119,112,111,114,116,34,32,99,111,110,116,101,110,116,61,34,119,105,100,116,104,61,100,101,
+118,105,99,101,45,119,105,100,116,104,44,32,105,110,105,116,105,97,108,45,115,99,97,108,101,61,49,
+44,32,118,105,101,119,112,111,114,116,45,102,105,116,61,99,111,118,101,114,34,32,47,62,10,32,32,32,
+32,60,109,101,116,97,10,32,32,32,32,32,32,104,116,116,112,45,101,113,117,105,118,61,34,67,111,110,
+116,101,110,116,45,83,101,99,117,114,105,116,121,45,80,111,108,105,99,121,34,10,32,32,32,32,32,32,
+99,111,110,116,101,110,116,61,34,100,101,102,97,117,108,116,45,115,114,99,32,39,110,111,110,101,39,
+59,32,99,111,110,110,101,99,116,45,115,114,99,32,39,115,101,108,102,39,59,32,105,109,103,45,115,
+114,99,32,100,97,116,97,58,59,10,32,32,32,32,32,32,32,32,115,99,114,105,112,116,45,115,114,99,32,
+39,117,110,115,97,102,101,45,105,110,108,105,110,101,39,59,32,115,116,121,108,101,45,115,114,99,32,
+39,117,110,115,97,102,101,45,105,110,108,105,110,101,39,34,10,32,32,32,32,47,62,10,32,32,32,32,60,
+108,105,110,107,10,32,32,32,32,32,32,114,101,108,61,34,105,99,111,110,34,10,32,32,32,32,32,32,104,
+114,101,102,61,34,100,97,116,97,58,105,109,97,103,101,47,115,118,103,43,120,109,108,44,37,51,67,
+115,118,103,32,120,109,108,110,115,61,39,104,116,116,112,58,47,47,119,119,119,46,119,51,46,111,114,
+103,47,50,48,48,48,47,115,118,103,39,10,32,32,32,32,32,32,32,32,118,105,101,119,66,111,120,61,39,
+48,32,48,32,49,54,32,49,54,39,37,51,69,10,32,32,32,32,32,32,32,32,37,51,67,114,101,99,116,32,119,
+105,100,116,104,61,39,49,54,39,32,104,101,105,103,104,116,61,39,49,54,39,32,114,120,61,39,52,39,32,
+102,105,108,108,61,39,37,50,51,49,100,50,53,50,54,39,47,37,51,69,10,32,32,32,32,32,32,32,32,37,51,
+67,112,97,116,104,32,100,61,39,77,50,32,49,48,108,51,45,49,32,50,45,53,32,51,32,56,32,50,45,52,104,
+50,39,10,32,32,32,32,32,32,32,32,102,105,108,108,61,39,110,111,110,101,39,32,115,116,114,111,107,
+101,61,39,37,50,51,52,56,99,51,98,52,39,32,115,116,114,111,107,101,45,119,105,100,116,104,61,39,49,
+46,53,39,32,115,116,114,111,107,101,45,108,105,110,101,106,111,105,110,61,39,114,111,117,110,100,
+39,47,37,51,69,37,51,67,47,115,118,103,37,51,69,34,10,32,32,32,32,47,62,10,32,32,32,32,60,115,116,
+121,108,101,62,10,32,32,32,32,32,32,47,42,32,45,45,45,45,32,67,111,108,111,117,114,115,32,45,45,45,
+45,32,42,47,10,32,32,32,32,32,32,47,42,32,45,45,104,117,101,32,105,115,32,115,101,116,32,102,111,
+114,32,101,97,99,104,32,108,105,110,101,32,111,102,32,97,32,99,104,97,114,116,46,32,42,47,10,32,32,
+32,32,32,32,58,114,111,111,116,32,123,10,32,32,32,32,32,32,32,32,99,111,108,111,114,45,115,99,104,
+101,109,101,58,32,108,105,103,104,116,32,100,97,114,107,59,10,32,32,32,32,32,32,32,32,45,45,98,97,
+99,107,58,32,35,101,101,101,99,101,55,59,10,32,32,32,32,32,32,32,32,45,45,99,97,114,100,58,32,35,
+102,98,102,97,102,55,59,10,32,32,32,32,32,32,32,32,45,45,105,110,107,58,32,35,49,99,49,100,49,101,
+59,10,32,32,32,32,32,32,32,32,45,45,100,105,109,58,32,35,54,98,54,97,54,54,59,10,32,32,32,32,32,32,
+32,32,45,45,108,105,110,101,58,32,35,100,101,100,98,100,52,59,10,32,32,32,32,32,32,32,32,45,45,103,
+114,105,100,58,32,35,49,99,49,100,49,101,49,52,59,10,32,32,32,32,32,32,32,32,45,45,108,105,103,104,
+116,58,32,48,46,53,54,59,10,32,32,32,32,32,32,32,32,45,45,100,101,101,112,58,32,48,46,49,51,59,10,
+32,32,32,32,32,32,125,10,32,32,32,32,32,32,64,109,101,100,105,97,32,40,112,114,101,102,101,114,115,
+45,99,111,108,111,114,45,115,99,104,101,109,101,58,32,100,97,114,107,41,32,123,10,32,32,32,32,32,
+32,32,32,58,114,111,111,116,32,123,10,32,32,32,32,32,32,32,32,32,32,45,45,98,97,99,107,58,32,35,48,
+101,49,48,49,49,59,10,32,32,32,32,32,32,32,32,32,32,45,45,99,97,114,100,58,32,35,49,54,49,57,49,97,
+59,10,32,32,32,32,32,32,32,32,32,32,45,45,105,110,107,58,32,35,101,57,101,98,101,97,59,10,32,32,32,
+32,32,32,32,32,32,32,45,45,100,105,109,58,32,35,56,102,57,52,57,51,59,10,32,32,32,32,32,32,32,32,
+32,32,45,45,108,105,110,101,58,32,35,50,53,50,57,50,98,59,10,32,32,32,32,32,32,32,32,32,32,45,45,
+103,114,105,100,58,32,35,102,102,102,102,102,102,49,50,59,10,32,32,32,32,32,32,32,32,32,32,45,45,
+108,105,103,104,116,58,32,48,46,55,56,59,10,32,32,32,32,32,32,32,32,32,32,45,45,100,101,101,112,58,
+32,48,46,49,49,53,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,
+42,32,123,10,32,32,32,32,32,32,32,32,98,111,120,45,115,105,122,105,110,103,58,32,98,111,114,100,
+101,114,45,98,111,120,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,98,111,100,121,32,123,10,32,
+32,32,32,32,32,32,32,100,105,115,112,108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,32,32,
+32,102,108,101,120,45,100,105,114,101,99,116,105,111,110,58,32,99,111,108,117,109,110,59,10,32,32,
+32,32,32,32,32,32,109,105,110,45,104,101,105,103,104,116,58,32,49,48,48,118,104,59,10,32,32,32,32,
+32,32,32,32,109,105,110,45,104,101,105,103,104,116,58,32,49,48,48,100,118,104,59,10,32,32,32,32,32,
+32,32,32,109,97,120,45,119,105,100,116,104,58,32,57,48,114,101,109,59,10,32,32,32,32,32,32,32,32,
+109,97,114,103,105,110,58,32,48,32,97,117,116,111,59,10,32,32,32,32,32,32,32,32,112,97,100,100,105,
+110,103,58,32,48,32,49,46,50,53,114,101,109,32,101,110,118,40,115,97,102,101,45,97,114,101,97,45,
+105,110,115,101,116,45,98,111,116,116,111,109,41,59,10,32,32,32,32,32,32,32,32,98,97,99,107,103,
+114,111,117,110,100,58,32,118,97,114,40,45,45,98,97,99,107,41,59,10,32,32,32,32,32,32,32,32,99,111,
+108,111,114,58,32,118,97,114,40,45,45,105,110,107,41,59,10,32,32,32,32,32,32,32,32,102,111,110,116,
+58,10,32,32,32,32,32,32,32,32,32,32,49,54,112,120,47,49,46,52,32,115,121,115,116,101,109,45,117,
+105,44,10,32,32,32,32,32,32,32,32,32,32,115,97,110,115,45,115,101,114,105,102,59,10,32,32,32,32,32,
+32,32,32,102,111,110,116,45,118,97,114,105,97,110,116,45,110,117,109,101,114,105,99,58,32,116,97,
+98,117,108,97,114,45,110,117,109,115,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,98,117,116,
+116,111,110,32,123,10,32,32,32,32,32,32,32,32,99,117,114,115,111,114,58,32,112,111,105,110,116,101,
+114,59,10,32,32,32,32,32,32,32,32,98,111,114,100,101,114,58,32,48,59,10,32,32,32,32,32,32,32,32,98,
+97,99,107,103,114,111,117,110,100,58,32,110,111,110,101,59,10,32,32,32,32,32,32,32,32,112,97,100,
+100,105,110,103,58,32,48,59,10,32,32,32,32,32,32,32,32,102,111,110,116,58,32,105,110,104,101,114,
+105,116,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,98,117,116,116,111,110,58,100,105,115,97,
+98,108,101,100,32,123,10,32,32,32,32,32,32,32,32,99,117,114,115,111,114,58,32,100,101,102,97,117,
+108,116,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,58,102,111,99,117,115,45,118,105,115,105,
+98,108,101,32,123,10,32,32,32,32,32,32,32,32,111,117,116,108,105,110,101,58,32,50,112,120,32,115,
+111,108,105,100,32,118,97,114,40,45,45,100,105,109,41,59,10,32,32,32,32,32,32,32,32,111,117,116,
+108,105,110,101,45,111,102,102,115,101,116,58,32,51,112,120,59,10,32,32,32,32,32,32,32,32,98,111,
+114,100,101,114,45,114,97,100,105,117,115,58,32,50,112,120,59,10,32,32,32,32,32,32,125,10,32,32,32,
+32,32,32,104,101,97,100,101,114,44,10,32,32,32,32,32,32,102,111,111,116,101,114,32,123,10,32,32,32,
+32,32,32,32,32,100,105,115,112,108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,32,32,32,102,
+108,101,120,45,119,114,97,112,58,32,119,114,97,112,59,10,32,32,32,32,32,32,32,32,97,108,105,103,
+110,45,105,116,101,109,115,58,32,98,97,115,101,108,105,110,101,59,10,32,32,32,32,32,32,32,32,103,
+97,112,58,32,48,46,50,53,114,101,109,32,49,114,101,109,59,10,32,32,32,32,32,32,125,10,32,32,32,32,
+32,32,104,101,97,100,101,114,32,123,10,32,32,32,32,32,32,32,32,112,97,100,100,105,110,103,58,32,49,
+46,50,53,114,101,109,32,48,46,50,53,114,101,109,32,49,114,101,109,59,10,32,32,32,32,32,32,125,10,
+32,32,32,32,32,32,102,111,111,116,101,114,32,123,10,32,32,32,32,32,32,32,32,106,117,115,116,105,
+102,121,45,99,111,110,116,101,110,116,58,32,115,112,97,99,101,45,98,101,116,119,101,101,110,59,10,
+32,32,32,32,32,32,32,32,112,97,100,100,105,110,103,58,32,48,46,56,55,53,114,101,109,32,48,46,50,53,
+114,101,109,32,49,114,101,109,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,104,49,32,123,10,32,
+32,32,32,32,32,32,32,109,97,114,103,105,110,58,32,48,59,10,32,32,32,32,32,32,32,32,102,111,110,116,
+45,115,105,122,101,58,32,49,46,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,102,111,110,116,45,
+119,101,105,103,104,116,58,32,54,48,48,59,10,32,32,32,32,32,32,32,32,111,118,101,114,102,108,111,
+119,45,119,114,97,112,58,32,97,110,121,119,104,101,114,101,59,10,32,32,32,32,32,32,125,10,32,32,32,
+32,32,32,35,115,116,97,116,117,115,44,10,32,32,32,32,32,32,35,115,121,115,116,101,109,44,10,32,32,
+32,32,32,32,102,111,111,116,101,114,32,123,10,32,32,32,32,32,32,32,32,102,111,110,116,45,115,105,
+122,101,58,32,48,46,56,49,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,99,111,108,111,114,58,32,
+118,97,114,40,45,45,100,105,109,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,35,115,121,115,
+116,101,109,32,123,10,32,32,32,32,32,32,32,32,109,97,114,103,105,110,58,32,48,59,10,32,32,32,32,32,
+32,32,32,102,111,110,116,45,118,97,114,105,97,110,116,45,108,105,103,97,116,117,114,101,115,58,32,
+110,111,110,101,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,35,115,116,97,116,117,115,58,58,
+98,101,102,111,114,101,32,123,10,32,32,32,32,32,32,32,32,99,111,110,116,101,110,116,58,32,34,34,59,
+10,32,32,32,32,32,32,32,32,100,105,115,112,108,97,121,58,32,105,110,108,105,110,101,45,98,108,111,
+99,107,59,10,32,32,32,32,32,32,32,32,119,105,100,116,104,58,32,48,46,53,114,101,109,59,10,32,32,32,
+32,32,32,32,32,104,101,105,103,104,116,58,32,48,46,53,114,101,109,59,10,32,32,32,32,32,32,32,32,
+109,97,114,103,105,110,45,114,105,103,104,116,58,32,48,46,52,114,101,109,59,10,32,32,32,32,32,32,
+32,32,98,111,114,100,101,114,45,114,97,100,105,117,115,58,32,53,48,37,59,10,32,32,32,32,32,32,32,
+32,98,97,99,107,103,114,111,117,110,100,58,32,35,100,50,52,53,51,100,59,10,32,32,32,32,32,32,125,
+10,32,32,32,32,32,32,35,115,116,97,116,117,115,91,100,97,116,97,45,115,116,97,116,101,61,34,111,
+112,101,110,34,93,58,58,98,101,102,111,114,101,32,123,10,32,32,32,32,32,32,32,32,98,97,99,107,103,
+114,111,117,110,100,58,32,35,50,102,57,101,54,50,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,
+35,115,116,97,116,117,115,91,100,97,116,97,45,115,116,97,116,101,61,34,99,111,110,110,101,99,116,
+105,110,103,34,93,58,58,98,101,102,111,114,101,32,123,10,32,32,32,32,32,32,32,32,98,97,99,107,103,
+114,111,117,110,100,58,32,35,100,57,57,97,50,54,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,
+32,47,42,32,45,45,45,45,32,73,110,115,116,114,117,109,101,110,116,115,32,45,45,45,45,32,42,47,10,
+32,32,32,32,32,32,47,42,32,84,104,101,32,102,105,114,115,116,32,116,97,107,101,115,32,116,104,101,
+32,119,104,111,108,101,32,119,105,100,116,104,44,32,116,104,101,32,111,116,104,101,114,115,32,115,
+104,97,114,101,32,116,104,101,32,114,111,119,115,32,98,101,108,111,119,46,32,42,47,10,32,32,32,32,
+32,32,109,97,105,110,32,123,10,32,32,32,32,32,32,32,32,102,108,101,120,58,32,49,59,10,32,32,32,32,
+32,32,32,32,100,105,115,112,108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,32,32,32,102,108,
+101,120,45,119,114,97,112,58,32,119,114,97,112,59,10,32,32,32,32,32,32,32,32,103,97,112,58,32,48,
+46,55,53,114,101,109,59,10,32,32,32,32,32,32,32,32,116,114,97,110,115,105,116,105,111,110,58,32,
+111,112,97,99,105,116,121,32,48,46,51,115,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,104,101,
+97,100,101,114,58,110,111,116,40,58,104,97,115,40,91,100,97,116,97,45,115,116,97,116,101,61,34,111,
+112,101,110,34,93,41,41,32,43,32,109,97,105,110,32,123,10,32,32,32,32,32,32,32,32,111,112,97,99,
+105,116,121,58,32,48,46,53,53,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,115,101,99,116,105,
+111,110,32,123,10,32,32,32,32,32,32,32,32,102,108,101,120,58,32,49,32,49,32,49,55,114,101,109,59,
+10,32,32,32,32,32,32,32,32,100,105,115,112,108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,
+32,32,32,102,108,101,120,45,100,105,114,101,99,116,105,111,110,58,32,99,111,108,117,109,110,59,10,
+32,32,32,32,32,32,32,32,109,105,110,45,119,105,100,116,104,58,32,48,59,10,32,32,32,32,32,32,32,32,
+111,118,101,114,102,108,111,119,58,32,104,105,100,100,101,110,59,10,32,32,32,32,32,32,32,32,98,97,
+99,107,103,114,111,117,110,100,58,32,118,97,114,40,45,45,99,97,114,100,41,59,10,32,32,32,32,32,32,
+32,32,98,111,114,100,101,114,58,32,49,112,120,32,115,111,108,105,100,32,118,97,114,40,45,45,108,
+105,110,101,41,59,10,32,32,32,32,32,32,32,32,98,111,114,100,101,114,45,114,97,100,105,117,115,58,
+32,48,46,56,55,53,114,101,109,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,115,101,99,116,105,
+111,110,91,104,105,100,100,101,110,93,32,123,10,32,32,32,32,32,32,32,32,100,105,115,112,108,97,121,
+58,32,110,111,110,101,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,114,101,97,100,32,123,10,
+32,32,32,32,32,32,32,32,112,97,100,100,105,110,103,58,32,49,114,101,109,32,49,46,49,50,53,114,101,
+109,32,48,46,50,53,114,101,109,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,104,50,32,123,10,
+32,32,32,32,32,32,32,32,109,97,114,103,105,110,58,32,48,59,10,32,32,32,32,32,32,32,32,102,111,110,
+116,45,115,105,122,101,58,32,48,46,55,53,114,101,109,59,10,32,32,32,32,32,32,32,32,102,111,110,116,
+45,119,101,105,103,104,116,58,32,54,48,48,59,10,32,32,32,32,32,32,32,32,108,101,116,116,101,114,45,
+115,112,97,99,105,110,103,58,32,48,46,48,54,101,109,59,10,32,32,32,32,32,32,32,32,99,111,108,111,
+114,58,32,118,97,114,40,45,45,100,105,109,41,59,10,32,32,32,32,32,32,32,32,116,101,120,116,45,116,
+114,97,110,115,102,111,114,109,58,32,117,112,112,101,114,99,97,115,101,59,10,32,32,32,32,32,32,125,
+10,32,32,32,32,32,32,46,118,97,108,117,101,115,32,123,10,32,32,32,32,32,32,32,32,100,105,115,112,
+108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,32,32,32,102,108,101,120,45,119,114,97,112,
+58,32,119,114,97,112,59,10,32,32,32,32,32,32,32,32,103,97,112,58,32,48,32,49,46,53,114,101,109,59,
+10,32,32,32,32,32,32,32,32,109,97,114,103,105,110,58,32,48,46,49,50,53,114,101,109,32,48,32,48,59,
+10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,118,97,108,117,101,32,123,10,32,32,32,32,32,32,32,
+32,100,105,115,112,108,97,121,58,32,102,108,101,120,59,10,32,32,32,32,32,32,32,32,97,108,105,103,
+110,45,105,116,101,109,115,58,32,98,97,115,101,108,105,110,101,59,10,32,32,32,32,32,32,32,32,103,
+97,112,58,32,48,46,51,55,53,114,101,109,59,10,32,32,32,32,32,32,32,32,119,104,105,116,101,45,115,
+112,97,99,101,58,32,110,111,119,114,97,112,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,118,
+97,108,117,101,32,98,32,123,10,32,32,32,32,32,32,32,32,102,111,110,116,45,115,105,122,101,58,32,50,
+46,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,102,111,110,116,45,119,101,105,103,104,116,58,
+32,51,48,48,59,10,32,32,32,32,32,32,32,32,108,105,110,101,45,104,101,105,103,104,116,58,32,49,46,
+50,53,59,10,32,32,32,32,32,32,32,32,108,101,116,116,101,114,45,115,112,97,99,105,110,103,58,32,45,
+48,46,48,51,101,109,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,118,97,108,117,101,32,115,
+112,97,110,32,123,10,32,32,32,32,32,32,32,32,102,111,110,116,45,115,105,122,101,58,32,48,46,56,55,
+53,114,101,109,59,10,32,32,32,32,32,32,32,32,99,111,108,111,114,58,32,111,107,108,99,104,40,118,97,
+114,40,45,45,108,105,103,104,116,41,32,118,97,114,40,45,45,100,101,101,112,41,32,118,97,114,40,45,
+45,104,117,101,41,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,110,111,116,101,32,123,10,
+32,32,32,32,32,32,32,32,109,97,114,103,105,110,58,32,48,59,10,32,32,32,32,32,32,32,32,109,105,110,
+45,104,101,105,103,104,116,58,32,49,46,52,101,109,59,10,32,32,32,32,32,32,32,32,102,111,110,116,45,
+115,105,122,101,58,32,48,46,56,49,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,99,111,108,111,
+114,58,32,118,97,114,40,45,45,100,105,109,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,46,
+112,108,111,116,32,123,10,32,32,32,32,32,32,32,32,112,111,115,105,116,105,111,110,58,32,114,101,
+108,97,116,105,118,101,59,10,32,32,32,32,32,32,32,32,102,108,101,120,58,32,49,59,10,32,32,32,32,32,
+32,32,32,109,105,110,45,104,101,105,103,104,116,58,32,56,114,101,109,59,10,32,32,32,32,32,32,125,
+10,32,32,32,32,32,32,99,97,110,118,97,115,32,123,10,32,32,32,32,32,32,32,32,112,111,115,105,116,
+105,111,110,58,32,97,98,115,111,108,117,116,101,59,10,32,32,32,32,32,32,32,32,105,110,115,101,116,
+58,32,48,59,10,32,32,32,32,32,32,32,32,119,105,100,116,104,58,32,49,48,48,37,59,10,32,32,32,32,32,
+32,32,32,104,101,105,103,104,116,58,32,49,48,48,37,59,10,32,32,32,32,32,32,32,32,116,111,117,99,
+104,45,97,99,116,105,111,110,58,32,112,97,110,45,121,59,10,32,32,32,32,32,32,32,32,99,117,114,115,
+111,114,58,32,99,114,111,115,115,104,97,105,114,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,
+35,99,111,114,101,115,32,123,10,32,32,32,32,32,32,32,32,100,105,115,112,108,97,121,58,32,103,114,
+105,100,59,10,32,32,32,32,32,32,32,32,103,97,112,58,32,48,46,53,114,101,109,32,48,46,51,55,53,114,
+101,109,59,10,32,32,32,32,32,32,32,32,109,97,114,103,105,110,45,116,111,112,58,32,49,114,101,109,
+59,10,32,32,32,32,32,32,32,32,103,114,105,100,45,116,101,109,112,108,97,116,101,45,99,111,108,117,
+109,110,115,58,32,114,101,112,101,97,116,40,97,117,116,111,45,102,105,116,44,32,109,105,110,109,97,
+120,40,50,46,53,114,101,109,44,32,49,102,114,41,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,
+32,35,99,111,114,101,115,32,105,32,123,10,32,32,32,32,32,32,32,32,104,101,105,103,104,116,58,32,48,
+46,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,98,111,114,100,101,114,45,114,97,100,105,117,
+115,58,32,48,46,49,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,111,118,101,114,102,108,111,119,
+58,32,104,105,100,100,101,110,59,10,32,32,32,32,32,32,32,32,98,97,99,107,103,114,111,117,110,100,
+58,32,118,97,114,40,45,45,103,114,105,100,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,35,
+99,111,114,101,115,32,105,58,58,98,101,102,111,114,101,32,123,10,32,32,32,32,32,32,32,32,99,111,
+110,116,101,110,116,58,32,34,34,59,10,32,32,32,32,32,32,32,32,100,105,115,112,108,97,121,58,32,98,
+108,111,99,107,59,10,32,32,32,32,32,32,32,32,104,101,105,103,104,116,58,32,49,48,48,37,59,10,32,32,
+32,32,32,32,32,32,119,105,100,116,104,58,32,49,48,48,37,59,10,32,32,32,32,32,32,32,32,116,114,97,
+110,115,102,111,114,109,45,111,114,105,103,105,110,58,32,108,101,102,116,59,10,32,32,32,32,32,32,
+32,32,116,114,97,110,115,102,111,114,109,58,32,115,99,97,108,101,88,40,118,97,114,40,45,45,98,117,
+115,121,41,41,59,10,32,32,32,32,32,32,32,32,98,97,99,107,103,114,111,117,110,100,58,32,111,107,108,
+99,104,40,118,97,114,40,45,45,108,105,103,104,116,41,32,118,97,114,40,45,45,100,101,101,112,41,32,
+118,97,114,40,45,45,104,117,101,41,41,59,10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,64,109,101,
+100,105,97,32,40,109,105,110,45,119,105,100,116,104,58,32,52,56,114,101,109,41,32,123,10,32,32,32,
+32,32,32,32,32,35,115,121,115,116,101,109,32,123,10,32,32,32,32,32,32,32,32,32,32,109,97,114,103,
+105,110,45,108,101,102,116,58,32,97,117,116,111,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,
+32,32,32,32,35,99,112,117,32,123,10,32,32,32,32,32,32,32,32,32,32,102,108,101,120,58,32,49,46,51,
+53,32,49,32,49,48,48,37,59,10,32,32,32,32,32,32,32,32,32,32,102,108,101,120,45,100,105,114,101,99,
+116,105,111,110,58,32,114,111,119,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,32,32,32,32,35,
+99,112,117,32,46,114,101,97,100,32,123,10,32,32,32,32,32,32,32,32,32,32,102,108,101,120,58,32,48,
+32,48,32,49,53,114,101,109,59,10,32,32,32,32,32,32,32,32,32,32,112,97,100,100,105,110,103,45,98,
+111,116,116,111,109,58,32,49,46,49,50,53,114,101,109,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,
+32,32,32,32,32,35,99,112,117,32,46,118,97,108,117,101,32,98,32,123,10,32,32,32,32,32,32,32,32,32,
+32,102,111,110,116,45,115,105,122,101,58,32,51,46,53,114,101,109,59,10,32,32,32,32,32,32,32,32,125,
+10,32,32,32,32,32,32,125,10,32,32,32,32,32,32,64,109,101,100,105,97,32,40,112,114,101,102,101,114,
+115,45,114,101,100,117,99,101,100,45,109,111,116,105,111,110,58,32,110,111,45,112,114,101,102,101,
+114,101,110,99,101,41,32,123,10,32,32,32,32,32,32,32,32,35,99,111,114,101,115,32,105,58,58,98,101,
+102,111,114,101,32,123,10,32,32,32,32,32,32,32,32,32,32,116,114,97,110,115,105,116,105,111,110,58,
+32,116,114,97,110,115,102,111,114,109,32,48,46,57,115,59,10,32,32,32,32,32,32,32,32,125,10,32,32,
+32,32,32,32,32,32,35,115,116,97,116,117,115,91,100,97,116,97,45,115,116,97,116,101,61,34,99,111,
+110,110,101,99,116,105,110,103,34,93,58,58,98,101,102,111,114,101,32,123,10,32,32,32,32,32,32,32,
+32,32,32,97,110,105,109,97,116,105,111,110,58,32,112,117,108,115,101,32,49,115,32,105,110,102,105,
+110,105,116,101,32,97,108,116,101,114,110,97,116,101,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,
+32,32,32,125,10,32,32,32,32,32,32,64,107,101,121,102,114,97,109,101,115,32,112,117,108,115,101,32,
+123,10,32,32,32,32,32,32,32,32,116,111,32,123,10,32,32,32,32,32,32,32,32,32,32,111,112,97,99,105,
+116,121,58,32,48,46,51,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,32,32,125,10,32,32,32,32,
+60,47,115,116,121,108,101,62,10,32,32,60,47,104,101,97,100,62,10,32,32,60,98,111,100,121,62,10,32,
+32,32,32,60,104,101,97,100,101,114,62,10,32,32,32,32,32,32,60,104,49,32,105,100,61,34,104,111,115,
+116,34,62,84,104,105,115,32,98,111,97,114,100,60,47,104,49,62,10,32,32,32,32,32,32,60,98,117,116,
+116,111,110,32,105,100,61,34,115,116,97,116,117,115,34,32,100,97,116,97,45,115,116,97,116,101,61,
+34,99,111,110,110,101,99,116,105,110,103,34,32,100,105,115,97,98,108,101,100,62,72,101,108,108,111,
+60,47,98,117,116,116,111,110,62,10,32,32,32,32,32,32,60,112,32,105,100,61,34,115,121,115,116,101,
+109,34,62,60,47,112,62,10,32,32,32,32,60,47,104,101,97,100,101,114,62,10,32,32,32,32,60,109,97,105,
+110,32,105,100,61,34,98,111,97,114,100,34,62,60,47,109,97,105,110,62,10,32,32,32,32,60,102,111,111,
+116,101,114,62,10,32,32,32,32,32,32,60,115,112,97,110,62,65,32,115,97,109,112,108,101,32,101,97,99,
+104,32,115,101,99,111,110,100,44,32,116,104,101,32,108,97,115,116,32,102,105,118,101,32,109,105,
+110,117,116,101,115,32,107,101,112,116,32,98,121,32,116,104,101,32,115,101,114,118,101,114,60,47,
+115,112,97,110,62,10,32,32,32,32,32,32,60,115,112,97,110,62,79,110,32,97,32,115,108,111,119,32,108,
+105,110,107,32,121,111,117,32,115,101,101,32,110,111,119,44,32,110,111,116,32,97,32,109,105,110,
+117,116,101,32,97,103,111,60,47,115,112,97,110,62,10,32,32,32,32,60,47,102,111,111,116,101,114,62,
+10,10,32,32,32,32,60,115,99,114,105,112,116,32,116,121,112,101,61,34,109,111,100,117,108,101,34,62,
+10,32,32,32,32,32,32,47,42,32,45,45,45,45,32,84,104,101,32,99,111,110,110,101,99,116,105,111,110,
+32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,47,42,32,73,116,32,114,101,99,111,110,110,101,99,116,
+115,32,98,121,32,105,116,115,101,108,102,44,32,97,102,116,101,114,32,112,97,117,115,101,115,32,116,
+104,97,116,32,103,114,111,119,46,32,42,47,10,32,32,32,32,32,32,99,111,110,115,116,32,36,32,61,32,
+40,105,100,41,32,61,62,32,100,111,99,117,109,101,110,116,46,103,101,116,69,108,101,109,101,110,116,
+66,121,73,100,40,105,100,41,59,10,32,32,32,32,32,32,99,111,110,115,116,32,115,116,97,116,117,115,
+32,61,32,36,40,34,115,116,97,116,117,115,34,41,59,10,32,32,32,32,32,32,108,101,116,32,115,111,99,
+107,101,116,44,32,116,105,109,101,114,59,10,32,32,32,32,32,32,108,101,116,32,116,114,105,101,115,
+32,61,32,48,59,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,99,111,110,110,101,99,116,
+40,41,32,123,10,32,32,32,32,32,32,32,32,99,108,101,97,114,84,105,109,101,111,117,116,40,116,105,
+109,101,114,41,59,10,32,32,32,32,32,32,32,32,115,104,111,119,40,34,99,111,110,110,101,99,116,105,
+110,103,34,44,32,34,67,111,110,110,101,99,116,105,110,103,226,128,166,34,41,59,10,32,32,32,32,32,
+32,32,32,99,111,110,115,116,32,117,114,108,32,61,32,110,101,119,32,85,82,76,40,34,98,111,97,114,
+100,34,44,32,108,111,99,97,116,105,111,110,46,104,114,101,102,41,59,10,32,32,32,32,32,32,32,32,117,
+114,108,46,112,114,111,116,111,99,111,108,32,61,32,117,114,108,46,112,114,111,116,111,99,111,108,
+46,114,101,112,108,97,99,101,40,34,104,116,116,112,34,44,32,34,119,115,34,41,59,10,32,32,32,32,32,
+32,32,32,99,111,110,115,116,32,119,115,32,61,32,40,115,111,99,107,101,116,32,61,32,110,101,119,32,
+87,101,98,83,111,99,107,101,116,40,117,114,108,41,41,59,10,32,32,32,32,32,32,32,32,108,101,116,32,
+111,112,101,110,101,100,32,61,32,48,59,10,32,32,32,32,32,32,32,32,116,105,109,101,114,32,61,32,115,
+101,116,84,105,109,101,111,117,116,40,40,41,32,61,62,32,119,115,46,99,108,111,115,101,40,41,44,32,
+49,48,48,48,48,41,59,10,32,32,32,32,32,32,32,32,119,115,46,111,110,111,112,101,110,32,61,32,40,41,
+32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,99,108,101,97,114,84,105,109,101,111,117,116,40,
+116,105,109,101,114,41,59,10,32,32,32,32,32,32,32,32,32,32,111,112,101,110,101,100,32,61,32,68,97,
+116,101,46,110,111,119,40,41,59,10,32,32,32,32,32,32,32,32,32,32,115,104,111,119,40,34,111,112,101,
+110,34,44,32,34,76,105,118,101,34,41,59,10,32,32,32,32,32,32,32,32,125,59,10,32,32,32,32,32,32,32,
+32,119,115,46,111,110,109,101,115,115,97,103,101,32,61,32,40,101,118,101,110,116,41,32,61,62,32,
+114,101,99,101,105,118,101,40,74,83,79,78,46,112,97,114,115,101,40,101,118,101,110,116,46,100,97,
+116,97,41,41,59,10,32,32,32,32,32,32,32,32,119,115,46,111,110,99,108,111,115,101,32,61,32,40,41,32,
+61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,99,108,101,97,114,84,105,109,101,111,117,116,40,116,
+105,109,101,114,41,59,10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,111,112,101,110,101,100,32,38,
+38,32,68,97,116,101,46,110,111,119,40,41,32,45,32,111,112,101,110,101,100,32,62,32,51,48,48,48,41,
+32,116,114,105,101,115,32,61,32,48,59,10,32,32,32,32,32,32,32,32,32,32,114,101,116,114,121,40,68,
+97,116,101,46,110,111,119,40,41,32,43,32,77,97,116,104,46,109,105,110,40,49,53,48,48,48,44,32,53,
+48,48,32,42,32,50,32,42,42,32,116,114,105,101,115,43,43,41,32,42,32,40,48,46,53,32,43,32,77,97,116,
+104,46,114,97,110,100,111,109,40,41,32,47,32,50,41,41,59,10,32,32,32,32,32,32,32,32,125,59,10,32,
+32,32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,114,101,116,114,121,
+40,97,116,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,108,101,102,116,32,61,32,97,
+116,32,45,32,68,97,116,101,46,110,111,119,40,41,59,10,32,32,32,32,32,32,32,32,105,102,32,40,108,
+101,102,116,32,60,61,32,48,41,32,114,101,116,117,114,110,32,99,111,110,110,101,99,116,40,41,59,10,
+32,32,32,32,32,32,32,32,115,104,111,119,40,34,99,108,111,115,101,100,34,44,32,34,79,102,102,108,
+105,110,101,44,32,114,101,116,114,121,105,110,103,32,105,110,32,34,32,43,32,77,97,116,104,46,99,
+101,105,108,40,108,101,102,116,32,47,32,49,48,48,48,41,32,43,32,34,32,115,34,41,59,10,32,32,32,32,
+32,32,32,32,116,105,109,101,114,32,61,32,115,101,116,84,105,109,101,111,117,116,40,114,101,116,114,
+121,44,32,77,97,116,104,46,109,105,110,40,108,101,102,116,44,32,50,53,48,41,44,32,97,116,41,59,10,
+32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,115,104,111,119,40,
+115,116,97,116,101,44,32,119,111,114,100,115,41,32,123,10,32,32,32,32,32,32,32,32,115,116,97,116,
+117,115,46,100,97,116,97,115,101,116,46,115,116,97,116,101,32,61,32,115,116,97,116,101,59,10,32,32,
+32,32,32,32,32,32,115,116,97,116,117,115,46,116,101,120,116,67,111,110,116,101,110,116,32,61,32,
+119,111,114,100,115,59,10,32,32,32,32,32,32,32,32,115,116,97,116,117,115,46,100,105,115,97,98,108,
+101,100,32,61,32,115,116,97,116,101,32,33,61,61,32,34,99,108,111,115,101,100,34,59,10,32,32,32,32,
+32,32,125,10,10,32,32,32,32,32,32,99,111,110,115,116,32,119,97,107,101,32,61,32,40,41,32,61,62,32,
+123,10,32,32,32,32,32,32,32,32,105,102,32,40,115,116,97,116,117,115,46,100,97,116,97,115,101,116,
+46,115,116,97,116,101,32,61,61,61,32,34,99,108,111,115,101,100,34,41,32,99,111,110,110,101,99,116,
+40,41,59,10,32,32,32,32,32,32,125,59,10,32,32,32,32,32,32,115,116,97,116,117,115,46,111,110,99,108,
+105,99,107,32,61,32,119,97,107,101,59,10,32,32,32,32,32,32,97,100,100,69,118,101,110,116,76,105,
+115,116,101,110,101,114,40,34,111,110,108,105,110,101,34,44,32,119,97,107,101,41,59,10,10,32,32,32,
+32,32,32,47,42,32,45,45,45,45,32,73,110,99,111,109,105,110,103,32,109,101,115,115,97,103,101,115,
+32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,47,42,32,65,32,100,101,115,99,114,105,112,116,105,111,
+110,32,111,102,32,116,104,101,32,98,111,97,114,100,44,32,116,104,101,110,32,105,116,115,32,104,105,
+115,116,111,114,121,44,32,116,104,101,110,32,111,110,101,32,115,97,109,112,108,101,32,112,101,114,
+32,115,101,99,111,110,100,46,32,42,47,10,32,32,32,32,32,32,99,111,110,115,116,32,115,112,97,110,32,
+61,32,51,48,48,48,48,48,59,10,32,32,32,32,32,32,108,101,116,32,99,108,111,99,107,44,32,112,111,105,
+110,116,101,100,59,10,32,32,32,32,32,32,108,101,116,32,98,111,97,114,100,32,61,32,123,125,59,10,32,
+32,32,32,32,32,108,101,116,32,115,97,109,112,108,101,115,32,61,32,91,93,59,10,32,32,32,32,32,32,
+108,101,116,32,112,114,111,98,101,32,61,32,110,117,108,108,59,10,10,32,32,32,32,32,32,102,117,110,
+99,116,105,111,110,32,114,101,99,101,105,118,101,40,109,41,32,123,10,32,32,32,32,32,32,32,32,105,
+102,32,40,109,46,104,111,115,116,41,32,123,10,32,32,32,32,32,32,32,32,32,32,98,111,97,114,100,32,
+61,32,109,59,10,32,32,32,32,32,32,32,32,32,32,115,97,109,112,108,101,115,32,61,32,91,93,59,10,32,
+32,32,32,32,32,32,32,32,32,99,108,111,99,107,32,61,32,73,110,102,105,110,105,116,121,59,10,32,32,
+32,32,32,32,32,32,32,32,36,40,34,104,111,115,116,34,41,46,116,101,120,116,67,111,110,116,101,110,
+116,32,61,32,100,111,99,117,109,101,110,116,46,116,105,116,108,101,32,61,32,109,46,104,111,115,116,
+59,10,32,32,32,32,32,32,32,32,32,32,114,101,116,117,114,110,59,10,32,32,32,32,32,32,32,32,125,10,
+32,32,32,32,32,32,32,32,115,97,109,112,108,101,115,46,112,117,115,104,40,109,41,59,10,32,32,32,32,
+32,32,32,32,119,104,105,108,101,32,40,115,97,109,112,108,101,115,91,48,93,46,116,32,60,32,109,46,
+116,32,45,32,115,112,97,110,32,45,32,53,48,48,48,41,32,115,97,109,112,108,101,115,46,115,104,105,
+102,116,40,41,59,10,32,32,32,32,32,32,32,32,47,42,32,79,117,114,32,99,108,111,99,107,32,109,105,
+110,117,115,32,116,104,101,32,98,111,97,114,100,39,115,46,32,84,104,101,32,102,97,115,116,101,115,
+116,32,115,97,109,112,108,101,32,99,111,117,110,116,115,44,32,108,97,116,101,32,111,110,101,115,32,
+100,111,32,110,111,116,46,32,42,47,10,32,32,32,32,32,32,32,32,99,108,111,99,107,32,61,32,77,97,116,
+104,46,109,105,110,40,99,108,111,99,107,32,43,32,49,44,32,68,97,116,101,46,110,111,119,40,41,32,45,
+32,109,46,116,41,59,10,32,32,32,32,32,32,32,32,105,102,32,40,99,97,108,109,46,109,97,116,99,104,
+101,115,41,32,114,101,113,117,101,115,116,65,110,105,109,97,116,105,111,110,70,114,97,109,101,40,
+100,114,97,119,41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,84,104,101,32,98,
+111,97,114,100,39,115,32,116,105,109,101,32,97,116,32,116,104,101,32,114,105,103,104,116,32,101,
+100,103,101,32,111,102,32,116,104,101,32,99,104,97,114,116,115,46,32,73,116,32,108,97,103,115,32,
+98,121,32,109,111,114,101,32,116,104,97,110,32,97,32,115,101,99,111,110,100,44,32,115,111,32,116,
+104,97,116,10,32,32,32,32,32,32,32,32,32,116,104,101,32,110,101,120,116,32,115,97,109,112,108,101,
+32,104,97,115,32,97,114,114,105,118,101,100,32,98,101,102,111,114,101,32,105,116,32,105,115,32,100,
+114,97,119,110,44,32,97,110,100,32,116,104,101,32,108,105,110,101,115,32,109,111,118,101,32,115,
+109,111,111,116,104,108,121,46,32,42,47,10,32,32,32,32,32,32,99,111,110,115,116,32,101,100,103,101,
+32,61,32,40,41,32,61,62,32,68,97,116,101,46,110,111,119,40,41,32,45,32,99,108,111,99,107,32,45,32,
+40,99,97,108,109,46,109,97,116,99,104,101,115,32,63,32,48,32,58,32,49,49,53,48,41,59,10,32,32,32,
+32,32,32,99,111,110,115,116,32,99,97,108,109,32,61,32,109,97,116,99,104,77,101,100,105,97,40,34,40,
+112,114,101,102,101,114,115,45,114,101,100,117,99,101,100,45,109,111,116,105,111,110,58,32,114,101,
+100,117,99,101,41,34,41,59,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,97,116,40,116,
+105,109,101,41,32,123,10,32,32,32,32,32,32,32,32,108,101,116,32,105,32,61,32,115,97,109,112,108,
+101,115,46,108,101,110,103,116,104,59,10,32,32,32,32,32,32,32,32,119,104,105,108,101,32,40,105,32,
+62,32,48,32,38,38,32,115,97,109,112,108,101,115,91,105,32,45,32,49,93,46,116,32,62,32,116,105,109,
+101,41,32,105,45,45,59,10,32,32,32,32,32,32,32,32,114,101,116,117,114,110,32,115,97,109,112,108,
+101,115,91,105,32,45,32,49,93,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,45,45,
+45,45,32,78,117,109,98,101,114,115,32,105,110,32,97,32,114,101,97,100,97,98,108,101,32,102,111,114,
+109,32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,115,99,97,108,
+101,100,40,110,44,32,115,116,101,112,44,32,117,110,105,116,115,41,32,123,10,32,32,32,32,32,32,32,
+32,108,101,116,32,105,32,61,32,48,59,10,32,32,32,32,32,32,32,32,102,111,114,32,40,59,32,110,32,62,
+61,32,115,116,101,112,32,42,32,48,46,57,57,57,53,32,38,38,32,105,32,60,32,117,110,105,116,115,46,
+108,101,110,103,116,104,32,45,32,49,59,32,105,43,43,41,32,110,32,47,61,32,115,116,101,112,59,10,32,
+32,32,32,32,32,32,32,114,101,116,117,114,110,32,91,105,32,61,61,61,32,48,32,63,32,110,46,116,111,
+70,105,120,101,100,40,48,41,32,58,32,110,46,116,111,70,105,120,101,100,40,110,32,60,32,57,46,57,57,
+53,32,63,32,50,32,58,32,110,32,60,32,57,57,46,57,53,32,63,32,49,32,58,32,48,41,44,32,117,110,105,
+116,115,91,105,93,93,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,99,111,110,115,116,32,98,
+121,116,101,115,32,61,32,40,110,41,32,61,62,32,115,99,97,108,101,100,40,110,44,32,49,48,50,52,44,
+32,91,34,66,34,44,32,34,75,105,66,34,44,32,34,77,105,66,34,44,32,34,71,105,66,34,44,32,34,84,105,
+66,34,93,41,59,10,32,32,32,32,32,32,99,111,110,115,116,32,114,97,116,101,32,61,32,40,110,41,32,61,
+62,32,115,99,97,108,101,100,40,110,44,32,49,48,48,48,44,32,91,34,66,47,115,34,44,32,34,107,66,47,
+115,34,44,32,34,77,66,47,115,34,44,32,34,71,66,47,115,34,93,41,59,10,32,32,32,32,32,32,99,111,110,
+115,116,32,115,104,111,114,116,32,61,32,40,91,110,44,32,117,110,105,116,93,41,32,61,62,32,78,117,
+109,98,101,114,40,110,41,32,43,32,34,32,34,32,43,32,117,110,105,116,59,10,10,32,32,32,32,32,32,47,
+42,32,82,111,117,110,100,32,110,32,117,112,32,116,111,32,49,44,32,50,44,32,53,44,32,49,48,44,32,50,
+48,44,32,53,48,44,32,46,46,46,32,42,47,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,114,
+111,117,110,100,40,110,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,112,111,119,101,
+114,32,61,32,49,48,32,42,42,32,77,97,116,104,46,102,108,111,111,114,40,77,97,116,104,46,108,111,
+103,49,48,40,110,41,41,59,10,32,32,32,32,32,32,32,32,114,101,116,117,114,110,32,112,111,119,101,
+114,32,42,32,91,49,44,32,50,44,32,53,44,32,49,48,93,46,102,105,110,100,40,40,111,110,101,41,32,61,
+62,32,111,110,101,32,42,32,112,111,119,101,114,32,62,61,32,110,32,42,32,48,46,57,57,57,41,59,10,32,
+32,32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,108,97,115,116,101,
+100,40,115,101,99,111,110,100,115,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,112,
+97,114,116,115,32,61,32,91,10,32,32,32,32,32,32,32,32,32,32,91,56,54,52,48,48,44,32,34,100,34,93,
+44,10,32,32,32,32,32,32,32,32,32,32,91,51,54,48,48,44,32,34,104,34,93,44,10,32,32,32,32,32,32,32,
+32,32,32,91,54,48,44,32,34,109,105,110,34,93,44,10,32,32,32,32,32,32,32,32,32,32,91,49,44,32,34,
+115,34,93,44,10,32,32,32,32,32,32,32,32,93,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,102,
+105,114,115,116,32,61,32,77,97,116,104,46,109,97,120,40,10,32,32,32,32,32,32,32,32,32,32,48,44,10,
+32,32,32,32,32,32,32,32,32,32,112,97,114,116,115,46,102,105,110,100,73,110,100,101,120,40,40,91,
+115,105,122,101,93,41,32,61,62,32,115,101,99,111,110,100,115,32,62,61,32,115,105,122,101,41,44,10,
+32,32,32,32,32,32,32,32,41,59,10,32,32,32,32,32,32,32,32,114,101,116,117,114,110,32,112,97,114,116,
+115,10,32,32,32,32,32,32,32,32,32,32,46,115,108,105,99,101,40,102,105,114,115,116,44,32,102,105,
+114,115,116,32,43,32,50,41,10,32,32,32,32,32,32,32,32,32,32,46,109,97,112,40,40,91,115,105,122,101,
+44,32,117,110,105,116,93,44,32,105,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,32,32,99,
+111,110,115,116,32,110,32,61,32,77,97,116,104,46,102,108,111,111,114,40,105,32,63,32,40,115,101,99,
+111,110,100,115,32,37,32,112,97,114,116,115,91,102,105,114,115,116,93,91,48,93,41,32,47,32,115,105,
+122,101,32,58,32,115,101,99,111,110,100,115,32,47,32,115,105,122,101,41,59,10,32,32,32,32,32,32,32,
+32,32,32,32,32,114,101,116,117,114,110,32,110,32,43,32,34,32,34,32,43,32,117,110,105,116,59,10,32,
+32,32,32,32,32,32,32,32,32,125,41,10,32,32,32,32,32,32,32,32,32,32,46,106,111,105,110,40,34,32,34,
+41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,45,45,45,45,32,73,110,115,116,114,
+117,109,101,110,116,115,32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,47,42,32,65,110,32,105,110,
+115,116,114,117,109,101,110,116,32,119,105,116,104,111,117,116,32,118,97,108,117,101,115,32,105,
+110,32,116,104,101,32,115,97,109,112,108,101,115,32,115,116,97,121,115,32,104,105,100,100,101,110,
+46,32,42,47,10,32,32,32,32,32,32,99,111,110,115,116,32,99,111,114,101,115,32,61,32,40,41,32,61,62,
+32,98,111,97,114,100,46,99,111,114,101,115,32,43,32,40,98,111,97,114,100,46,99,111,114,101,115,32,
+62,32,49,32,63,32,34,32,99,111,114,101,115,34,32,58,32,34,32,99,111,114,101,34,41,59,10,32,32,32,
+32,32,32,99,111,110,115,116,32,105,110,115,116,114,117,109,101,110,116,115,32,61,32,91,10,32,32,32,
+32,32,32,32,32,123,10,32,32,32,32,32,32,32,32,32,32,105,100,58,32,34,99,112,117,34,44,10,32,32,32,
+32,32,32,32,32,32,32,110,97,109,101,58,32,34,80,114,111,99,101,115,115,111,114,34,44,10,32,32,32,
+32,32,32,32,32,32,32,104,117,101,115,58,32,91,49,56,53,93,44,10,32,32,32,32,32,32,32,32,32,32,114,
+111,119,115,58,32,52,44,10,32,32,32,32,32,32,32,32,32,32,116,111,112,58,32,40,41,32,61,62,32,49,48,
+48,44,10,32,32,32,32,32,32,32,32,32,32,118,97,108,117,101,115,58,32,40,115,41,32,61,62,32,91,115,
+46,99,112,117,93,44,10,32,32,32,32,32,32,32,32,32,32,114,101,97,100,58,32,40,91,110,93,41,32,61,62,
+32,91,91,110,46,116,111,70,105,120,101,100,40,110,32,60,32,57,57,46,57,53,32,63,32,49,32,58,32,48,
+41,44,32,34,37,34,93,93,44,10,32,32,32,32,32,32,32,32,32,32,116,105,99,107,58,32,40,110,41,32,61,
+62,32,110,32,43,32,34,32,37,34,44,10,32,32,32,32,32,32,32,32,32,32,110,111,116,101,58,32,40,41,32,
+61,62,32,99,111,114,101,115,40,41,44,10,32,32,32,32,32,32,32,32,125,44,10,32,32,32,32,32,32,32,32,
+123,10,32,32,32,32,32,32,32,32,32,32,105,100,58,32,34,108,111,97,100,34,44,10,32,32,32,32,32,32,32,
+32,32,32,110,97,109,101,58,32,34,76,111,97,100,34,44,10,32,32,32,32,32,32,32,32,32,32,104,117,101,
+115,58,32,91,50,56,53,93,44,10,32,32,32,32,32,32,32,32,32,32,114,111,119,115,58,32,50,44,10,32,32,
+32,32,32,32,32,32,32,32,109,97,114,107,58,32,40,41,32,61,62,32,98,111,97,114,100,46,99,111,114,101,
+115,44,10,32,32,32,32,32,32,32,32,32,32,116,111,112,58,32,40,112,101,97,107,41,32,61,62,32,77,97,
+116,104,46,109,97,120,40,114,111,117,110,100,40,112,101,97,107,41,44,32,98,111,97,114,100,46,99,
+111,114,101,115,41,44,10,32,32,32,32,32,32,32,32,32,32,118,97,108,117,101,115,58,32,40,115,41,32,
+61,62,32,115,46,108,111,97,100,63,46,115,108,105,99,101,40,48,44,32,49,41,44,10,32,32,32,32,32,32,
+32,32,32,32,114,101,97,100,58,32,40,91,110,93,41,32,61,62,32,91,91,110,46,116,111,70,105,120,101,
+100,40,50,41,44,32,34,49,32,109,105,110,34,93,93,44,10,32,32,32,32,32,32,32,32,32,32,116,105,99,
+107,58,32,40,110,41,32,61,62,32,110,46,116,111,70,105,120,101,100,40,110,32,37,32,49,32,63,32,49,
+32,58,32,48,41,44,10,32,32,32,32,32,32,32,32,32,32,110,111,116,101,58,32,40,115,41,32,61,62,32,115,
+46,108,111,97,100,91,49,93,46,116,111,70,105,120,101,100,40,50,41,32,43,32,34,32,105,110,32,53,32,
+109,105,110,44,32,34,32,43,32,115,46,108,111,97,100,91,50,93,46,116,111,70,105,120,101,100,40,50,
+41,32,43,32,34,32,105,110,32,49,53,34,44,10,32,32,32,32,32,32,32,32,125,44,10,32,32,32,32,32,32,32,
+32,123,10,32,32,32,32,32,32,32,32,32,32,105,100,58,32,34,109,101,109,111,114,121,34,44,10,32,32,32,
+32,32,32,32,32,32,32,110,97,109,101,58,32,34,77,101,109,111,114,121,34,44,10,32,32,32,32,32,32,32,
+32,32,32,104,117,101,115,58,32,91,55,53,93,44,10,32,32,32,32,32,32,32,32,32,32,114,111,119,115,58,
+32,50,44,10,32,32,32,32,32,32,32,32,32,32,116,111,112,58,32,40,112,101,97,107,41,32,61,62,32,77,97,
+116,104,46,109,105,110,40,98,111,97,114,100,46,109,101,109,111,114,121,44,32,50,32,42,42,32,77,97,
+116,104,46,99,101,105,108,40,77,97,116,104,46,108,111,103,50,40,112,101,97,107,41,41,41,44,10,32,
+32,32,32,32,32,32,32,32,32,118,97,108,117,101,115,58,32,40,115,41,32,61,62,32,91,115,46,109,101,
+109,111,114,121,93,44,10,32,32,32,32,32,32,32,32,32,32,114,101,97,100,58,32,40,91,110,93,41,32,61,
+62,32,91,98,121,116,101,115,40,110,41,93,44,10,32,32,32,32,32,32,32,32,32,32,116,105,99,107,58,32,
+40,110,41,32,61,62,32,115,104,111,114,116,40,98,121,116,101,115,40,110,41,41,44,10,32,32,32,32,32,
+32,32,32,32,32,110,111,116,101,58,32,40,115,41,32,61,62,10,32,32,32,32,32,32,32,32,32,32,32,32,40,
+40,49,48,48,32,42,32,115,46,109,101,109,111,114,121,41,32,47,32,98,111,97,114,100,46,109,101,109,
+111,114,121,41,46,116,111,70,105,120,101,100,40,48,41,32,43,32,34,32,37,32,111,102,32,34,32,43,32,
+98,121,116,101,115,40,98,111,97,114,100,46,109,101,109,111,114,121,41,46,106,111,105,110,40,34,32,
+34,41,44,10,32,32,32,32,32,32,32,32,125,44,10,32,32,32,32,32,32,32,32,123,10,32,32,32,32,32,32,32,
+32,32,32,105,100,58,32,34,110,101,116,119,111,114,107,34,44,10,32,32,32,32,32,32,32,32,32,32,110,
+97,109,101,58,32,34,78,101,116,119,111,114,107,34,44,10,32,32,32,32,32,32,32,32,32,32,104,117,101,
+115,58,32,91,50,52,53,44,32,51,52,48,93,44,10,32,32,32,32,32,32,32,32,32,32,114,111,119,115,58,32,
+50,44,10,32,32,32,32,32,32,32,32,32,32,109,105,114,114,111,114,58,32,116,114,117,101,44,10,32,32,
+32,32,32,32,32,32,32,32,116,111,112,58,32,40,112,101,97,107,41,32,61,62,32,77,97,116,104,46,109,97,
+120,40,49,48,48,48,44,32,114,111,117,110,100,40,112,101,97,107,41,41,44,10,32,32,32,32,32,32,32,32,
+32,32,118,97,108,117,101,115,58,32,40,115,41,32,61,62,32,115,46,110,101,116,44,10,32,32,32,32,32,
+32,32,32,32,32,114,101,97,100,58,32,40,98,111,116,104,41,32,61,62,32,98,111,116,104,46,109,97,112,
+40,40,110,44,32,105,41,32,61,62,32,91,114,97,116,101,40,110,41,91,48,93,44,32,114,97,116,101,40,
+110,41,91,49,93,32,43,32,91,34,32,105,110,34,44,32,34,32,111,117,116,34,93,91,105,93,93,41,44,10,
+32,32,32,32,32,32,32,32,32,32,116,105,99,107,58,32,40,110,41,32,61,62,32,115,104,111,114,116,40,
+114,97,116,101,40,77,97,116,104,46,97,98,115,40,110,41,41,41,44,10,32,32,32,32,32,32,32,32,32,32,
+110,111,116,101,58,32,40,115,41,32,61,62,32,115,46,108,105,110,107,44,10,32,32,32,32,32,32,32,32,
+125,44,10,32,32,32,32,32,32,32,32,123,10,32,32,32,32,32,32,32,32,32,32,105,100,58,32,34,104,101,97,
+116,34,44,10,32,32,32,32,32,32,32,32,32,32,110,97,109,101,58,32,34,84,101,109,112,101,114,97,116,
+117,114,101,34,44,10,32,32,32,32,32,32,32,32,32,32,104,117,101,115,58,32,91,51,53,93,44,10,32,32,
+32,32,32,32,32,32,32,32,114,111,119,115,58,32,50,44,10,32,32,32,32,32,32,32,32,32,32,116,111,112,
+58,32,40,41,32,61,62,32,49,48,48,44,10,32,32,32,32,32,32,32,32,32,32,118,97,108,117,101,115,58,32,
+40,115,41,32,61,62,32,91,115,46,104,101,97,116,93,44,10,32,32,32,32,32,32,32,32,32,32,114,101,97,
+100,58,32,40,91,110,93,41,32,61,62,32,91,91,110,46,116,111,70,105,120,101,100,40,49,41,44,32,34,
+194,176,67,34,93,93,44,10,32,32,32,32,32,32,32,32,32,32,116,105,99,107,58,32,40,110,41,32,61,62,32,
+110,32,43,32,34,32,194,176,67,34,44,10,32,32,32,32,32,32,32,32,32,32,110,111,116,101,58,32,40,41,
+32,61,62,32,34,116,104,101,32,104,111,116,116,101,115,116,32,115,101,110,115,111,114,34,44,10,32,
+32,32,32,32,32,32,32,125,44,10,32,32,32,32,32,32,93,59,10,10,32,32,32,32,32,32,102,117,110,99,116,
+105,111,110,32,109,97,107,101,40,112,97,114,101,110,116,44,32,116,97,103,44,32,99,108,115,32,61,32,
+34,34,44,32,116,101,120,116,32,61,32,34,34,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,
+32,101,32,61,32,112,97,114,101,110,116,46,97,112,112,101,110,100,67,104,105,108,100,40,100,111,99,
+117,109,101,110,116,46,99,114,101,97,116,101,69,108,101,109,101,110,116,40,116,97,103,41,41,59,10,
+32,32,32,32,32,32,32,32,101,46,99,108,97,115,115,78,97,109,101,32,61,32,99,108,115,59,10,32,32,32,
+32,32,32,32,32,101,46,116,101,120,116,67,111,110,116,101,110,116,32,61,32,116,101,120,116,59,10,32,
+32,32,32,32,32,32,32,114,101,116,117,114,110,32,101,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,
+32,32,102,111,114,32,40,99,111,110,115,116,32,111,110,101,32,111,102,32,105,110,115,116,114,117,
+109,101,110,116,115,41,32,123,10,32,32,32,32,32,32,32,32,111,110,101,46,98,111,120,32,61,32,109,97,
+107,101,40,36,40,34,98,111,97,114,100,34,41,44,32,34,115,101,99,116,105,111,110,34,41,59,10,32,32,
+32,32,32,32,32,32,111,110,101,46,98,111,120,46,105,100,32,61,32,111,110,101,46,105,100,59,10,32,32,
+32,32,32,32,32,32,111,110,101,46,98,111,120,46,104,105,100,100,101,110,32,61,32,116,114,117,101,59,
+10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,114,101,97,100,32,61,32,109,97,107,101,40,111,110,
+101,46,98,111,120,44,32,34,100,105,118,34,44,32,34,114,101,97,100,34,41,59,10,32,32,32,32,32,32,32,
+32,109,97,107,101,40,114,101,97,100,44,32,34,104,50,34,44,32,34,34,44,32,111,110,101,46,110,97,109,
+101,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,118,97,108,117,101,115,32,61,32,109,97,
+107,101,40,114,101,97,100,44,32,34,112,34,44,32,34,118,97,108,117,101,115,34,41,59,10,32,32,32,32,
+32,32,32,32,111,110,101,46,112,97,114,116,115,32,61,32,111,110,101,46,104,117,101,115,46,109,97,
+112,40,40,104,117,101,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,
+118,97,108,117,101,32,61,32,109,97,107,101,40,118,97,108,117,101,115,44,32,34,115,112,97,110,34,44,
+32,34,118,97,108,117,101,34,41,59,10,32,32,32,32,32,32,32,32,32,32,118,97,108,117,101,46,115,116,
+121,108,101,46,115,101,116,80,114,111,112,101,114,116,121,40,34,45,45,104,117,101,34,44,32,104,117,
+101,41,59,10,32,32,32,32,32,32,32,32,32,32,114,101,116,117,114,110,32,91,109,97,107,101,40,118,97,
+108,117,101,44,32,34,98,34,41,44,32,109,97,107,101,40,118,97,108,117,101,44,32,34,115,112,97,110,
+34,41,93,59,10,32,32,32,32,32,32,32,32,125,41,59,10,32,32,32,32,32,32,32,32,111,110,101,46,115,97,
+121,115,32,61,32,109,97,107,101,40,114,101,97,100,44,32,34,112,34,44,32,34,110,111,116,101,34,41,
+59,10,32,32,32,32,32,32,32,32,105,102,32,40,111,110,101,46,105,100,32,61,61,61,32,34,99,112,117,34,
+41,32,109,97,107,101,40,114,101,97,100,44,32,34,100,105,118,34,41,46,105,100,32,61,32,34,99,111,
+114,101,115,34,59,10,32,32,32,32,32,32,32,32,111,110,101,46,99,97,110,118,97,115,32,61,32,109,97,
+107,101,40,109,97,107,101,40,111,110,101,46,98,111,120,44,32,34,100,105,118,34,44,32,34,112,108,
+111,116,34,41,44,32,34,99,97,110,118,97,115,34,41,59,10,32,32,32,32,32,32,32,32,111,110,101,46,99,
+97,110,118,97,115,46,115,101,116,65,116,116,114,105,98,117,116,101,40,34,114,111,108,101,34,44,32,
+34,105,109,103,34,41,59,10,32,32,32,32,32,32,32,32,111,110,101,46,99,116,120,32,61,32,111,110,101,
+46,99,97,110,118,97,115,46,103,101,116,67,111,110,116,101,120,116,40,34,50,100,34,41,59,10,32,32,
+32,32,32,32,32,32,111,110,101,46,99,97,110,118,97,115,46,111,110,112,111,105,110,116,101,114,109,
+111,118,101,32,61,32,40,101,118,101,110,116,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,
+112,114,111,98,101,32,61,32,115,112,97,110,32,42,32,40,49,32,45,32,101,118,101,110,116,46,111,102,
+102,115,101,116,88,32,47,32,40,111,110,101,46,99,97,110,118,97,115,46,99,108,105,101,110,116,87,
+105,100,116,104,32,45,32,103,97,112,41,41,59,10,32,32,32,32,32,32,32,32,32,32,112,114,111,98,101,
+32,61,32,77,97,116,104,46,109,97,120,40,48,44,32,77,97,116,104,46,109,105,110,40,115,112,97,110,44,
+32,112,114,111,98,101,41,41,59,10,32,32,32,32,32,32,32,32,32,32,112,111,105,110,116,101,100,32,61,
+32,111,110,101,46,99,97,110,118,97,115,59,10,32,32,32,32,32,32,32,32,125,59,10,32,32,32,32,32,32,
+32,32,111,110,101,46,99,97,110,118,97,115,46,111,110,112,111,105,110,116,101,114,108,101,97,118,
+101,32,61,32,40,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,112,114,111,98,101,32,61,32,
+110,117,108,108,59,10,32,32,32,32,32,32,32,32,125,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,
+32,47,42,32,45,45,45,45,32,82,101,97,100,105,110,103,115,32,45,45,45,45,32,42,47,10,32,32,32,32,32,
+32,47,42,32,79,102,32,116,104,101,32,110,101,119,101,115,116,32,115,97,109,112,108,101,44,32,111,
+114,32,111,102,32,116,104,101,32,115,97,109,112,108,101,32,117,110,100,101,114,32,116,104,101,32,
+112,111,105,110,116,101,114,46,32,42,47,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,116,
+101,108,108,40,115,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,107,110,111,119,110,
+32,61,32,91,10,32,32,32,32,32,32,32,32,32,32,91,34,117,112,32,34,32,43,32,108,97,115,116,101,100,
+40,115,46,117,112,41,44,32,115,46,117,112,93,44,10,32,32,32,32,32,32,32,32,32,32,91,98,111,97,114,
+100,46,115,121,115,116,101,109,44,32,98,111,97,114,100,46,115,121,115,116,101,109,93,44,10,32,32,
+32,32,32,32,32,32,93,59,10,32,32,32,32,32,32,32,32,36,40,34,115,121,115,116,101,109,34,41,46,116,
+101,120,116,67,111,110,116,101,110,116,32,61,32,107,110,111,119,110,10,32,32,32,32,32,32,32,32,32,
+32,46,102,105,108,116,101,114,40,40,91,44,32,105,115,93,41,32,61,62,32,105,115,41,10,32,32,32,32,
+32,32,32,32,32,32,46,109,97,112,40,40,91,119,111,114,100,93,41,32,61,62,32,119,111,114,100,41,10,
+32,32,32,32,32,32,32,32,32,32,46,106,111,105,110,40,34,32,194,183,32,34,41,59,10,32,32,32,32,32,32,
+32,32,102,111,114,32,40,99,111,110,115,116,32,111,110,101,32,111,102,32,105,110,115,116,114,117,
+109,101,110,116,115,41,32,123,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,118,97,108,
+117,101,115,32,61,32,111,110,101,46,118,97,108,117,101,115,40,115,41,59,10,32,32,32,32,32,32,32,32,
+32,32,105,102,32,40,118,97,108,117,101,115,63,46,91,48,93,32,61,61,61,32,117,110,100,101,102,105,
+110,101,100,41,32,99,111,110,116,105,110,117,101,59,10,32,32,32,32,32,32,32,32,32,32,111,110,101,
+46,114,101,97,100,40,118,97,108,117,101,115,41,46,102,111,114,69,97,99,104,40,40,91,110,44,32,117,
+110,105,116,93,44,32,105,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,32,32,111,110,101,46,
+112,97,114,116,115,91,105,93,91,48,93,46,116,101,120,116,67,111,110,116,101,110,116,32,61,32,110,
+59,10,32,32,32,32,32,32,32,32,32,32,32,32,111,110,101,46,112,97,114,116,115,91,105,93,91,49,93,46,
+116,101,120,116,67,111,110,116,101,110,116,32,61,32,117,110,105,116,59,10,32,32,32,32,32,32,32,32,
+32,32,125,41,59,10,32,32,32,32,32,32,32,32,32,32,111,110,101,46,115,97,121,115,46,116,101,120,116,
+67,111,110,116,101,110,116,32,61,32,111,110,101,46,110,111,116,101,40,115,41,59,10,32,32,32,32,32,
+32,32,32,32,32,99,111,110,115,116,32,119,111,114,100,115,32,61,32,111,110,101,10,32,32,32,32,32,32,
+32,32,32,32,32,32,46,114,101,97,100,40,118,97,108,117,101,115,41,10,32,32,32,32,32,32,32,32,32,32,
+32,32,46,109,97,112,40,40,91,110,44,32,117,110,105,116,93,41,32,61,62,32,110,32,43,32,34,32,34,32,
+43,32,117,110,105,116,41,10,32,32,32,32,32,32,32,32,32,32,32,32,46,106,111,105,110,40,34,32,97,110,
+100,32,34,41,59,10,32,32,32,32,32,32,32,32,32,32,111,110,101,46,99,97,110,118,97,115,46,115,101,
+116,65,116,116,114,105,98,117,116,101,40,34,97,114,105,97,45,108,97,98,101,108,34,44,32,111,110,
+101,46,110,97,109,101,32,43,32,34,44,32,34,32,43,32,119,111,114,100,115,32,43,32,34,59,32,116,104,
+101,32,108,97,115,116,32,53,32,109,105,110,117,116,101,115,34,41,59,10,32,32,32,32,32,32,32,32,125,
+10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,98,97,114,115,32,61,32,36,40,34,99,111,114,101,
+115,34,41,59,10,32,32,32,32,32,32,32,32,119,104,105,108,101,32,40,98,97,114,115,46,99,104,105,108,
+100,69,108,101,109,101,110,116,67,111,117,110,116,32,60,32,40,115,46,99,111,114,101,115,63,46,108,
+101,110,103,116,104,32,63,63,32,48,41,41,32,123,10,32,32,32,32,32,32,32,32,32,32,109,97,107,101,40,
+98,97,114,115,44,32,34,105,34,41,46,115,116,121,108,101,46,115,101,116,80,114,111,112,101,114,116,
+121,40,34,45,45,104,117,101,34,44,32,49,56,53,41,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,
+32,32,32,32,115,46,99,111,114,101,115,63,46,102,111,114,69,97,99,104,40,40,98,117,115,121,44,32,
+105,41,32,61,62,32,98,97,114,115,46,99,104,105,108,100,114,101,110,91,105,93,46,115,116,121,108,
+101,46,115,101,116,80,114,111,112,101,114,116,121,40,34,45,45,98,117,115,121,34,44,32,98,117,115,
+121,32,47,32,49,48,48,41,41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,45,45,45,
+45,32,67,104,97,114,116,115,32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,47,42,32,84,105,109,101,
+32,114,117,110,115,32,116,111,32,116,104,101,32,114,105,103,104,116,32,101,100,103,101,44,32,119,
+104,101,114,101,32,116,104,101,32,100,111,116,32,105,115,46,32,42,47,10,32,32,32,32,32,32,99,111,
+110,115,116,32,103,97,112,32,61,32,49,48,59,10,32,32,32,32,32,32,99,111,110,115,116,32,102,111,111,
+116,32,61,32,54,59,10,32,32,32,32,32,32,108,101,116,32,116,111,108,100,44,32,99,111,108,111,117,
+114,115,59,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,108,111,111,107,40,41,32,123,
+10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,115,116,121,108,101,32,61,32,103,101,116,67,111,
+109,112,117,116,101,100,83,116,121,108,101,40,100,111,99,117,109,101,110,116,46,100,111,99,117,109,
+101,110,116,69,108,101,109,101,110,116,41,59,10,32,32,32,32,32,32,32,32,99,111,108,111,117,114,115,
+32,61,32,79,98,106,101,99,116,46,102,114,111,109,69,110,116,114,105,101,115,40,10,32,32,32,32,32,
+32,32,32,32,32,91,34,105,110,107,34,44,32,34,100,105,109,34,44,32,34,103,114,105,100,34,44,32,34,
+99,97,114,100,34,44,32,34,108,105,103,104,116,34,44,32,34,100,101,101,112,34,93,46,109,97,112,40,
+40,110,97,109,101,41,32,61,62,32,91,10,32,32,32,32,32,32,32,32,32,32,32,32,110,97,109,101,44,10,32,
+32,32,32,32,32,32,32,32,32,32,32,115,116,121,108,101,46,103,101,116,80,114,111,112,101,114,116,121,
+86,97,108,117,101,40,34,45,45,34,32,43,32,110,97,109,101,41,44,10,32,32,32,32,32,32,32,32,32,32,93,
+41,44,10,32,32,32,32,32,32,32,32,41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,99,111,110,
+115,116,32,112,97,105,110,116,32,61,32,40,104,117,101,44,32,97,108,112,104,97,32,61,32,49,41,32,61,
+62,32,96,111,107,108,99,104,40,36,123,99,111,108,111,117,114,115,46,108,105,103,104,116,125,32,36,
+123,99,111,108,111,117,114,115,46,100,101,101,112,125,32,36,123,104,117,101,125,32,47,32,36,123,97,
+108,112,104,97,125,41,96,59,10,10,32,32,32,32,32,32,47,42,32,83,112,108,105,116,32,97,32,108,105,
+110,101,32,105,110,116,111,32,114,117,110,115,32,111,102,32,112,111,105,110,116,115,32,119,104,101,
+114,101,32,115,97,109,112,108,101,115,32,97,114,101,32,109,105,115,115,105,110,103,46,32,84,104,
+101,32,108,97,115,116,32,112,111,105,110,116,32,105,115,32,105,110,116,101,114,112,111,108,97,116,
+101,100,10,32,32,32,32,32,32,32,32,32,116,111,32,116,104,101,32,101,100,103,101,32,105,102,32,116,
+104,101,32,115,97,109,112,108,101,32,97,102,116,101,114,32,105,116,32,104,97,115,32,97,114,114,105,
+118,101,100,46,32,42,47,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,114,117,110,115,40,
+118,97,108,117,101,115,44,32,105,44,32,110,111,119,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,
+115,116,32,97,108,108,32,61,32,91,93,59,10,32,32,32,32,32,32,32,32,108,101,116,32,108,97,115,116,
+32,61,32,110,117,108,108,59,10,32,32,32,32,32,32,32,32,102,111,114,32,40,99,111,110,115,116,32,115,
+32,111,102,32,115,97,109,112,108,101,115,41,32,123,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,
+116,32,116,32,61,32,115,46,116,59,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,118,32,61,
+32,118,97,108,117,101,115,40,115,41,63,46,91,105,93,59,10,32,32,32,32,32,32,32,32,32,32,105,102,32,
+40,118,32,61,61,61,32,117,110,100,101,102,105,110,101,100,41,32,99,111,110,116,105,110,117,101,59,
+10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,110,101,120,116,32,61,32,123,32,116,58,32,
+77,97,116,104,46,109,105,110,40,116,44,32,110,111,119,41,44,32,118,32,125,59,10,32,32,32,32,32,32,
+32,32,32,32,105,102,32,40,116,32,62,32,110,111,119,32,38,38,32,108,97,115,116,41,32,110,101,120,
+116,46,118,32,61,32,108,97,115,116,46,118,32,43,32,40,40,118,32,45,32,108,97,115,116,46,118,41,32,
+42,32,40,110,111,119,32,45,32,108,97,115,116,46,116,41,41,32,47,32,40,116,32,45,32,108,97,115,116,
+46,116,41,59,10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,33,108,97,115,116,32,124,124,32,116,32,
+45,32,108,97,115,116,46,116,32,62,32,51,53,48,48,41,32,97,108,108,46,112,117,115,104,40,116,32,62,
+32,110,111,119,32,63,32,91,93,32,58,32,91,110,101,120,116,93,41,59,10,32,32,32,32,32,32,32,32,32,
+32,101,108,115,101,32,97,108,108,46,97,116,40,45,49,41,46,112,117,115,104,40,110,101,120,116,41,59,
+10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,116,32,62,32,110,111,119,41,32,98,114,101,97,107,59,
+10,32,32,32,32,32,32,32,32,32,32,108,97,115,116,32,61,32,110,101,120,116,59,10,32,32,32,32,32,32,
+32,32,125,10,32,32,32,32,32,32,32,32,114,101,116,117,114,110,32,97,108,108,46,102,105,108,116,101,
+114,40,40,114,117,110,41,32,61,62,32,114,117,110,46,108,101,110,103,116,104,41,59,10,32,32,32,32,
+32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,112,108,111,116,40,111,110,101,
+44,32,110,111,119,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,123,32,99,116,120,44,
+32,99,97,110,118,97,115,32,125,32,61,32,111,110,101,59,10,32,32,32,32,32,32,32,32,99,111,110,115,
+116,32,123,32,99,108,105,101,110,116,87,105,100,116,104,58,32,119,44,32,99,108,105,101,110,116,72,
+101,105,103,104,116,58,32,104,32,125,32,61,32,99,97,110,118,97,115,59,10,32,32,32,32,32,32,32,32,
+99,111,110,115,116,32,100,111,116,115,32,61,32,100,101,118,105,99,101,80,105,120,101,108,82,97,116,
+105,111,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,115,105,122,101,32,61,32,91,77,97,116,
+104,46,114,111,117,110,100,40,119,32,42,32,100,111,116,115,41,44,32,77,97,116,104,46,114,111,117,
+110,100,40,104,32,42,32,100,111,116,115,41,93,59,10,32,32,32,32,32,32,32,32,105,102,32,40,83,116,
+114,105,110,103,40,91,99,97,110,118,97,115,46,119,105,100,116,104,44,32,99,97,110,118,97,115,46,
+104,101,105,103,104,116,93,41,32,33,61,61,32,83,116,114,105,110,103,40,115,105,122,101,41,41,32,
+123,10,32,32,32,32,32,32,32,32,32,32,91,99,97,110,118,97,115,46,119,105,100,116,104,44,32,99,97,
+110,118,97,115,46,104,101,105,103,104,116,93,32,61,32,115,105,122,101,59,10,32,32,32,32,32,32,32,
+32,125,10,32,32,32,32,32,32,32,32,99,116,120,46,115,101,116,84,114,97,110,115,102,111,114,109,40,
+100,111,116,115,44,32,48,44,32,48,44,32,100,111,116,115,44,32,48,44,32,48,41,59,10,32,32,32,32,32,
+32,32,32,99,116,120,46,99,108,101,97,114,82,101,99,116,40,48,44,32,48,44,32,119,44,32,104,41,59,10,
+10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,108,105,110,101,115,32,61,32,111,110,101,46,104,
+117,101,115,46,109,97,112,40,40,95,44,32,105,41,32,61,62,32,114,117,110,115,40,111,110,101,46,118,
+97,108,117,101,115,44,32,105,44,32,110,111,119,41,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,
+116,32,112,101,97,107,32,61,32,77,97,116,104,46,109,97,120,40,10,32,32,32,32,32,32,32,32,32,32,49,
+101,45,57,44,10,32,32,32,32,32,32,32,32,32,32,46,46,46,108,105,110,101,115,10,32,32,32,32,32,32,32,
+32,32,32,32,32,46,102,108,97,116,40,50,41,10,32,32,32,32,32,32,32,32,32,32,32,32,46,102,105,108,
+116,101,114,40,40,112,41,32,61,62,32,112,46,116,32,62,32,110,111,119,32,45,32,115,112,97,110,41,10,
+32,32,32,32,32,32,32,32,32,32,32,32,46,109,97,112,40,40,112,41,32,61,62,32,112,46,118,41,44,10,32,
+32,32,32,32,32,32,32,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,116,111,112,32,61,32,
+111,110,101,46,116,111,112,40,112,101,97,107,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,
+32,114,111,111,102,32,61,32,50,50,59,10,32,32,32,32,32,32,32,32,111,110,101,46,115,99,97,108,101,
+32,61,32,111,110,101,46,115,99,97,108,101,32,38,38,32,33,99,97,108,109,46,109,97,116,99,104,101,
+115,32,63,32,111,110,101,46,115,99,97,108,101,32,43,32,40,116,111,112,32,45,32,111,110,101,46,115,
+99,97,108,101,41,32,42,32,48,46,49,50,32,58,32,116,111,112,59,10,32,32,32,32,32,32,32,32,99,111,
+110,115,116,32,122,101,114,111,32,61,32,111,110,101,46,109,105,114,114,111,114,32,63,32,40,104,32,
+45,32,102,111,111,116,32,45,32,114,111,111,102,41,32,47,32,50,32,43,32,114,111,111,102,32,58,32,
+104,32,45,32,102,111,111,116,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,116,97,108,108,32,
+61,32,122,101,114,111,32,45,32,114,111,111,102,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,
+120,32,61,32,40,116,41,32,61,62,32,119,32,45,32,103,97,112,32,45,32,40,40,110,111,119,32,45,32,116,
+41,32,47,32,115,112,97,110,41,32,42,32,40,119,32,45,32,103,97,112,41,59,10,32,32,32,32,32,32,32,32,
+99,111,110,115,116,32,121,32,61,32,40,118,44,32,105,41,32,61,62,32,122,101,114,111,32,45,32,40,40,
+105,32,63,32,45,118,32,58,32,118,41,32,47,32,111,110,101,46,115,99,97,108,101,41,32,42,32,116,97,
+108,108,59,10,10,32,32,32,32,32,32,32,32,114,117,108,101,40,111,110,101,44,32,116,111,112,44,32,
+120,44,32,121,44,32,119,44,32,110,111,119,41,59,10,32,32,32,32,32,32,32,32,108,105,110,101,115,46,
+102,111,114,69,97,99,104,40,40,97,108,108,44,32,105,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,
+32,32,102,111,114,32,40,99,111,110,115,116,32,114,117,110,32,111,102,32,97,108,108,41,32,115,116,
+114,111,107,101,40,99,116,120,44,32,114,117,110,44,32,120,44,32,40,118,41,32,61,62,32,121,40,118,
+44,32,105,41,44,32,122,101,114,111,44,32,111,110,101,46,104,117,101,115,91,105,93,41,59,10,32,32,
+32,32,32,32,32,32,125,41,59,10,32,32,32,32,32,32,32,32,105,102,32,40,112,114,111,98,101,32,33,61,
+61,32,110,117,108,108,41,32,110,101,101,100,108,101,40,111,110,101,44,32,120,40,110,111,119,32,45,
+32,112,114,111,98,101,41,44,32,104,41,59,10,32,32,32,32,32,32,32,32,108,105,110,101,115,46,102,111,
+114,69,97,99,104,40,40,97,108,108,44,32,105,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,32,32,99,
+111,110,115,116,32,101,110,100,32,61,32,97,108,108,46,97,116,40,45,49,41,63,46,97,116,40,45,49,41,
+59,10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,101,110,100,32,38,38,32,112,114,111,98,101,32,61,
+61,61,32,110,117,108,108,41,32,100,111,116,40,99,116,120,44,32,120,40,101,110,100,46,116,41,44,32,
+121,40,101,110,100,46,118,44,32,105,41,44,32,111,110,101,46,104,117,101,115,91,105,93,41,59,10,32,
+32,32,32,32,32,32,32,125,41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,45,45,45,
+45,32,80,97,114,116,115,32,111,102,32,97,32,99,104,97,114,116,32,45,45,45,45,32,42,47,10,32,32,32,
+32,32,32,102,117,110,99,116,105,111,110,32,114,117,108,101,40,111,110,101,44,32,116,111,112,44,32,
+120,44,32,121,44,32,119,44,32,110,111,119,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,
+32,123,32,99,116,120,32,125,32,61,32,111,110,101,59,10,32,32,32,32,32,32,32,32,99,116,120,46,102,
+111,110,116,32,61,32,34,49,49,112,120,32,115,121,115,116,101,109,45,117,105,44,32,115,97,110,115,
+45,115,101,114,105,102,34,59,10,32,32,32,32,32,32,32,32,99,116,120,46,108,105,110,101,87,105,100,
+116,104,32,61,32,49,59,10,32,32,32,32,32,32,32,32,99,116,120,46,115,116,114,111,107,101,83,116,121,
+108,101,32,61,32,99,111,108,111,117,114,115,46,103,114,105,100,59,10,32,32,32,32,32,32,32,32,99,
+111,110,115,116,32,108,101,118,101,108,32,61,32,40,110,41,32,61,62,32,77,97,116,104,46,114,111,117,
+110,100,40,121,40,110,41,41,32,43,32,48,46,53,59,10,32,32,32,32,32,32,32,32,102,111,114,32,40,108,
+101,116,32,105,32,61,32,111,110,101,46,109,105,114,114,111,114,32,63,32,45,49,32,58,32,48,59,32,
+105,32,60,61,32,40,111,110,101,46,109,105,114,114,111,114,32,63,32,49,32,58,32,111,110,101,46,114,
+111,119,115,41,59,32,105,43,43,41,32,123,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,
+110,32,61,32,111,110,101,46,109,105,114,114,111,114,32,63,32,105,32,42,32,116,111,112,32,58,32,40,
+105,32,42,32,116,111,112,41,32,47,32,111,110,101,46,114,111,119,115,59,10,32,32,32,32,32,32,32,32,
+32,32,108,105,110,101,40,99,116,120,44,32,48,44,32,108,101,118,101,108,40,110,41,44,32,119,44,32,
+108,101,118,101,108,40,110,41,41,59,10,32,32,32,32,32,32,32,32,32,32,99,116,120,46,102,105,108,108,
+83,116,121,108,101,32,61,32,99,111,108,111,117,114,115,46,100,105,109,59,10,32,32,32,32,32,32,32,
+32,32,32,105,102,32,40,105,41,32,99,116,120,46,102,105,108,108,84,101,120,116,40,111,110,101,46,
+116,105,99,107,40,110,41,44,32,49,56,44,32,108,101,118,101,108,40,110,41,32,45,32,53,41,59,10,32,
+32,32,32,32,32,32,32,125,10,32,32,32,32,32,32,32,32,102,111,114,32,40,108,101,116,32,109,105,110,
+117,116,101,32,61,32,49,59,32,109,105,110,117,116,101,32,60,32,53,59,32,109,105,110,117,116,101,43,
+43,41,32,123,10,32,32,32,32,32,32,32,32,32,32,99,111,110,115,116,32,99,111,108,117,109,110,32,61,
+32,77,97,116,104,46,114,111,117,110,100,40,120,40,110,111,119,32,45,32,109,105,110,117,116,101,32,
+42,32,54,48,48,48,48,41,41,32,43,32,48,46,53,59,10,32,32,32,32,32,32,32,32,32,32,108,105,110,101,
+40,99,116,120,44,32,99,111,108,117,109,110,44,32,121,40,111,110,101,46,109,105,114,114,111,114,32,
+63,32,45,111,110,101,46,115,99,97,108,101,32,58,32,48,41,44,32,99,111,108,117,109,110,44,32,121,40,
+111,110,101,46,115,99,97,108,101,41,41,59,10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,111,110,
+101,46,105,100,32,33,61,61,32,34,99,112,117,34,32,124,124,32,99,111,108,117,109,110,32,60,32,57,48,
+41,32,99,111,110,116,105,110,117,101,59,10,32,32,32,32,32,32,32,32,32,32,99,116,120,46,116,101,120,
+116,65,108,105,103,110,32,61,32,34,99,101,110,116,101,114,34,59,10,32,32,32,32,32,32,32,32,32,32,
+99,116,120,46,102,105,108,108,84,101,120,116,40,109,105,110,117,116,101,32,43,32,34,32,109,105,110,
+34,44,32,99,111,108,117,109,110,44,32,121,40,111,110,101,46,115,99,97,108,101,41,32,45,32,53,41,59,
+10,32,32,32,32,32,32,32,32,32,32,99,116,120,46,116,101,120,116,65,108,105,103,110,32,61,32,34,115,
+116,97,114,116,34,59,10,32,32,32,32,32,32,32,32,125,10,32,32,32,32,32,32,32,32,99,111,110,115,116,
+32,109,97,114,107,32,61,32,111,110,101,46,109,97,114,107,63,46,40,41,59,10,32,32,32,32,32,32,32,32,
+105,102,32,40,33,109,97,114,107,32,124,124,32,109,97,114,107,32,62,32,111,110,101,46,115,99,97,108,
+101,32,42,32,49,46,48,48,49,41,32,114,101,116,117,114,110,59,10,32,32,32,32,32,32,32,32,99,116,120,
+46,115,101,116,76,105,110,101,68,97,115,104,40,91,51,44,32,52,93,41,59,10,32,32,32,32,32,32,32,32,
+99,116,120,46,115,116,114,111,107,101,83,116,121,108,101,32,61,32,99,111,108,111,117,114,115,46,
+100,105,109,59,10,32,32,32,32,32,32,32,32,108,105,110,101,40,99,116,120,44,32,48,44,32,108,101,118,
+101,108,40,109,97,114,107,41,44,32,119,44,32,108,101,118,101,108,40,109,97,114,107,41,41,59,10,32,
+32,32,32,32,32,32,32,99,116,120,46,115,101,116,76,105,110,101,68,97,115,104,40,91,93,41,59,10,32,
+32,32,32,32,32,32,32,99,116,120,46,102,105,108,108,84,101,120,116,40,99,111,114,101,115,40,41,44,
+32,49,56,44,32,108,101,118,101,108,40,109,97,114,107,41,32,45,32,53,41,59,10,32,32,32,32,32,32,125,
+10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,108,105,110,101,40,99,116,120,44,32,120,
+49,44,32,121,49,44,32,120,50,44,32,121,50,41,32,123,10,32,32,32,32,32,32,32,32,99,116,120,46,98,
+101,103,105,110,80,97,116,104,40,41,59,10,32,32,32,32,32,32,32,32,99,116,120,46,109,111,118,101,84,
+111,40,120,49,44,32,121,49,41,59,10,32,32,32,32,32,32,32,32,99,116,120,46,108,105,110,101,84,111,
+40,120,50,44,32,121,50,41,59,10,32,32,32,32,32,32,32,32,99,116,120,46,115,116,114,111,107,101,40,
+41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,115,116,
+114,111,107,101,40,99,116,120,44,32,114,117,110,44,32,120,44,32,121,44,32,122,101,114,111,44,32,
+104,117,101,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,112,97,116,104,32,61,32,110,
+101,119,32,80,97,116,104,50,68,40,41,59,10,32,32,32,32,32,32,32,32,114,117,110,46,102,111,114,69,
+97,99,104,40,40,123,32,116,44,32,118,32,125,41,32,61,62,32,112,97,116,104,46,108,105,110,101,84,
+111,40,120,40,116,41,44,32,121,40,118,41,41,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,
+117,110,100,101,114,32,61,32,110,101,119,32,80,97,116,104,50,68,40,112,97,116,104,41,59,10,32,32,
+32,32,32,32,32,32,117,110,100,101,114,46,108,105,110,101,84,111,40,120,40,114,117,110,46,97,116,40,
+45,49,41,46,116,41,44,32,122,101,114,111,41,59,10,32,32,32,32,32,32,32,32,117,110,100,101,114,46,
+108,105,110,101,84,111,40,120,40,114,117,110,91,48,93,46,116,41,44,32,122,101,114,111,41,59,10,32,
+32,32,32,32,32,32,32,99,111,110,115,116,32,104,105,103,104,32,61,32,114,117,110,46,114,101,100,117,
+99,101,40,10,32,32,32,32,32,32,32,32,32,32,40,98,101,115,116,44,32,112,41,32,61,62,32,40,77,97,116,
+104,46,97,98,115,40,121,40,112,46,118,41,32,45,32,122,101,114,111,41,32,62,32,77,97,116,104,46,97,
+98,115,40,98,101,115,116,32,45,32,122,101,114,111,41,32,63,32,121,40,112,46,118,41,32,58,32,98,101,
+115,116,41,44,10,32,32,32,32,32,32,32,32,32,32,122,101,114,111,44,10,32,32,32,32,32,32,32,32,41,59,
+10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,102,97,100,101,32,61,32,99,116,120,46,99,114,101,
+97,116,101,76,105,110,101,97,114,71,114,97,100,105,101,110,116,40,48,44,32,104,105,103,104,44,32,
+48,44,32,122,101,114,111,41,59,10,32,32,32,32,32,32,32,32,102,97,100,101,46,97,100,100,67,111,108,
+111,114,83,116,111,112,40,48,44,32,112,97,105,110,116,40,104,117,101,44,32,48,46,50,56,41,41,59,10,
+32,32,32,32,32,32,32,32,102,97,100,101,46,97,100,100,67,111,108,111,114,83,116,111,112,40,49,44,32,
+112,97,105,110,116,40,104,117,101,44,32,48,46,48,50,41,41,59,10,32,32,32,32,32,32,32,32,99,116,120,
+46,102,105,108,108,83,116,121,108,101,32,61,32,102,97,100,101,59,10,32,32,32,32,32,32,32,32,99,116,
+120,46,102,105,108,108,40,117,110,100,101,114,41,59,10,32,32,32,32,32,32,32,32,99,116,120,46,115,
+116,114,111,107,101,83,116,121,108,101,32,61,32,112,97,105,110,116,40,104,117,101,41,59,10,32,32,
+32,32,32,32,32,32,99,116,120,46,108,105,110,101,87,105,100,116,104,32,61,32,49,46,53,59,10,32,32,
+32,32,32,32,32,32,99,116,120,46,108,105,110,101,74,111,105,110,32,61,32,34,114,111,117,110,100,34,
+59,10,32,32,32,32,32,32,32,32,99,116,120,46,115,116,114,111,107,101,40,112,97,116,104,41,59,10,32,
+32,32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,100,111,116,40,99,116,
+120,44,32,120,44,32,121,44,32,104,117,101,41,32,123,10,32,32,32,32,32,32,32,32,99,111,110,115,116,
+32,114,105,110,103,115,32,61,32,91,10,32,32,32,32,32,32,32,32,32,32,91,55,44,32,112,97,105,110,116,
+40,104,117,101,44,32,48,46,50,41,93,44,10,32,32,32,32,32,32,32,32,32,32,91,51,46,53,44,32,99,111,
+108,111,117,114,115,46,99,97,114,100,93,44,10,32,32,32,32,32,32,32,32,32,32,91,50,46,53,44,32,112,
+97,105,110,116,40,104,117,101,41,93,44,10,32,32,32,32,32,32,32,32,93,59,10,32,32,32,32,32,32,32,32,
+102,111,114,32,40,99,111,110,115,116,32,91,114,97,100,105,117,115,44,32,99,111,108,111,117,114,93,
+32,111,102,32,114,105,110,103,115,41,32,123,10,32,32,32,32,32,32,32,32,32,32,99,116,120,46,102,105,
+108,108,83,116,121,108,101,32,61,32,99,111,108,111,117,114,59,10,32,32,32,32,32,32,32,32,32,32,99,
+116,120,46,98,101,103,105,110,80,97,116,104,40,41,59,10,32,32,32,32,32,32,32,32,32,32,99,116,120,
+46,97,114,99,40,120,44,32,121,44,32,114,97,100,105,117,115,44,32,48,44,32,55,41,59,10,32,32,32,32,
+32,32,32,32,32,32,99,116,120,46,102,105,108,108,40,41,59,10,32,32,32,32,32,32,32,32,125,10,32,32,
+32,32,32,32,125,10,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,110,101,101,100,108,101,
+40,123,32,99,116,120,44,32,99,97,110,118,97,115,32,125,44,32,120,44,32,104,41,32,123,10,32,32,32,
+32,32,32,32,32,99,116,120,46,115,116,114,111,107,101,83,116,121,108,101,32,61,32,99,111,108,111,
+117,114,115,46,105,110,107,59,10,32,32,32,32,32,32,32,32,99,116,120,46,108,105,110,101,87,105,100,
+116,104,32,61,32,49,59,10,32,32,32,32,32,32,32,32,108,105,110,101,40,99,116,120,44,32,77,97,116,
+104,46,114,111,117,110,100,40,120,41,32,43,32,48,46,53,44,32,48,44,32,77,97,116,104,46,114,111,117,
+110,100,40,120,41,32,43,32,48,46,53,44,32,104,41,59,10,32,32,32,32,32,32,32,32,105,102,32,40,99,97,
+110,118,97,115,32,33,61,61,32,112,111,105,110,116,101,100,41,32,114,101,116,117,114,110,59,10,32,
+32,32,32,32,32,32,32,99,111,110,115,116,32,119,111,114,100,115,32,61,32,108,97,115,116,101,100,40,
+112,114,111,98,101,32,47,32,49,48,48,48,41,32,43,32,34,32,97,103,111,34,59,10,32,32,32,32,32,32,32,
+32,99,111,110,115,116,32,119,105,100,101,32,61,32,99,116,120,46,109,101,97,115,117,114,101,84,101,
+120,116,40,119,111,114,100,115,41,46,119,105,100,116,104,59,10,32,32,32,32,32,32,32,32,99,111,110,
+115,116,32,108,101,102,116,32,61,32,120,32,62,32,119,105,100,101,32,43,32,50,48,32,63,32,120,32,45,
+32,119,105,100,101,32,45,32,56,32,58,32,120,32,43,32,56,59,10,32,32,32,32,32,32,32,32,99,116,120,
+46,102,105,108,108,83,116,121,108,101,32,61,32,99,111,108,111,117,114,115,46,99,97,114,100,59,10,
+32,32,32,32,32,32,32,32,99,116,120,46,102,105,108,108,82,101,99,116,40,108,101,102,116,32,45,32,52,
+44,32,54,44,32,119,105,100,101,32,43,32,56,44,32,49,54,41,59,10,32,32,32,32,32,32,32,32,99,116,120,
+46,102,105,108,108,83,116,121,108,101,32,61,32,99,111,108,111,117,114,115,46,105,110,107,59,10,32,
+32,32,32,32,32,32,32,99,116,120,46,102,105,108,108,84,101,120,116,40,119,111,114,100,115,44,32,108,
+101,102,116,44,32,49,56,41,59,10,32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,47,42,32,45,45,45,
+45,32,65,110,105,109,97,116,105,111,110,32,45,45,45,45,32,42,47,10,32,32,32,32,32,32,47,42,32,85,
+112,32,116,111,32,54,48,32,102,114,97,109,101,115,32,112,101,114,32,115,101,99,111,110,100,32,119,
+104,105,108,101,32,116,104,101,32,112,97,103,101,32,105,115,32,118,105,115,105,98,108,101,46,32,42,
+47,10,32,32,32,32,32,32,102,117,110,99,116,105,111,110,32,100,114,97,119,40,41,32,123,10,32,32,32,
+32,32,32,32,32,105,102,32,40,33,99,97,108,109,46,109,97,116,99,104,101,115,41,32,114,101,113,117,
+101,115,116,65,110,105,109,97,116,105,111,110,70,114,97,109,101,40,100,114,97,119,41,59,10,32,32,
+32,32,32,32,32,32,105,102,32,40,33,115,97,109,112,108,101,115,46,108,101,110,103,116,104,41,32,114,
+101,116,117,114,110,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,110,111,119,32,61,32,101,
+100,103,101,40,41,59,10,32,32,32,32,32,32,32,32,99,111,110,115,116,32,115,32,61,32,97,116,40,110,
+111,119,32,45,32,40,112,114,111,98,101,32,63,63,32,48,41,41,32,63,63,32,115,97,109,112,108,101,115,
+91,48,93,59,10,32,32,32,32,32,32,32,32,105,102,32,40,116,111,108,100,32,33,61,61,32,115,41,32,116,
+101,108,108,40,40,116,111,108,100,32,61,32,115,41,41,59,10,32,32,32,32,32,32,32,32,102,111,114,32,
+40,99,111,110,115,116,32,111,110,101,32,111,102,32,105,110,115,116,114,117,109,101,110,116,115,41,
+32,123,10,32,32,32,32,32,32,32,32,32,32,111,110,101,46,98,111,120,46,104,105,100,100,101,110,32,61,
+32,33,115,97,109,112,108,101,115,46,115,111,109,101,40,40,115,41,32,61,62,32,111,110,101,46,118,97,
+108,117,101,115,40,115,41,63,46,91,48,93,32,33,61,61,32,117,110,100,101,102,105,110,101,100,41,59,
+10,32,32,32,32,32,32,32,32,32,32,105,102,32,40,33,111,110,101,46,98,111,120,46,104,105,100,100,101,
+110,41,32,112,108,111,116,40,111,110,101,44,32,110,111,119,41,59,10,32,32,32,32,32,32,32,32,125,10,
+32,32,32,32,32,32,125,10,10,32,32,32,32,32,32,108,111,111,107,40,41,59,10,32,32,32,32,32,32,109,97,
+116,99,104,77,101,100,105,97,40,34,40,112,114,101,102,101,114,115,45,99,111,108,111,114,45,115,99,
+104,101,109,101,58,32,100,97,114,107,41,34,41,46,111,110,99,104,97,110,103,101,32,61,32,108,111,
+111,107,59,10,32,32,32,32,32,32,100,111,99,117,109,101,110,116,46,111,110,118,105,115,105,98,105,
+108,105,116,121,99,104,97,110,103,101,32,61,32,40,41,32,61,62,32,123,10,32,32,32,32,32,32,32,32,
+105,102,32,40,33,100,111,99,117,109,101,110,116,46,104,105,100,100,101,110,41,32,119,97,107,101,40,
+41,59,10,32,32,32,32,32,32,125,59,10,32,32,32,32,32,32,100,114,97,119,40,41,59,10,32,32,32,32,32,
+32,99,111,110,110,101,99,116,40,41,59,10,32,32,32,32,60,47,115,99,114,105,112,116,62,10,32,32,60,
+47,98,111,100,121,62,10,60,47,104,116,109,108,62,10,
 };

@@ -1,48 +1,47 @@
-/* jobs.c: slow work in threads of its own, its progress and result on the page of who asked.
+/* jobs.c: slow work in threads, with progress and result on the page that asked for it.
 
-       cc examples/jobs.c -o jobs -lpthread && ./jobs [port]
+       cc -I. examples/jobs.c -o jobs -lpthread && ./jobs [[host:]port]
 
-   then open http://127.0.0.1:4000/ and count primes. Orders go to the threads through pipes, news
-   comes back by azc_post; the threads share nothing else with the loop, so there is no lock. A tab
-   that was away finds its jobs again. The page is jobs_page.h. */
+   Then open http://127.0.0.1:4000/ and count primes. Orders go to the threads through pipes, news
+   comes back with azc_post. The threads share nothing else with the loop, so no lock is needed. A
+   tab that reconnects gets its jobs again. The page is pages/jobs.html, which `make pages` turns
+   into jobs_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "jobs_page.h"
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static azc_server *server; /* global for the threads, and for the signal handler */
+static azc_server *server; /* the threads post to it */
 
-/* What a thread is told, and what it tells. */
-typedef struct order {
+typedef struct order { /* to a thread */
     long number, limit;
 } order;
-typedef struct news {
+typedef struct news { /* from a thread */
     long number, done, primes, ms;
 } news;
 
 /* ==== The jobs, on the loop's thread ========================================================== */
 
-enum { JOBS = 64, THREADS = 2, LEAST = 1000, MOST = 20000000 };
+enum { JOBS = 64, THREADS = 2, MIN_LIMIT = 1000, MAX_LIMIT = 20000000 };
 
 typedef struct job {
-    long number; /* 0: none yet */
+    long number; /* 0: no job yet */
     long limit, done, primes, ms;
-    char tab[64]; /* who asked */
+    char tab[64]; /* the tab that asked for it */
 } job;
 
-static job jobs[JOBS]; /* the last ones, each at its number modulo JOBS */
-static int orders[THREADS]; /* the pipes' ends to write to */
+static job jobs[JOBS];      /* the latest jobs, each at its number modulo JOBS */
+static int orders[THREADS]; /* the write ends of the pipes */
 static azc_channel *channel;
 
-/* Nobody there is a clean answer, too: the job keeps its news for the tab to come back. */
-static void job_tell(const job *j) {
+/* Send the state of a job to its tab. If the tab is away, it gets the state when it reconnects. */
+static void job_send(const job *j) {
     char buf[256];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "job", j->number);
@@ -53,7 +52,7 @@ static void job_tell(const job *j) {
     if (azc_put_finish(&w) == AZC_OK) azc_send_user(channel, j->tab, w.text, w.len);
 }
 
-/* Posted by a thread, run here. */
+/* A task that a thread posted: it runs on the loop's thread. */
 static void job_news(azc_server *s, void *arg) {
     news *n = arg;
     job *j = &jobs[n->number % JOBS];
@@ -62,10 +61,10 @@ static void job_news(azc_server *s, void *arg) {
     j->primes = n->primes;
     j->ms = n->ms;
     free(n);
-    job_tell(j);
+    job_send(j);
 }
 
-/* Returns 0 when the place that is next in turn has a job that is not done. */
+/* Start a job. Returns 0 if the next place in turn is taken by an unfinished job. */
 static int job_order(const char *tab, long limit) {
     static long number;
     job *j = &jobs[(number + 1) % JOBS];
@@ -75,21 +74,21 @@ static int job_order(const char *tab, long limit) {
     j->limit = limit;
     snprintf(j->tab, sizeof j->tab, "%s", tab);
     order o = {j->number, limit};
-    job_tell(j);
-    /* It never blocks: there is room for more than JOBS in a pipe. */
+    job_send(j);
+    /* This never blocks: a pipe holds more than JOBS orders. */
     return write(orders[number % THREADS], &o, sizeof o) == sizeof o;
 }
 
 /* ==== The threads ============================================================================= */
 
-/* The pipe's other end was closed. */
+/* Returns 1 once the other end of the pipe is closed; with events 0, poll reports only that. */
 static int must_end(int fd) {
     struct pollfd p = {fd, 0, 0};
     return poll(&p, 1, 0) > 0;
 }
 
-/* Progress may be left out when too much is waiting, the last word may not. */
-static void tell(news what, int last) {
+/* Post news. If too many posts are queued, progress is dropped, but the last news is retried. */
+static void post_news(news what, int last) {
     news *n = malloc(sizeof *n);
     if (!n) abort();
     *n = what;
@@ -116,7 +115,7 @@ static long clock_ms(void) {
     return (long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Count the primes below the limit, the slow way. Returns 0 if it is to end before. */
+/* Count the primes below the limit, the slow way. Returns 0 if the program ends first. */
 static int count_primes(int fd, order o) {
     news n = {o.number, 0, 0, 0};
     long began = clock_ms();
@@ -126,7 +125,7 @@ static int count_primes(int fd, order o) {
         for (; n.done < until; n.done++) n.primes += is_prime(n.done);
         if (must_end(fd)) return 0;
         n.ms = clock_ms() - began;
-        tell(n, n.done == o.limit);
+        post_news(n, n.done == o.limit);
     }
     return 1;
 }
@@ -140,51 +139,30 @@ static void *work(void *end) {
 
 /* ==== The channel ============================================================================= */
 
-/* A tab's name is a random one that it made up and keeps. */
+/* Each tab is a user, named by a random id that the page made up and keeps. */
 static int jobs_connect(azc_conn *conn) {
     const char *tab = azc_query(conn, "tab");
     if (!tab || !*tab || strlen(tab) >= sizeof jobs->tab) return azc_close(conn, 1008, "no tab");
     int error = azc_set_user(conn, tab);
     for (int i = 0; i < JOBS; i++) {
-        if (jobs[i].number && strcmp(jobs[i].tab, tab) == 0) job_tell(&jobs[i]);
+        if (jobs[i].number && strcmp(jobs[i].tab, tab) == 0) job_send(&jobs[i]);
     }
     return error;
 }
 
-/* What a page sends is {"count":5000000}. */
+/* Pages send {"count":5000000}. */
 static int jobs_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     int64_t limit;
     if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
     int error = azc_json_int(azc_json_get(in, "count"), &limit);
     if (error != AZC_OK) return error;
-    if (limit < LEAST || limit > MOST) return AZC_ERR_RANGE;
+    if (limit < MIN_LIMIT || limit > MAX_LIMIT) return AZC_ERR_RANGE;
     if (job_order(azc_user(conn), (long)limit)) return AZC_OK;
-    static const char busy[] = "{\"busy\":true}";
-    return azc_send_text(conn, busy, sizeof busy - 1);
+    return azc_send_text(conn, "{\"busy\":true}", AZC_NUL);
 }
 
 /* ==== The program ============================================================================= */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
-static void print_log(void *file, const char *message) { fprintf(file, "jobs: %s\n", message); }
-
-/* The pieces of jobs_page.h as one page. */
-static void add_page(void) {
-    static char page[16 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof jobs_page / sizeof *jobs_page; i++) {
-        size_t n = strlen(jobs_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, jobs_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
 
 static void need(int ok, const char *what) {
     if (ok) return;
@@ -193,26 +171,19 @@ static void need(int ok, const char *what) {
 }
 
 int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: jobs [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
     azc_config config = {0};
-    config.port = (int)port;
-    config.log = print_log;
-    config.log_userdata = stderr;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
+
     azc_channel_desc desc = {0};
     desc.path = "/jobs";
     desc.on_connect = jobs_connect;
     desc.on_message = jobs_message;
 
     server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
+    azc_stop_on_signals(server);
     channel = azc_add_channel(server, &desc);
-    add_page();
+    azc_add_page(server, "/", "text/html; charset=utf-8", jobs_page, sizeof jobs_page);
 
     pthread_t thread[THREADS];
     int fds[THREADS][2];
@@ -222,12 +193,12 @@ int main(int argc, char **argv) {
         orders[i] = fds[i][1];
     }
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "jobs: %s\n", azc_error(server));
 
-    for (int i = 0; i < THREADS; i++) close(orders[i]); /* which the threads see */
+    for (int i = 0; i < THREADS; i++) close(orders[i]); /* the threads end when they see it */
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
-    azc_destroy(server); /* runs the news that are left */
+    azc_destroy(server); /* runs the posts that are left */
     return error == AZC_OK ? 0 : 1;
 }

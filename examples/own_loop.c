@@ -1,33 +1,32 @@
-/* own_loop.c: a program with a loop of its own, here a little world that moves 30 times a second,
-   reads lines from its terminal, and shows both to whoever looks.
+/* own_loop.c: a program with its own loop. It moves a small world 30 times per second, reads lines
+   from its terminal, and shows both on a page.
 
-       cc examples/own_loop.c -o own_loop -lm && ./own_loop [port]
+       cc -I. examples/own_loop.c -o own_loop -lm && ./own_loop [[host:]port]
 
-   then open http://127.0.0.1:4000/ twice, and tap; what is typed in the terminal appears there.
-   The loop is in main, at the end. The page is own_loop_page.h. */
+   Then open http://127.0.0.1:4000/ in two tabs and tap. Lines typed in the terminal appear there.
+   The loop is in main, at the end. The page is pages/own_loop.html, which `make pages` turns into
+   own_loop_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "own_loop_page.h"
 #include <math.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-/* ==== The world, which knows nothing of channels ============================================== */
+/* ==== The world: balls in a box =============================================================== */
 
 enum { BALLS = 24, TICK_MS = 33, WIDE = 1000, HIGH = 1000 };
 
 typedef struct ball {
-    double x, y, dx, dy, radius; /* of a world that is WIDE and HIGH */
+    double x, y, dx, dy, radius; /* in units of WIDE and HIGH */
     int hue;
 } ball;
 
 static ball balls[BALLS];
-static int ball_count, ball_next; /* the oldest makes room for the newest */
+static int ball_count, ball_next; /* a new ball replaces the oldest */
 
 static void world_add(double x, double y) {
     static unsigned n = 0;
@@ -44,7 +43,7 @@ static void ball_wall(double *at, double *speed, double low, double high, double
     *speed *= -bounce;
 }
 
-/* Two that overlap are put side by side and swap what of their speeds is along the line. */
+/* Move two overlapping balls apart and swap their speeds along the line between them. */
 static void ball_meet(ball *a, ball *b) {
     double x = b->x - a->x, y = b->y - a->y, far = sqrt(x * x + y * y);
     double deep = a->radius + b->radius - far;
@@ -72,13 +71,13 @@ static void world_tick(void) {
     }
 }
 
-/* ==== What is seen of it ====================================================================== */
+/* ==== The channel ============================================================================= */
 
 static azc_channel *channel;
-static char said[256]; /* the last line of the terminal */
+static char said[256]; /* the last line from the terminal */
 
-/* {"balls":[[x,y,radius,hue],...]} to everyone; who is too slow misses some (AZC_FULL_DROP). */
-static void show_world(void) {
+/* Send {"balls":[[x,y,radius,hue],...]} to everyone. A slow peer misses some (AZC_FULL_DROP). */
+static void send_world(void) {
     static char buf[BALLS * 32 + 64];
     if (azc_count(channel, NULL) == 0) return;
     azc_writer w = azc_put_begin(buf, sizeof buf);
@@ -96,17 +95,18 @@ static void show_world(void) {
     azc_broadcast_json(channel, NULL, &w, NULL);
 }
 
-/* To one, or with conn NULL to all. A line that is not UTF-8 is not sent: azc_put_finish says. */
-static int show_said(azc_conn *conn) {
+/* Send the line to one connection, or with conn NULL to all. A line that is not UTF-8 is an error
+   and is not sent. */
+static int send_said(azc_conn *conn) {
     char buf[6 * sizeof said + 32];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "said", said);
     return conn ? azc_send_json(conn, &w) : azc_broadcast_json(channel, NULL, &w, NULL);
 }
 
-static int world_connect(azc_conn *conn) { return *said ? show_said(conn) : AZC_OK; }
+static int world_connect(azc_conn *conn) { return *said ? send_said(conn) : AZC_OK; }
 
-/* {"tap":[x,y]} lets a ball go there. */
+/* Pages send {"tap":[x,y]}, which adds a ball there. */
 static int world_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     double x, y;
@@ -122,89 +122,59 @@ static int world_message(azc_conn *conn, const char *text, size_t len) {
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
-static void print_log(void *file, const char *message) { fprintf(file, "own_loop: %s\n", message); }
-
-/* The pieces of own_loop_page.h as one page. */
-static void add_page(void) {
-    static char page[16 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof own_loop_page / sizeof *own_loop_page; i++) {
-        size_t n = strlen(own_loop_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, own_loop_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
 static long long now_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A line typed in the terminal. Returns 0 at its end. */
+/* Read a line from the terminal. Returns 0 at the end of the input. */
 static int terminal_read(void) {
     ssize_t n = read(STDIN_FILENO, said, sizeof said - 1);
     if (n <= 0) return 0;
     said[n] = 0;
     said[strcspn(said, "\r\n")] = 0;
-    show_said(NULL);
+    send_said(NULL);
     return 1;
 }
 
 int main(int argc, char **argv) {
-    enum { MOST = 128 };
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: own_loop [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
+    enum { MAX_FDS = 128 };
     azc_config config = {0};
-    config.port = (int)port;
-    config.max_connections = MOST - 2; /* and the listener, and what azc_stop wakes us by */
-    config.log = print_log;
-    config.log_userdata = stderr;
-    azc_channel_desc desc = {0};
-    desc.path = "/world";
-    desc.when_full = AZC_FULL_DROP;
-    desc.on_connect = world_connect;
-    desc.on_message = world_message;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
+    config.max_connections = MAX_FDS - 2; /* two for the listener and the pipe that wakes it */
 
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    channel = azc_add_channel(server, &desc);
-    add_page();
+    azc_channel_desc world = {0};
+    world.path = "/world";
+    world.when_full = AZC_FULL_DROP;
+    world.on_connect = world_connect;
+    world.on_message = world_message;
+
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
+    channel = azc_add_channel(server, &world);
+    azc_add_page(server, "/", "text/html; charset=utf-8", own_loop_page, sizeof own_loop_page);
     for (int i = 1; i <= 5; i++) world_add(i * WIDE / 6.0, HIGH / 3.0);
     int alive = azc_listen(server) == AZC_OK ? 1 : -1;
     if (alive > 0) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
 
-    /* The loop is ours: a tick when it is time, the terminal when there is a line, and the
-       server's descriptors beside our own. */
-    struct pollfd fds[1 + MOST] = {{STDIN_FILENO, POLLIN, 0}};
+    /* One poll waits for the terminal, the server's descriptors and the next tick. */
+    struct pollfd fds[1 + MAX_FDS] = {{STDIN_FILENO, POLLIN, 0}};
     for (long long tick = now_ms(); alive > 0;) {
         long long left = tick - now_ms();
         int wait = left > 0 ? (int)left : 0;
-        size_t n = azc_poll_begin(server, fds + 1, MOST, &wait);
+        size_t n = azc_poll_begin(server, fds + 1, MAX_FDS, &wait);
         if (poll(fds, (nfds_t)(1 + n), wait) < 0) n = 0, fds[0].revents = 0;
         alive = azc_poll_end(server, fds + 1, n);
 
         if (fds[0].revents && !terminal_read()) fds[0].fd = -1;
         if (now_ms() < tick) continue;
         tick += TICK_MS;
-        if (tick < now_ms()) tick = now_ms(); /* it was late: no rush to catch up */
+        if (tick < now_ms()) tick = now_ms(); /* late: skip the missed ticks */
         world_tick();
-        show_world();
+        send_world();
     }
     if (alive < 0) fprintf(stderr, "own_loop: %s\n", azc_error(server));
     azc_destroy(server);

@@ -1,34 +1,31 @@
-/* presence.c: who is in which room. Someone with two tabs in a room is there once, and has left
-   when the last one did.
+/* presence.c: which users are in which room. A user with two tabs in a room is there once, and
+   leaves with the last tab.
 
-       cc examples/presence.c -o presence && ./presence [port]
+       cc -I. examples/presence.c -o presence && ./presence [[host:]port]
 
-   then open http://127.0.0.1:4000/ in two tabs, and in another browser. The page is
-   presence_page.h. */
+   Then open http://127.0.0.1:4000/ in two tabs, and in another browser. The page is
+   pages/presence.html, which `make pages` turns into presence_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "presence_page.h"
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { MOST_NAME = 4 * 24 }; /* bytes of 24 characters */
+enum { MAX_NAME = 4 * 24 }; /* the bytes of 24 characters */
 
 static const char *const rooms[] = {"kitchen", "studio", "library", "garden"};
 enum { ROOMS = sizeof rooms / sizeof *rooms };
 
 typedef struct tab {
-    const char *room; /* one of rooms */
+    const char *room; /* one of the array */
 } tab;
 
-/* ==== What pages are told ===================================================================== */
+/* ==== Messages to pages ======================================================================= */
 
-/* To one, who has just come: user is in the room. With conn NULL, as news to all: and is no longer,
-   where here is 0. */
-static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room, const char *user,
+/* Send whether a user is in a room: to a new connection, or with conn NULL as news to everyone. */
+static int send_presence(azc_channel *channel, azc_conn *conn, const char *room, const char *user,
                          int here) {
-    char buf[6 * MOST_NAME + 128]; /* each byte of a name may become \u00XX */
+    char buf[6 * MAX_NAME + 128]; /* each byte of a name may become \u00XX */
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "presence");
     azc_put_string(&w, "room", room);
@@ -38,7 +35,7 @@ static int tell_presence(azc_channel *channel, azc_conn *conn, const char *room,
     return conn ? azc_send_json(conn, &w) : azc_broadcast_json(channel, NULL, &w, NULL);
 }
 
-static int tell_rooms(azc_conn *conn) {
+static int send_rooms(azc_conn *conn) {
     char buf[256];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "rooms");
@@ -51,35 +48,35 @@ static int tell_rooms(azc_conn *conn) {
 
 /* ==== The channel ============================================================================= */
 
-/* Who a peer is, is said before the 101. A real program takes it from a session's cookie or a
-   token; here one is whoever one says. */
+/* Name the user before the connection opens. A real program takes the user from a session cookie or
+   a token; this one believes the query. */
 static int presence_upgrade(azc_conn *conn) {
     const char *name = azc_query(conn, "name");
-    if (!name || strlen(name) > MOST_NAME) return 400;
-    return azc_set_user(conn, name) == AZC_OK ? AZC_OK : 400; /* "" is nobody's name */
+    if (!name || strlen(name) > MAX_NAME) return 400;
+    return azc_set_user(conn, name) == AZC_OK ? AZC_OK : 400; /* refuses "" */
 }
 
-/* First who was here, then the newcomer's own coming, which on_presence tells to all. */
+/* Send the users of each room, then join one. on_presence sends that to everyone. */
 static int presence_connect(azc_conn *conn) {
     azc_channel *channel = azc_channel_of(conn);
     tab *me = azc_data(conn);
-    const char *wanted = azc_query(conn, "room"); /* where the page was before */
+    const char *wanted = azc_query(conn, "room"); /* the room before a reconnect */
     me->room = rooms[0];
     for (int i = 0; wanted && i < ROOMS; i++) {
         if (strcmp(rooms[i], wanted) == 0) me->room = rooms[i];
     }
-    int error = tell_rooms(conn);
+    int error = send_rooms(conn);
     for (int i = 0; i < ROOMS; i++) {
-        for (azc_cursor c = azc_users(channel, rooms[i]); error >= 0 && azc_cursor_next(&c);) {
-            error = tell_presence(channel, conn, rooms[i], c.user, 1);
+        for (azc_cursor c = azc_users(channel, rooms[i]); error == AZC_OK && azc_cursor_next(&c);) {
+            error = send_presence(channel, conn, rooms[i], c.user, 1);
         }
     }
-    return error < 0 ? error : azc_join(conn, me->room);
+    return error != AZC_OK ? error : azc_join(conn, me->room);
 }
 
-/* The first tab of user came to the room (here 1), the last one left it (here 0). */
+/* on_presence: the first tab of a user joined a room (here 1), or the last one left (here 0). */
 static void presence_change(azc_channel *channel, const char *room, const char *user, int here) {
-    tell_presence(channel, NULL, room, user, here);
+    send_presence(channel, NULL, room, user, here);
 }
 
 static int enter(azc_conn *conn, const char *room) {
@@ -91,21 +88,21 @@ static int enter(azc_conn *conn, const char *room) {
     azc_put_string(&w, "type", "entered");
     azc_put_string(&w, "room", room);
     int error = azc_send_json(conn, &w);
-    return error < 0 ? error : azc_join(conn, room);
+    return error != AZC_OK ? error : azc_join(conn, room);
 }
 
-/* To every tab of a user, wherever they are. */
+/* Send a wave to every tab of a user, in any room. */
 static int wave(azc_conn *conn, azc_json to) {
-    char user[MOST_NAME + 1], buf[6 * MOST_NAME + 64];
+    char user[MAX_NAME + 1], buf[6 * MAX_NAME + 64];
     if (azc_json_string(to, user, sizeof user) < 0) return AZC_ERR_APP;
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "wave");
     azc_put_string(&w, "from", azc_user(conn));
     int error = azc_put_finish(&w);
-    return error < 0 ? error : azc_send_user(azc_channel_of(conn), user, w.text, w.len);
+    return error != AZC_OK ? error : azc_send_user(azc_channel_of(conn), user, w.text, w.len);
 }
 
-/* What a page sends: {"enter":"garden"}, {"wave":"Ada"}. */
+/* Pages send {"enter":"garden"} or {"wave":"Ada"}. */
 static int presence_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
     if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
@@ -119,18 +116,14 @@ static int presence_message(azc_conn *conn, const char *text, size_t len) {
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
+int main(int argc, char **argv) {
+    azc_config config = {0};
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
 
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
 
-static void print_log(void *file, const char *message) {
-    fprintf(file, "presence: %s\n", message);
-}
-
-static void add_channel(void) {
     azc_channel_desc presence = {0};
     presence.path = "/presence";
     presence.data_size = sizeof(tab);
@@ -138,40 +131,10 @@ static void add_channel(void) {
     presence.on_connect = presence_connect;
     presence.on_message = presence_message;
     azc_on_presence(azc_add_channel(server, &presence), presence_change);
-}
 
-/* The pieces of presence_page.h as one page. */
-static void add_page(void) {
-    static char page[16 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof presence_page / sizeof *presence_page; i++) {
-        size_t n = strlen(presence_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, presence_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
-int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: presence [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
-    azc_config config = {0};
-    config.port = (int)port;
-    config.log = print_log;
-    config.log_userdata = stderr;
-
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    add_channel();
-    add_page();
+    azc_add_page(server, "/", "text/html; charset=utf-8", presence_page, sizeof presence_page);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "presence: %s\n", azc_error(server));
     azc_destroy(server);

@@ -1,19 +1,17 @@
-/* upload.c: files of any size up to a limit, taken as they arrive: in pieces, never whole in
-   memory. Each is hashed, here and on the page, and both see whether it arrived unchanged.
+/* upload.c: files up to a limit, processed in pieces as they arrive, never whole in memory. The
+   server and the page both hash each file and compare.
 
-       cc -O2 examples/upload.c -o upload && ./upload [port]
+       cc -O2 -I. examples/upload.c -o upload && ./upload [[host:]port]
 
-   then open http://127.0.0.1:4000/. Here the bytes end in their hash; put your writing where
-   sha256_add is called. The page is upload_page.h. */
+   Then open http://127.0.0.1:4000/. This server only hashes the bytes; store them where it calls
+   sha256_add. The page is pages/upload.html, which `make pages` turns into upload_page.h. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
+#include "azchan.h"
 #include "upload_page.h"
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define MOST_BYTES ((uint64_t)256 << 20) /* of one file */
+#define MAX_BYTES ((uint64_t)256 << 20) /* of one file */
 
 /* ==== SHA-256: FIPS 180-4 ===================================================================== */
 
@@ -23,7 +21,7 @@ typedef struct sha256 {
     unsigned char block[64];
 } sha256;
 
-static uint32_t sha256_turn(uint32_t x, int n) { return x >> n | x << (32 - n); }
+static uint32_t sha256_rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
 static void sha256_begin(sha256 *s) {
     static const uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -38,8 +36,8 @@ static void sha256_schedule(uint32_t *w, const unsigned char *p) {
     }
     for (int i = 16; i < 64; i++) {
         uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + w[i - 7] + (sha256_turn(a, 7) ^ sha256_turn(a, 18) ^ a >> 3) +
-               (sha256_turn(b, 17) ^ sha256_turn(b, 19) ^ b >> 10);
+        w[i] = w[i - 16] + w[i - 7] + (sha256_rotate(a, 7) ^ sha256_rotate(a, 18) ^ a >> 3) +
+               (sha256_rotate(b, 17) ^ sha256_rotate(b, 19) ^ b >> 10);
     }
 }
 
@@ -61,8 +59,8 @@ static void sha256_mix(sha256 *s, const unsigned char *block) {
     for (int i = 0; i < 64; i++) {
         uint32_t a = v[0], e = v[4];
         uint32_t t1 = v[7] + k[i] + w[i] + ((e & v[5]) ^ (~e & v[6])) +
-                      (sha256_turn(e, 6) ^ sha256_turn(e, 11) ^ sha256_turn(e, 25));
-        uint32_t t2 = (sha256_turn(a, 2) ^ sha256_turn(a, 13) ^ sha256_turn(a, 22)) +
+                      (sha256_rotate(e, 6) ^ sha256_rotate(e, 11) ^ sha256_rotate(e, 25));
+        uint32_t t2 = (sha256_rotate(a, 2) ^ sha256_rotate(a, 13) ^ sha256_rotate(a, 22)) +
                       ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
         memmove(v + 1, v, 7 * sizeof *v);
         v[4] += t1;
@@ -83,11 +81,11 @@ static void sha256_add(sha256 *s, const void *data, size_t len) {
     }
 }
 
-/* Of all that was added, and more may be: it works on a copy. */
+/* The hash of all bytes so far. It works on a copy, so more may be added. */
 static void sha256_hex(sha256 s, char hex[65]) {
     unsigned char end[72] = {0x80};
     uint64_t bits = s.len * 8;
-    size_t n = 120 - s.len % 64; /* up to 8 bytes before the end of a block */
+    size_t n = 120 - s.len % 64; /* pad to 8 bytes before the end of a block */
     if (n > 64) n -= 64;
     for (int i = 0; i < 8; i++) end[n + (size_t)i] = (unsigned char)(bits >> (56 - 8 * i));
     sha256_add(&s, end, n + 8);
@@ -97,15 +95,15 @@ static void sha256_hex(sha256 s, char hex[65]) {
 /* ==== The channel ============================================================================= */
 
 typedef struct upload {
-    char request[128]; /* the text message that is on its way in */
+    char request[128]; /* the text message that is arriving */
     size_t request_len;
     int64_t ref;       /* the page's number for this file */
     uint64_t size, got;
     sha256 sum;
 } upload;
 
-/* So much has arrived; of a whole file also its sum. */
-static int tell(azc_conn *conn) {
+/* Send how many bytes have arrived, and the hash of a complete file. */
+static int send_progress(azc_conn *conn) {
     upload *u = azc_data(conn);
     char buf[256], hex[65];
     azc_writer w = azc_put_begin(buf, sizeof buf);
@@ -118,18 +116,18 @@ static int tell(azc_conn *conn) {
     return azc_send_json(conn, &w);
 }
 
-/* A file that is too large is refused before its first byte, and the page goes on with others. */
+/* Refuse a file before its first byte. The page continues with the next file. */
 static int refuse(azc_conn *conn, int64_t ref) {
     char buf[128];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_int(&w, "ref", ref);
     azc_put_string(&w, "error", "Too large");
-    azc_put_uint(&w, "most", MOST_BYTES);
+    azc_put_uint(&w, "most", MAX_BYTES);
     return azc_send_json(conn, &w);
 }
 
-/* {"ref":1,"size":1048576} announces a file, and gives up one that is under way. */
-static int announced(azc_conn *conn) {
+/* {"ref":1,"size":1048576} announces a file. An unfinished file before it is given up. */
+static int request_done(azc_conn *conn) {
     upload *u = azc_data(conn);
     azc_json in;
     int error = azc_json_read(&in, u->request, u->request_len);
@@ -137,12 +135,12 @@ static int announced(azc_conn *conn) {
     if (error == AZC_OK) error = azc_json_int(azc_json_get(in, "ref"), &u->ref);
     if (error == AZC_OK) error = azc_json_uint(azc_json_get(in, "size"), &u->size);
     if (error != AZC_OK) return error;
-    if (u->size > MOST_BYTES) {
+    if (u->size > MAX_BYTES) {
         u->size = 0;
         return refuse(conn, u->ref);
     }
     sha256_begin(&u->sum);
-    return tell(conn); /* nothing arrived yet: the page may begin */
+    return send_progress(conn); /* 0 bytes: the page may start */
 }
 
 static int request_part(azc_conn *conn, const void *data, size_t len, int flags) {
@@ -153,72 +151,37 @@ static int request_part(azc_conn *conn, const void *data, size_t len, int flags)
     }
     if (len > 0) memcpy(u->request + u->request_len, data, len);
     u->request_len += len;
-    return flags & AZC_PART_LAST ? announced(conn) : AZC_OK;
+    return flags & AZC_PART_LAST ? request_done(conn) : AZC_OK;
 }
 
-/* Every part is used where it lies, in the server's read buffer. Whoever sends more than was
-   announced is no page of ours. */
+/* on_part: data is in the server's read buffer, so nothing is copied. */
 static int upload_part(azc_conn *conn, const void *data, size_t len, int flags) {
     upload *u = azc_data(conn);
     if (flags & AZC_PART_TEXT) return request_part(conn, data, len, flags);
     if (len > u->size - u->got) return azc_close(conn, 1009, "more than was announced");
     sha256_add(&u->sum, data, len);
     u->got += len;
-    return flags & AZC_PART_LAST ? tell(conn) : AZC_OK;
+    return flags & AZC_PART_LAST ? send_progress(conn) : AZC_OK;
 }
 
 /* ==== The program ============================================================================= */
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
-static void print_log(void *file, const char *message) {
-    fprintf(file, "upload: %s\n", message);
-}
-
-static void add_channel(void) {
-    azc_channel_desc desc = {0};
-    desc.path = "/upload";
-    desc.data_size = sizeof(upload);
-    azc_on_part(azc_add_channel(server, &desc), upload_part);
-}
-
-/* The pieces of upload_page.h as one page. */
-static void add_page(void) {
-    static char page[24 * 1024];
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof upload_page / sizeof *upload_page; i++) {
-        size_t n = strlen(upload_page[i]);
-        if (n > sizeof page - len) abort(); /* the page grew: make it larger */
-        memcpy(page + len, upload_page[i], n);
-        len += n;
-    }
-    azc_add_page(server, "/", "text/html; charset=utf-8", page, len);
-}
-
 int main(int argc, char **argv) {
-    char *end = NULL;
-    long port = argc > 1 ? strtol(argv[1], &end, 10) : 4000;
-    if (argc > 2 || (end && (end == argv[1] || *end)) || port < 0 || port > 65535) {
-        fprintf(stderr, "usage: upload [port], 0 (any free one) to 65535; 4000 when left out\n");
-        return 2;
-    }
     azc_config config = {0};
-    config.port = (int)port;
-    config.log = print_log;
-    config.log_userdata = stderr;
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
 
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
-    add_channel();
-    add_page();
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
+
+    azc_channel_desc upload_desc = {0};
+    upload_desc.path = "/upload";
+    upload_desc.data_size = sizeof(upload);
+    azc_on_part(azc_add_channel(server, &upload_desc), upload_part);
+
+    azc_add_page(server, "/", "text/html; charset=utf-8", upload_page, sizeof upload_page);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout); /* it may be a pipe */
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "upload: %s\n", azc_error(server));
     azc_destroy(server);

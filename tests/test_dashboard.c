@@ -1,13 +1,15 @@
-/* Tests of examples/dashboard.c with viewers of its channel: what a slow one misses, what a late
- * one gets. Its page is tested in tests/interop. */
-#define PERIOD_MS 3600000 /* here samples are made by the tests alone */
+/* Tests of examples/dashboard.c with viewers of its channel: the samples that a slow viewer misses,
+ * and those that a late viewer gets. Its page is tested in tests/interop. */
+#define PERIOD_MS 3600000 /* only the tests make samples */
 #define main dashboard_main
 #include "../examples/dashboard.c"
 #undef main
 #include "test.h"
 #include "client.h"
 
-/* The next sample that came, by its time: 0 when none did. What tells of the board is passed. */
+static azc_server *server;
+
+/* The time of the next sample, 0 if there is none. Descriptions of the board are skipped. */
 static int64_t next_sample(client *c) {
     frame f;
     while (client_read(c, &f)) {
@@ -19,7 +21,7 @@ static int64_t next_sample(client *c) {
     return 0;
 }
 
-/* A viewer whose sockets hold as little as the kernel allows. */
+/* A viewer whose socket buffers are as small as the kernel allows. */
 static client *slow_viewer(azc_channel *channel) {
     client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
     CHECK_INT(client_upgrade(c, "/board", ""), 101);
@@ -28,7 +30,7 @@ static client *slow_viewer(azc_channel *channel) {
     return c;
 }
 
-/* Samples until one has waited for the kernel all of 50 ms. Returns when that was so. */
+/* Make samples until one has stayed in the backlog for 50 ms. Returns the time then. */
 static int64_t stall(azc_channel *channel, const azc_conn *conn) {
     int64_t now = clock_ms(), taken = now;
     for (; now < taken + 50; now = clock_ms()) {
@@ -40,15 +42,15 @@ static int64_t stall(azc_channel *channel, const azc_conn *conn) {
 }
 
 static void slow(void) {
-    TEST("a viewer that stops reading gets the newest sample next, whatever it missed") {
+    TEST("a viewer that stopped reading gets the newest sample next, however many it missed") {
         server = create(NULL);
-        azc_channel *channel = add_board();
+        azc_channel *channel = add_board(server);
         listening(server);
         client *c = slow_viewer(channel);
         const azc_conn *conn = member_of(channel);
         int64_t stalled = stall(channel, conn);
         uint64_t bytes = azc_stats(server)->bytes_out;
-        CHECK(azc_backlog(conn) < 2048); /* the rest of a begun one, and the newest */
+        CHECK(azc_backlog(conn) < 2048); /* the rest of a started sample, and the newest */
 
         pump(server, 5);
         for (int i = 0; i < 1000; i++) {
@@ -60,7 +62,7 @@ static void slow(void) {
         pump(server, 5);
         int64_t last = clock_ms();
         sample(server, channel);
-        bytes = azc_stats(server)->bytes_out - bytes; /* 0, or the kernel found room */
+        bytes = azc_stats(server)->bytes_out - bytes; /* 0 unless the kernel took more */
 
         uint64_t newer = 0;
         int64_t t = next_sample(c);
@@ -71,7 +73,7 @@ static void slow(void) {
     }
     TEST("a stalled viewer costs the others nothing") {
         server = create(NULL);
-        azc_channel *channel = add_board();
+        azc_channel *channel = add_board(server);
         listening(server);
         slow_viewer(channel);
         const azc_conn *conn = member_of(channel);
@@ -90,15 +92,15 @@ static void slow(void) {
 static void late(void) {
     TEST("a late viewer gets each kept sample once and in order, then the new ones") {
         server = create(NULL);
-        azc_channel *channel = add_board();
+        azc_channel *channel = add_board(server);
         listening(server);
-        for (int i = 0; i < KEPT + 20; i++) {
+        for (int i = 0; i < HISTORY + 20; i++) {
             sample(server, channel);
-            pump(server, 2); /* so that no two have the same time */
+            pump(server, 2); /* so that all times differ */
         }
         client *c = join_channel(server, "/board");
         int64_t before = 0, t = 1;
-        for (int i = 0; i < KEPT && t > 0; i++, before = t) {
+        for (int i = 0; i < HISTORY && t > 0; i++, before = t) {
             t = next_sample(c);
             CHECK(t > before);
         }
