@@ -1,19 +1,18 @@
-/* metrics.c: what a server did so far, as a page that Prometheus scrapes.
+/* metrics.c: the statistics of a server, as a page for Prometheus.
 
-       cc examples/metrics.c -o metrics && ./metrics [port]
+       cc -I. examples/metrics.c -o metrics && ./metrics [[host:]port]
 
-   then open http://127.0.0.1:4000/metrics, and ws://127.0.0.1:4000/echo to have it change. Only for
-   those who may know it: on a port that a proxy serves, let the proxy keep others from the page. */
+   Then open http://127.0.0.1:4000/metrics; messages to ws://127.0.0.1:4000/echo change it. If a
+   proxy serves this port, it should refuse /metrics to the public. */
 #define AZCHAN_IMPLEMENTATION
-#include "../azchan.h"
-#include <signal.h>
+#include "azchan.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Prometheus's text format 0.0.4: each metric has its lines together, help and type before them. */
+/* Prometheus text format 0.0.4: the lines of a metric are together, after its help and type. */
 typedef struct text {
-    char bytes[32 * 1024]; /* all 216 statuses and codes fit twice */
+    char bytes[32 * 1024]; /* twice what all 216 statuses and codes need */
     size_t len;
 } text;
 
@@ -22,7 +21,7 @@ static void put(text *t, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(t->bytes + t->len, sizeof t->bytes - t->len, format, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof t->bytes - t->len) abort(); /* make it larger */
+    if (n < 0 || (size_t)n >= sizeof t->bytes - t->len) abort(); /* enlarge bytes */
     t->len += (size_t)n;
 }
 
@@ -46,7 +45,7 @@ static void put_both(text *t, const char *name, const char *help, uint64_t in, u
     put_value(t, name, "{direction=\"out\"}", out);
 }
 
-/* Those that ever came about, by their number. */
+/* A line for each count above 0, labelled with its number. */
 static void put_each(text *t, const char *name, const char *label, const uint64_t *counts,
                      int count, int first) {
     for (int i = 0; i < count; i++) {
@@ -61,8 +60,8 @@ static int page_metrics(azc_conn *conn, void *user) {
     static text t;
     (void)user;
     t.len = 0;
-    put_one(&t, "connections", "gauge", "Connections of any kind.", s->connections);
-    put_one(&t, "open", "gauge", "Connections in channels.", s->open);
+    put_one(&t, "connections", "gauge", "Open connections, requests included.", s->connections);
+    put_one(&t, "open", "gauge", "Open connections in channels.", s->open);
     put_one(&t, "peak_backlog_bytes", "gauge", "Largest backlog of a connection so far.",
             s->peak_backlog);
     put_one(&t, "accepted_total", "counter", "Connections accepted.", s->accepted);
@@ -75,31 +74,26 @@ static int page_metrics(azc_conn *conn, void *user) {
     put_value(&t, "closed_total", "{code=\"app\"}", s->closed_app);
     put_both(&t, "messages_total", "Messages in channels.", s->messages_in, s->messages_out);
     put_both(&t, "bytes_total", "Bytes on the wire.", s->bytes_in, s->bytes_out);
-    put_one(&t, "dropped_total", "counter", "Messages refused for max_backlog.", s->dropped);
-    put_one(&t, "pauses_total", "counter", "Pauses of reading for a backlog's sake.", s->pauses);
-    put_one(&t, "gave_way_total", "counter", "Unfinished requests that gave way past "
+    put_one(&t, "dropped_total", "counter", "Messages refused at max_backlog.", s->dropped);
+    put_one(&t, "pauses_total", "counter", "Pauses of reading because of a backlog.", s->pauses);
+    put_one(&t, "gave_way_total", "counter", "Unfinished requests dropped at "
             "max_connections.", s->gave_way);
-    put_one(&t, "over_address_total", "counter", "Newcomers past max_per_address.",
+    put_one(&t, "over_address_total", "counter", "Connections refused at max_per_address.",
             s->over_address);
     return azc_reply(conn, 200, "text/plain; version=0.0.4; charset=utf-8", t.bytes, t.len);
 }
 
-static azc_server *server; /* global for the signal handler only */
-
-static void stop(int signum) {
-    (void)signum;
-    azc_stop(server);
-}
-
 int main(int argc, char **argv) {
     azc_config config = {0};
-    config.port = argc > 1 ? atoi(argv[1]) : 4000;
-    server = azc_create(&config);
-    signal(SIGINT, stop);
-    signal(SIGTERM, stop);
+    config.port = 4000;
+    config.host = argc > 1 ? argv[1] : NULL;
+
     azc_channel_desc echo = {0};
     echo.path = "/echo";
     echo.on_message = azc_send_text;
+
+    azc_server *server = azc_create(&config);
+    azc_stop_on_signals(server);
     azc_add_channel(server, &echo);
     azc_add_handler(server, "/metrics", page_metrics, NULL);
     if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/metrics\n", azc_port(server));
