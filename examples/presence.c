@@ -24,13 +24,13 @@ typedef struct tab {
 
 /* Send whether a user is in a room: to a new connection, or with conn NULL as news to everyone. */
 static int send_presence(azc_channel *channel, azc_conn *conn, const char *room, const char *user,
-                         int here) {
+                         int present) {
     char buf[6 * MAX_NAME + 128]; /* each byte of a name may become \u00XX */
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", "presence");
     azc_put_string(&w, "room", room);
     azc_put_string(&w, "user", user);
-    azc_put_bool(&w, "here", here);
+    azc_put_bool(&w, "here", present);
     azc_put_bool(&w, "news", conn == NULL);
     return conn ? azc_send_json(conn, &w) : azc_broadcast_json(channel, NULL, &w, NULL);
 }
@@ -74,9 +74,9 @@ static int presence_connect(azc_conn *conn) {
     return error != AZC_OK ? error : azc_join(conn, me->room);
 }
 
-/* on_presence: the first tab of a user joined a room (here 1), or the last one left (here 0). */
-static void presence_change(azc_channel *channel, const char *room, const char *user, int here) {
-    send_presence(channel, NULL, room, user, here);
+/* on_presence: the first tab of a user joined a room (present 1), or the last one left (present 0). */
+static void presence_change(azc_channel *channel, const char *room, const char *user, int present) {
+    send_presence(channel, NULL, room, user, present);
 }
 
 static int enter(azc_conn *conn, const char *room) {
