@@ -389,5 +389,5 @@ int main(int argc, char **argv) {
     if (error != AZC_OK) fprintf(stderr, "cluster: %s\n", azc_error(server));
     azc_destroy(server);
     free(redis.out);
-    return error == AZC_OK ? 0 : 1;
+    return error != AZC_OK;
 }

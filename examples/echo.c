@@ -1,28 +1,27 @@
 /* echo.c: the channel /echo sends every message back.
 
        cc -I. examples/echo.c -o echo && ./echo [[host:]port] */
-#define AZCHAN_IMPLEMENTATION
+#define AZCHAN_IMPLEMENTATION /* in exactly one .c file, before other headers */
 #include "azchan.h"
 #include <stdio.h>
 
 int main(int argc, char **argv) {
-    azc_config config = {0}; /* zero in a field means its default */
+    azc_config config = {0};         /* zero means the default, here and below */
     config.port = 4000;
     config.host = argc > 1 ? argv[1] : NULL;
     config.max_message = 16 << 20;
-
     azc_channel_desc echo = {0};
     echo.path = "/echo";
-    echo.on_message = azc_send_text; /* a send can be a callback: the arguments are the same */
+    echo.on_message = azc_send_text; /* a send takes the arguments of on_message */
     echo.on_binary = azc_send_binary;
 
     azc_server *server = azc_create(&config);
-    azc_stop_on_signals(server);
+    azc_stop_on_signals(server);     /* Ctrl-C */
     azc_add_channel(server, &echo);
     if (azc_listen(server) == AZC_OK) printf("ws://127.0.0.1:%d/echo\n", azc_port(server));
-    fflush(stdout);
-    int error = azc_run(server); /* returns the first error of the calls above, too */
-    if (error != AZC_OK) fprintf(stderr, "echo: %s\n", azc_error(server));
+    fflush(stdout);                  /* it may be a pipe */
+    int error = azc_run(server);
+    if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
     azc_destroy(server);
-    return error == AZC_OK ? 0 : 1;
+    return error != AZC_OK;
 }

@@ -200,5 +200,5 @@ int main(int argc, char **argv) {
     for (int i = 0; i < THREADS; i++) close(orders[i]); /* the threads end when they see it */
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
     azc_destroy(server); /* runs the posts that are left */
-    return error == AZC_OK ? 0 : 1;
+    return error != AZC_OK;
 }

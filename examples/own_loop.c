@@ -178,5 +178,5 @@ int main(int argc, char **argv) {
     }
     if (alive < 0) fprintf(stderr, "own_loop: %s\n", azc_error(server));
     azc_destroy(server);
-    return alive < 0 ? 1 : 0;
+    return alive < 0;
 }

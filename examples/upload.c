@@ -185,5 +185,5 @@ int main(int argc, char **argv) {
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "upload: %s\n", azc_error(server));
     azc_destroy(server);
-    return error == AZC_OK ? 0 : 1;
+    return error != AZC_OK;
 }
