@@ -16,16 +16,17 @@ $(BUILD)/%: examples/%.c examples/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
 
-# The pages of the examples as C arrays. Edit examples/pages/NAME.html, then run `make pages`.
+# The pages of the examples as C arrays: examples/pages/NAME.html becomes examples/NAME_page.h.
 PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.html)) \
     $(patsubst examples/%_page.h,%,$(wildcard examples/*_page.h)))
 PAGE_HEADER = od -An -v -tu1 examples/pages/$$page.html | \
     awk -v name=$${page}_page -f examples/pages/page.awk
 
+##   make pages              write examples/*_page.h from examples/pages/*.html
 pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) >examples/$${page}_page.h || exit 1; done
 
-# Fails when a header is not what `make pages` would write.
+##   make check-pages        fail if `make pages` would change a header
 check-pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) | cmp -s - examples/$${page}_page.h || \
 	    { echo "check-pages: examples/$${page}_page.h is stale: run make pages"; exit 1; }; done
