@@ -1,6 +1,6 @@
-/* Tests of examples/dashboard.c with viewers of its channel: the samples that a slow viewer misses,
- * and those that a late viewer gets. Its page is tested in tests/interop. */
-#define PERIOD_MS 3600000 /* only the tests make samples */
+/* examples/dashboard.c with viewers of its channel: what a slow viewer skips and a late one
+ * receives. tests/interop tests its page. */
+#define PERIOD_MS 3600000 /* here samples are made by the tests alone */
 #define main dashboard_main
 #include "../examples/dashboard.c"
 #undef main
