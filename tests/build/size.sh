@@ -36,7 +36,7 @@ row "  constants" "$(cat "$out/x86.constants")" "$(cat "$out/arm.constants")"
 
 # A chat that waits for its first peer, without the functions that it does not call.
 musl-gcc -std=c99 -Os $tables -static -s -DAZCHAN_STATIC -ffunction-sections -Wl,--gc-sections \
-    examples/chat.c -o "$out/chat"
+    -I. examples/chat.c -o "$out/chat"
 "$out/chat" 0 >"$out/address" 2>/dev/null &
 chat=$!
 trap 'kill $chat' EXIT
