@@ -3492,7 +3492,7 @@ static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel
     return room;
 }
 
-static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
+static azc__room *azc__room_by_name(const azc_channel *channel, const char *room) {
     return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
@@ -3626,7 +3626,7 @@ static int azc__seat_wanted(const azc_conn *conn) {
 }
 
 /* Where the list of a connection's rooms begins. */
-static azc__member *azc__rooms_first(const azc_conn *conn) {
+static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
@@ -3644,7 +3644,7 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
 
 /* Memberships come many at once, for an allocator's word for each would be a quarter more. They
  * go all at once too, when the last is free. */
-static azc__member *azc__member_make(azc_server *s) {
+static azc__member *azc__member_take(azc_server *s) {
     if (s->free_members == NULL) {
         azc__member_group *more = (azc__member_group *)azc__alloc(&s->mem, sizeof *more);
         if (more == NULL) return NULL;
@@ -3676,7 +3676,7 @@ static void azc__member_return(azc_server *s, azc__member *m) {
 
 /* First in both lists, but that who a connection is stays before its rooms. */
 static int azc__member_add(azc_conn *conn, azc__room *room) {
-    azc__member *m = azc__member_make(conn->server);
+    azc__member *m = azc__member_take(conn->server);
     if (m == NULL) return 0;
     if (azc__seat_wanted(conn) && !conn->server->users->seat_enter(conn, room)) {
         azc__member_return(conn->server, m);
@@ -3685,7 +3685,7 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
     m->conn = conn;
     m->room = room;
     m->next = room->first;
-    m->next_room = azc__rooms_first(conn);
+    m->next_room = azc__member_first(conn);
     m->prev_room = azc__user_of(conn) != NULL ? conn->rooms : NULL;
     if (m->next != NULL) m->next->prev = m;
     if (m->next_room != NULL) m->next_room->prev_room = m;
@@ -3777,7 +3777,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
-    const azc__room *r = azc__room_named(conn->channel, room);
+    const azc__room *r = azc__room_by_name(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
@@ -3787,7 +3787,7 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 AZC_API int azc_leave_all(azc_conn *conn) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__rooms_first(conn)) != NULL;)
+    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__member_first(conn)) != NULL;)
         azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
     return AZC_OK;
@@ -3795,7 +3795,7 @@ AZC_API int azc_leave_all(azc_conn *conn) {
 
 AZC_API size_t azc_count(azc_channel *channel, const char *room) {
     if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
-    const azc__room *r = azc__room_named(channel, room);
+    const azc__room *r = azc__room_by_name(channel, room);
     return r == NULL ? 0 : r->count;
 }
 
@@ -3816,7 +3816,7 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
     if (channel == NULL) return cursor;
     channel->server->cursors = 1;
     if (room == NULL) cursor.azc__next = channel->first;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
     if (r != NULL) cursor.azc__next = r->first;
     return cursor;
 }
@@ -3825,7 +3825,7 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
     azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
-    cursor.azc__next = azc__rooms_first(conn);
+    cursor.azc__next = azc__member_first(conn);
     return cursor;
 }
 
@@ -3851,25 +3851,25 @@ AZC_API int azc_cursor_next(azc_cursor *cursor) {
 /* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
 
 /* Did a call fail for now only? */
-static int azc__transient(void) {
+static int azc__sys_transient(void) {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
 }
 
 /* Milliseconds; without a clock time stands still. */
-static int64_t azc__clock(const azc_server *s) {
+static int64_t azc__sys_clock(const azc_server *s) {
     struct timespec t;
     if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static AZC__RARE int azc__option(int fd, int level, int name, int value) {
+static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
     return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
 }
 
 /* Close-on-exec, so that a program that forks keeps no ports open in its children. */
 static AZC__RARE void azc__fd_prepare(int fd) {
     AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
 }
 
 /* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
@@ -3878,7 +3878,7 @@ static int azc__fd_nonblocking(int fd) {
     return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
 }
 
-static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
+static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
@@ -3887,7 +3887,7 @@ static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov,
 }
 
 /* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
-static void azc__http_visitor(azc__visitor *who, int family) {
+static void azc__visitor_set_family(azc__visitor *who, int family) {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
     if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
         memcpy(who->raw, who->raw + 12, 4);
@@ -3956,7 +3956,7 @@ static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) 
 }
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
-static int azc__refused(azc_server *s, int code, const char *path) {
+static int azc__setup_error(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
     return azc__error_keep(s, code, path != NULL ? path : "NULL");
@@ -3982,12 +3982,12 @@ static void azc__conn_touch(azc_conn *conn) {
 }
 
 /* The connection in slot n - 1, NULL for 0. */
-static azc_conn *azc__nth(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
+static azc_conn *azc__conn_at(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
 
 static void azc__deadline_clear(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->deadline == AZC__DEADLINE_NONE) return;
-    azc_conn *prev = azc__nth(s, conn->prev_deadline), *next = azc__nth(s, conn->next_deadline);
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline), *next = azc__conn_at(s, conn->next_deadline);
     *(prev != NULL ? &prev->next_deadline : &s->deadline_first[conn->deadline]) = conn->next_deadline;
     *(next != NULL ? &next->prev_deadline : &s->deadline_last[conn->deadline]) = conn->prev_deadline;
     conn->deadline = AZC__DEADLINE_NONE;
@@ -4001,7 +4001,7 @@ static void azc__deadline_set(azc_conn *conn, int kind) {
     conn->deadline = (uint8_t)kind;
     conn->prev_deadline = s->deadline_last[kind];
     conn->next_deadline = 0;
-    azc_conn *prev = azc__nth(s, conn->prev_deadline);
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
     *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = n;
     s->deadline_last[kind] = n;
 }
@@ -4013,7 +4013,7 @@ static int azc__ms_until(const azc_server *s, uint32_t due) {
 
 /* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
 static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
-    azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__nth(s, s->deadline_first[kind]);
+    azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__conn_at(s, s->deadline_first[kind]);
     if (conn != NULL) *left = azc__ms_until(s, conn->due);
     return conn;
 }
@@ -4021,7 +4021,7 @@ static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
 /* ---- Birth, and what counts against max_per_address ---- */
 
 /* A slot for a newcomer; one in nine is free at least, so the search is short. */
-static int azc__slot_find(azc_server *s, uint32_t *slot) {
+static int azc__slot_take(azc_server *s, uint32_t *slot) {
     uint32_t count = (uint32_t)s->conn_count;
     if (count + count / 8 + 1 >= s->slot_cap) {
         void *slots = azc__twice(&s->mem, s->slots, &s->slot_cap, sizeof *s->slots);
@@ -4040,7 +4040,7 @@ static int azc__slot_find(azc_server *s, uint32_t *slot) {
 
 static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
     uint32_t slot;
-    if (!azc__slot_find(s, &slot)) return NULL;
+    if (!azc__slot_take(s, &slot)) return NULL;
     azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
     if (conn == NULL) return NULL;
     conn->source.fd = fd;
@@ -4091,7 +4091,7 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
 }
 
 /* Give a connection what outlives its request: zeroed data, and its strings. */
-static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
+static int azc__tail_make(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
     if (size < s->tail_least) size = s->tail_least;
@@ -4104,7 +4104,7 @@ static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
     return 1;
 }
 
-static AZC__RARE void azc__free_tail(azc_conn *conn) {
+static AZC__RARE void azc__tail_free(azc_conn *conn) {
     azc__free(&conn->server->mem, conn->tail, conn->tail_size);
     conn->tail = NULL;
     conn->channel = NULL;
@@ -4129,7 +4129,7 @@ static void azc__conn_open(azc_conn *conn) {
 
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
  * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
-static void azc__conn_depart(azc_conn *conn) {
+static void azc__conn_unlink(azc_conn *conn) {
     *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
     conn->channel->count--;
@@ -4142,7 +4142,7 @@ static void azc__conn_depart(azc_conn *conn) {
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
-        azc__conn_depart(conn);
+        azc__conn_unlink(conn);
         conn->server->unreported++;
     }
     conn->state = (uint8_t)state;
@@ -4154,7 +4154,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
 }
 
 /* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
-static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t len) {
+static int azc__send_control(azc_conn *conn, int opcode, const void *payload, size_t len) {
     size_t n = 2 + len;
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, n + 1);
     if (p == NULL) return 0;
@@ -4176,7 +4176,7 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
     payload[1] = (unsigned char)code;
     if (len > 0) memcpy(payload + 2, reason, len);
     if (conn->state == AZC__OPEN &&
-        azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
+        azc__send_control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
         conn->reason_len = (uint8_t)len;
     azc__conn_end(conn, state, code);
 }
@@ -4220,7 +4220,7 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
         conn->rooms = m->next_room;
         azc__member_free(s, m);
     }
-    azc__free_tail(conn);
+    azc__tail_free(conn);
 }
 
 static void azc__conn_free(azc_conn *conn) {
@@ -4249,7 +4249,7 @@ static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
     return (AZC__FAST && text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
-static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
+static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
@@ -4261,12 +4261,12 @@ static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     return AZC_ERR_FULL;
 }
 
-static inline int azc__full(const azc_conn *conn, size_t size) {
+static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
     size_t most = conn->server->config.max_backlog;
     return size > most || conn->out.bytes > most - size;
 }
 
-static inline void azc__queued(azc_conn *conn) {
+static inline void azc__queue_done(azc_conn *conn) {
     conn->server->stats.messages_out++;
     azc__conn_touch(conn);
 }
@@ -4274,7 +4274,7 @@ static inline void azc__queued(azc_conn *conn) {
 /* Fill in a message for which there is room at p. */
 static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode, const void *data,
                                     size_t len) {
-    azc__queued(conn);
+    azc__queue_done(conn);
     p += azc__frame_write(p, opcode, len);
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
@@ -4294,7 +4294,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
         iov[0].iov_len = head_len;
         iov[1].iov_base = (void *)(uintptr_t)data;
         iov[1].iov_len = len;
-        sent = azc__send_iov(conn, iov, 2);
+        sent = azc__sys_send(conn, iov, 2);
         if (sent < 0) sent = 0; /* the turn's end tells why */
         s->stats.bytes_out += (size_t)sent;
     }
@@ -4302,7 +4302,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
         if (sent > 0) azc__conn_drop(conn); /* in the middle of a frame */
         return AZC_ERR_MEMORY;
     }
-    azc__queued(conn);
+    azc__queue_done(conn);
     size_t skip = azc__min((size_t)sent, head_len), rest = (size_t)sent - skip;
     azc__out_write(out, head + skip, head_len - skip);
     if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
@@ -4313,7 +4313,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
-    if (azc__full(conn, size)) return azc__send_full(conn, size);
+    if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
     if (!AZC__FAST || size > AZC__ONE_PIECE || s->config.memory != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
@@ -4334,10 +4334,10 @@ static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, siz
 /* Queue a whole frame that others send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
     if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
-    if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
+    if (azc__backlog_full(conn, block->len)) return azc__backlog_overflow(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
-    azc__queued(conn);
+    azc__queue_done(conn);
     return AZC_OK;
 }
 
@@ -4366,7 +4366,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
     if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
-    return azc__control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
+    return azc__send_control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
 }
 
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
@@ -4398,7 +4398,7 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
 
 /* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
  * error. */
-static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
+static int azc__broadcast_queue(azc_channel *channel, const azc__room *room, const azc__payload *payload,
                         const azc_conn *except) {
     azc_server *s = channel->server;
     const char *data = payload->data;
@@ -4439,17 +4439,17 @@ static int azc__payload_check(const azc_channel *channel, const char *room, azc_
     return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
-/* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
+/* To the room of that name, or with NULL to the channel. Returns as azc__broadcast_queue. */
 static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
                           const azc_conn *except) {
     int error = azc__payload_check(channel, room, p);
     if (error != AZC_OK) return error;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, p, except);
+    const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
+    return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
 }
 
 /* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
-static int azc__spread(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p, int count) {
     if (count < 0) return count;
     if (channel->on_publish != NULL)
         channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
@@ -4459,13 +4459,13 @@ static int azc__spread(azc_channel *channel, const char *room, const azc__payloa
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
     azc__payload p = {AZC__OP_TEXT, text, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
     azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
@@ -4483,7 +4483,7 @@ AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
-    const azc__member *m = conn != NULL ? azc__rooms_first(conn) : NULL;
+    const azc__member *m = conn != NULL ? azc__member_first(conn) : NULL;
     if (conn != NULL && m == NULL) return AZC_ERR_STATE;
     return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
                          conn);
@@ -4492,7 +4492,7 @@ AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
 /* ---- Receiving ---- */
 
 /* What a peer hears of an error that nobody else takes. */
-static void azc__error_answer(azc_conn *conn, int result) {
+static void azc__callback_error(azc_conn *conn, int result) {
     azc__log(conn, "a callback returned", result, NULL);
     const char *json = result == AZC_ERR_JSON
                        ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
@@ -4501,12 +4501,12 @@ static void azc__error_answer(azc_conn *conn, int result) {
 }
 
 /* A callback has returned, and its error is somebody's business. */
-static AZC__RARE void azc__returned(azc_conn *conn, int result) {
+static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
         azc__room_sweep(conn->server);
         if (desc->on_error != NULL) desc->on_error(conn, result);
-        else azc__error_answer(conn, result);
+        else azc__callback_error(conn, result);
     }
     azc__callback_done(conn->server);
 }
@@ -4530,20 +4530,20 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         if (callback != NULL) result = callback(conn, data, len);
     }
     data[len] = behind;
-    if (result != AZC_OK || s->cursors) azc__returned(conn, result);
+    if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
 }
 
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
-static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
+static void azc__receive_close(azc_conn *conn, const azc__event *e) {
     size_t given = e->len >= 2 ? 2 : 0;
     int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
     azc__conn_close(conn, AZC__LINGER, code, e->data + given, e->len - given);
 }
 
-static void azc__dispatch(azc_conn *conn, const azc__event *e) {
-    if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
+static void azc__receive_event(azc_conn *conn, const azc__event *e) {
+    if (e->kind == AZC__OP_CLOSE) azc__receive_close(conn, e);
     if (conn->state != AZC__OPEN) return;
-    if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
+    if (e->kind == AZC__OP_PING && !azc__send_control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
     if (e->parts != NULL && e->kind <= AZC__OP_BINARY) {
         e->parts->deliver(conn, e);
@@ -4554,7 +4554,7 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
 }
 
 /* Feed frame bytes of any kind. */
-static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
+static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
     uint64_t most = AZC__DISCARD;
@@ -4566,18 +4566,18 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
     size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
-    azc__dispatch(conn, &e);
+    azc__receive_event(conn, &e);
     azc__decode_done(&s->mem, &conn->in);
     return used;
 }
 
 /* Feed an open connection; p has a writable byte behind its n. Returns the bytes taken, at least
  * one. What comes most, a whole message in a short frame, needs few of the rules. */
-static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) {
+static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
         len >= conn->channel->short_end || len > n - 6 || conn->in != NULL)
-        return azc__feed_frames(conn, p, n);
+        return azc__receive_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
     if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
         azc__conn_fail(conn, 1007);
@@ -4632,7 +4632,7 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn) {
 /* ---- Answers ---- */
 
 /* The status line, and a newline behind it; returns its length without that. */
-static size_t azc__status_line(int status, char out[64]) {
+static size_t azc__respond_status(int status, char out[64]) {
     const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
         "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
         "404 Not Found\0" "405 Method Not Allowed\0" "408 Request Timeout\0"
@@ -4647,7 +4647,7 @@ static size_t azc__status_line(int status, char out[64]) {
 
 /* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
  * or subprotocol, are shorter than AZC__OWN_EXTRA. */
-static void azc__add(azc__request *r, const char *name, const char *value) {
+static void azc__respond_field(azc__request *r, const char *name, const char *value) {
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
@@ -4660,18 +4660,18 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     char line[64], number[24];
-    size_t n = azc__status_line(status, line);
+    size_t n = azc__respond_status(status, line);
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
     if (body == NULL && len > 0) body = line + 9, len = n - 8;
-    if (type != NULL) azc__add(r, "Content-Type", type);
+    if (type != NULL) azc__respond_field(r, "Content-Type", type);
     if (status == 204 || status == 304) len = 0;
     else if (status != 101) {
         snprintf(number, sizeof number, "%zu", len);
-        azc__add(r, "Content-Length", number);
+        azc__respond_field(r, "Content-Length", number);
     }
     const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
                              : r->keep_alive ? NULL : "close";
-    if (connection != NULL) azc__add(r, "Connection", connection);
+    if (connection != NULL) azc__respond_field(r, "Connection", connection);
     if (r->head_only) len = 0;
     size_t total = n + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
     if (!azc__out_reserve(&s->mem, &conn->out, total + copied)) {
@@ -4691,13 +4691,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
 }
 
 /* Answer with an error of our own; the connection ends after it, or without memory for it. */
-static void azc__refuse(azc_conn *conn, int status, const char *allow) {
+static void azc__respond_error(azc_conn *conn, int status, const char *allow) {
     azc__request *r = &conn->server->request;
     r->keep_alive = 0;
-    if (status == 405) azc__add(r, "Allow", allow);
+    if (status == 405) azc__respond_field(r, "Allow", allow);
     if (status == 426) {
-        azc__add(r, "Upgrade", "websocket");
-        azc__add(r, "Sec-WebSocket-Version", "13");
+        azc__respond_field(r, "Upgrade", "websocket");
+        azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
     azc__respond(conn, status, "text/plain", NULL, 1, 0);
 }
@@ -4711,7 +4711,7 @@ static int azc__handler_status(azc_conn *conn, int result) {
     return 500;
 }
 
-static int azc__serve_page(azc_conn *conn, const azc__page *page) {
+static int azc__page_serve(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL) {
         azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
         return 503; /* without memory for that */
@@ -4727,7 +4727,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
 /* ---- Upgrades ---- */
 
 /* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
-static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
+static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
     for (const char *p = channel->subprotocols; *p; p = azc__string_next(p), n++) {
         if (azc__http_has(r, "Sec-WebSocket-Protocol", p, 1)) return n; /* case counts: 6455 4.1 */
@@ -4735,14 +4735,14 @@ static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__re
     return 0;
 }
 
-static void azc__switch_protocols(azc_conn *conn, const char *key) {
+static void azc__upgrade_respond(azc_conn *conn, const char *key) {
     azc__request *r = &conn->server->request;
     char accept[29];
     const char *chosen = azc_subprotocol(conn);
     azc__accept_key(key, accept);
-    azc__add(r, "Upgrade", "websocket");
-    azc__add(r, "Sec-WebSocket-Accept", accept);
-    if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
+    azc__respond_field(r, "Upgrade", "websocket");
+    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
+    if (chosen != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", chosen);
     azc__respond(conn, 101, NULL, NULL, 0, 0);
 }
 
@@ -4763,13 +4763,13 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         int refused = azc__quota_enter(conn, &r->visitor);
         if (refused != 0) return refused;
     }
-    if (!azc__make_tail(conn, channel)) return 503;
-    conn->subprotocol = azc__choose_subprotocol(channel, r);
+    if (!azc__tail_make(conn, channel)) return 503;
+    conn->subprotocol = azc__upgrade_subprotocol(channel, r);
     int status = 0;
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
     if (status == 0 && !r->answered) {
-        azc__switch_protocols(conn, key);
+        azc__upgrade_respond(conn, key);
         status = 503; /* without memory for that */
     }
     if (r->status == 101) {
@@ -4777,7 +4777,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         return 0;
     }
     if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* its user */
-    azc__free_tail(conn);
+    azc__tail_free(conn);
     return status;
 }
 
@@ -4805,7 +4805,7 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
     return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
-                            : azc__serve_page(conn, (const azc__page *)route->target);
+                            : azc__page_serve(conn, (const azc__page *)route->target);
 }
 
 /* Fill the scratch with the request's strings, as far as the request is sound. */
@@ -4842,13 +4842,13 @@ static void azc__request_answer(azc_conn *conn, int status) {
     if (status == 0) status = azc__request_serve(conn, &allow);
     else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
                   : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
-    if (!r->answered) azc__refuse(conn, status, allow);
+    if (!r->answered) azc__respond_error(conn, status, allow);
     azc__log_request(conn);
     s->current = NULL;
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
-        if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
+        if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
         if (r->keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
         else azc__conn_end(conn, AZC__LINGER, 0);
@@ -4862,7 +4862,7 @@ static AZC__RARE void azc__request_bad(azc_conn *conn, int status) {
 }
 
 /* Keep the bytes of a head that is not complete. */
-static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
+static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     if (!azc__in_make(&s->mem, &conn->in)) return 0;
     azc__in *in = conn->in;
@@ -4874,7 +4874,7 @@ static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned 
 }
 
 /* Feed bytes of a request head; returns the bytes taken, at least one. */
-static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
+static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
     memset(&scan, 0, sizeof scan);
@@ -4883,7 +4883,7 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     size_t used = k > 0 ? (size_t)k : n;
     int keep = k == 0 || (k > 0 && conn->in != NULL);
-    if (keep && !azc__head_keep(conn, &scan, p, used)) k = -503, used = n;
+    if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
     if (k <= 0) conn->heard = 0; /* a head is a sign of life when it is whole */
     if (k <= 0) return used;
@@ -4898,11 +4898,11 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
 }
 
 /* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
-static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
+static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
     for (size_t used; n > 0; p += used, n -= used) {
-        if (conn->state == AZC__OPEN) used = azc__feed_open(conn, p, n);
-        else if (conn->state == AZC__HTTP) used = azc__feed_http(conn, p, n);
-        else if (conn->state == AZC__CLOSING) used = azc__feed_frames(conn, p, n);
+        if (conn->state == AZC__OPEN) used = azc__receive_open(conn, p, n);
+        else if (conn->state == AZC__HTTP) used = azc__receive_head(conn, p, n);
+        else if (conn->state == AZC__CLOSING) used = azc__receive_frames(conn, p, n);
         else {
             conn->heard = 0; /* who talks on has not read */
             return;
@@ -4911,7 +4911,7 @@ static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
 }
 
 /* The peer ended its direction of TCP. */
-static void azc__feed_end(azc_conn *conn) {
+static void azc__receive_eof(azc_conn *conn) {
     conn->eof = 1;
     if (conn->state < AZC__LINGER) azc__conn_end(conn, AZC__LINGER, 1006);
     else azc__conn_touch(conn);
@@ -4975,7 +4975,7 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
         !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
-    if (azc__full(conn, len)) return AZC_ERR_FULL;
+    if (azc__backlog_full(conn, len)) return AZC_ERR_FULL;
     return azc__respond(conn, status, type, body, len, 0);
 }
 
@@ -4989,7 +4989,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
-    azc__add(r, name, value);
+    azc__respond_field(r, name, value);
     r->extra_len = r->all_len;
     return AZC_OK;
 }
@@ -4998,14 +4998,14 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
+    if (handler == NULL) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_use");
     if (server->listening) return AZC_ERR_STATE;
     if (handler == azc_logger) {
         server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
         return AZC_OK;
     }
     azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
-    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
+    if (use == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_use");
     use->handler = handler;
     use->userdata = userdata;
     azc__use_link **last = &server->uses;
@@ -5045,7 +5045,7 @@ static int azc__page_add(azc_server *s, const char *path, const azc__page *page,
     if (s == NULL) return AZC_ERR_ARGUMENT;
     int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__page_make(s, path, page);
-    return error == AZC_OK ? AZC_OK : azc__refused(s, error, path);
+    return error == AZC_OK ? AZC_OK : azc__setup_error(s, error, path);
 }
 
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
@@ -5070,7 +5070,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 }
 
 /* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
-static int azc__subprotocols_copy(char *out, const char *list) {
+static int azc__channel_subprotocols(char *out, const char *list) {
     const char *item;
     size_t len;
     for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
@@ -5084,8 +5084,8 @@ static int azc__subprotocols_copy(char *out, const char *list) {
     return 1;
 }
 
-/* Payloads of fewer bytes take the short path of azc__feed_open. */
-static unsigned azc__short_end(const azc_server *s) {
+/* Payloads of fewer bytes take the short path of azc__receive_open. */
+static unsigned azc__channel_short_end(const azc_server *s) {
     return (unsigned)azc__min(s->config.max_message, 125) + 1;
 }
 
@@ -5096,10 +5096,10 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     if (channel == NULL) return AZC_ERR_MEMORY;
     channel->server = s;
     channel->desc = *desc;
-    channel->short_end = azc__short_end(s);
+    channel->short_end = azc__channel_short_end(s);
     channel->data_size = azc__align(desc->data_size);
     channel->subprotocols = (const char *)(channel + 1);
-    if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
+    if (!azc__channel_subprotocols((char *)(channel + 1), list)) {
         azc__free(&s->mem, channel, size);
         return AZC_ERR_ARGUMENT;
     }
@@ -5115,12 +5115,12 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
                 ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
     if (error == AZC_OK) return channel;
-    azc__refused(server, error, desc != NULL ? desc->path : NULL);
+    azc__setup_error(server, error, desc != NULL ? desc->path : NULL);
     return NULL;
 }
 
 /* May a part's callback be set now? */
-static int azc__on_check(const azc_channel *channel) {
+static int azc__channel_check(const azc_channel *channel) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
     return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
 }
@@ -5160,7 +5160,7 @@ static int azc__wait(azc_server *s, int ms) {
 }
 
 /* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
-static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     const struct epoll_event *e = &s->ready[(*at)++];
     *events = (int)e->events;
     return (azc__source *)e->data.ptr;
@@ -5169,13 +5169,13 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
 /* What a poll of the program's own should wait for, and what it found. Returns how many. */
-static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
     struct pollfd all = {s->epoll, POLLIN, 0};
     if (most > 0) *fds = all;
     return 1;
 }
 
-static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
 }
 
@@ -5222,7 +5222,7 @@ static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(poll)(s->polls, (nfds_t)s->source_count, ms);
 }
 
-static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     while (s->polls[*at].revents == 0) ++*at;
     *events = s->polls[*at].revents;
     s->polls[*at].revents = 0;
@@ -5231,13 +5231,13 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
 
-static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
     size_t count = azc__min(s->source_count, most);
     if (count > 0) memcpy(fds, s->polls, count * sizeof *fds);
     return s->source_count;
 }
 
-static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     int ready = 0;
     for (size_t i = azc__min(count, s->source_count); i-- > 0;) {
         if (fds[i].fd == s->polls[i].fd) s->polls[i].revents = fds[i].revents;
@@ -5251,7 +5251,7 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
 /* ---- Sending ---- */
 
 /* Several pieces in one call. */
-static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
+static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     size_t n = 0;
     for (azc__piece *p = conn->out.head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
@@ -5259,7 +5259,7 @@ static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) 
         iov[n].iov_len = p->len;
         *total += p->len;
     }
-    return azc__send_iov(conn, iov, n);
+    return azc__sys_send(conn, iov, n);
 }
 
 /* Ask the kernel again in a while; poll would not wait. */
@@ -5270,7 +5270,7 @@ static void azc__retry_later(azc_server *s) {
 
 /* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
  * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
-static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
+static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
     if (full || sent == 0 || errno == ENOBUFS) {
@@ -5282,7 +5282,7 @@ static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
 }
 
 /* All of many pieces went: that the kernel takes no more then is as it should be. */
-static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
+static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
     if (conn->ready) conn->heard = 1;
     conn->ready = 0;
 }
@@ -5298,14 +5298,14 @@ static void azc__conn_flush(azc_conn *conn) {
         int one = AZC__FAST && head->next == NULL;
         size_t total = one ? head->len : 0;
         ssize_t sent = one ? AZC_SYS(send)(conn->source.fd, head->data, total, AZC__MSG_FLAGS)
-                           : azc__send_pieces(conn, &total);
+                           : azc__flush_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) azc__unsent(conn, sent);
+        if (sent <= 0) azc__flush_stopped(conn, sent);
         if (sent <= 0) return;
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
-        azc__sent_much(conn);
+        azc__flush_more(conn);
     }
 }
 
@@ -5320,7 +5320,7 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
  * peer's own echoes never overrun its backlog. */
-static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
+static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
@@ -5329,15 +5329,15 @@ static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t most = s->config.read_buffer;
-    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_most(conn);
+    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
         s->stats.bytes_in += (size_t)n;
-        azc__feed(conn, s->read_buffer, (size_t)n);
+        azc__receive(conn, s->read_buffer, (size_t)n);
     } else if (n == 0) {
-        azc__feed_end(conn);
-    } else if (!azc__transient()) {
+        azc__receive_eof(conn);
+    } else if (!azc__sys_transient()) {
         azc__conn_drop(conn);
     }
 }
@@ -5362,7 +5362,7 @@ static void azc__conn_writable(azc_conn *conn) {
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
-        azc__returned(conn, conn->channel->desc.on_drain(conn));
+        azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
 /* More or other than bytes to read. Returns whether to read. */
@@ -5394,7 +5394,7 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
-    azc_conn *oldest = azc__nth(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
+    azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
     if (oldest != NULL) {
         what = "a request gives way";
@@ -5414,13 +5414,13 @@ typedef union azc__sockaddr {
 } azc__sockaddr;
 
 /* A connected socket becomes one of our connections. */
-static void azc__welcome(azc_server *s, int fd, const azc__sockaddr *address) {
+static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor who;
     int family = address->any.sa_family;
     size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
                                   : offsetof(struct sockaddr_in6, sin6_addr);
     memcpy(who.raw, (const char *)address + at, sizeof who.raw);
-    azc__http_visitor(&who, family);
+    azc__visitor_set_family(&who, family);
     azc__fd_prepare(fd);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &who);
@@ -5439,7 +5439,7 @@ static int azc__accept(azc_server *s) {
     memset(&address, 0, sizeof address);
     int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
     if (fd >= 0) {
-        azc__welcome(s, fd, &address);
+        azc__accept_conn(s, fd, &address);
         return 1;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
@@ -5458,7 +5458,7 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
     }
 }
 
-static void azc__unlisten(azc_server *s, int fd) {
+static void azc__listener_remove(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
     if (s->config.listen_fd > 0) return; /* the path belongs to the giver */
@@ -5469,7 +5469,7 @@ static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
     if (s->drain_queue != NULL) s->drain_queue(s);
     azc__source_unwatch(s, &s->listener);
-    azc__unlisten(s, s->listener.fd);
+    azc__listener_remove(s, s->listener.fd);
 }
 
 /* ---- Settling ---- */
@@ -5484,7 +5484,7 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
 }
 
 /* Tell of each connection that ended; an on_close may end others, before it in the list too. */
-static AZC__RARE void azc__report_closes(azc_server *s) {
+static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
             if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
@@ -5495,7 +5495,7 @@ static AZC__RARE void azc__report_closes(azc_server *s) {
 /* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
 static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
-    azc__report_closes(conn->server);
+    azc__settle_closes(conn->server);
     if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
     azc__conn_reap(conn);
     return 0;
@@ -5505,7 +5505,7 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
  * on_close may touch others: those come around once more. */
 static void azc__settle(azc_server *s) {
     azc_conn *conn;
-    azc__report_closes(s);
+    azc__settle_closes(s);
     while ((conn = s->touched_first) != NULL) {
         s->touched_first = conn->next_touched;
         conn->touched = 0;
@@ -5528,7 +5528,7 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
         azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
     } else if (timer == AZC__DEADLINE_PING) {
         azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
-        azc__control(conn, AZC__OP_PING, "", 0);
+        azc__send_control(conn, AZC__OP_PING, "", 0);
     } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
         azc__request_bad(conn, 408);
     } else {
@@ -5551,7 +5551,7 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
     }
 }
 
-static int azc__sooner(int ms, int64_t left) {
+static int azc__ms_sooner(int ms, int64_t left) {
     return left < 0 ? 0 : left < ms ? (int)left : ms;
 }
 
@@ -5559,15 +5559,15 @@ static int azc__sooner(int ms, int64_t left) {
  * that much too late. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__sooner(least, azc__ms_until(s, s->retry));
+    if (s->retrying) least = azc__ms_sooner(least, azc__ms_until(s, s->retry));
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
+        if (azc__deadline_next(s, i, &left) != NULL) least = azc__ms_sooner(least, left);
     }
-    if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
+    if (s->wheel.due < INT64_MAX) least = azc__ms_sooner(least, s->wheel.due - azc__sys_clock(s));
     return least == INT_MAX ? timeout_ms : least;
 }
 
-static void azc__expire_all(azc_server *s) {
+static void azc__conn_expire_all(azc_server *s) {
     int left;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
         for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
@@ -5578,7 +5578,7 @@ static void azc__expire_all(azc_server *s) {
 /* ---- Stopping, and tasks of other threads ---- */
 
 /* End every connection: those in channels are told 1001, or (at once) not even that. */
-static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
+static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
@@ -5590,7 +5590,7 @@ static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
-    if (s->stopping != AZC__STOPPING) azc__conns_end(s, 0);
+    if (s->stopping != AZC__STOPPING) azc__conn_end_all(s, 0);
     s->stopping = AZC__STOPPING;
 }
 
@@ -5619,7 +5619,7 @@ static AZC__RARE void azc__wake_ready(azc_server *s) {
 }
 
 /* Nothing is posted any more; what was runs. */
-static void azc__posts_end(azc_server *s) {
+static void azc__posts_close(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
     s->wake_write = -1;
@@ -5657,19 +5657,19 @@ static int azc__turn_settle(azc_server *s) {
 }
 
 /* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
-static int azc__turn_end(azc_server *s, int ready) {
+static int azc__turn_run(azc_server *s, int ready) {
     int at = 0, events = 0;
-    if (ready < 0 && !azc__transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
-    s->now = azc__clock(s);
+    if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
+    s->now = azc__sys_clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
-        azc__source *source = azc__ready(s, &at, &events);
+        azc__source *source = azc__source_next(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
         else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
-    azc__expire_all(s);
+    azc__conn_expire_all(s);
     if (s->wheel.due <= s->now) s->timers->run(s);
     return azc__turn_settle(s);
 }
@@ -5685,7 +5685,7 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     if (result != AZC_OK) return result;
     server->busy = 1;
     if (azc__turn_settle(server))
-        result = azc__turn_end(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
+        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
     server->busy = 0;
     return result;
 }
@@ -5696,14 +5696,14 @@ AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t mos
     server->busy = 1;
     *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
     server->busy = 0;
-    return azc__wait_lend(server, fds, fds != NULL ? most : 0);
+    return azc__wait_export(server, fds, fds != NULL ? most : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
     int result = azc__turn_check(server);
     if (result != AZC_OK) return result;
     server->busy = 1;
-    result = azc__turn_end(server, azc__wait_take(server, fds, fds != NULL ? count : 0));
+    result = azc__turn_run(server, azc__wait_import(server, fds, fds != NULL ? count : 0));
     server->busy = 0;
     return result;
 }
@@ -5711,7 +5711,7 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 /* ==== [19] LISTEN: the listening socket ======================================================= */
 
 /* The port in the digits of s, or -1. */
-static int azc__port_read(const char *s) {
+static int azc__host_port(const char *s) {
     int port = 0;
     if (*s == 0) return -1;
     for (; *s; s++) {
@@ -5726,7 +5726,7 @@ static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *p
     size_t len = strcspn(text, ":");
     const char *colon = strchr(text + len, ':');
     strcpy(host, "127.0.0.1");
-    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__port_read(text)) >= 0;
+    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__host_port(text)) >= 0;
     if (*text == '[') {
         len = strcspn(++text, "]");
         if (text[len] == 0) return 0;
@@ -5741,11 +5741,11 @@ static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *p
         memcpy(host, text, len);
         host[len] = 0;
     }
-    return colon == NULL || (*port = azc__port_read(colon + 1)) >= 0;
+    return colon == NULL || (*port = azc__host_port(colon + 1)) >= 0;
 }
 
 /* Make the address of config.host; returns its length, 0 for a bad one. */
-static socklen_t azc__sockaddr_make(azc_server *s, azc__sockaddr *address) {
+static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     char host[INET6_ADDRSTRLEN];
     memset(address, 0, sizeof *address);
     if (strncmp(s->config.host, "unix:", 5) == 0) {
@@ -5768,7 +5768,7 @@ static socklen_t azc__sockaddr_make(azc_server *s, azc__sockaddr *address) {
 }
 
 /* A socket file that nobody answers on is left over from a process that was killed. */
-static void azc__unlink_stale(const azc__sockaddr *address, socklen_t len) {
+static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
     int fd = AZC_SYS(socket)(AF_UNIX, SOCK_STREAM, 0);
@@ -5779,11 +5779,11 @@ static void azc__unlink_stale(const azc__sockaddr *address, socklen_t len) {
 }
 
 /* Returns 0 on failure. */
-static int azc__bind(int fd, const azc__sockaddr *address, socklen_t len) {
+static int azc__listen_bind(int fd, const azc__sockaddr *address, socklen_t len) {
     int family = address->any.sa_family;
-    if (family == AF_UNIX) azc__unlink_stale(address, len);
-    else azc__option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (family == AF_INET6) azc__option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (family == AF_UNIX) azc__listen_unlink_stale(address, len);
+    else azc__sys_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6) azc__sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (AZC_SYS(bind)(fd, &address->any, len) < 0) return 0;
     if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 1;
     int cause = errno;
@@ -5803,15 +5803,15 @@ static int azc__listen_error(azc_server *s) {
 
 /* A listening socket of our own; returns it or an error. */
 static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
-    socklen_t len = azc__sockaddr_make(s, address);
+    socklen_t len = azc__listen_address(s, address);
     if (len == 0)
         return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
     int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
     if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
-        bad = azc__option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, address, len)) return fd;
+        bad = azc__sys_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, address, len)) return fd;
     int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return code;
@@ -5819,7 +5819,7 @@ static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
 
 static int azc__listen_on(azc_server *s, int fd) {
     /* Accepted sockets inherit it, which saves a call for each. */
-    azc__option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    azc__sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
@@ -5831,7 +5831,7 @@ static int azc__listen_one(azc_server *s, int fd) {
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
-    azc__welcome(s, fd, &address);
+    azc__accept_conn(s, fd, &address);
     s->stopping = AZC__DRAINING;
     return AZC_OK;
 }
@@ -5851,13 +5851,13 @@ static int azc__listen_start(azc_server *s) {
     AZC_SYS(getsockname)(fd, &address.any, &len);
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
     int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
-    if (error != AZC_OK && given <= 0) azc__unlisten(s, fd);
+    if (error != AZC_OK && given <= 0) azc__listener_remove(s, fd);
     if (error == AZC_OK) s->listening = 1;
     return error;
 }
 
 /* All channels are known: lay out the slots, once. */
-static int azc__fixed_ready(azc_server *s) {
+static int azc__listen_fixed(azc_server *s) {
     azc__fixed *f = (azc__fixed *)s->mem.userdata;
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
         if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
@@ -5868,7 +5868,7 @@ static int azc__fixed_ready(azc_server *s) {
 AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
-    if (server->config.memory != NULL && !azc__fixed_ready(server))
+    if (server->config.memory != NULL && !azc__listen_fixed(server))
         return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
                                            "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen_start(server);
@@ -5954,7 +5954,7 @@ static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size
 }
 
 /* Room hashes are seeded so that peers cannot foresee them. */
-static void azc__seed(azc_server *s) {
+static void azc__server_seed(azc_server *s) {
     int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
     s->seed[0] = (uint32_t)s->now; /* in need */
     s->seed[1] = (uint32_t)(uintptr_t)s;
@@ -5965,7 +5965,7 @@ static void azc__seed(azc_server *s) {
 }
 
 /* The pipe by which azc_stop and azc_post wake the loop. */
-static int azc__wake_open(azc_server *s) {
+static int azc__server_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
         return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
@@ -5981,7 +5981,7 @@ static int azc__wake_open(azc_server *s) {
 }
 
 /* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
-static void azc__mem_init(azc__mem *mem, const azc_config *config) {
+static void azc__server_mem(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
     size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
     mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
@@ -5997,7 +5997,7 @@ static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     mem->userdata = f;
 }
 
-static void azc__fixed_begin(azc_server *s) {
+static void azc__server_fixed(azc_server *s) {
     const azc_config *c = &s->config;
     for (int i = 0; i < AZC__CLASSES; i++)
         s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
@@ -6011,7 +6011,7 @@ static void azc__fixed_begin(azc_server *s) {
 
 /* ---- Death ---- */
 
-static void azc__routes_free(const azc__mem *mem, azc__route *route) {
+static void azc__server_free_routes(const azc__mem *mem, azc__route *route) {
     for (azc__route *next; route != NULL; route = next) {
         next = route->next;
         azc__free(mem, route->target, route->target_size);
@@ -6022,8 +6022,8 @@ static void azc__routes_free(const azc__mem *mem, azc__route *route) {
 static void azc__server_free(azc_server *s) {
     azc__pool_free(&s->mem);
     azc__mem mem = s->mem;
-    azc__routes_free(&mem, s->channel_routes);
-    azc__routes_free(&mem, s->page_routes);
+    azc__server_free_routes(&mem, s->channel_routes);
+    azc__server_free_routes(&mem, s->page_routes);
     while (s->uses != NULL) {
         azc__use_link *use = s->uses;
         s->uses = use->next;
@@ -6048,7 +6048,7 @@ static void azc__server_free(azc_server *s) {
 /* The memory of a server, everything else at its start. */
 static azc_server *azc__server_make(const azc_config *config) {
     azc__mem mem;
-    azc__mem_init(&mem, config);
+    azc__server_mem(&mem, config);
     azc_server *s = mem.userdata == NULL && config->memory != NULL ? NULL
                     : (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
@@ -6074,7 +6074,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
     s->room_first = 16;
-    if (c->memory != NULL) azc__fixed_begin(s);
+    if (c->memory != NULL) azc__server_fixed(s);
     if (AZC__FAST)
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
@@ -6091,9 +6091,9 @@ AZC_API azc_server *azc_create(const azc_config *config) {
     memset(&none, 0, sizeof none);
     azc_server *s = azc__server_make(config != NULL ? config : &none);
     if (s == NULL) return NULL;
-    s->now = azc__clock(s);
-    azc__seed(s);
-    int error = azc__wake_open(s);
+    s->now = azc__sys_clock(s);
+    azc__server_seed(s);
+    int error = azc__server_open(s);
     if (error == AZC_OK && !azc__source_watch(s, &s->wake, AZC__EVENT_READ))
         error = azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
     if (s->failed == AZC_OK) s->failed = error;
@@ -6106,11 +6106,11 @@ AZC_API int azc_destroy(azc_server *server) {
     server->busy = 1;
     azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
-    azc__posts_end(server);
+    azc__posts_close(server);
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
-    azc__conns_end(server, 1);
+    azc__conn_end_all(server, 1);
     azc__settle(server);
     if (server->rates_free != NULL) server->rates_free(server);
     if (server->history != NULL) server->history->free(server);
@@ -6155,17 +6155,17 @@ static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     e->data[e->len] = 0;
     int result = conn->channel->on_part(conn, e->data, e->len, flags);
     e->data[e->len] = behind;
-    azc__returned(conn, result);
+    azc__callback_result(conn, result);
 }
 
 static const azc__parts_join azc__parts = {azc__part_decode, azc__part_deliver};
 
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
     channel->on_part = on_part;
     channel->parts = on_part != NULL ? &azc__parts : NULL;
-    channel->short_end = on_part != NULL ? 0 : azc__short_end(channel->server);
+    channel->short_end = on_part != NULL ? 0 : azc__channel_short_end(channel->server);
     return AZC_OK;
 }
 
@@ -6232,7 +6232,7 @@ static const azc__timers_join azc__timers = {azc__wheel_run, azc__tasks_free};
 
 /* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
 static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
-    int64_t due = azc__clock(s) + ms;
+    int64_t due = azc__sys_clock(s) + ms;
     s->timers = &azc__timers;
     azc__wheel_remove(s, timer);
     timer->due = due > s->now ? due : s->now + 1;
@@ -6610,12 +6610,12 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
     int error = name_len == 0 ? AZC_ERR_ARGUMENT : azc__payload_check(channel, NULL, &payload);
     if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
-    int count = room != NULL ? azc__publish(channel, room, &payload, NULL) : 0;
+    int count = room != NULL ? azc__broadcast_queue(channel, room, &payload, NULL) : 0;
     return count < 0 ? count : AZC_OK;
 }
 
 AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
     channel->server->users = &azc__users;
     channel->server->news = &azc__news;
@@ -6655,7 +6655,7 @@ static void azc__history_free(const azc__mem *mem, azc__history *h) {
 static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *out) {
     azc__mem *mem = &conn->server->mem;
     azc__history *h = room->keeps.history;
-    if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
+    if (azc__backlog_full(conn, h->bytes)) return azc__backlog_overflow(conn, h->bytes);
     for (size_t i = 0; i < h->count; i++) {
         azc__block *block = *azc__history_at(h, i);
         if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
@@ -6715,7 +6715,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
     azc_server *s = channel->server;
     if (s->config.memory != NULL) return AZC_ERR_STATE;
     s->history = &azc__history_part;
-    azc__room *r = azc__room_named(channel, room);
+    azc__room *r = azc__room_by_name(channel, room);
     azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
     if (messages > 0) {
         messages = azc__min(messages, bytes / 2);
@@ -6746,7 +6746,7 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
     azc__piece *p = conn->out.head;
     while (p != NULL && (p->block == NULL || p->block->key != block->key ||
                          p->len != p->block->len)) p = p->next;
-    if (p == NULL || (block->len > p->len && azc__full(conn, block->len - p->len))) return 0;
+    if (p == NULL || (block->len > p->len && azc__backlog_full(conn, block->len - p->len))) return 0;
     conn->out.bytes += block->len - p->len;
     azc__block_release(&conn->server->mem, p->block);
     block->refs++;
@@ -6777,9 +6777,9 @@ static int azc__rate_send(azc__rate *r) {
     if (r->key == 0) r->data[r->len++] = ']';
     azc__payload payload = {r->opcode, (const char *)r->data, r->len, r->key};
     const azc_conn *except = r->except != 0 ? azc_find(r->channel->server, r->except) : NULL;
-    int count = azc__publish(r->channel, r->room, &payload, except);
+    int count = azc__broadcast_queue(r->channel, r->room, &payload, except);
     if (r->spread)
-        azc__spread(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
+        azc__broadcast_publish(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
     r->waits = count < 0;
     if (r->waits && r->key == 0) r->len--;
     return r->waits ? 0 : count;
@@ -6917,8 +6917,8 @@ static int azc__message_spread(azc_channel *channel, const azc_message *m, azc__
         if (room != NULL) azc__room_release(s, room);
         return count;
     }
-    int count = len > 0 && room == NULL ? 0 : azc__publish(channel, room, p, m->except);
-    if (!m->local && m->user == NULL) azc__spread(channel, m->room, p, count);
+    int count = len > 0 && room == NULL ? 0 : azc__broadcast_queue(channel, room, p, m->except);
+    if (!m->local && m->user == NULL) azc__broadcast_publish(channel, m->room, p, count);
     return count;
 }
 
@@ -6954,7 +6954,7 @@ static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
     if (len >= sizeof text) return 0;
     memcpy(text, s, len);
     text[len] = 0;
-    azc__http_visitor(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
+    azc__visitor_set_family(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
                            : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
     return who->family != 0 || strcmp(text, "unix") == 0;
 }
@@ -7043,11 +7043,11 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     memset(&nobody, 0, sizeof nobody);
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (proxies == NULL || azc__http_trusted(proxies, &nobody) < 0)
-        return azc__refused(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
+        return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
     if (server->listening) return AZC_ERR_STATE;
     size_t size = strlen(proxies) + 1;
     char *copy = (char *)azc__alloc(&server->mem, size);
-    if (copy == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+    if (copy == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
     azc__free(&server->mem, server->trusted, server->trusted_size);
     server->trusted = (char *)memcpy(copy, proxies, size);
     server->trusted_size = size;
@@ -7058,13 +7058,13 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
 /* ==== [32] PROCESSES: the seam to a message broker ============================================ */
 
 AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error == AZC_OK) channel->on_publish = on_publish;
     return error;
 }
 
 AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
     channel->server->news = &azc__news;
     channel->on_room = on_room;

@@ -1,7 +1,7 @@
 /* Whatever the cuts in which a conversation's bytes arrive, the same callbacks see the same bytes,
  * and the same bytes are answered. No socket is needed: the connection code is fed, its output
  * collected. Each piece lies against an unreadable page, but for the one writable byte that
- * azc__feed is promised behind it. */
+ * azc__receive is promised behind it. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -124,12 +124,12 @@ static void converse(outcome *o, const unsigned char *bytes, size_t n, const siz
         size_t end = i < count ? cuts[i] : n;
         unsigned char *p = (unsigned char *)placed(bytes + at, end - at + 1);
         p[end - at] = behind += 0x55; /* it may be anything */
-        if (end > at) azc__feed(conn, p, end - at);
+        if (end > at) azc__receive(conn, p, end - at);
         settled(conn);
         at = end;
     }
     o->state = conn->state;
-    azc__feed_end(conn);
+    azc__receive_eof(conn);
     settled(conn);
     server->touched_first = server->touched_last = NULL;
     azc__conn_free(conn);

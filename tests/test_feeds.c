@@ -177,7 +177,7 @@ static void history(void) {
         CHECK_INT(azc_set_history(served, "r", SIZE_MAX, SIZE_MAX), AZC_ERR_ARGUMENT);
         CHECK_INT(server->room_count, 0);
         CHECK_INT(azc_set_history(served, "r", SIZE_MAX, 128 << 10), AZC_OK);
-        CHECK_INT(azc__room_named(served, "r")->keeps.history->max_count, 64 << 10); /* of 2 bytes */
+        CHECK_INT(azc__room_by_name(served, "r")->keeps.history->max_count, 64 << 10); /* of 2 bytes */
         finish(server);
     }
 }
