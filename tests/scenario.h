@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +39,9 @@
 
 #define SYS_CALLS(X)                                                                             \
     X(accept) X(bind) X(clock_gettime) X(close) X(connect) X(fcntl) X(getpeername) X(getrlimit)  \
-    X(getsockname) X(getsockopt) X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send) X(sendmsg) X(setsockopt)           \
-    X(shutdown) X(socket) X(stat) X(unlink) X(write) SYS_CALLS_EPOLL(X)
+    X(getsockname) X(getsockopt) X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send)       \
+    X(sendmsg) X(setsockopt) X(shutdown) X(sigaction) X(socket) X(stat) X(unlink) X(write)       \
+    SYS_CALLS_EPOLL(X)
 #ifdef AZCHAN_USE_EPOLL
 #define SYS_CALLS_EPOLL(X) X(epoll_create1) X(epoll_ctl) X(epoll_wait)
 #else
@@ -204,6 +206,10 @@ static int test_sys_setsockopt(int fd, int level, int name, const void *value, s
 static int test_sys_shutdown(int fd, int how) {
     SYS_FAIL(shutdown);
     return shutdown(fd, how);
+}
+static int test_sys_sigaction(int number, const struct sigaction *action, struct sigaction *old) {
+    SYS_FAIL(sigaction);
+    return sigaction(number, action, old);
 }
 static int test_sys_socket(int family, int type, int protocol) {
     SYS_FAIL(socket);
