@@ -88,7 +88,7 @@ static void make_server(void) {
     azc_channel_desc d;
     memset(&config, 0, sizeof config);
     memset(&d, 0, sizeof d);
-    config.alloc = pure_alloc, config.alloc_userdata = &pure_memory;
+    config.alloc = memory_alloc, config.alloc_userdata = &memory;
     config.max_message = 300, config.max_request = 700;
     server = azc_create(&config);
     d.path = "/echo/:room", d.subprotocols = "v2, v1", d.data_size = 8;
@@ -176,7 +176,7 @@ static int few(void) {
 
 /* But for what comes and goes with the load. */
 static size_t bytes_held(void) {
-    return pure_memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
+    return memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }
 
 enum { LONGEST = 8192, PAIRS = 200, TRIPLES = 40 };
@@ -539,11 +539,11 @@ int main(int argc, char **argv) {
     generated();
     TEST("nothing is left") {
         CHECK_INT(azc_destroy(server), AZC_OK);
-        CHECK_INT(pure_memory.bytes, 0);
-        CHECK_INT(pure_memory.blocks, 0);
+        CHECK_INT(memory.bytes, 0);
+        CHECK_INT(memory.blocks, 0);
     }
     tape_clear(&whole.calls), tape_clear(&whole.output);
     tape_clear(&cut.calls), tape_clear(&cut.output);
-    printf("test_cuts: %ld cuts of %ld conversations\n", ways, conversations);
+    printf("test_all_cuts: %ld cuts of %ld conversations\n", ways, conversations);
     return test_end();
 }

@@ -40,6 +40,6 @@ int main(int argc, char **argv) {
         TEST(sentence[2]) for (long n = 1; fail(&acts[i], n, 1, 0);) n += step;
         TEST(sentence[3]) for (long n = 1; fail(&acts[i], n, 1, 1);) n += full_run() ? 1 : 2 * step;
     }
-    printf("test_faults: %ld allocations failed in %ld runs\n", failed, runs);
+    printf("test_all_memory: %ld allocations failed in %ld runs\n", failed, runs);
     return test_end();
 }

@@ -383,7 +383,7 @@ int main(int argc, char **argv) {
     sleeps_well();
     long all = 0;
     for (int call = 0; call < SYS_COUNT; call++) all += hits[call];
-    printf("test_sysfaults: %ld calls failed in %ld runs:", all, runs);
+    printf("test_all_system: %ld calls failed in %ld runs:", all, runs);
     for (int call = 0; call < SYS_COUNT; call++) printf(" %s %ld", sys_names[call], hits[call]);
     printf("\n");
     return test_end();

@@ -411,6 +411,6 @@ int main(int argc, char **argv) {
             CHECK_INT(descriptors(), before);
         }
     }
-    printf("test_torture: %ld deeds\n", deeds);
+    printf("test_all_torture: %ld deeds\n", deeds);
     return test_end();
 }
