@@ -1,9 +1,9 @@
-/* client.h: servers under test, and clients on real sockets to try them with.
+/* client.h: servers under test, and clients that talk to them over real sockets.
  *
- * All of it runs in one thread: whoever waits for something polls the server meanwhile, until it
- * is there or WAIT_MS are over, so a test reads as if its client blocked. Every server allocates
- * through `memory`, which is told to fail or asked what it holds; finish() closes a server's
- * clients, destroys it, and checks that neither a byte nor a descriptor is left behind.
+ * All of it runs in one thread: a client that waits polls the server meanwhile, for at most WAIT_MS,
+ * so a test reads as if its client blocked. Every server allocates through memory.h, which fails when
+ * a test wants it to; finish() closes a server's clients, destroys the server, and checks that no
+ * byte and no descriptor is left.
  *
  * Include azchan.h with AZCHAN_IMPLEMENTATION, then test.h, then this. */
 #ifndef CLIENT_H

@@ -1,16 +1,15 @@
-/* scenario.h: everything that a server does, in acts that are played again and again while
- * something fails: an allocation (test_faults.c) or a system call (test_sysfaults.c).
+/* scenario.h: everything that a server does, in acts that are repeated while something fails: an
+ * allocation (test_all_memory.c) or a system call (test_all_system.c).
  *
  * Include it instead of azchan.h, test.h and client.h. It routes azchan.h's system calls through
  * `sys`, which counts them, makes the nth of a kind fail, shortens reads and writes, and adds
  * skip()'s milliseconds to the clock, so that no act waits for a deadline.
  *
  *     scene.strict = 1, perform(act, 0);    // nothing fails, and every step is asserted
- *     memory_fault.nth = 7, perform(act, 0) // the 7th allocation fails; steps may do what they
- *                                           // like, the demands in perform() are still asserted
+ *     memory_fault.nth = 7, perform(act, 0) // the 7th allocation fails: steps may fail, but
+ *                                           // the demands in perform() are still asserted
  *
- * An act is short and has its own server, so that failing each of its n calls in turn costs n
- * times little. */
+ * An act is short and has its own server, because it runs once for each call that fails. */
 #ifndef SCENARIO_H
 #define SCENARIO_H
 

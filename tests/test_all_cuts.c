@@ -1,7 +1,6 @@
-/* Whatever the cuts in which a conversation's bytes arrive, the same callbacks see the same bytes,
- * and the same bytes are answered. No socket is needed: the connection code is fed, its output
- * collected. Each piece lies against an unreadable page, but for the one writable byte that
- * azc__receive is promised behind it. */
+/* The whole server without sockets: however a conversation's bytes are cut, the same callbacks
+ * receive the same bytes, and the same bytes are sent. Each piece lies against an unreadable page,
+ * except for the one writable byte that azc__receive requires after it. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

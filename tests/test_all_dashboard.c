@@ -1,5 +1,5 @@
-/* Tests of examples/dashboard.c with viewers of its channel: what a slow one misses, what a late
- * one gets. Its page is tested in tests/interop. */
+/* examples/dashboard.c with viewers of its channel: what a slow viewer skips and a late one
+ * receives. tests/interop tests its page. */
 #define PERIOD_MS 3600000 /* here samples are made by the tests alone */
 #define main dashboard_main
 #include "../examples/dashboard.c"

@@ -1,5 +1,5 @@
-/* Every allocation fails once, and from each on all of them fail: nothing crashes, nothing leaks,
- * no on_close is lost, and the next peer is served once memory is back. */
+/* Every allocation fails once, and from each one on all fail: nothing crashes, nothing leaks, no
+ * on_close is lost, and the next peer is served once memory is back. */
 #include "scenario.h"
 
 static long failed, runs;

@@ -1,4 +1,5 @@
-/* [4] BUF: a connection's output as a queue of pieces, against one flat array of bytes. */
+/* BUF: a connection's output as a queue of pieces, compared with one flat array of bytes; the pool.
+ * */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

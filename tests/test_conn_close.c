@@ -1,4 +1,4 @@
-/* How channels end over real sockets (RFC 6455 section 7), and the laws of callbacks. */
+/* CONN over real sockets: how channels end (RFC 6455 section 7). */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,4 +1,4 @@
-/* [7] FRAME: RFC 6455 section 5, 7.4 and 8.1; heads, masks, and the decoder in every cut. */
+/* FRAME: RFC 6455 sections 5, 7.4 and 8.1: heads, masks, and the decoder in every cut. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

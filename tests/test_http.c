@@ -1,4 +1,4 @@
-/* [8] HTTP: request heads by RFC 9112 and 9110, targets by RFC 3986, origins by RFC 6454. */
+/* HTTP: request heads by RFC 9112 and 9110, targets by RFC 3986, origins by RFC 6454. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,5 +1,4 @@
-/* The loop over real sockets: limits, deadlines, full backlogs, stopping, addresses, and what the
- * API promises about bad use. */
+/* LOOP over real sockets: deadlines, connections at their limit, stopping. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,6 +1,5 @@
-/* What stands around a server: proxies in front, other processes on its port, supervisors that
- * hand it a socket, and the way in which it makes way for its successor. The same with the real
- * programs is in tests/net. */
+/* PROXIES over real sockets: X-Forwarded-* of trusted and other peers. tests/net does the same with
+ * a real nginx. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,4 +1,5 @@
-/* RATES over real sockets: latest values, throttling and batches. azc_send itself: test_rates_send.c. */
+/* RATES over real sockets: latest values, throttling and batches. The other fields of azc_message:
+ * test_rates_send.c. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

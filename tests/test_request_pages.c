@@ -1,4 +1,4 @@
-/* Routes, pages, the handler chain and its logger over real sockets: RFC 9110 and 9112. */
+/* REQUEST over real sockets: routes, pages and the handler chain (RFC 9110 and 9112). */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

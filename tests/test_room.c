@@ -1,5 +1,6 @@
-/* [11] ROOM: the hash, the table, members in their two lists, cursors over what changes. The
- * connections here have no sockets: a room needs their channel, their state and their lists. */
+/* ROOM: the hash, the table, members in their two lists, and cursors over lists that change. The
+ * connections here have no sockets: a room needs only their channel, their state and their lists.
+ * */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,4 +1,4 @@
-/* [9] ROUTE: what a pattern may be, which one wins, and what its parameters are. */
+/* ROUTE: which patterns are allowed, which one wins, and the values of its parameters. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

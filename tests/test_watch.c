@@ -1,4 +1,4 @@
-/* Descriptors of the program's in our loop, and our descriptors in the program's. */
+/* WATCH: descriptors of the program in the server's loop. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
