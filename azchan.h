@@ -1153,10 +1153,14 @@ typedef uint64_t azc__lane;
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
 #define AZC__ADD(count, n) __atomic_add_fetch(&(count), n, __ATOMIC_ACQ_REL)
+#define AZC__LINK(pointer, to) __atomic_store_n(&(pointer), to, __ATOMIC_RELEASE)
+#define AZC__LINKED(pointer) __atomic_load_n(&(pointer), __ATOMIC_ACQUIRE)
 #else
 #define AZC__RAISE(flag) (*(volatile int *)&(flag) = 1)
 #define AZC__RAISED(flag) (*(volatile int *)&(flag))
 #define AZC__ADD(count, n) (*(volatile int *)&(count) += (n))
+#define AZC__LINK(pointer, to) ((pointer) = (to))
+#define AZC__LINKED(pointer) (pointer)
 #endif
 
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
@@ -6331,7 +6335,8 @@ static const int azc__signal_numbers[2] = {SIGINT, SIGTERM};
 static void azc__signal_handler(int number) {
     (void)number;
     AZC__ADD(azc__signals.running, 1);
-    for (azc_server *s = azc__signals.first; s != NULL; s = s->next_signalled) azc_stop(s);
+    for (azc_server *s = AZC__LINKED(azc__signals.first); s != NULL;
+         s = AZC__LINKED(s->next_signalled)) azc_stop(s);
     AZC__ADD(azc__signals.running, -1);
 }
 
@@ -6339,10 +6344,10 @@ static void azc__signal_handler(int number) {
 static void azc__signals_end(azc_server *server) {
     azc_server **at = &azc__signals.first;
     while (*at != server) at = &(*at)->next_signalled; /* NOLINT: it is in the list */
-    *at = server->next_signalled;
+    AZC__LINK(*at, server->next_signalled);
     for (int i = 0; i < 2 && azc__signals.first == NULL; i++)
         AZC_SYS(sigaction)(azc__signal_numbers[i], &azc__signals.old[i], NULL);
-    while (AZC__RAISED(azc__signals.running)) continue;
+    while (AZC__ADD(azc__signals.running, 0) > 0) continue; /* a load might not see the latest */
 }
 
 AZC_API int azc_stop_on_signals(azc_server *server) {
@@ -6362,7 +6367,7 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
     }
     server->signals_end = azc__signals_end;
     server->next_signalled = azc__signals.first;
-    azc__signals.first = server;
+    AZC__LINK(azc__signals.first, server);
     return AZC_OK;
 }
 
