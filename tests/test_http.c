@@ -442,15 +442,6 @@ static void pieces(void) {
             }
         }
     }
-    TEST("hexadecimal digits, all 256 bytes") {
-        for (int c = 0; c < 256; c++) {
-            static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-            const char *at = c ? strchr(digits, c) : NULL;
-            if (c >= 'A' && c <= 'F') at = strrchr(digits, c);
-            char one = (char)c;
-            CHECK_INT(azc__hex(&one, 1), at ? (at - digits) % 16 : -1);
-        }
-    }
 }
 
 /* Decode, the input against an unreadable page, the output before one with just the room that is
