@@ -1610,7 +1610,7 @@ struct azc_channel {
     const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
 };
 
-enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
+enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
 
 /* The fields used most come first: what lies within 128 bytes takes a shorter instruction, as on
  * ARM do bytes within 32. The large ones come last. */
@@ -1692,13 +1692,13 @@ struct azc_server {
     void (*rates_free)(azc_server *s);
     void (*signals_end)(azc_server *s);
     azc_server *next_signalled;
-    void (*drain_queue)(azc_server *s); /* DRAIN: accept what waits before the listener closes */
+    void (*shutdown_accept)(azc_server *s); /* SHUTDOWN: accept what waits before the listener closes */
     char *trusted;     /* PROXIES: the list, copied */
     size_t trusted_size;
-    uint32_t drain_closed, drain_count; /* DRAIN: closed with 1001, of how many, up to which slot */
-    uint32_t drain_slot;
-    int64_t drain_start, drain_ms;
-    azc__timer drain_timer;
+    uint32_t shutdown_closed, shutdown_count; /* SHUTDOWN: closed with 1001, of how many, up to which slot */
+    uint32_t shutdown_slot;
+    int64_t shutdown_start, shutdown_ms;
+    azc__timer shutdown_timer;
     uint32_t task_cap, task_count;
     azc__task_slot **tasks; /* by id */
     azc__task_slot *free_task;
@@ -5471,7 +5471,7 @@ static void azc__listener_remove(azc_server *s, int fd) {
 
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
-    if (s->drain_queue != NULL) s->drain_queue(s);
+    if (s->shutdown_accept != NULL) s->shutdown_accept(s);
     azc__source_unwatch(s, &s->listener);
     azc__listener_remove(s, s->listener.fd);
 }
@@ -5836,7 +5836,7 @@ static int azc__listen_one(azc_server *s, int fd) {
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
     azc__accept_conn(s, fd, &address);
-    s->stopping = AZC__DRAINING;
+    s->stopping = AZC__SHUTTING_DOWN;
     return AZC_OK;
 }
 
@@ -6438,53 +6438,53 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     return AZC__ERR_WATCH;
 }
 
-/* ==== [26] DRAIN: a graceful shutdown, spread over time ======================================= */
+/* ==== [26] SHUTDOWN: a graceful shutdown, spread over time ======================================= */
 
 /* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
  * its next user. */
-static void azc__drain_queue(azc_server *s) {
-    if (s->stopping != AZC__DRAINING || s->config.listen_fd != 0) return;
+static void azc__shutdown_accept(azc_server *s) {
+    if (s->stopping != AZC__SHUTTING_DOWN || s->config.listen_fd != 0) return;
     for (int i = 0; i < SOMAXCONN && s->conn_count < s->config.max_connections; i++) {
         if (!azc__accept(s)) return;
     }
 }
 
 /* When the next peer is to be closed. */
-static int64_t azc__drain_next(const azc_server *s) {
-    if (s->drain_slot >= s->slot_count || s->drain_closed >= s->drain_count)
-        return s->drain_start + s->drain_ms;
-    return s->drain_start + (int64_t)s->drain_closed * s->drain_ms / s->drain_count + 1;
+static int64_t azc__shutdown_next(const azc_server *s) {
+    if (s->shutdown_slot >= s->slot_count || s->shutdown_closed >= s->shutdown_count)
+        return s->shutdown_start + s->shutdown_ms;
+    return s->shutdown_start + (int64_t)s->shutdown_closed * s->shutdown_ms / s->shutdown_count + 1;
 }
 
 /* Close the peers that are due: at each moment, their share of all is the share of the time. */
-static void azc__drain_due(azc_server *s, azc__timer *timer) {
-    int64_t passed = s->now - s->drain_start;
+static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
+    int64_t passed = s->now - s->shutdown_start;
     if (s->stopping == AZC__STOPPING) return;
-    if (passed >= s->drain_ms) {
+    if (passed >= s->shutdown_ms) {
         azc__stop_begin(s);
         return;
     }
-    while ((int64_t)s->drain_closed * s->drain_ms < passed * s->drain_count &&
-           s->drain_slot < s->slot_count) {
-        azc_conn *conn = s->slots[s->drain_slot++];
+    while ((int64_t)s->shutdown_closed * s->shutdown_ms < passed * s->shutdown_count &&
+           s->shutdown_slot < s->slot_count) {
+        azc_conn *conn = s->slots[s->shutdown_slot++];
         if (conn == NULL || conn->state != AZC__OPEN) continue;
         azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
-        s->drain_closed++;
+        s->shutdown_closed++;
     }
-    azc__wheel_add(s, timer, (int)(azc__drain_next(s) - s->now));
+    azc__wheel_add(s, timer, (int)(azc__shutdown_next(s) - s->now));
 }
 
 AZC_API int azc_shutdown(azc_server *server, int ms) {
     if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
     if (server->stopping == AZC__STOPPING) return AZC_OK;
-    server->stopping = AZC__DRAINING;
-    server->drain_queue = azc__drain_queue;
-    server->drain_start = server->now;
-    server->drain_ms = ms;
-    server->drain_count = (uint32_t)server->stats.open;
-    server->drain_closed = server->drain_slot = 0;
-    server->drain_timer.fn = azc__drain_due;
-    azc__wheel_add(server, &server->drain_timer, 0);
+    server->stopping = AZC__SHUTTING_DOWN;
+    server->shutdown_accept = azc__shutdown_accept;
+    server->shutdown_start = server->now;
+    server->shutdown_ms = ms;
+    server->shutdown_count = (uint32_t)server->stats.open;
+    server->shutdown_closed = server->shutdown_slot = 0;
+    server->shutdown_timer.fn = azc__shutdown_due;
+    azc__wheel_add(server, &server->shutdown_timer, 0);
     return AZC_OK;
 }
 

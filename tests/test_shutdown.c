@@ -1,4 +1,4 @@
-/* DRAIN over real sockets: azc_shutdown. tests/net does the same with real processes. */
+/* SHUTDOWN over real sockets: azc_shutdown. tests/net does the same with real processes. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
