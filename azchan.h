@@ -1406,7 +1406,7 @@ typedef struct azc__room {
     uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
     uint32_t len;  /* of the name, which follows the struct */
     uint8_t pair;     /* the name is an azc__pair */
-    uint8_t watched;  /* NEWS: the program wants to know whether it has members; */
+    uint8_t notify;   /* NEWS: the program wants to know whether it has members; */
     uint8_t reported; /* what it was told last; */
     uint8_t queued;   /* and this room is in the server's list of news */
     struct azc__room *next_news;
@@ -3547,7 +3547,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = (uint32_t)len;
-    room->watched = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
+    room->notify = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
     room->hash = azc__room_hash(s, channel, name, len);
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
@@ -3615,7 +3615,7 @@ static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
 
 /* The room's members came or went. */
 static inline void azc__room_changed(azc_server *s, azc__room *room) {
-    if (room->watched && !room->queued) s->news->changed(s, room);
+    if (room->notify && !room->queued) s->news->changed(s, room);
 }
 
 /* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
@@ -6547,7 +6547,7 @@ static int azc__seat_enter(azc_conn *conn, azc__room *room) {
         azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
         seat = azc__pair_room(conn->channel, &pair);
         if (seat == NULL) return 0;
-        seat->watched = 1;
+        seat->notify = 1;
     }
     seat->count++;
     seat->refs++;
