@@ -1165,141 +1165,174 @@ typedef uint64_t azc__lane;
 
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
 
+/* Ownership. Each object is freed in one place:
+ *
+ *   azc_server          one per azc_create, freed by azc_destroy after everything below
+ *     azc__route        a path with its azc_channel or azc__page: registered before azc_listen,
+ *                       freed by azc_destroy
+ *     azc_conn          one socket: freed in step 7 of a turn, after on_close
+ *       azc__out        its output, a queue of azc__piece: each is freed once the kernel took it
+ *       azc__in         a partly received request head or message: exists only while there is one
+ *       tail            the azc_data bytes and the strings of its request: freed after on_close
+ *     azc__room         a name and its members: freed when nothing refers to it any more
+ *       azc__member     one connection in one room: freed once it has left and no cursor is at it
+ *       azc__history, azc__rate    what a room keeps: freed by their parts
+ *     azc__task_slot    a timer of azc_after or azc_every: kept for the next one, freed by
+ *                       azc_destroy
+ *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped
+ *   azc__block          the frame of a large broadcast: counts the pieces and histories that refer
+ *                       to it, and is freed with the last one
+ *
+ * Exactly one request is at work at a time, so azc__request is part of the server. */
+
 enum {
-    AZC__MAX_FIELDS = 64,    /* of a request head */
-    AZC__MAX_EXTRA = 1024,   /* bytes that azc_reply_header may add, and */
-    AZC__OWN_EXTRA = 320,    /* those that we keep for ourselves behind them */
-    AZC__MAX_SUBPROTOCOL = 100,
-    AZC__MAX_TYPE = 200,     /* bytes of a Content-Type */
-    AZC__MAX_ROOM = 255,     /* bytes of a room's name */
-    AZC__CLASSES = 7,        /* sizes of transient memory, see azc__heap_classes: */
-    AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
-    AZC__PIECE = 4,          /* and that of those behind it, at least */
-    AZC__ONE_PIECE = 440,    /* bytes that fit any piece but one that refers */
-    AZC__FIXED_PIECE = 1024, /* the only size of pieces in fixed memory */
-    AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
-    AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied; */
-    AZC__KEEP = 2048,        /* so is a page's body of at least this */
-    AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
-    AZC__MEMBERS = 21,       /* memberships that are allocated together */
-    AZC__MAX_IOV = 16,
-    AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
-    AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
-    AZC__MAX_READY = 256,    /* that one epoll_wait tells of */
-    AZC__LISTEN = 4096,      /* newcomers in the kernel's queue; what it holds at most is less or
-                                this: musl's SOMAXCONN still says 128 */
-    AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
-    AZC__MAX_POSTS = 64,     /* the same for what other threads hand over */
-    AZC__DIGIT = 5,          /* bits of time that choose a timer's slot in its level */
-    AZC__SLOT_LAST = 31,
-    AZC__WHEEL_LEVELS = 7,   /* 35 bits: all that an int's milliseconds can be ahead, and more */
-    AZC__RETRY_MS = 100,     /* after EMFILE, ENOBUFS and their like */
-    AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
-    AZC__MAX_HEAD = 14,      /* of a frame */
-    AZC__MAX_DEPTH = 64,     /* of JSON */
-    AZC__SLOT_BITS = 24,     /* of an id: the slot, under its serial number */
+    AZC__MAX_FIELDS = 64,       /* fields of a request head */
+    AZC__MAX_EXTRA = 1024,      /* bytes of header lines that azc_reply_header may add */
+    AZC__OWN_EXTRA = 320,       /* bytes of header lines that the header adds itself */
+    AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
+    AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
+    AZC__MAX_ROOM = 255,        /* bytes of a room's name */
+    AZC__CLASSES = 7,           /* sizes of transient memory: see azc__heap_classes */
+    AZC__FIRST_PIECE = 1,       /* class of an output's first piece: most answers fit */
+    AZC__PIECE = 4,             /* smallest class of the pieces behind it */
+    AZC__ONE_PIECE = 440,       /* bytes that fit any piece, except one that refers to others */
+    AZC__FIXED_PIECE = 1024,    /* bytes of every piece with config.memory */
+    AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
+    AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
+    AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
+    AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
+                                   output is empty */
+    AZC__MEMBERS = 21,          /* memberships that are allocated together */
+    AZC__MAX_IOV = 16,          /* pieces of one sendmsg */
+    AZC__HEADS = 64,            /* bytes for frame heads in what one read may answer */
+    AZC__SLACK = 512,           /* bytes of max_backlog beyond max_message: reads go on meanwhile */
+    AZC__MAX_READY = 256,       /* events of one epoll_wait */
+    AZC__LISTEN = 4096,         /* connections in the kernel's queue. The kernel lowers it to its
+                                   own limit; musl's SOMAXCONN is only 128 */
+    AZC__MAX_ACCEPTS = 64,      /* connections accepted per turn: a flood must not starve peers */
+    AZC__MAX_POSTS = 64,        /* posted tasks per turn, for the same reason */
+    AZC__DIGIT = 5,             /* bits of a timer's time that choose its slot in a level */
+    AZC__SLOT_LAST = 31,        /* last slot of a level */
+    AZC__WHEEL_LEVELS = 7,      /* 35 bits: more than the milliseconds of an int */
+    AZC__RETRY_MS = 100,        /* pause after EMFILE, ENOBUFS and the like */
+    AZC__MAX_CONTROL = 125,     /* payload bytes of a control frame, RFC 6455 5.5 */
+    AZC__MAX_HEAD = 14,         /* bytes of a frame head */
+    AZC__MAX_DEPTH = 64,        /* nesting of JSON */
+    AZC__SLOT_BITS = 24,        /* low bits of an id: the slot; above them a serial number */
     AZC__SLOT_MASK = (1 << AZC__SLOT_BITS) - 1
 };
 
-/* Memory of outputs and half-received inputs that is free just now. */
+/* ---- Memory ---- */
+
+/* A free piece of memory, in a list of its size. */
 typedef struct azc__spare {
     struct azc__spare *next;
 } azc__spare;
 
+/* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
+ * one pool, so that a busy turn does not call the allocator. */
 typedef struct azc__pool {
-    size_t class_size[AZC__CLASSES + 1]; /* the last: SIZE_MAX */
+    size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
-    size_t bytes;             /* at most max_bytes, none after an idle wait */
-    size_t max_bytes;         /* AZC__POOL; 0 with fixed memory, which is a pool itself */
-    size_t piece_max;        /* bytes that one piece may hold */
-    uint32_t array_first;     /* elements of a new array; it doubles */
+    size_t bytes;         /* free in all lists: at most max_bytes, 0 after an idle wait */
+    size_t max_bytes;     /* AZC__POOL; 0 with config.memory, whose slots are a pool already */
+    size_t piece_max;     /* payload bytes of one piece */
+    uint32_t array_first; /* elements of a new array; it doubles when it is full */
 } azc__pool;
 
+/* The allocator of config. pool: where transient memory comes from first. */
 typedef struct azc__mem {
     void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
     void *userdata;
     azc__pool *pool;
 } azc__mem;
 
-/* Fixed memory: slots of one size. */
+/* config.memory: the slots of one size. */
 typedef struct azc__slots {
     size_t size;
     azc__spare *free;
 } azc__slots;
 
-/* At the start of config.memory. */
+/* Stands at the start of config.memory. */
 typedef struct azc__fixed {
-    unsigned char *next, *end; /* what was never given out */
-    int kinds;                 /* of slots; none until azc_listen */
+    unsigned char *next, *end; /* the bytes that no slot has taken yet */
+    int kinds;                 /* used elements of slots; 0 until azc_listen */
     azc__slots slots[16];
 } azc__fixed;
 
-/* Data of any type may start at a multiple of its size. */
+/* A multiple of its size is an aligned offset for every type. */
 typedef union azc__aligned {
     long long i;
     double d;
     void *p;
 } azc__aligned;
 
-/* Bytes that several outputs send: a large broadcast's frame. They follow the struct. */
+/* ---- Output ---- */
+
+/* A whole frame that several outputs and histories refer to. Its len bytes follow the struct. */
 typedef struct azc__block {
     size_t refs, len;
     uint64_t key; /* of azc_message, or 0 */
 } azc__block;
 
-/* A message to send. */
+/* A message to send; the bytes are the caller's. */
 typedef struct azc__payload {
     int opcode;
     const char *data;
     size_t len;
-    uint64_t key; /* 0, or it replaces a queued message of this key */
+    uint64_t key; /* of azc_message, or 0 */
 } azc__payload;
 
-/* A piece of a connection's output. Its bytes follow the struct (block NULL, room behind them
- * left to fill), or are a shared block's, or stay where the program has them (a static page). */
+/* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
+ * NULL, room 0) the program's: a static page. */
 typedef struct azc__piece {
     struct azc__piece *next;
     const unsigned char *data; /* first unsent byte */
-    size_t len;                /* unsent */
-    size_t room;               /* bytes free behind data + len */
-    size_t size;               /* allocated, this struct included */
-    azc__block *block;
+    size_t len;                /* unsent bytes */
+    size_t room;               /* free bytes behind data + len */
+    size_t size;               /* allocated bytes, this struct included */
+    azc__block *block;         /* a reference to give back, or NULL */
 } azc__piece;
 
+/* Bytes to send, in order. */
 typedef struct azc__out {
     azc__piece *head, *tail;
-    size_t bytes; /* unsent in all pieces */
+    size_t bytes; /* unsent, in all pieces */
 } azc__out;
 
+/* ---- Input ---- */
+
+/* A decoded frame head. */
 typedef struct azc__frame {
-    uint64_t len;
+    uint64_t len; /* payload bytes */
     unsigned char mask[4];
     uint8_t opcode, fin;
 } azc__frame;
 
-/* Where the scan for the end of a request head stands between two reads. */
+/* Where the search for the end of a request head stands between two reads. */
 typedef struct azc__scan {
     uint32_t total; /* bytes so far */
-    uint16_t lines;
-    uint8_t at;     /* behind what: */
+    uint16_t lines; /* complete ones */
+    uint8_t at;     /* the state, below */
 } azc__scan;
-enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* a line's end, part of a line; and that and a CR */
+enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* at a line's start, within a line; + CR: behind a CR */
 
-/* What is half received: of a request head, of a frame, of a message. It exists only while
- * something is. */
+/* A partly received request head, frame or message of a connection. */
 typedef struct azc__in {
-    unsigned char *data; /* the head or message so far */
-    size_t len, cap;
-    uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
+    unsigned char *data;      /* the head or message so far */
+    size_t len, cap;          /* bytes of it; PARTS: len is 1 once a part was delivered */
+    uint8_t in_frame, opcode; /* in_frame: between a frame's head and its end. opcode: of the
+                                 message that has begun, 0 if none */
     uint8_t raw_len;
-    azc__frame frame; /* the frame whose payload is arriving */
-    uint64_t remaining; /* payload bytes of it still to come */
-    uint32_t utf8;    /* azc__utf8 state of the message so far */
+    azc__frame frame;         /* whose payload is arriving */
+    uint64_t remaining;       /* payload bytes of it still to come */
+    uint32_t utf8;            /* azc__utf8's state at the end of the message so far */
     azc__scan scan;
-    unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
+    unsigned char raw[AZC__MAX_CONTROL + 1]; /* raw_len bytes of a frame head, or the payload of a
+                                                control frame */
 } azc__in;
 
-/* PARTS, through azc_channel.parts: take the payload of messages as it arrives. */
+/* PARTS: decode and deliver a message as it arrives; see azc_channel.parts. */
 struct azc__event;
 typedef struct azc__parts_join {
     void (*decode)(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
@@ -1307,190 +1340,234 @@ typedef struct azc__parts_join {
     void (*deliver)(azc_conn *conn, const struct azc__event *event);
 } azc__parts_join;
 
-/* What azc__decode found: an opcode with its payload, 0 (it needs more bytes), or the negative
- * close code with which the connection fails. */
+/* The result of azc__decode. kind: an opcode, whose payload is data; 0, more bytes are needed; or
+ * the negative close code with which the connection fails. */
 typedef struct azc__event {
     int kind;
-    unsigned char *data;
+    unsigned char *data;          /* in the read buffer or in azc__in; one byte behind it is
+                                     writable */
     size_t len;
-    int flags;                     /* of on_part */
-    const azc__parts_join *parts;  /* deliver messages in parts; NULL: whole */
+    int flags;                    /* of on_part */
+    const azc__parts_join *parts; /* in: the channel's; NULL: deliver whole messages */
 } azc__event;
 
 enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
        AZC__OP_PONG = 10 };
 
+/* ---- Requests ---- */
+
+/* A header field: both strings are in the request head, NUL-terminated there. */
 typedef struct azc__field {
-    char *name, *value; /* NUL-terminated in the head */
+    char *name, *value;
 } azc__field;
 
-/* A path pattern: per segment a kind letter that sorts by precedence, then its literal or name. */
+/* A path pattern. Each segment in text begins with its kind, a letter that sorts by precedence;
+ * then come the literal or the parameter's name. */
 enum { AZC__LITERAL = 'a', AZC__PARAM = 'b', AZC__REST = 'c' };
 typedef struct azc__route {
     struct azc__route *next; /* in order of precedence: the first match is the best */
-    char *text;              /* of each segment, NUL behind; then an empty one */
-    size_t size;             /* allocated, this struct included */
-    void *target;            /* azc_channel or azc__page, which begins with the route's address */
-    size_t target_size;      /* allocated */
+    char *text;              /* segments, each NUL-terminated; an empty one ends them */
+    size_t size;             /* allocated bytes, this struct included */
+    void *target;            /* azc_channel or azc__page; owned */
+    size_t target_size;      /* allocated bytes */
 } azc__route;
 
-/* An address, its bytes first in raw: family is AF_INET, AF_INET6, or 0 for a Unix socket. */
+/* An address in network order. family: AF_INET (4 bytes of raw), AF_INET6, or 0, a Unix socket. */
 typedef struct azc__visitor {
     uint8_t family;
     unsigned char raw[16];
 } azc__visitor;
 
-/* The request at hand; the server has one. Its strings are NUL-terminated in the head itself. */
+/* The request that is being answered. Its strings are in the request head, NUL-terminated there, and
+ * valid until the answer is queued. */
 typedef struct azc__request {
     char *method, *target;
-    const char *host; /* the authority, from the target if that names one */
+    const char *host;     /* the authority: of Host, or of an absolute target */
     size_t host_len;
-    uint8_t body;     /* a Content-Length over 0, */
-    uint8_t chunked;  /* any Transfer-Encoding */
+    uint8_t body;         /* Content-Length is over 0 */
+    uint8_t chunked;      /* there is a Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;     /* another request waits behind it */
-    char *path;                   /* still encoded, its end is path_len */
-    char *query;                  /* still encoded; NULL if none */
+    uint8_t more;         /* another request was received behind this one */
+    char *path;           /* path_len bytes, still percent-encoded */
+    char *query;          /* still percent-encoded; NULL if there is none */
     size_t path_len;
     const azc__route *route;
-    const char *segments; /* of the path, decoded, NUL behind each */
-    int count;            /* of them */
-    size_t extra_len; /* of azc_reply_header's lines, which alone outlive an answer that fails, */
-    size_t all_len;   /* and with those of ours */
+    const char *segments; /* count segments of the path, decoded, each NUL-terminated */
+    int count;
+    size_t extra_len;     /* bytes of azc_reply_header's lines in extra; if an answer does not fit,
+                             the 503 in its place has these only */
+    size_t all_len;       /* bytes in extra: those, and the header's own lines */
     int field_count;
-    int status;       /* as answered */
-    char *cookies;    /* as pairs, once asked for */
-    size_t sent;      /* bytes of the answer */
-    azc__visitor visitor; /* the peer, or the visitor that a trusted proxy names */
-    uint8_t proxied;  /* the peer is a trusted proxy, */
-    char scheme;      /* and says 's' for https, 'p' for http, 0 nothing */
+    int status;           /* of the answer */
+    char *cookies;        /* as pairs; NULL until azc_cookie is called */
+    size_t sent;          /* bytes of the answer */
+    azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
+    uint8_t proxied;      /* the peer is a trusted proxy */
+    char scheme;          /* forwarded: 's' for https, 'p' for http; 0: not forwarded */
     azc__field fields[AZC__MAX_FIELDS];
-    char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
+    char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA]; /* header lines of the answer */
 } azc__request;
 
+/* A page: static bytes, or a handler. */
 typedef struct azc__page {
     azc__route *route;
-    const void *bytes; /* static, or NULL: ask the handler */
+    const void *bytes; /* the program's; NULL: call the handler */
     size_t len;
     const char *type;
     azc_handler handler;
     void *userdata;
 } azc__page;
 
+/* A handler of azc_use; freed by azc_destroy. */
 typedef struct azc__use_link {
     struct azc__use_link *next;
     azc_handler handler;
     void *userdata;
 } azc__use_link;
 
-/* One membership, in two doubly linked lists. Once left, conn is NULL and the next pointers stay
- * as they were: they lead a cursor that stands here back into the lists. */
+/* ---- Rooms ---- */
+
+/* One connection in one room, in a doubly linked list of each. After a leave conn is NULL and the
+ * next pointers stay, so that a cursor that is at this member still finds its way. */
 typedef struct azc__member {
     azc_conn *conn;
     struct azc__room *room;
-    struct azc__member *next, *prev;           /* in the room */
-    struct azc__member *next_room, *prev_room; /* of the connection */
+    struct azc__member *next, *prev;           /* in the room's list */
+    struct azc__member *next_room, *prev_room; /* in the connection's list */
 } azc__member;
 
+/* Members are allocated in groups; all groups are freed when no member is in use. */
 typedef struct azc__member_group {
     struct azc__member_group *next;
     azc__member member[AZC__MEMBERS];
 } azc__member_group;
 
+/* An entry of the server's hash table. Most are rooms of the program. The others are found by names
+ * that no program can give, since they begin with a NUL:
+ *
+ *   channel NULL    an address; count is its connections, for max_per_address
+ *   "\0ada"         the user ada of azc_set_user; the members are ada's connections
+ *   an azc__pair    USERS and RATES: something that belongs to a room and a user, or a room and
+ *                   a key
+ */
 typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
-    azc_channel *channel; /* NULL: no room, but an address and its connections' count */
+    azc_channel *channel;
     azc__member *first;
     uint32_t hash;
-    uint32_t count; /* members */
-    uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
-    uint32_t len;  /* of the name, which follows the struct */
+    uint32_t count;   /* members */
+    uint32_t refs;    /* members, those that left while a cursor may be at them, pairs, a history,
+                         a place in the list of news: the room is freed when it is 0 */
+    uint32_t len;     /* bytes of the name, which follows the struct, NUL-terminated */
     uint8_t pair;     /* the name is an azc__pair */
-    uint8_t notify;   /* NEWS: the program wants to know whether it has members; */
-    uint8_t reported; /* what it was told last; */
-    uint8_t queued;   /* and this room is in the server's list of news */
+    uint8_t notify;   /* NEWS: call on_room or on_presence when it gets its first member or loses
+                         the last one */
+    uint8_t reported; /* NEWS: whether it had members at the last such call */
+    uint8_t queued;   /* NEWS: it is in the server's list */
     struct azc__room *next_news;
     union {
-        struct azc__history *history; /* NULL: it keeps nothing */
-        struct azc__rate *rate;       /* of AZC__RATE */
+        struct azc__history *history; /* of a room: NULL, it keeps none */
+        struct azc__rate *rate;       /* of a pair of RATES */
     } keeps;
 } azc__room;
 
-/* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
- * members. What is known of a room and something else is a room whose name is this. AZC__SEAT: a
- * user is in a room; the members are the user's connections there. AZC__RATE: what is broadcast to
- * a room at a rate, of a key. */
-enum { AZC__SEAT = 1, AZC__RATE };
+/* The name of an entry that belongs to other rooms; it holds a reference to each.
+ *
+ *   AZC__SEAT         a user in a room: counts the user's connections there, so that on_presence
+ *                     is called for the first and the last one only
+ *   AZC__RATE         messages to a room, a user (both in `room`) or the channel (NULL), sent at a
+ *                     rate: those of a key, or a batch (key 0)
+ *   AZC__LOCAL_BATCH  a batch of messages that on_publish must not see
+ */
+enum { AZC__SEAT = 1, AZC__RATE, AZC__LOCAL_BATCH };
 typedef struct azc__pair {
-    unsigned char kind[8]; /* 0, 0, which */
+    unsigned char kind[8]; /* 0, 0, and one of the above */
     azc__room *room, *user;
     uint64_t key;
 } azc__pair;
 
-/* What a room keeps: a ring of blocks, which follows the struct. */
-typedef struct azc__history {
-    size_t max_count, max_bytes; /* what it may keep */
-    size_t first, count, bytes;
-} azc__history;
+/* ---- The loop ---- */
 
-/* What the loop watches. First in each struct that has one. */
+/* A descriptor that the loop waits for; the first field of each struct that has one. */
 typedef struct azc__source {
     int fd;
-    int at; /* index in the server's poll arrays, -1: not watched */
-    uint8_t kind, events;
-    uint8_t stuck; /* the kernel took nothing though it could: see azc__retry */
+    int at;               /* index in the server's poll arrays; -1: not watched */
+    uint8_t kind, events; /* one of the kinds below; the events that are waited for */
+    uint8_t stuck;        /* the kernel took nothing although poll said it would: see azc__retry */
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
-/* poll's bits; more come back for errors, and mean READ: the next read tells. */
+/* The bits of poll, or epoll. Errors and hang-ups are handled as READ: a read returns the cause. */
 #ifdef AZCHAN_USE_EPOLL
 enum { AZC__EVENT_READ = EPOLLIN, AZC__EVENT_WRITE = EPOLLOUT };
 #else
 enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 #endif
 
-/* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
-enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE, AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
+/* The classes of deadlines. All of a class have one length, so a list in order of arrival is sorted
+ * by time. */
+enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE,
+       AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
 
-/* A moment, in whatever struct waits for it. All zero but fn at first. */
+/* A timer, embedded in the struct that waits for it. Zero-initialise all but fn. */
 typedef struct azc__timer {
-    struct azc__timer *next, *prev; /* a ring of those in the slot; next NULL: not waited for */
-    int64_t due;                    /* ms, as the server's clock */
+    struct azc__timer *next, *prev; /* a ring, in the slot; next NULL: not in the wheel */
+    int64_t due;                    /* ms of the server's clock */
     void (*fn)(azc_server *server, struct azc__timer *timer);
-    uint8_t place; /* level and slot */
+    uint8_t place;                  /* level and slot */
 } azc__timer;
 
+/* TIMERS explains levels and slots. */
 typedef struct azc__wheel {
-    int64_t at;  /* the moment that slots are reckoned from: what was due until it has run */
-    int64_t due; /* nothing is to be done before */
-    uint32_t count[AZC__WHEEL_LEVELS]; /* of the timers in each */
+    int64_t at;  /* ms: slots are counted from here. Every timer due before it has run */
+    int64_t due; /* ms: the wheel has nothing to do before this */
+    uint32_t count[AZC__WHEEL_LEVELS]; /* timers of each level */
     azc__timer *slots[AZC__WHEEL_LEVELS << AZC__DIGIT];
 } azc__wheel;
 
-/* What is broadcast at a rate, while a period of it runs. */
+/* What goes through the pipe that wakes the loop. fn NULL: only wake. */
+typedef struct azc__post_record {
+    azc_task fn;
+    void *arg;
+} azc__post_record;
+
+/* ---- Structs of optional parts ---- */
+
+/* HISTORY: a ring of max_count pointers to blocks, which follows the struct. */
+typedef struct azc__history {
+    size_t max_count, max_bytes; /* limits */
+    size_t first;                /* index of the oldest message */
+    size_t count, bytes;         /* of the messages it has; bytes with framing */
+} azc__history;
+
+/* RATES: while a period runs, the messages to one target. It is freed at the end of a period in
+ * which no message came. */
 typedef struct azc__rate {
     azc__timer timer; /* the end of the period */
     azc_channel *channel;
-    azc__room *room;  /* NULL: the channel */
-    azc__room *entry; /* this, in the table */
+    azc__room *room;  /* the target: a room or a user; NULL: the channel */
+    azc__room *entry; /* the pair in the table; its keeps.rate is this */
     uint64_t key;     /* 0: a batch */
-    uint64_t except;  /* azc_id of a connection, or 0 */
-    int opcode, spread; /* spread: on_publish sees it */
-    int ms, waits;    /* waits: there is something to send: */
+    uint64_t except;  /* azc_id of a connection to leave out, or 0 */
+    int opcode;
+    int ms;           /* length of the period */
+    uint8_t held;     /* data is a message to send when the period ends */
+    uint8_t publish;  /* on_publish sees it */
     unsigned char *data;
     size_t len, cap;
 } azc__rate;
 
-/* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
+/* TIMERS: a task of azc_after or azc_every. The slot serves many tasks, one after the other, each
+ * with a number of its own. */
 typedef struct azc__task_slot {
     azc__timer timer;
     uint64_t id;
     azc_task fn;
     void *arg;
     struct azc__task_slot *next_free;
-    int every; /* ms, 0: once */
+    int every; /* ms; 0: once */
 } azc__task_slot;
 
-/* A descriptor of the program's. fn NULL: not any more. */
+/* WATCH: a descriptor of the program. fn NULL: stopped, and freed when the turn ends. */
 typedef struct azc__watched {
     azc__source source;
     struct azc__watched *next;
@@ -1498,15 +1575,16 @@ typedef struct azc__watched {
     void *userdata;
 } azc__watched;
 
-/* What goes through the pipe; fn NULL only wakes. */
-typedef struct azc__post_record {
-    azc_task fn;
-    void *arg;
-} azc__post_record;
-
 /* ---- Where optional parts join ----
- * A part's first public call sets its pointer in the server (PARTS: in the channel). Nothing else
- * names the part's functions, so in a program without such a call the linker leaves them out. */
+ * The sections from PARTS on are optional. Earlier sections never name a function of theirs: they
+ * call through a pointer in the server (PARTS: in the channel), which is NULL until the part's
+ * first public call sets it. So a program that makes no such call refers to nothing of the part.
+ * The compiler (AZCHAN_STATIC) or the linker (--gc-sections) then drops the part's code, and all
+ * that remains is the pointer and a test for NULL.
+ *
+ * To add a part: declare its functions below as a struct azc__PART_join, put a pointer to that into
+ * azc_server, call through it where the part joins, and set it to the part's azc__PART_functions in
+ * each public function that may be a program's first. A single function needs no struct. */
 
 typedef struct azc__timers_join {
     void (*run)(azc_server *s); /* when wheel.due has come */
@@ -1515,25 +1593,26 @@ typedef struct azc__timers_join {
 
 typedef struct azc__watch_join {
     void (*ready)(azc_server *s, azc__source *source, int events);
-    void (*sweep)(azc_server *s); /* free what was stopped; no scan of ready sources is running */
+    void (*sweep)(azc_server *s); /* free what was stopped; never during a scan of ready sources */
     void (*free)(azc_server *s);
 } azc__watch_join;
 
-/* Rooms that got their first member or lost their last one. */
+/* For rooms with `notify`. */
 typedef struct azc__news_join {
-    void (*changed)(azc_server *s, azc__room *room);
-    void (*report)(azc_server *s);
+    void (*changed)(azc_server *s, azc__room *room); /* a member joined or left; not queued yet */
+    void (*report)(azc_server *s);                   /* call on_room and on_presence */
 } azc__news_join;
 
-/* For connections of users in channels with on_presence; and azc_users. */
+/* The seats are for connections of a user in a channel with on_presence. */
 typedef struct azc__users_join {
-    int (*seat_missing)(const azc_conn *conn, azc__room *room);
-    int (*seat_enter)(azc_conn *conn, azc__room *room); /* 0 without memory */
+    int (*seat_missing)(const azc_conn *conn, azc__room *room); /* would an enter make a room? */
+    int (*seat_enter)(azc_conn *conn, azc__room *room);         /* 0 without memory */
     void (*seat_leave)(const azc_conn *conn, azc__room *room);
-    int (*first_of_user)(azc_cursor *cursor, const azc__room *room);
+    int (*first_of_user)(azc_cursor *cursor, const azc__room *room); /* for azc_users */
 } azc__users_join;
 
-/* Rooms with keeps.history. A join first prepares the replay, and then appends or drops it. */
+/* For rooms with keeps.history. A join first prepares the replay, since that may fail, and then
+ * appends or frees it. */
 typedef struct azc__history_join {
     int (*prepare)(azc_conn *conn, const azc__room *room, azc__out *replay);
     void (*finish)(azc_conn *conn, const azc__room *room, azc__out *replay, int joined);
@@ -1543,93 +1622,104 @@ typedef struct azc__history_join {
 } azc__history_join;
 
 typedef struct azc__proxies_join {
-    void (*forwarded)(const azc_server *s, azc__request *r);
+    void (*forwarded)(const azc_server *s, azc__request *r); /* read X-Forwarded-* */
     int (*trusts)(const azc_server *s, const azc__visitor *visitor);
 } azc__proxies_join;
+
+/* ---- Connections, channels, the server ---- */
 
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
  *        |             |---- peer's Close, protocol error, EOF ------^                   ^
  *        '-- refusal --'------------------------> LINGER --------------------------------|
  *      any state ---- I/O error, deadline -----------------------------------------------'
- * LINGER sends what is queued, shuts our direction down, and reads until the peer's end of TCP,
- * so that no reset destroys our last bytes on their way. */
+ * LINGER sends what is queued, shuts down our direction, and reads until the peer's EOF: a close
+ * with unread bytes would reset the connection and destroy our last bytes on their way. */
 enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD };
 
+/* One peer. Made by accept, freed in step 7 of the turn in which it is DEAD. */
 struct azc_conn {
     azc__source source;
     uint8_t state;
-    uint8_t deadline;           /* its class */
-    uint8_t touched;            /* in the server's list */
-    uint8_t heard;              /* the peer lived since the last look; of pages: it read */
-    uint8_t eof;                /* the peer ended its direction */
-    uint8_t connected;          /* on_connect ran, on_close has not */
-    unsigned ready : 1;         /* poll said that the kernel would take what waits; */
-    unsigned drain : 1;         /* owes an on_drain; */
-    unsigned paused : 1;        /* not read, for its backlog's sake: bits, for one look at all */
-    unsigned shut : 1;          /* we ended ours */
+    uint8_t deadline;           /* its class, or AZC__DEADLINE_NONE */
+    uint8_t touched;            /* in the server's list for the settle step */
+    uint8_t heard;              /* the peer sent or took bytes since its deadline was set */
+    uint8_t eof;                /* the peer shut down its direction */
+    uint8_t connected;          /* on_connect ran, and on_close has not */
+    unsigned ready : 1;         /* poll said that the kernel takes more output */
+    unsigned drain : 1;         /* on_drain is to be called when the backlog is low again */
+    unsigned paused : 1;        /* not read, because of its backlog */
+    unsigned shut : 1;          /* we shut down our direction */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
-    uint16_t close_code;        /* for on_close, 0 before and where there is none */
-    uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
-    uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
-    uint32_t due;               /* ms, as the low bits of the server's clock */
-    uint32_t since;             /* the same for a request; in seconds once open */
-    uint32_t prev_deadline, next_deadline; /* 1 + a slot, or 0 */
+    uint16_t close_code;        /* for on_close; 0 until it ends */
+    uint8_t subprotocol;        /* 1 + its index in the channel's list; 0: none */
+    uint8_t family;             /* of raw: AF_INET, AF_INET6; 0: a Unix socket */
+    uint32_t due;               /* of the deadline: ms, the low bits of the server's clock */
+    uint32_t since;             /* start of the request, in the same ms; once open, in seconds */
+    uint32_t prev_deadline, next_deadline; /* in the class's list: 1 + slot, or 0 */
     azc_server *server;
-    azc_channel *channel;
+    azc_channel *channel;       /* from on_upgrade until on_close has run, else NULL */
     azc__out out;
     union {
-        unsigned char raw[16];  /* HTTP: the peer's address, network order */
+        unsigned char raw[16];  /* HTTP: the peer's address, in network order */
         struct {
-            azc_conn **prev, *next; /* prev: what points here */
-        } link;                 /* connected: in the channel's list */
+            azc_conn **prev, *next; /* prev: the pointer to this connection */
+        } link;                 /* from OPEN on: in the channel's list */
     } u;
     azc_conn *next_touched;
-    azc__in *in;
-    azc__member *rooms;
-    unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
-                                   (name, value) of each query argument, "" */
+    azc__in *in;                /* NULL: nothing is partly received */
+    azc__member *rooms;         /* the user first, if it has one; then the newest room */
+    unsigned char *tail;        /* data_size bytes, then strings: peer, target, the parameters in
+                                   their order, name and value of each query argument, "" */
     uint64_t id;
-    azc__room *quota;           /* counts the connections of this address, or NULL */
-    uint32_t tail_size, dropped;
+    azc__room *quota;           /* the address it counts for, or NULL */
+    uint32_t tail_size;         /* allocated bytes */
+    uint32_t dropped;           /* messages refused because of the backlog */
 };
 
+/* Allocated with its route. */
 struct azc_channel {
     azc__route *route;
     azc_server *server;
-    azc_conn *first;
+    azc_conn *first;            /* its open connections */
     size_t count;
-    size_t data_size; /* rounded up, so that the strings start behind it */
-    unsigned short_end; /* payloads of fewer bytes take the short path; 0: none, for parts */
+    size_t data_size;           /* rounded up, so that the strings behind it are aligned */
+    unsigned short_end;         /* shorter payloads take the fast path; 0, with on_part: none do */
     azc_channel_desc desc;
-    const azc__parts_join *parts;
+    const azc__parts_join *parts; /* NULL without on_part */
     int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
     void (*on_presence)(azc_channel *channel, const char *room, const char *user, int present);
     void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
                        int binary);
     void (*on_room)(azc_channel *channel, const char *room, int present);
-    const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
+    const char *subprotocols;   /* "v2\0v1\0\0", behind the struct */
 };
 
-enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
+/* azc_server.stopping. SHUTTING_DOWN: no new connections, those that are there are served on. */
+enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
-/* The fields used most come first: what lies within 128 bytes takes a shorter instruction, as on
- * ARM do bytes within 32. The large ones come last. */
+/* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
+ * does for byte fields below 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
-    uint8_t listening, stopping, busy, cursors, accept_paused, retrying;
+    uint8_t listening, stopping;
+    uint8_t busy;        /* inside azc_poll or azc_destroy, so maybe inside a callback */
+    uint8_t cursors;     /* members that leave stay in limbo, since a cursor may be at them; or
+                            there is news. azc__callback_done clears it */
+    uint8_t accept_paused, retrying;
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int unreported;          /* connections that ended and have yet to get their on_close */
-    uint32_t retry;      /* if retrying: when to, accept and connections that are stuck */
-    int64_t now;
-    azc_conn **slots;    /* by id */
-    uint32_t slot_cap, slot_hint;
-    uint32_t slot_count; /* slots ever used: those behind are not even zero */
-    uint32_t room_cap;
+    int unreported;      /* connections that ended and whose on_close has not run */
+    uint32_t retry;      /* if retrying: when to try accept and stuck connections again */
+    int64_t now;         /* ms: the clock at the turn's wake */
+    azc_conn **slots;    /* connections, by the slot of their id */
+    uint32_t slot_cap;   /* allocated elements */
+    uint32_t slot_hint;  /* where the search for a free one begins */
+    uint32_t slot_count; /* initialised elements: those behind are not even zero */
+    uint32_t room_cap;   /* buckets, a power of 2 */
     azc__room **rooms;
     azc__source listener;
-    uint32_t room_count; /* addresses included, */
-    uint32_t room_named; /* and not */
+    uint32_t room_count; /* entries of the table, */
+    uint32_t room_named; /* and those of them that count against max_rooms: no addresses */
 #ifdef AZCHAN_USE_EPOLL
     int epoll;
 #else
@@ -1638,48 +1728,49 @@ struct azc_server {
     azc_conn *touched_first;
     azc__member *free_members; /* linked by next */
     azc_conn *touched_last;
-    azc__source wake;
+    azc__source wake;    /* the pipe's read end */
     int wake_write, port;
 #ifndef AZCHAN_USE_EPOLL
     uint32_t source_cap;
     struct pollfd *polls;
     azc__source **sources;
 #endif
-    azc_config config; /* with every default filled in */
-    size_t read_free;  /* backlog below which a whole read_buffer may be answered */
-    size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
-                          that max_message and AZC__SLACK stay free */
-    uint64_t serial;
-    uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + a slot, or 0 */
+    azc_config config;   /* with defaults filled in */
+    size_t read_free;    /* backlog below which a whole read_buffer may be answered */
+    size_t pause;        /* backlog beyond which a peer is not read: half of max_backlog, or less,
+                            so that max_message and AZC__SLACK stay free */
+    uint64_t serial;     /* of the newest connection's id */
+    uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + slot,
+                            or 0 */
     int deadline_ms[AZC__DEADLINE_COUNT];
-    const char *checked; /* the text that on_message has just now, known to be UTF-8 */
+    const char *checked; /* the text of the on_message that is running, known to be UTF-8 */
     size_t checked_len;
 
     azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
-    FILE *log_file;
+    FILE *log_file;      /* of azc_logger, or NULL */
 
-    uint32_t seed[2];
-    azc__member_group *members; /* all that were allocated; */
-    uint32_t member_count; /* and how many are in use */
-    azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
-    azc__room *news_first, *news_last; /* rooms whose change is to be reported */
+    uint32_t seed[2];    /* of the room hash */
+    azc__member_group *members;
+    uint32_t member_count; /* in use */
+    azc__member *limbo;  /* members that left while a cursor may be at them; linked by prev */
+    azc__room *news_first, *news_last; /* NEWS: rooms whose change is to be reported */
 
-    unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
-    char *scratch;              /* the request's strings before they have a connection's tail */
-    char *strings_at;           /* where the next goes */
-    char *strings;              /* host and origins, copied, and the scratch */
+    unsigned char *read_buffer; /* config.read_buffer bytes, and one for a NUL */
+    char *scratch;       /* the strings of the request, until the connection has its tail */
+    char *strings_at;    /* where the next of them goes */
+    char *strings;       /* one allocation: host and origins, copied, and the scratch */
     size_t strings_size;
-    uint32_t room_first;           /* buckets of a new table */
-    size_t tail_least, room_least; /* bytes of each at least, with fixed memory */
-    azc_conn *current; /* whose request that is, while it is answered */
+    uint32_t room_first; /* buckets of a new table */
+    size_t tail_least, room_least; /* config.memory: bytes of each tail and room */
+    azc_conn *current;   /* whose request is being answered, or NULL */
     azc__pool pool;
     azc_statistics stats;
     azc__request request;
-    char error[200];
-    int stop_asked;    /* by azc_stop, in whatever thread */
-    azc__post_record post; /* one that was not read whole, and */
-    size_t post_len;   /* how much of it was */
+    char error[200];     /* for azc_error */
+    int stop_asked;      /* azc_stop was called, by any thread */
+    azc__post_record post; /* post_len bytes of one that was not read whole */
+    size_t post_len;
 
     const azc__timers_join *timers;
     const azc__watch_join *watch;
@@ -1687,22 +1778,23 @@ struct azc_server {
     const azc__users_join *users;
     const azc__history_join *history;
     const azc__proxies_join *proxies;
-    int (*replace)(azc_conn *conn, azc__block *block); /* LATEST: put it in its predecessor's place */
-    void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: a pair's room is released */
-    void (*rates_free)(azc_server *s);
-    void (*signals_end)(azc_server *s);
-    azc_server *next_signalled;
-    void (*shutdown_accept)(azc_server *s); /* SHUTDOWN: accept what waits before the listener closes */
-    char *trusted;     /* PROXIES: the list, copied */
+    int (*replace)(azc_conn *conn, azc__block *block); /* RATES: in place of one of its key */
+    void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
+    void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: before a pair is freed */
+    void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
+    void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
+    azc_server *next_signalled;                        /* SIGNALS: in its list */
+    char *trusted;       /* PROXIES: the list, copied */
     size_t trusted_size;
-    uint32_t shutdown_closed, shutdown_count; /* SHUTDOWN: closed with 1001, of how many, up to which slot */
-    uint32_t shutdown_slot;
-    int64_t shutdown_start, shutdown_ms;
+    int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
+    uint32_t shutdown_count;  /* connections that were open then, */
+    uint32_t shutdown_closed; /* those of them closed so far, */
+    uint32_t shutdown_slot;   /* and the slot to go on at */
     azc__timer shutdown_timer;
     uint32_t task_cap, task_count;
-    azc__task_slot **tasks; /* by id */
+    azc__task_slot **tasks;   /* by the slot of their id */
     azc__task_slot *free_task;
-    azc__watched *watched, *unwatched; /* those let go are freed between turns */
+    azc__watched *watched, *unwatched; /* unwatched: to be freed when the turn ends */
     azc__wheel wheel;
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
@@ -6766,14 +6858,14 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
 
 /* Keep the last value, or append one more: a batch is "[a,b" until it is sent. */
 static int azc__rate_put(azc__rate *r, const azc__payload *p) {
-    size_t at = r->key == 0 && r->waits ? r->len : 0;
+    size_t at = r->key == 0 && r->held ? r->len : 0;
     if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + p->len + 2, SIZE_MAX))
         return 0;
-    if (r->key == 0) r->data[at++] = r->waits ? ',' : '[';
+    if (r->key == 0) r->data[at++] = r->held ? ',' : '[';
     if (p->len > 0) memcpy(r->data + at, p->data, p->len);
     r->len = at + p->len;
     r->opcode = p->opcode;
-    r->waits = 1;
+    r->held = 1;
     return 1;
 }
 
@@ -6783,11 +6875,11 @@ static int azc__rate_send(azc__rate *r) {
     azc__payload payload = {r->opcode, (const char *)r->data, r->len, r->key};
     const azc_conn *except = r->except != 0 ? azc_find(r->channel->server, r->except) : NULL;
     int count = azc__broadcast_queue(r->channel, r->room, &payload, except);
-    if (r->spread)
+    if (r->publish)
         azc__broadcast_publish(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
-    r->waits = count < 0;
-    if (r->waits && r->key == 0) r->len--;
-    return r->waits ? 0 : count;
+    r->held = count < 0;
+    if (r->held && r->key == 0) r->len--;
+    return r->held ? 0 : count;
 }
 
 static void azc__rate_free(azc_server *s, azc__rate *r) {
@@ -6800,7 +6892,7 @@ static void azc__rate_free(azc_server *s, azc__rate *r) {
 /* A period is over. If something waited, another begins. */
 static void azc__rate_due(azc_server *s, azc__timer *timer) {
     azc__rate *r = (azc__rate *)(void *)timer;
-    if (r->waits) {
+    if (r->held) {
         azc__rate_send(r);
         azc__wheel_add(s, timer, r->ms);
     } else {
@@ -6851,13 +6943,13 @@ static int azc__rate_take(azc_channel *channel, azc__room *room, const azc_messa
     azc__rate *r = azc__rate_of(channel, room, p->key);
     if (r == NULL) return AZC_ERR_MEMORY;
     int first = r->timer.next == NULL, count = 0;
-    if (r->waits && p->key == 0 && r->len + p->len + 2 > s->config.max_message)
+    if (r->held && p->key == 0 && r->len + p->len + 2 > s->config.max_message)
         count = azc__rate_send(r);
     int put = azc__rate_put(r, p);
     if (first && !put) azc__rate_free(s, r);
     if (!put) return AZC_ERR_MEMORY;
     r->except = m->except != NULL ? m->except->id : 0;
-    r->spread = !m->local && m->user == NULL;
+    r->publish = !m->local && m->user == NULL;
     if (!first) return count;
     r->ms = m->period_ms;
     azc__wheel_add(s, &r->timer, r->ms);
