@@ -7043,51 +7043,55 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     return count < 0 ? count : AZC_OK;
 }
 
-/* ==== [31] PROXIES: what trusted proxies say about a visitor ================================== */
+/* ==== [31] PROXIES: the X-Forwarded-* fields of trusted proxies =============================== */
 
-/* A numeric address, or "unix"; 0 for anything else. */
-static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
+/* Read a numeric address, or "unix". Returns 0 for anything else. */
+static int azc__proxies_address(const char *s, size_t len, azc__visitor *address) {
     char text[INET6_ADDRSTRLEN];
     if (len >= sizeof text) return 0;
     memcpy(text, s, len);
     text[len] = 0;
-    azc__visitor_set_family(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
-                           : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
-    return who->family != 0 || strcmp(text, "unix") == 0;
+    azc__visitor_set_family(address, inet_pton(AF_INET, text, address->raw) == 1 ? AF_INET
+                                     : inet_pton(AF_INET6, text, address->raw) == 1 ? AF_INET6 : 0);
+    return address->family != 0 || strcmp(text, "unix") == 0;
 }
 
-/* The number behind an address's '/', `most` without one; -1 for a bad one. */
-static int azc__http_prefix(const char *s, size_t len, int most) {
+/* The number behind an address's '/', max without one; -1 for a bad one. */
+static int azc__proxies_prefix(const char *s, size_t len, int max) {
     int bits = 0;
-    if (len == 0) return most;
+    if (len == 0) return max;
     for (size_t i = 1; i < len; i++) {
-        if (s[i] < '0' || s[i] > '9' || bits > most) return -1;
+        if (s[i] < '0' || s[i] > '9' || bits > max) return -1;
         bits = bits * 10 + s[i] - '0';
     }
-    return len < 2 || most == 0 || bits > most ? -1 : bits;
+    return len < 2 || max == 0 || bits > max ? -1 : bits;
 }
 
-/* Is the address in a list of networks? -1: the list is malformed. */
-static int azc__http_trusted(const char *list, const azc__visitor *who) {
+/* Do the first bits of two addresses agree? */
+static int azc__proxies_same(const azc__visitor *a, const azc__visitor *b, int bits) {
+    size_t whole = (size_t)bits / 8;
+    return a->family == b->family && memcmp(a->raw, b->raw, whole) == 0 &&
+           (bits % 8 == 0 || (a->raw[whole] ^ b->raw[whole]) >> (8 - bits % 8) == 0);
+}
+
+/* Is the address in a list of networks? The whole list is read: -1 if it is malformed. */
+static int azc__proxies_find(const char *list, const azc__visitor *address) {
     int found = 0;
     for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
         azc__visitor net;
         size_t len = strcspn(list, " "), name = strcspn(list, " /");
-        if (!azc__http_address(list, name, &net)) return -1;
-        int bits = azc__http_prefix(list + name, len - name, net.family == AF_INET ? 32
-                                                             : net.family != 0 ? 128 : 0);
+        if (!azc__proxies_address(list, name, &net)) return -1;
+        int max = net.family == AF_INET ? 32 : net.family == AF_INET6 ? 128 : 0;
+        int bits = azc__proxies_prefix(list + name, len - name, max);
         if (bits < 0) return -1;
-        size_t whole = (size_t)bits / 8;
-        if (net.family == who->family && memcmp(net.raw, who->raw, whole) == 0 &&
-            (bits % 8 == 0 || (net.raw[whole] ^ who->raw[whole]) >> (8 - bits % 8) == 0))
-            found = 1;
+        found |= azc__proxies_same(&net, address, bits);
         list += len;
     }
     return found;
 }
 
-/* The last element of the fields of this name, taken as one list. */
-static const char *azc__http_last(const azc__request *r, const char *name, size_t *len) {
+/* The last element of all fields of this name, taken as one list; NULL if there is none. */
+static const char *azc__proxies_last(const azc__request *r, const char *name, size_t *len) {
     const char *at, *item, *last = NULL;
     size_t n;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
@@ -7095,51 +7099,54 @@ static const char *azc__http_last(const azc__request *r, const char *name, size_
     return last;
 }
 
-/* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
- * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
- * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
- * behind a word that is no address nothing is known. */
-static void azc__http_forwarded(azc__request *r, const char *proxies) {
-    azc__visitor peer = r->visitor, next;
+/* Each proxy appends the address of its own peer to X-Forwarded-For. So the visitor is the last
+ * address that is no trusted proxy's; if all are, the first. Elements before it may be forged. An
+ * element that is no address hides what is before it, so the search starts again behind it. */
+static void azc__proxies_visitor(azc__request *r, const char *proxies) {
+    const azc__visitor peer = r->visitor;
+    azc__visitor next;
     const char *at, *item;
     size_t len;
     int known = 0;
-    r->proxied = azc__http_trusted(proxies, &peer) > 0;
-    if (!r->proxied) return;
     for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
         while ((item = azc__http_list(&at, &len)) != NULL) {
-            int address = azc__http_address(item, len, &next) && next.family != 0;
-            if (address && known && azc__http_trusted(proxies, &next)) continue;
+            int address = azc__proxies_address(item, len, &next) && next.family != 0;
+            if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
             r->visitor = address ? next : peer;
             known = address;
         }
     }
-    item = azc__http_last(r, "X-Forwarded-Host", &len);
-    if (item != NULL) {
-        r->host = item;
-        r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
+}
+
+/* Of host and scheme the last element counts. A malformed host matches no origin. */
+static void azc__proxies_forwarded(const azc_server *s, azc__request *r) {
+    size_t len;
+    r->proxied = azc__proxies_find(s->trusted, &r->visitor) > 0;
+    if (!r->proxied) return;
+    azc__proxies_visitor(r, s->trusted);
+    const char *host = azc__proxies_last(r, "X-Forwarded-Host", &len);
+    if (host != NULL) {
+        r->host = host;
+        r->host_len = azc__http_authority(host, len) ? len : 0;
     }
-    item = azc__http_last(r, "X-Forwarded-Proto", &len);
-    if (item == NULL) return;
-    if (azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")) r->scheme = 's';
-    if (azc__http_same(item, len, "http") || azc__http_same(item, len, "ws")) r->scheme = 'p';
+    const char *scheme = azc__proxies_last(r, "X-Forwarded-Proto", &len);
+    if (scheme == NULL) return;
+    if (azc__http_same(scheme, len, "https") || azc__http_same(scheme, len, "wss")) r->scheme = 's';
+    if (azc__http_same(scheme, len, "http") || azc__http_same(scheme, len, "ws")) r->scheme = 'p';
 }
 
-static void azc__forwarded(const azc_server *s, azc__request *r) {
-    azc__http_forwarded(r, s->trusted);
+static int azc__proxies_trusts(const azc_server *s, const azc__visitor *visitor) {
+    return azc__proxies_find(s->trusted, visitor) > 0;
 }
 
-static int azc__trusts(const azc_server *s, const azc__visitor *visitor) {
-    return azc__http_trusted(s->trusted, visitor) > 0;
-}
-
-static const azc__proxies_join azc__proxies = {azc__forwarded, azc__trusts};
+static const azc__proxies_join azc__proxies_functions = {azc__proxies_forwarded,
+                                                         azc__proxies_trusts};
 
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
-    azc__visitor nobody;
-    memset(&nobody, 0, sizeof nobody);
+    azc__visitor any;
+    memset(&any, 0, sizeof any);
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (proxies == NULL || azc__http_trusted(proxies, &nobody) < 0)
+    if (proxies == NULL || azc__proxies_find(proxies, &any) < 0)
         return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
     if (server->listening) return AZC_ERR_STATE;
     size_t size = strlen(proxies) + 1;
@@ -7148,7 +7155,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     azc__free(&server->mem, server->trusted, server->trusted_size);
     server->trusted = (char *)memcpy(copy, proxies, size);
     server->trusted_size = size;
-    server->proxies = &azc__proxies;
+    server->proxies = &azc__proxies_functions;
     return AZC_OK;
 }
 
