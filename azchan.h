@@ -6722,18 +6722,19 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
 
 /* ==== [29] HISTORY: what a room sends to new members ========================================== */
 
-/* What it keeps, from the oldest on. */
+/* The place of message i, counted from the oldest. */
 static azc__block **azc__history_at(azc__history *h, size_t i) {
     return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
 }
 
-/* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
+/* Add a message; the oldest ones make room for it. A message larger than max_bytes removes all
+ * others and is not kept itself: the replay must have no gap. */
 static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
     while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
         azc__block *old = *azc__history_at(h, 0);
         h->bytes -= old->len;
         h->count--;
-        h->first++;
+        h->first = (h->first + 1) % h->max_count;
         azc__block_release(mem, old);
     }
     if (block->len > h->max_bytes) return;
@@ -6742,27 +6743,53 @@ static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *b
     *azc__history_at(h, h->count++) = block;
 }
 
+/* Make a history with the newest messages of `old` (which may be NULL) that fit. */
+static azc__history *azc__history_make(const azc__mem *mem, size_t messages, size_t bytes,
+                                       azc__history *old) {
+    messages = azc__min(messages, bytes / 2); /* a frame has 2 bytes or more */
+    azc__history *h =
+        (azc__history *)azc__zalloc(mem, sizeof *h + messages * sizeof(azc__block *));
+    if (h == NULL) return NULL;
+    h->max_count = messages;
+    h->max_bytes = bytes;
+    for (size_t i = 0; old != NULL && i < old->count; i++)
+        azc__history_add(mem, h, *azc__history_at(old, i));
+    return h;
+}
+
 static void azc__history_free(const azc__mem *mem, azc__history *h) {
     if (h == NULL) return;
     for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
     azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
 }
 
-/* All of it into an output that is not in use yet, or nothing. */
-static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *out) {
+/* Replace the room's history; NULL: none. A history holds a reference, so that its room stays when
+ * it is empty; without one, the room may be freed here. */
+static void azc__history_replace(azc_server *s, azc__room *room, azc__history *h) {
+    azc__history *old = room->keeps.history;
+    room->keeps.history = h;
+    if (h != NULL) room->refs++;
+    if (old == NULL) return;
+    azc__history_free(&s->mem, old);
+    azc__room_unref(s, room);
+}
+
+/* Refer to every kept message in an output of its own, so that a failure half way leaves nothing
+ * in the connection's. */
+static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *replay) {
     azc__mem *mem = &conn->server->mem;
     azc__history *h = room->keeps.history;
     if (azc__backlog_full(conn, h->bytes)) return azc__backlog_overflow(conn, h->bytes);
     for (size_t i = 0; i < h->count; i++) {
         azc__block *block = *azc__history_at(h, i);
-        if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
-        azc__out_consume(mem, out, out->bytes);
+        if (azc__out_refer(mem, replay, block + 1, block->len, block)) continue;
+        azc__out_consume(mem, replay, replay->bytes);
         return AZC_ERR_MEMORY;
     }
     return AZC_OK;
 }
 
-/* The replay goes behind the connection's output, or is dropped. */
+/* Append the replay to the connection's output, or free it if the join failed. */
 static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out *replay,
                                 int joined) {
     azc__out *out = &conn->out;
@@ -6775,7 +6802,8 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
     azc__conn_touch(conn);
 }
 
-/* Keep a message, by its block if that has no key. Returns 0 without memory. */
+/* Keep a broadcast; block is its frame, or NULL if none was made. A block with a key is copied: a
+ * replay sends every value, so its messages must not replace each other. */
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
                              const azc__payload *p) {
     azc__payload plain = {p->opcode, p->data, p->len, 0};
@@ -6787,23 +6815,18 @@ static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *b
     return 1;
 }
 
-/* The histories that are left when all connections have gone. */
+/* Freeing one may free its room and thus change its bucket, which is searched again. */
 static void azc__histories_free(azc_server *s) {
     for (size_t i = 0; i < s->room_cap;) {
         azc__room *room = s->rooms[i];
         while (room != NULL && (room->pair || room->keeps.history == NULL)) room = room->chain;
-        if (room == NULL) {
-            i++;
-            continue;
-        }
-        azc__history_free(&s->mem, room->keeps.history);
-        room->keeps.history = NULL;
-        azc__room_unref(s, room);
+        if (room == NULL) i++;
+        else azc__history_replace(s, room, NULL);
     }
 }
 
-static const azc__history_join azc__history_part = {azc__history_prepare, azc__history_finish,
-                                                    azc__history_keep, azc__histories_free};
+static const azc__history_join azc__history_functions = {
+    azc__history_prepare, azc__history_finish, azc__history_keep, azc__histories_free};
 
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
     if (channel == NULL || room == NULL || !azc__room_valid(room) ||
@@ -6811,27 +6834,17 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
         return AZC_ERR_ARGUMENT;
     azc_server *s = channel->server;
     if (s->config.memory != NULL) return AZC_ERR_STATE;
-    s->history = &azc__history_part;
+    s->history = &azc__history_functions;
     azc__room *r = azc__room_by_name(channel, room);
-    azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
+    azc__history *h = NULL;
     if (messages > 0) {
-        messages = azc__min(messages, bytes / 2);
-        h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
+        h = azc__history_make(&s->mem, messages, bytes, r != NULL ? r->keeps.history : NULL);
         if (h == NULL) return AZC_ERR_MEMORY;
-        h->max_count = messages;
-        h->max_bytes = bytes;
         if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
         if (r == NULL) azc__history_free(&s->mem, h);
         if (r == NULL) return AZC_ERR_MEMORY;
-        for (size_t i = 0; old != NULL && i < old->count; i++)
-            azc__history_add(&s->mem, h, *azc__history_at(old, i));
-        r->refs++;
-        r->keeps.history = h;
-    } else if (r != NULL) {
-        r->keeps.history = NULL;
     }
-    azc__history_free(&s->mem, old);
-    if (old != NULL) azc__room_unref(s, r);
+    if (r != NULL) azc__history_replace(s, r, h);
     return AZC_OK;
 }
 

@@ -129,6 +129,16 @@ static void history(void) {
         expect_numbers(c, 10, 11);
         finish(server);
     }
+    TEST("the ring goes on when its first index reaches the largest size_t") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_set_history(served, "r", 3, 1000), AZC_OK);
+        azc__history *h = azc__room_by_name(served, "r")->keeps.history;
+        h->first = SIZE_MAX / 3 * 3 - 3; /* if it only grew: on 32 bits that is after some days */
+        say_numbers("r", 1, 10);
+        client *a = listener(server, "r");
+        expect_numbers(a, 8, 10), EXPECT_SILENCE(a);
+        finish(server);
+    }
     TEST("bad arguments of azc_set_history are refused, and change nothing") {
         azc_server *server = serve(NULL, quiet());
         CHECK_INT(azc_set_history(NULL, "r", 1, 100), AZC_ERR_ARGUMENT);
