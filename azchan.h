@@ -6267,10 +6267,11 @@ AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
 
 /* ==== [22] TIMERS: a hierarchical wheel, driven by the server's clock ========================= */
 
-/* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
- * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
- * wheel comes to the beginning of that slot its timers go down, in their order, until they lie in
- * level 0 and run. Those of one moment are together on all their way, so their order stays. */
+/* Level n has 32 slots of 32^n milliseconds. Write a timer's time and the wheel's in digits of 5
+ * bits: the timer lies in the level of the highest digit in which the two differ, in the slot that
+ * its own digit there names. When the wheel reaches the beginning of that slot, the slot's timers
+ * move down a level or more, until they lie in level 0 and run. Timers of one millisecond always
+ * share a slot and move in order, so they run in the order in which they were set. */
 static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
     uint64_t differs = (uint64_t)(w->at ^ timer->due);
     int level = 0;
@@ -6286,33 +6287,42 @@ static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
     timer->prev->next = timer->next->prev = timer;
 }
 
-static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
-    azc__timer **at = &s->wheel.slots[timer->place];
+static void azc__wheel_remove(azc__wheel *w, azc__timer *timer) {
     if (timer->next == NULL) return;
+    azc__timer **at = &w->slots[timer->place];
     if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
-    s->wheel.count[timer->place >> AZC__DIGIT]--;
+    w->count[timer->place >> AZC__DIGIT]--;
     timer->next->prev = timer->prev;
     timer->prev->next = timer->next;
     timer->next = NULL;
 }
 
-/* Step from one used slot to the next; the first is in the lowest level that has one. When it
- * begins its timers go down, or in level 0 run. No timer is ever added to the slot at hand. */
+/* The next slot that holds a timer: in the lowest level that has one, since a slot there begins
+ * before any of a higher level. Sets w->due to its beginning, INT64_MAX if there is no timer.
+ * Returns the slot, and its level. */
+static azc__timer **azc__wheel_next(azc__wheel *w, int *level) {
+    int n = 0;
+    w->due = INT64_MAX;
+    while (n < AZC__WHEEL_LEVELS && w->count[n] == 0) n++;
+    if (n == AZC__WHEEL_LEVELS) return NULL;
+    int64_t slot = (w->at >> n * AZC__DIGIT) + (n > 0);
+    azc__timer **slots = &w->slots[n << AZC__DIGIT];
+    while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
+    w->due = slot << n * AZC__DIGIT;
+    *level = n;
+    return &slots[slot & AZC__SLOT_LAST];
+}
+
+/* Step from one used slot to the next. The loop over a slot ends, because no timer is ever put into
+ * the slot that is running: azc__wheel_add makes each due later than now. */
 static AZC__RARE void azc__wheel_run(azc_server *s) {
     azc__wheel *w = &s->wheel;
-    for (;;) {
-        int level = 0;
-        while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
-        w->due = INT64_MAX;
-        if (level == AZC__WHEEL_LEVELS) return;
-        int64_t slot = (w->at >> level * AZC__DIGIT) + (level > 0);
-        azc__timer **slots = &w->slots[level << AZC__DIGIT], *timer;
-        while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
-        w->due = slot << level * AZC__DIGIT;
-        if (w->due > s->now) return;
+    azc__timer **slot, *timer;
+    int level;
+    while ((slot = azc__wheel_next(w, &level)) != NULL && w->due <= s->now) {
         w->at = w->due;
-        while ((timer = slots[slot & AZC__SLOT_LAST]) != NULL) {
-            azc__wheel_remove(s, timer);
+        while ((timer = *slot) != NULL) {
+            azc__wheel_remove(w, timer);
             if (level > 0) azc__wheel_put(w, timer);
             else timer->fn(s, timer);
         }
@@ -6324,21 +6334,21 @@ static void azc__tasks_free(azc_server *s) {
     azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
 }
 
-static const azc__timers_join azc__timers = {azc__wheel_run, azc__tasks_free};
+static const azc__timers_join azc__timers_functions = {azc__wheel_run, azc__tasks_free};
 
-/* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
+/* Run timer->fn in ms, but not in this turn. A timer that is in the wheel already is moved. */
 static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
     int64_t due = azc__sys_clock(s) + ms;
-    s->timers = &azc__timers;
-    azc__wheel_remove(s, timer);
+    s->timers = &azc__timers_functions;
+    azc__wheel_remove(&s->wheel, timer);
     timer->due = due > s->now ? due : s->now + 1;
     if (s->now < s->wheel.due) s->wheel.at = s->now; /* it passes the beginning of no used slot */
     azc__wheel_put(&s->wheel, timer);
 }
 
-/* Its number is void from now on. */
+/* Make the task's number void and its slot free for another task. */
 static void azc__task_return(azc_server *s, azc__task_slot *task) {
-    azc__wheel_remove(s, &task->timer);
+    azc__wheel_remove(&s->wheel, &task->timer);
     task->id += (uint64_t)1 << AZC__SLOT_BITS;
     task->next_free = s->free_task;
     s->free_task = task;
@@ -6348,7 +6358,7 @@ static void azc__task_due(azc_server *s, azc__timer *timer) {
     azc__task_slot *task = (azc__task_slot *)(void *)timer;
     azc_task fn = task->fn;
     void *arg = task->arg;
-    if (task->every > 0) { /* the next beat that is to come */
+    if (task->every > 0) { /* skip missed ticks */
         timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
         azc__wheel_put(&s->wheel, timer);
     } else {
@@ -6370,9 +6380,8 @@ static azc__task_slot *azc__task_take(azc_server *s) {
         s->tasks = (azc__task_slot **)tasks;
     }
     if (s->task_count > AZC__SLOT_MASK) return NULL;
-    task = (azc__task_slot *)azc__alloc(&s->mem, sizeof *task);
+    task = (azc__task_slot *)azc__zalloc(&s->mem, sizeof *task);
     if (task == NULL) return NULL;
-    task->timer.next = NULL;
     task->timer.fn = azc__task_due;
     task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
     return s->tasks[s->task_count++] = task;
@@ -6380,7 +6389,7 @@ static azc__task_slot *azc__task_take(azc_server *s) {
 
 static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
     if (s == NULL || fn == NULL || ms < 0) return 0;
-    s->timers = &azc__timers;
+    s->timers = &azc__timers_functions;
     azc__task_slot *task = azc__task_take(s);
     if (task == NULL) return 0;
     task->fn = fn;
@@ -6896,7 +6905,7 @@ static int azc__rate_send(azc__rate *r) {
 }
 
 static void azc__rate_free(azc_server *s, azc__rate *r) {
-    azc__wheel_remove(s, &r->timer);
+    azc__wheel_remove(&s->wheel, &r->timer);
     azc__room_unref(s, r->entry);
     if (r->data != NULL) azc__pool_return(&s->mem, r->data, r->cap);
     azc__free(&s->mem, r, sizeof *r);
