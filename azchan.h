@@ -6859,49 +6859,61 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
 
 /* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
-/* Put a block in the place of one of its key that has not been begun. Returns whether there was
- * one, and room for this. */
+/* Put a block in the place of a queued one of its key, if the kernel has taken no byte of that and
+ * the backlog has room. Returns whether it did. */
 static int azc__replace(azc_conn *conn, azc__block *block) {
     azc__piece *p = conn->out.head;
     while (p != NULL && (p->block == NULL || p->block->key != block->key ||
                          p->len != p->block->len)) p = p->next;
-    if (p == NULL || (block->len > p->len && azc__backlog_full(conn, block->len - p->len))) return 0;
+    if (p == NULL) return 0;
+    if (block->len > p->len && azc__backlog_full(conn, block->len - p->len)) return 0;
     conn->out.bytes += block->len - p->len;
     azc__block_release(&conn->server->mem, p->block);
     block->refs++;
     p->block = block;
     p->data = (const unsigned char *)(block + 1);
     p->len = block->len;
-    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn); /* to pause */
+    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn);
     return 1;
 }
 
-/* ---- At a rate ---- */
+/* ---- Rates: a message now, the next one when the period ends ---- */
 
-/* Keep the last value, or append one more: a batch is "[a,b" until it is sent. */
-static int azc__rate_put(azc__rate *r, const azc__payload *p) {
-    size_t at = r->key == 0 && r->held ? r->len : 0;
+/* Hold a message until the period ends: the last one of a key, or all of a batch, as "[a,b".
+ * Returns 0 without memory; an earlier message stays held. */
+static int azc__rate_hold(azc__rate *r, const azc_message *m, const azc__payload *p) {
+    size_t at = m->batch && r->held ? r->len : 0;
     if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + p->len + 2, SIZE_MAX))
         return 0;
-    if (r->key == 0) r->data[at++] = r->held ? ',' : '[';
+    if (m->batch) r->data[at++] = r->held ? ',' : '[';
     if (p->len > 0) memcpy(r->data + at, p->data, p->len);
     r->len = at + p->len;
     r->opcode = p->opcode;
     r->held = 1;
+    r->publish = !m->local && m->user == NULL;
+    r->except = m->except != NULL && m->except->channel == r->channel ? m->except->id : 0;
     return 1;
 }
 
-/* Returns the number of connections it was queued for. Without memory it waits on. */
+/* Send what is held. Without memory it stays held, for the next period. on_publish may send at this
+ * rate again, so the rate gives up its data first. Returns the number of connections. */
 static int azc__rate_send(azc__rate *r) {
-    if (r->key == 0) r->data[r->len++] = ']';
-    azc__payload payload = {r->opcode, (const char *)r->data, r->len, r->key};
-    const azc_conn *except = r->except != 0 ? azc_find(r->channel->server, r->except) : NULL;
-    int count = azc__broadcast_queue(r->channel, r->room, &payload, except);
+    azc_server *s = r->channel->server;
+    unsigned char *data = r->data;
+    size_t cap = r->cap;
+    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key};
+    if (r->key == 0) data[payload.len++] = ']';
+    int count = azc__broadcast_queue(r->channel, r->room, &payload,
+                                     r->except != 0 ? azc_find(s, r->except) : NULL);
+    if (count < 0) return 0;
+    r->held = 0;
+    r->data = NULL;
+    r->cap = 0;
     if (r->publish)
-        azc__broadcast_publish(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
-    r->held = count < 0;
-    if (r->held && r->key == 0) r->len--;
-    return r->held ? 0 : count;
+        azc__broadcast_publish(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL,
+                               &payload, count);
+    azc__pool_return(&s->mem, data, cap);
+    return count;
 }
 
 static void azc__rate_free(azc_server *s, azc__rate *r) {
@@ -6911,37 +6923,39 @@ static void azc__rate_free(azc_server *s, azc__rate *r) {
     azc__free(&s->mem, r, sizeof *r);
 }
 
-/* A period is over. If something waited, another begins. */
+/* A period has ended. If a message was held, it is sent and another period begins; the timer is set
+ * first, so that on_publish finds the period running. */
 static void azc__rate_due(azc_server *s, azc__timer *timer) {
     azc__rate *r = (azc__rate *)(void *)timer;
-    if (r->held) {
-        azc__rate_send(r);
-        azc__wheel_add(s, timer, r->ms);
-    } else {
+    if (!r->held) {
         azc__rate_free(s, r);
+        return;
     }
+    azc__wheel_add(s, timer, r->ms);
+    azc__rate_send(r);
 }
 
-/* The rates that are left when all connections have gone. */
+/* Freeing one may free rooms and thus change its bucket, which is searched again. */
 static void azc__rates_free(azc_server *s) {
     for (size_t i = 0; i < s->room_cap;) {
         azc__room *room = s->rooms[i];
-        while (room != NULL && !(room->pair && azc__pair_of(room).kind[2] == AZC__RATE))
+        while (room != NULL && !(room->pair && azc__pair_of(room).kind[2] >= AZC__RATE))
             room = room->chain;
         if (room == NULL) i++;
         else azc__rate_free(s, room->keeps.rate);
     }
 }
 
-/* The rate of this key to this room (NULL: the channel). A new one begins its first period. NULL
- * without memory. */
-static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key) {
+/* May so many more rooms be made? */
+static int azc__rate_allowed(const azc_server *s, uint32_t rooms) {
+    return s->config.max_rooms <= 0 || s->room_named + rooms <= (uint32_t)s->config.max_rooms;
+}
+
+/* A new rate, found by the pair; its period has not begun. NULL without memory. */
+static azc__rate *azc__rate_make(azc_channel *channel, const azc__pair *pair, int ms) {
     azc_server *s = channel->server;
-    azc__pair pair = azc__pair_make(AZC__RATE, room, NULL, key);
-    azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
-    if (entry != NULL) return entry->keeps.rate;
     azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);
-    if (r != NULL) entry = azc__pair_room(channel, &pair);
+    azc__room *entry = r != NULL ? azc__pair_room(channel, pair) : NULL;
     if (entry == NULL) {
         azc__free(&s->mem, r, sizeof *r);
         return NULL;
@@ -6951,117 +6965,139 @@ static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t k
     s->rates_free = azc__rates_free;
     r->timer.fn = azc__rate_due;
     r->channel = channel;
-    r->room = room;
+    r->room = pair->room;
     r->entry = entry;
-    r->key = key;
+    r->key = pair->key;
+    r->ms = ms;
     return r;
 }
 
-/* Send now, if nothing of this rate was sent in the last period; else keep it until the end of the
- * period. Returns the number of connections it was queued for, or an error. */
-static int azc__rate_take(azc_channel *channel, azc__room *room, const azc_message *m,
-                          const azc__payload *p) {
-    azc_server *s = channel->server;
-    azc__rate *r = azc__rate_of(channel, room, p->key);
-    if (r == NULL) return AZC_ERR_MEMORY;
+/* The rate for a message to a room (NULL: the channel), a new one if there is none. NULL: *error
+ * says why. */
+static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, const azc_message *m,
+                               int *error) {
+    int kind = m->batch && m->local ? AZC__LOCAL_BATCH : AZC__RATE;
+    azc__pair pair = azc__pair_make(kind, room, NULL, m->key);
+    const azc__room *entry = azc__room_find(channel->server, channel, &pair, sizeof pair);
+    if (entry != NULL) return entry->keeps.rate;
+    *error = azc__rate_allowed(channel->server, 1) ? AZC_ERR_MEMORY : AZC_ERR_FULL;
+    return *error == AZC_ERR_FULL ? NULL : azc__rate_make(channel, &pair, m->period_ms);
+}
+
+/* Send a message now, if no period is running, else hold it until the period ends. A batch that
+ * would pass max_message is sent before. Returns the number of connections it was queued for, or an
+ * error. */
+static int azc__rate_take(azc__rate *r, const azc_message *m, const azc__payload *p) {
+    azc_server *s = r->channel->server;
     int first = r->timer.next == NULL, count = 0;
-    if (r->held && p->key == 0 && r->len + p->len + 2 > s->config.max_message)
+    if (m->batch && r->held && r->len + p->len + 2 > s->config.max_message)
         count = azc__rate_send(r);
-    int put = azc__rate_put(r, p);
-    if (first && !put) azc__rate_free(s, r);
-    if (!put) return AZC_ERR_MEMORY;
-    r->except = m->except != NULL ? m->except->id : 0;
-    r->publish = !m->local && m->user == NULL;
+    int held = azc__rate_hold(r, m, p);
+    if (first && !held) azc__rate_free(s, r);
+    if (!held) return AZC_ERR_MEMORY;
     if (!first) return count;
-    r->ms = m->period_ms;
     azc__wheel_add(s, &r->timer, r->ms);
     return azc__rate_send(r);
 }
 
-/* ---- Any message ---- */
+/* ---- azc_send: check the fields, read the payload, find the target, then queue or hold ---- */
 
-/* Which fields contradict each other? */
+/* Does each field have a valid value, and none exclude another? */
 static int azc__message_check(const azc_message *m) {
-    int kinds = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
+    int payloads = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
     int targets = (m->room != NULL) + (m->user != NULL) + (m->to != NULL);
-    int rated = m->period_ms != 0 || m->batch;
-    if (kinds != 1 || targets > 1 || m->period_ms < 0) return AZC_ERR_ARGUMENT;
-    if (rated && (m->period_ms == 0 || m->to != NULL)) return AZC_ERR_ARGUMENT;
-    if (rated && (m->key != 0) == (m->batch != 0)) return AZC_ERR_ARGUMENT;
-    return m->batch && (m->binary != NULL || m->except != NULL) ? AZC_ERR_ARGUMENT : AZC_OK;
+    char name[AZC__MAX_ROOM + 1];
+    int bad = payloads != 1 || targets > 1 || m->period_ms < 0;
+    if (m->user != NULL) bad |= azc__user_name(name, m->user) == 0;
+    if (m->to != NULL) bad |= m->except != NULL || m->period_ms > 0;
+    if (m->batch) bad |= m->binary != NULL || m->except != NULL || m->key != 0 || m->period_ms == 0;
+    if (m->period_ms > 0) bad |= m->key == 0 && !m->batch;
+    return bad ? AZC_ERR_ARGUMENT : AZC_OK;
 }
 
-static int azc__message_payload(const azc_message *m, azc__payload *p) {
+static int azc__message_payload(const azc_channel *channel, const azc_message *m,
+                                azc__payload *p) {
+    azc_json value;
     p->opcode = m->binary != NULL ? AZC__OP_BINARY : AZC__OP_TEXT;
     p->data = m->binary != NULL ? (const char *)m->binary : m->text;
     p->len = m->len;
     p->key = m->key;
-    if (m->json == NULL) return AZC_OK;
-    int error = azc_put_finish(m->json);
-    p->data = m->json->text;
-    p->len = m->json->len;
-    return error;
-}
-
-/* To one connection. */
-static int azc__message_to(azc_conn *conn, azc__payload *p) {
-    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
-        return AZC_ERR_FULL;
-    int error = azc__send_check(conn, p->data, p->len);
-    if (error != AZC_OK) return error;
-    if (p->opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, p->data, p->len))
-        return AZC_ERR_UTF8;
-    if (p->key == 0) return azc__queue(conn, p->opcode, p->data, p->len);
-    azc__mem *mem = &conn->server->mem;
-    azc__block *block = azc__block_make(mem, p);
-    if (block == NULL) return AZC_ERR_MEMORY;
-    error = azc__queue_block(conn, block);
-    azc__block_release(mem, block);
-    return error;
-}
-
-/* To a room, a user or the channel. Returns the number of connections, or an error. */
-static int azc__message_spread(azc_channel *channel, const azc_message *m, azc__payload *p) {
-    azc_server *s = channel->server;
-    char name[AZC__MAX_ROOM + 1];
-    size_t len = m->user != NULL ? azc__user_name(name, m->user)
-                 : m->room != NULL ? strlen(m->room) : 0;
-    azc__room *room = len == 0 ? NULL
-                      : azc__room_find(s, channel, m->user != NULL ? name : m->room, len);
-    if (m->period_ms > 0) {
-        if (len > 0 && room == NULL)
-            room = azc__room_make(s, channel, m->user != NULL ? name : m->room, len);
-        if (len > 0 && room == NULL) return AZC_ERR_MEMORY;
-        int count = azc__rate_take(channel, room, m, p);
-        if (room != NULL) azc__room_release(s, room);
-        return count;
+    if (m->json != NULL) {
+        int error = azc_put_finish(m->json);
+        if (error != AZC_OK) return error;
+        p->data = m->json->text;
+        p->len = m->json->len;
     }
-    int count = len > 0 && room == NULL ? 0 : azc__broadcast_queue(channel, room, p, m->except);
+    int error = azc__payload_check(channel, m->room, p);
+    return error == AZC_OK && m->batch ? azc_json_read(&value, p->data, p->len) : error;
+}
+
+/* Queue to one connection of the channel. Returns 1, or an error. */
+static int azc__message_to(const azc_channel *channel, azc_conn *conn, const azc__payload *p) {
+    int error = azc__send_check(conn, p->data, p->len);
+    if (error == AZC_OK && conn->channel != channel) error = AZC_ERR_ARGUMENT;
+    if (error != AZC_OK) return error;
+    if (p->key == 0) {
+        error = azc__queue(conn, p->opcode, p->data, p->len);
+    } else {
+        azc__block *block = azc__block_make(&conn->server->mem, p);
+        error = block != NULL ? azc__queue_block(conn, block) : AZC_ERR_MEMORY;
+        azc__block_release(&conn->server->mem, block);
+    }
+    return error == AZC_OK ? 1 : error;
+}
+
+/* The name of the target's room: a user has one too. Returns its length, 0: the whole channel. */
+static size_t azc__message_room(const azc_message *m, char name[AZC__MAX_ROOM + 1]) {
+    if (m->user != NULL) return azc__user_name(name, m->user);
+    size_t len = m->room != NULL ? strlen(m->room) : 0;
+    if (len > 0) memcpy(name, m->room, len);
+    return len;
+}
+
+/* Queue to a room, a user or the channel. Returns the number of connections, or an error. */
+static int azc__message_queue(azc_channel *channel, const azc_message *m, const azc__payload *p) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__message_room(m, name);
+    const azc__room *room = len > 0 ? azc__room_find(channel->server, channel, name, len) : NULL;
+    int count = 0;
+    if (len == 0 || room != NULL) count = azc__broadcast_queue(channel, room, p, m->except);
     if (!m->local && m->user == NULL) azc__broadcast_publish(channel, m->room, p, count);
     return count;
 }
 
+/* As azc__message_queue, at a rate. The room is made if it is missing: its members may come before
+ * the period ends. The reference keeps it, whatever fails here and whatever on_publish does. */
+static int azc__message_rate(azc_channel *channel, const azc_message *m, const azc__payload *p) {
+    azc_server *s = channel->server;
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__message_room(m, name);
+    azc__room *room = len > 0 ? azc__room_find(s, channel, name, len) : NULL;
+    if (len > 0 && room == NULL) {
+        if (!azc__rate_allowed(s, 2)) return AZC_ERR_FULL; /* the room, and its rate */
+        room = azc__room_make(s, channel, name, len);
+        if (room == NULL) return AZC_ERR_MEMORY;
+    }
+    if (room != NULL) room->refs++;
+    int result = AZC_OK;
+    azc__rate *r = azc__rate_of(channel, room, m, &result);
+    if (r != NULL) result = azc__rate_take(r, m, p);
+    azc__room_unref(s, room);
+    return result;
+}
+
 AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     azc__payload payload;
-    azc_json value;
-    char name[AZC__MAX_ROOM + 1];
+    if (message != NULL && message->queued != NULL) *message->queued = 0;
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
     channel->server->replace = azc__replace;
-    if (message->queued != NULL) *message->queued = 0;
     int error = azc__message_check(message);
-    if (error == AZC_OK && message->user != NULL && azc__user_name(name, message->user) == 0)
-        error = AZC_ERR_ARGUMENT;
-    if (error == AZC_OK) error = azc__message_payload(message, &payload);
-    if (error == AZC_OK && message->to != NULL) {
-        error = azc__message_to(message->to, &payload);
-        if (message->queued != NULL) *message->queued = error == AZC_OK;
-        return error;
-    }
-    if (error == AZC_OK) error = azc__payload_check(channel, message->room, &payload);
-    if (error == AZC_OK && message->batch) error = azc_json_read(&value, payload.data, payload.len);
+    if (error == AZC_OK) error = azc__message_payload(channel, message, &payload);
     if (error != AZC_OK) return error;
-    int count = azc__message_spread(channel, message, &payload);
-    if (message->queued != NULL && count > 0) *message->queued = (size_t)count;
+    int count = message->to != NULL ? azc__message_to(channel, message->to, &payload)
+                : message->period_ms > 0 ? azc__message_rate(channel, message, &payload)
+                                         : azc__message_queue(channel, message, &payload);
+    if (count > 0 && message->queued != NULL) *message->queued = (size_t)count;
     return count < 0 ? count : AZC_OK;
 }
 
