@@ -6425,13 +6425,14 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
 
 /* ==== [24] SIGNALS: azc_stop on SIGINT and SIGTERM ============================================ */
 
-/* A signal handler gets no argument, so what it works on is global. */
+/* A signal handler gets no argument, so its list of servers is global. The handler may run in any
+ * thread while the loop's thread changes the list, hence the atomic loads and stores. */
 static struct {
-    azc_server *first;         /* linked by next_signalled */
-    int running;               /* handlers, in any thread */
-    struct sigaction old[2];
+    azc_server *first;       /* linked by next_signalled */
+    int running;             /* handlers at work, in all threads */
+    struct sigaction old[2]; /* for SIGINT and SIGTERM, before the first server; the last server
+                                restores them */
 } azc__signals;
-static const int azc__signal_numbers[2] = {SIGINT, SIGTERM};
 
 static void azc__signal_handler(int number) {
     (void)number;
@@ -6441,31 +6442,40 @@ static void azc__signal_handler(int number) {
     AZC__ADD(azc__signals.running, -1);
 }
 
-/* Take the server out of the list, and wait for handlers that may still see it in other threads. */
+/* Take the server out of the list, then wait for handlers in other threads that may have found it.
+ * The wait adds 0, because a plain load might miss a handler that has just begun. */
 static void azc__signals_end(azc_server *server) {
     azc_server **at = &azc__signals.first;
     while (*at != server) at = &(*at)->next_signalled; /* NOLINT: it is in the list */
     AZC__LINK(*at, server->next_signalled);
-    for (int i = 0; i < 2 && azc__signals.first == NULL; i++)
-        AZC_SYS(sigaction)(azc__signal_numbers[i], &azc__signals.old[i], NULL);
-    while (AZC__ADD(azc__signals.running, 0) > 0) continue; /* a load might not see the latest */
+    if (azc__signals.first == NULL) {
+        AZC_SYS(sigaction)(SIGINT, &azc__signals.old[0], NULL);
+        AZC_SYS(sigaction)(SIGTERM, &azc__signals.old[1], NULL);
+    }
+    while (AZC__ADD(azc__signals.running, 0) > 0) continue;
 }
 
-AZC_API int azc_stop_on_signals(azc_server *server) {
+/* Set the handler for both signals, or for none. Returns 0 on failure, with errno. */
+static int azc__signals_begin(void) {
     struct sigaction action;
-    if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (server->signals_end != NULL) return AZC_OK;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     action.sa_handler = azc__signal_handler;
     action.sa_flags = SA_RESTART;
-    for (int i = 0; i < 2 && azc__signals.first == NULL; i++) {
-        if (AZC_SYS(sigaction)(azc__signal_numbers[i], &action, &azc__signals.old[i]) == 0) continue;
-        int cause = errno;
-        if (i > 0) AZC_SYS(sigaction)(azc__signal_numbers[0], &azc__signals.old[0], NULL);
-        errno = cause;
+    if (AZC_SYS(sigaction)(SIGINT, &action, &azc__signals.old[0]) < 0) return 0;
+    if (AZC_SYS(sigaction)(SIGTERM, &action, &azc__signals.old[1]) == 0) return 1;
+    int cause = errno;
+    AZC_SYS(sigaction)(SIGINT, &azc__signals.old[0], NULL);
+    errno = cause;
+    return 0;
+}
+
+AZC_API int azc_stop_on_signals(azc_server *server) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->wake_write < 0) return AZC_ERR_STATE; /* in azc_destroy, which has left the list */
+    if (server->signals_end != NULL) return AZC_OK;
+    if (azc__signals.first == NULL && !azc__signals_begin())
         return azc__error_keep(server, AZC_ERR_SYSTEM, "sigaction");
-    }
     server->signals_end = azc__signals_end;
     server->next_signalled = azc__signals.first;
     AZC__LINK(azc__signals.first, server);

@@ -65,6 +65,12 @@ static void *signal_itself_often(void *unused) {
     return unused;
 }
 
+static int asked;
+static void ask_late(azc_conn *conn, int code, const char *reason) {
+    (void)code, (void)reason;
+    asked = azc_stop_on_signals(azc_server_of(conn));
+}
+
 static void signals(void) {
     TEST("SIGINT and SIGTERM each end azc_run, and its peers get 1001") {
         own_handlers();
@@ -172,6 +178,19 @@ static void signals(void) {
             finish(server);
             expect_own();
         }
+    }
+    TEST("a server that is being destroyed asks in vain: AZC_ERR_STATE, and no handler stays") {
+        own_handlers();
+        azc_channel_desc d = recorder("/t");
+        d.on_connect = NULL, d.on_close = ask_late;
+        azc_server *server = serve(NULL, d);
+        join_channel(server, "/t");
+        asked = 1;
+        finish(server);
+        CHECK_INT(asked, AZC_ERR_STATE);
+        CHECK(azc__signals.first == NULL);
+        azc__signals.first = NULL;
+        expect_own();
     }
     TEST("signals that arrive in another thread while servers end do no harm") {
         own_handlers();
