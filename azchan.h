@@ -6549,10 +6549,10 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     return AZC__ERR_WATCH;
 }
 
-/* ==== [26] SHUTDOWN: a graceful shutdown, spread over time ======================================= */
+/* ==== [26] SHUTDOWN: close the peers one by one, spread over time ============================= */
 
-/* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
- * its next user. */
+/* Accept the connections that wait in our own listening socket: the kernel resets them when it is
+ * closed. With config.listen_fd they stay: another process goes on to accept from that socket. */
 static void azc__shutdown_accept(azc_server *s) {
     if (s->stopping != AZC__SHUTTING_DOWN || s->config.listen_fd != 0) return;
     for (int i = 0; i < SOMAXCONN && s->conn_count < s->config.max_connections; i++) {
@@ -6560,14 +6560,14 @@ static void azc__shutdown_accept(azc_server *s) {
     }
 }
 
-/* When the next peer is to be closed. */
+/* When the next peer is to be closed; the end of the time, if no open one is left. */
 static int64_t azc__shutdown_next(const azc_server *s) {
     if (s->shutdown_slot >= s->slot_count || s->shutdown_closed >= s->shutdown_count)
         return s->shutdown_start + s->shutdown_ms;
     return s->shutdown_start + (int64_t)s->shutdown_closed * s->shutdown_ms / s->shutdown_count + 1;
 }
 
-/* Close the peers that are due: at each moment, their share of all is the share of the time. */
+/* Close as large a share of the peers as the share of the time that has passed. */
 static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
     int64_t passed = s->now - s->shutdown_start;
     if (s->stopping == AZC__STOPPING) return;
@@ -6585,12 +6585,13 @@ static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
     azc__wheel_add(s, timer, (int)(azc__shutdown_next(s) - s->now));
 }
 
+/* The time begins now, not with the turn: the program may have done other things since that. */
 AZC_API int azc_shutdown(azc_server *server, int ms) {
     if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
     if (server->stopping == AZC__STOPPING) return AZC_OK;
     server->stopping = AZC__SHUTTING_DOWN;
     server->shutdown_accept = azc__shutdown_accept;
-    server->shutdown_start = server->now;
+    server->shutdown_start = azc__sys_clock(server);
     server->shutdown_ms = ms;
     server->shutdown_count = (uint32_t)server->stats.open;
     server->shutdown_closed = server->shutdown_slot = 0;

@@ -56,6 +56,16 @@ static void drained(void) {
         }
         finish(server);
     }
+    TEST("the time of azc_shutdown begins with the call, however long ago the last turn was") {
+        azc_server *server = serve(NULL, echoer("/t"));
+        for (int i = 0; i < 10; i++) join_channel(server, "/t");
+        usleep(300000);
+        CHECK_INT(azc_shutdown(server, 250), AZC_OK);
+        usleep(2000);
+        azc_poll(server, 0);
+        CHECK(azc_stats(server)->open >= 5);
+        finish(server);
+    }
     TEST("a draining server takes no newcomers, answers requests, and closes at the deadline") {
         azc_config config = quick();
         config.close_ms = 100;
