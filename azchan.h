@@ -6602,7 +6602,8 @@ AZC_API int azc_shutdown(azc_server *server, int ms) {
 
 /* ==== [27] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
 
-/* The room goes into the list of news once, however often it changes. */
+/* Put the room into the list of news, where it is at most once, however often it changes. Setting
+ * s->cursors makes azc__callback_done run after the callback that caused this. */
 static void azc__news_changed(azc_server *s, azc__room *room) {
     room->queued = 1;
     room->refs++;
@@ -6610,10 +6611,10 @@ static void azc__news_changed(azc_server *s, azc__room *room) {
     if (s->news_first != NULL) s->news_last->next_news = room;
     else s->news_first = room;
     s->news_last = room;
-    s->cursors = 1; /* calls for azc__callback_done */
+    s->cursors = 1;
 }
 
-static void azc__room_report(const azc__room *room) {
+static void azc__news_call(const azc__room *room) {
     azc_channel *channel = room->channel;
     if (!room->pair) {
         channel->on_room(channel, azc__room_name(room), room->reported);
@@ -6624,25 +6625,24 @@ static void azc__room_report(const azc__room *room) {
                          room->reported);
 }
 
-/* In order. A change that was undone by now is not reported. */
+/* Call on_room and on_presence in the order of the changes. A change that was undone meanwhile is
+ * not reported. The callbacks may change rooms, which adds to the end of the list. */
 static void azc__news_report(azc_server *s) {
-    for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
+    for (azc__room *room; (room = s->news_first) != NULL; azc__room_unref(s, room)) {
         s->news_first = room->next_news;
         room->queued = 0;
-        if ((room->count > 0) != room->reported) {
-            room->reported = room->count > 0;
-            azc__room_report(room);
-            azc__room_sweep(s);
-        }
-        room->refs--;
+        if ((room->count > 0) == room->reported) continue;
+        room->reported = room->count > 0;
+        azc__news_call(room);
+        azc__room_sweep(s);
     }
 }
 
-static const azc__news_join azc__news = {azc__news_changed, azc__news_report};
+static const azc__news_join azc__news_functions = {azc__news_changed, azc__news_report};
 
 /* ==== [28] USERS: several connections of one person; presence ================================= */
 
-/* The seat of a connection's user in a room; NULL if there is none yet. */
+/* The seat of a connection's user in a room; NULL if none of the user's connections is in it. */
 static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
     azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
     return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
@@ -6669,13 +6669,14 @@ static int azc__seat_enter(azc_conn *conn, azc__room *room) {
 
 static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room *seat = azc__seat_find(conn, room);
-    if (seat == NULL) return; /* the room is the user itself */
+    if (seat == NULL) return; /* room is the user's own, in which nobody has a seat */
     seat->count--;
     azc__room_changed(conn->server, seat);
     azc__room_unref(conn->server, seat);
 }
 
-/* Does the cursor stand on its user's oldest connection there? That one stands for the user. */
+/* A user is visited at its oldest connection in the room (NULL: in the channel). Returns whether
+ * the cursor is at that one. */
 static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
     const azc__room *user = azc__user_of(cursor->conn);
     if (user == NULL) return 0;
@@ -6687,10 +6688,10 @@ static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
     return 1;
 }
 
-static const azc__users_join azc__users = {azc__seat_missing, azc__seat_enter, azc__seat_leave,
-                                           azc__first_of_user};
+static const azc__users_join azc__users_functions = {azc__seat_missing, azc__seat_enter,
+                                                     azc__seat_leave, azc__first_of_user};
 
-/* A user's name as that of a room; returns its length, 0 for a bad one. */
+/* Make the name of a user's room. Returns its length, 0 for a bad user. */
 static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
     size_t len = user != NULL ? strlen(user) : 0;
     if (len == 0 || len >= AZC__MAX_ROOM) return 0;
@@ -6715,7 +6716,7 @@ AZC_API const char *azc_user(const azc_conn *conn) {
 
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
     azc_cursor cursor = azc_members(channel, room);
-    if (channel != NULL) channel->server->users = &azc__users;
+    if (channel != NULL) channel->server->users = &azc__users_functions;
     cursor.azc__kind |= AZC__C_USERS;
     return cursor;
 }
@@ -6734,8 +6735,8 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
 AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence) {
     int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
-    channel->server->users = &azc__users;
-    channel->server->news = &azc__news;
+    channel->server->users = &azc__users_functions;
+    channel->server->news = &azc__news_functions;
     channel->on_presence = on_presence;
     return AZC_OK;
 }
@@ -7236,11 +7237,19 @@ AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish
     return error;
 }
 
+/* Rooms know whether to notify from the moment they are made, and azc_set_history may have made some
+ * before this. */
 AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
     int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
-    channel->server->news = &azc__news;
+    azc_server *s = channel->server;
+    s->news = &azc__news_functions;
     channel->on_room = on_room;
+    for (size_t i = 0; i < s->room_cap; i++) {
+        for (azc__room *room = s->rooms[i]; room != NULL; room = room->chain)
+            if (room->channel == channel && *azc__room_name(room) != 0)
+                room->notify = on_room != NULL;
+    }
     return AZC_OK;
 }
 

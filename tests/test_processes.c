@@ -119,6 +119,44 @@ static void seam(void) {
         CHECK(strstr(text, "out of a; ") && strstr(text, "out of c; "));
         tape_clear(&events);
     }
+    TEST("on_room knows the rooms that azc_set_history made before it, and only those of its channel") {
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder("/t");
+        d.on_connect = NULL, d.on_close = NULL;
+        served = azc_add_channel(server, &d);
+        d.path = "/u";
+        azc_channel *other = azc_add_channel(server, &d);
+        CHECK_INT(azc_set_history(served, "before", 3, 100), AZC_OK);
+        CHECK_INT(azc_set_history(other, "other", 3, 100), AZC_OK);
+        CHECK_INT(azc_on_room(served, note_room), AZC_OK);
+        CHECK_INT(azc_set_history(served, "behind", 3, 100), AZC_OK);
+        listening(server);
+        client *c = join_channel(server, "/t");
+        azc_join(member_of(served), "before"), azc_join(member_of(served), "behind");
+        join_channel(server, "/u");
+        azc_join(member_of(other), "other");
+        settle(server);
+        EXPECT_EVENTS("first in before; first in behind; ");
+        client_close(c);
+        pump_until(server, azc_count(served, NULL) == 0);
+        EXPECT_EVENTS("last out of behind; last out of before; ");
+        finish(server);
+    }
+    TEST("on_room that is NULL again is not called, for rooms made before neither") {
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder("/t");
+        d.on_connect = NULL, d.on_close = NULL;
+        served = azc_add_channel(server, &d);
+        CHECK_INT(azc_on_room(served, note_room), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 3, 100), AZC_OK);
+        CHECK_INT(azc_on_room(served, NULL), AZC_OK);
+        listening(server);
+        join_channel(server, "/t");
+        azc_join(member_of(served), "r");
+        settle(server);
+        EXPECT_EVENTS("");
+        finish(server);
+    }
     TEST("on_room may join, leave and broadcast; what it causes is told in turn") {
         azc_server *server = joined(move_on);
         client *a = join_channel(server, "/t");
