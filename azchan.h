@@ -6227,7 +6227,8 @@ AZC_API const azc_statistics *azc_stats(const azc_server *server) {
 
 /* ==== [21] PARTS: messages of any size, delivered as they arrive ============================== */
 
-/* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
+/* Make an event of n payload bytes, unmasked in place. in->len is 1 once a part of this message was
+ * delivered: no byte of the message is kept, so len has no other use here. */
 static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
                              azc__event *event) {
     int last = in->remaining == 0 && in->frame.fin;
@@ -6244,6 +6245,7 @@ static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t o
     if (last) in->opcode = 0;
 }
 
+/* The byte behind the part may belong to the next frame, so it is restored after the callback. */
 static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     unsigned char behind = e->data[e->len];
     int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_PART_TEXT : 0);
@@ -6254,13 +6256,13 @@ static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     azc__callback_result(conn, result);
 }
 
-static const azc__parts_join azc__parts = {azc__part_decode, azc__part_deliver};
+static const azc__parts_join azc__parts_functions = {azc__part_decode, azc__part_deliver};
 
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
     int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
     channel->on_part = on_part;
-    channel->parts = on_part != NULL ? &azc__parts : NULL;
+    channel->parts = on_part != NULL ? &azc__parts_functions : NULL;
     channel->short_end = on_part != NULL ? 0 : azc__channel_short_end(channel->server);
     return AZC_OK;
 }
@@ -6484,7 +6486,8 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
-static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
+/* fn is NULL if an earlier callback of this turn stopped the watch. */
+static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
     if (w->fn == NULL) return;
@@ -6492,8 +6495,8 @@ static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
     azc__callback_done(s);
 }
 
-/* No scan is under way. */
-static void azc__watched_free(azc_server *s, azc__watched **list) {
+/* Must not run during a scan of ready sources: the scan may still reach them. */
+static void azc__watch_free_list(azc_server *s, azc__watched **list) {
     for (azc__watched *w; (w = *list) != NULL;) {
         *list = w->next;
         azc__source_unwatch(s, &w->source);
@@ -6501,10 +6504,21 @@ static void azc__watched_free(azc_server *s, azc__watched **list) {
     }
 }
 
-/* Stop watching. The current scan may still reach it, so it is freed later. */
-static void azc__watched_stop(azc_server *s, azc__watched **at) {
+static void azc__watch_sweep(azc_server *s) { azc__watch_free_list(s, &s->unwatched); }
+
+static void azc__watch_free(azc_server *s) {
+    azc__watch_free_list(s, &s->watched);
+    azc__watch_free_list(s, &s->unwatched);
+}
+
+static const azc__watch_join azc__watch_functions = {azc__watch_ready, azc__watch_sweep,
+                                                     azc__watch_free};
+
+/* Stop watching. The current scan may still reach the source, so it is freed later. epoll must
+ * forget it at once: it knows the descriptor by its number, which may name another file soon. */
+static void azc__watch_stop(azc_server *s, azc__watched **at) {
     azc__watched *w = *at;
-#ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
+#ifdef AZCHAN_USE_EPOLL
     azc__source_unwatch(s, &w->source);
 #endif
     *at = w->next;
@@ -6513,40 +6527,35 @@ static void azc__watched_stop(azc_server *s, azc__watched **at) {
     s->unwatched = w;
 }
 
-static void azc__unwatched_free(azc_server *s) { azc__watched_free(s, &s->unwatched); }
-
-static void azc__watch_free(azc_server *s) {
-    azc__watched_free(s, &s->watched);
-    azc__watched_free(s, &s->unwatched);
+static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
+    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) |
+                (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    if (!azc__source_watch(s, &w->source, wants)) {
+        azc__free(&s->mem, w, sizeof *w);
+        return AZC__ERR_WATCH;
+    }
+    w->next = s->watched;
+    s->watched = w;
+    return AZC_OK;
 }
-
-static const azc__watch_join azc__watch = {azc__watched_ready, azc__unwatched_free,
-                                           azc__watch_free};
 
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
     if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
         (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
     azc__watched *w = NULL, **at = &server->watched;
-    server->watch = &azc__watch;
+    server->watch = &azc__watch_functions;
     if (events != 0) {
         w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
         if (w == NULL) return AZC_ERR_MEMORY;
+        w->source.fd = fd;
+        w->source.at = -1;
+        w->source.kind = AZC__WATCHED;
+        w->fn = fn;
+        w->userdata = userdata;
     }
     while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
-    if (*at != NULL) azc__watched_stop(server, at);
-    if (w == NULL) return AZC_OK;
-    w->source.fd = fd;
-    w->source.at = -1;
-    w->source.kind = AZC__WATCHED;
-    w->fn = fn;
-    w->userdata = userdata;
-    w->next = server->watched;
-    server->watched = w;
-    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) | (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
-    if (azc__source_watch(server, &w->source, wants)) return AZC_OK;
-    server->watched = w->next;
-    azc__free(&server->mem, w, sizeof *w);
-    return AZC__ERR_WATCH;
+    if (*at != NULL) azc__watch_stop(server, at);
+    return w != NULL ? azc__watch_start(server, w, events) : AZC_OK;
 }
 
 /* ==== [26] SHUTDOWN: close the peers one by one, spread over time ============================= */
