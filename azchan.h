@@ -530,7 +530,7 @@ AZC_API void azc_stop(azc_server *server);
 
 /* Call azc_stop on SIGINT (Ctrl-C) and SIGTERM. azc_destroy restores what was set for the signals
  * before. Several servers may ask for it: a signal stops all of them.
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM | AZC_ERR_STATE (in azc_destroy)
  *   call      from one thread at a time, as the azc_destroy of such servers. This is the only
  *             function here that touches signals and global state */
 AZC_API int azc_stop_on_signals(azc_server *server);
@@ -768,8 +768,8 @@ typedef struct azc_message {
     size_t len;
     const char *room;        /* to the connections in this room, */
     const char *user;        /* of this user (see azc_set_user), */
-    azc_conn *to;            /* or to this one */
-    const azc_conn *except;  /* a connection to leave out */
+    azc_conn *to;            /* or to this one, which must be of the channel */
+    const azc_conn *except;  /* a connection to leave out; not with to */
     uint64_t key;            /* not 0: only the latest value of this key matters. A queued message
                                 of the same key that the kernel has taken no byte of is replaced
                                 in place, so a slow peer has at most one of each key queued */
@@ -780,8 +780,10 @@ typedef struct azc_message {
     int batch;               /* 1: what is held is sent as one JSON array, [a,b,c], sooner if it
                                 would pass max_message. Each message must be JSON. Needs
                                 period_ms; not with key, binary or except */
-    int local;               /* 1: on_publish does not see it */
-    size_t *queued;          /* not NULL: receives for how many connections it was queued now */
+    int local;               /* 1: on_publish does not see it. Local messages form a batch of
+                                their own */
+    size_t *queued;          /* not NULL: receives for how many connections it was queued now; 0
+                                if azc_send fails */
 } azc_message;
 
 /* Queue any message to a room, a user, a connection or the channel:
@@ -791,9 +793,9 @@ typedef struct azc_message {
  *     azc_send(channel, &m);
  *
  *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
- *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY; with to as
- *             azc_send_text; with json as azc_put_finish. With config.memory key and period_ms may
- *             return AZC_ERR_MEMORY at any time
+ *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
+ *             (with period_ms: max_rooms); with to as azc_send_text; with json as azc_put_finish.
+ *             With config.memory key and period_ms may return AZC_ERR_MEMORY at any time
  *   cost      one copy; with key, a look at each queued message of each connection
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
