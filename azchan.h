@@ -1380,8 +1380,8 @@ typedef struct azc__visitor {
     unsigned char raw[16];
 } azc__visitor;
 
-/* The request that is being answered. Its strings are in the request head, NUL-terminated there, and
- * valid until the answer is queued. */
+/* The request that is being answered. Its strings are in the request head, NUL-terminated there,
+ * and valid until the answer is queued. */
 typedef struct azc__request {
     char *method, *target;
     const char *host;     /* the authority: of Host, or of an absolute target */
@@ -7248,7 +7248,7 @@ AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish
     return error;
 }
 
-/* Rooms know whether to notify from the moment they are made, and azc_set_history may have made some
+/* A room knows whether to notify from the moment it is made, and azc_set_history may have made some
  * before this. */
 AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
     int error = azc__channel_check(channel);
