@@ -1217,6 +1217,26 @@ static void act_of_neighbours(void) {
     unstage();
 }
 
+/* A server that SIGTERM stops, and the signal's own action after it. */
+static void act_of_signals(void) {
+    struct sigaction old, now;
+    sigaction(SIGTERM, NULL, &old);
+    stage(act_config());
+    int result = azc_stop_on_signals(scene.server);
+    if (scene.server) WANT(result == AZC_OK);
+    if (scene.server && result != AZC_OK) CHECK_INT(result, AZC_ERR_SYSTEM);
+    client *a = enter("/act/a");
+    put_text(a, "in"), get_text(a, "in");
+    if (scene.server && result == AZC_OK) raise(SIGTERM);
+    else if (scene.server) azc_stop(scene.server);
+    get_close(a, 1001), put(a, FIN | CLOSE, "\x03\xe9", 2), get_end(a), leave(a);
+    stopping();
+    unstage();
+    sigaction(SIGTERM, NULL, &now);
+    if (sys.call != SYS_sigaction || result != AZC_OK) CHECK(now.sa_handler == old.sa_handler);
+    sigaction(SIGTERM, &old, NULL);
+}
+
 typedef struct act {
     const char *name;
     void (*play)(void);
@@ -1230,6 +1250,7 @@ static const act acts[] = {
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
     {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
     {"neighbours", act_of_neighbours}, {"users", act_of_users}, {"feeds", act_of_feeds},
+    {"signals", act_of_signals},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 

@@ -44,6 +44,14 @@ static int has_ipv6(void) {
     if (fd >= 0) close(fd);
     return ok;
 }
+/* A port that was free a moment ago. */
+static int free_port(void) {
+    azc_server *server = serve_at("127.0.0.1", 0);
+    listening(server);
+    int port = azc_port(server);
+    finish(server);
+    return port;
+}
 static const char *temporary(const char *name) {
     static char paths[4][100];
     static int at;
@@ -166,6 +174,58 @@ static void addresses(void) {
         struct stat st;
         CHECK(stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 8);
         unlink(path);
+    }
+    TEST("config.host may end with a port or be one, which replaces config.port") {
+        static const struct {
+            const char *host; /* %d: the port */
+            const char *address;
+        } forms[] = {
+            {"%d", "127.0.0.1"}, {"127.0.0.1:%d", "127.0.0.1"}, {"0.0.0.0:%d", "127.0.0.1"},
+            {"localhost:%d", "127.0.0.1"}, {"[127.0.0.1]:%d", "127.0.0.1"}, {"[::1]:%d", "::1"},
+            {"[::]:%d", "::1"},
+        };
+        for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+            if (forms[i].address[0] == ':' && !has_ipv6()) continue;
+            int port = free_port();
+            char host[64];
+            snprintf(host, sizeof host, forms[i].host, port);
+            azc_server *server = serve_at(host, 1); /* a port that needs privileges */
+            if (!listening(server)) printf("    %s\n", host);
+            CHECK_INT(azc_port(server), port);
+            visit_at(server, forms[i].address, forms[i].address);
+            if (i == 0) CHECK(client_open_to(server, "127.0.0.2", port, 0) == NULL);
+            finish(server);
+        }
+        azc_server *server = serve_at("127.0.0.1:0", 1);
+        listening(server);
+        CHECK(azc_port(server) > 1);
+        finish(server);
+        server = serve_at("[::1]", 0); /* brackets alone keep config.port */
+        if (has_ipv6()) listening(server), visit_at(server, "::1", "::1");
+        finish(server);
+    }
+    TEST("a bad port in config.host is AZC_ERR_ADDRESS, and azc_error has the host") {
+        static const char *const bad[] = {
+            "65536", "99999999999999999999", "4001x", "127.0.0.1:", "127.0.0.1:65536",
+            "127.0.0.1:-1", "127.0.0.1:40x", "127.0.0.1: 40", "localhost:", "localhos:4000",
+            "localhost4:4000", ":4000", "[::1", "[::1]4000", "[::1]:", "[::1]:x", "[]:4000", "[",
+            "0.0.0.0:40:00", "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb:cccc"};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            azc_server *server = serve_at(bad[i], 0);
+            if (!CHECK_INT(azc_listen(server), AZC_ERR_ADDRESS)) printf("    %s\n", bad[i]);
+            CHECK(strstr(azc_error(server), bad[i]) != NULL);
+            finish(server);
+        }
+    }
+    TEST("a colon in the path of a Unix socket belongs to the path") {
+        char host[128];
+        snprintf(host, sizeof host, "unix:%s", temporary("sock:4000"));
+        azc_server *server = serve_at(host, 0);
+        listening(server);
+        CHECK_INT(azc_port(server), 0);
+        visit_at(server, host, "unix");
+        finish(server);
+        CHECK(access(host + 5, F_OK) != 0);
     }
     TEST("addresses that are none are AZC_ERR_ADDRESS, named in words") {
         static const char *const bad[] = {"not an address", "1.2.3", "256.1.1.1", "1.2.3.4.5",

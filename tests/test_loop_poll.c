@@ -150,6 +150,8 @@ static void lending(void) {
         CHECK_INT(n, 7); /* the listener, the wake pipe, and five */
         CHECK(fds[2].fd != 0x55555555 && fds[3].fd == 0x55555555);
         CHECK_INT(azc_poll_begin(server, NULL, 0, &wait), 7);
+        CHECK_INT(azc_poll_begin(server, NULL, 64, &wait), 7); /* no array, whatever its length */
+        CHECK_INT(azc_poll_end(server, NULL, 64), 1);
 #endif
         azc_poll_end(server, NULL, 0);
         azc_poll_end(server, NULL, 3);

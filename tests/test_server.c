@@ -54,6 +54,16 @@ static void servers(void) {
 /* ---- Bad use --------------------------------------------------------------------------------- */
 
 static int null_handler(azc_conn *conn, void *user) { return (void)conn, (void)user, AZC_OK; }
+static void null_presence(azc_channel *channel, const char *room, const char *user, int present) {
+    (void)channel, (void)room, (void)user, (void)present;
+}
+static void null_publish(azc_channel *channel, const char *room, const void *data, size_t len,
+                         int binary) {
+    (void)channel, (void)room, (void)data, (void)len, (void)binary;
+}
+static void null_room(azc_channel *channel, const char *room, int present) {
+    (void)channel, (void)room, (void)present;
+}
 
 static void bad_use(void) {
     TEST("NULL to every function is a returned error, or nothing, and never a crash") {
@@ -205,6 +215,29 @@ static void bad_use(void) {
             CHECK_INT(memory.bytes, before);
             if (unused) break;
         }
+    }
+    TEST("the parts' callbacks are set before azc_listen, and AZC_ERR_STATE after it") {
+        azc_server *server = create(NULL);
+        azc_channel_desc d = recorder("/t");
+        served = azc_add_channel(server, &d);
+        for (int late = 0; late < 2; late++) {
+            int want = late ? AZC_ERR_STATE : AZC_OK;
+            CHECK_INT(azc_on_part(served, NULL), want);
+            CHECK_INT(azc_on_presence(served, null_presence), want);
+            CHECK_INT(azc_on_publish(served, null_publish), want);
+            CHECK_INT(azc_on_room(served, null_room), want);
+            CHECK_INT(azc_trust_proxies(server, "127.0.0.1"), want);
+            if (!late) listening(server);
+        }
+        CHECK_INT(azc_on_part(NULL, NULL), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_on_presence(NULL, null_presence), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_on_publish(NULL, null_publish), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_on_room(NULL, null_room), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_trust_proxies(NULL, "127.0.0.1"), AZC_ERR_ARGUMENT);
+        client *c = join_channel(server, "/t"); /* a late call breaks nothing */
+        client_text(c, "x"), settle(server);
+        EXPECT_EVENTS("connect; text x; ");
+        finish(server);
     }
     TEST("adding without memory is an error that is kept, and nothing leaks") {
         int failures = 0;
