@@ -106,6 +106,9 @@ static void combinations(void) {
         CHECK_INT(azc_send(NULL, &m), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_send(served, NULL), AZC_ERR_ARGUMENT);
         m.queued = &queued;
+        azc_message empty;
+        memset(&empty, 0, sizeof empty);
+        CHECK_INT(azc_send(served, &empty), AZC_ERR_ARGUMENT); /* not an empty text */
         m.key = 1, m.period_ms = -1;
         CHECK_INT(azc_send(served, &m), AZC_ERR_ARGUMENT);
         CHECK_INT(queued, 0);
