@@ -1,15 +1,30 @@
-# make run | test | examples | check | bench | size | clean; see README.md.
-# CC, CFLAGS, LDFLAGS and BUILD (the output folder) are honoured.
+# `make help` lists the targets. CC, CFLAGS, LDFLAGS and BUILD (the output folder) are honoured.
 CC ?= cc
-CFLAGS ?= -O2 -g
 BUILD ?= build
 WARN = -std=c99 -Wall -Wextra -pedantic
 
+# Tests compile five times as fast without optimisation; CFLAGS, if given, applies to everything.
+ifeq ($(origin CFLAGS),undefined)
+CFLAGS = -O2 -g
+TEST_CFLAGS = -O0 -g
+else
+TEST_CFLAGS = $(CFLAGS)
+endif
+
 EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
-TESTS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+
+# T=room selects tests/test_room.c, and T='conn_*' all tests of CONN.
+T = *
+TESTS = $(foreach t,$(T),$(or $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard \
+    tests/test_$(t).c)),$(error T=$(t): there is no tests/test_$(t).c)))
 
 all: examples
 
+##   make help               list the targets
+help:
+	@sed -n 's/^##//p' $(MAKEFILE_LIST)
+
+##   make                    build the examples
 examples: $(EXAMPLES)
 
 $(BUILD)/%: examples/%.c examples/*.h azchan.h
@@ -36,28 +51,29 @@ check: check-pages
 
 $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 	@mkdir -p $(@D)
-	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ -lpthread $(LDFLAGS)
+	$(CC) $(WARN) $(TEST_CFLAGS) -I. $< -o $@ -lpthread $(LDFLAGS)
 
 $(BUILD)/jobs: LDFLAGS += -lpthread
 $(BUILD)/own_loop: LDFLAGS += -lm
 
-$(BUILD)/tests/test_dashboard: examples/dashboard.c examples/dashboard_page.h
+$(BUILD)/tests/test_all_dashboard: examples/dashboard.c examples/dashboard_page.h
+$(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 
+##   make run                start the chat example
 run: $(BUILD)/chat
 	$(BUILD)/chat
 
-# Each program tells its own count; the sum is the last line.
+##   make test               run all tests; needs only cc and make. -j2 compiles two at a time
+##   make test T=room        run tests/test_room.c alone; T='conn_*' runs several
 test: $(TESTS)
-	@for t in $(TESTS); do $(TEST_RUN) $$t; done >$(BUILD)/tests/log; cat $(BUILD)/tests/log
-	@awk '/: [0-9]+ passed, [0-9]+ failed$$/ { p += $$2; f += $$4; n++ } \
-	    END { f += $(words $(TESTS)) - n; print p + 0 " passed, " f " failed"; exit f > 0 }' \
-	    $(BUILD)/tests/log
+	@TEST_RUN="$(TEST_RUN)" sh tests/run.sh $(TESTS)
 
-# What needs more than cc and make. Nothing is installed here: what is missing is named. First what
-# may share the machine, then what keeps time; check-fixed takes what that leaves.
+##   make check              run everything below, except what takes hours or writes figures
+# Nothing is installed: what is missing is named. Checks that measure time come last, and
+# check-fixed uses the processor time that the browser tests leave.
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
-	    check-core check-warnings check-speed check-size check-readme
+	    check-small check-warnings check-speed check-size check-readme
 	@$(MAKE) -s -j2 check-interop check-fixed
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
@@ -65,36 +81,36 @@ check:
 
 need = @command -v $(1) >/dev/null || { echo "$@: $(1) is missing: install $(2)"; exit 1; }
 
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
+
+##   make check-sanitize     all tests with AddressSanitizer and UBSan; threads with ThreadSanitizer
 check-sanitize:
-	@$(MAKE) -s test BUILD=$(BUILD)/sanitize \
-	    CFLAGS="-O0 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-	@$(MAKE) -s $(addprefix $(BUILD)/thread/tests/test_,loop post) BUILD=$(BUILD)/thread \
-	    CFLAGS="-O1 -g -fsanitize=thread"
-	$(BUILD)/thread/tests/test_loop
-	$(BUILD)/thread/tests/test_post
+	@$(MAKE) -s test BUILD=$(BUILD)/sanitize CFLAGS="-O0 -g $(SANITIZE)"
+	@$(MAKE) -s test BUILD=$(BUILD)/thread CFLAGS="-O1 -g -fsanitize=thread" \
+	    T="loop posts signals"
 
-check-valgrind: $(TESTS)
+##   make check-valgrind     all tests with valgrind
+check-valgrind:
 	$(call need,valgrind,valgrind)
-	@$(MAKE) -s test TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 \
-	    valgrind -q --error-exitcode=9 --leak-check=full"
+	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g" TEST_RUN="env TEST_QUICK=1 \
+	    TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full"
 
-# All of what make test samples: each system call with each error, each deed after each. Minutes.
+##   make check-faults       all failures that make test samples: each system call with each error
 check-faults:
-	@$(MAKE) -s $(addprefix $(BUILD)/full/tests/test_,faults sysfaults torture) BUILD=$(BUILD)/full \
-	    CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all"
-	@for t in faults sysfaults torture; do \
-	    TEST_FULL=1 TEST_SECONDS=3000 $(BUILD)/full/tests/test_$$t || exit 1; done
+	@TEST_FULL=1 TEST_SECONDS=3000 $(MAKE) -s test BUILD=$(BUILD)/full CFLAGS="-O1 -g $(SANITIZE)" \
+	    T="all_memory all_system all_torture"
 
-# Linux: every test on the epoll build too.
+##   make check-epoll        all tests with AZCHAN_USE_EPOLL (Linux)
 check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O1 -g -DAZCHAN_USE_EPOLL"
 
-# The adversary of fixed memory, for longer than make test has.
-check-fixed: $(BUILD)/tests/test_fixed
-	FIXED_SECONDS=$(or $(SECONDS),120) nice $(BUILD)/tests/test_fixed
+##   make check-fixed        fixed memory against a random program, SECONDS=120
+check-fixed:
+	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/fixed \
+	    CFLAGS="-O2 -g" T=fixed
 
-# Lines (at least 98%) and branches (95%) of azchan.h that make test runs. A line that it leaves is
-# named in tests/uncovered with its reason, or this fails.
+##   make coverage           lines (98 %) and branches (95 %) of azchan.h that make test runs
+# Each line that it does not run must be in tests/uncovered, with the reason.
 coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
@@ -106,16 +122,18 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
+##   make check-interop      Node's ws client, and the examples' pages in a browser
 check-interop: examples
 	$(call need,node,nodejs)
 	cd tests/interop && for script in ws browser pages; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
--include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \
+include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \
     tests/net/net.mk
 
+##   make clean              delete the output folder
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all examples run test check check-epoll check-sanitize check-valgrind \
+.PHONY: all help examples run test check check-epoll check-sanitize check-valgrind \
     check-interop check-fixed check-faults coverage clean

@@ -530,7 +530,7 @@ AZC_API void azc_stop(azc_server *server);
 
 /* Call azc_stop on SIGINT (Ctrl-C) and SIGTERM. azc_destroy restores what was set for the signals
  * before. Several servers may ask for it: a signal stops all of them.
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM | AZC_ERR_STATE (in azc_destroy)
  *   call      from one thread at a time, as the azc_destroy of such servers. This is the only
  *             function here that touches signals and global state */
 AZC_API int azc_stop_on_signals(azc_server *server);
@@ -768,8 +768,8 @@ typedef struct azc_message {
     size_t len;
     const char *room;        /* to the connections in this room, */
     const char *user;        /* of this user (see azc_set_user), */
-    azc_conn *to;            /* or to this one */
-    const azc_conn *except;  /* a connection to leave out */
+    azc_conn *to;            /* or to this one, which must be of the channel */
+    const azc_conn *except;  /* a connection to leave out; not with to */
     uint64_t key;            /* not 0: only the latest value of this key matters. A queued message
                                 of the same key that the kernel has taken no byte of is replaced
                                 in place, so a slow peer has at most one of each key queued */
@@ -780,8 +780,10 @@ typedef struct azc_message {
     int batch;               /* 1: what is held is sent as one JSON array, [a,b,c], sooner if it
                                 would pass max_message. Each message must be JSON. Needs
                                 period_ms; not with key, binary or except */
-    int local;               /* 1: on_publish does not see it */
-    size_t *queued;          /* not NULL: receives for how many connections it was queued now */
+    int local;               /* 1: on_publish does not see it. Local messages form a batch of
+                                their own */
+    size_t *queued;          /* not NULL: receives for how many connections it was queued now; 0
+                                if azc_send fails */
 } azc_message;
 
 /* Queue any message to a room, a user, a connection or the channel:
@@ -791,9 +793,9 @@ typedef struct azc_message {
  *     azc_send(channel, &m);
  *
  *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
- *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY; with to as
- *             azc_send_text; with json as azc_put_finish. With config.memory key and period_ms may
- *             return AZC_ERR_MEMORY at any time
+ *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
+ *             (with period_ms: max_rooms); with to as azc_send_text; with json as azc_put_finish.
+ *             With config.memory key and period_ms may return AZC_ERR_MEMORY at any time
  *   cost      one copy; with key, a look at each queued message of each connection
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
@@ -1153,149 +1155,186 @@ typedef uint64_t azc__lane;
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
 #define AZC__ADD(count, n) __atomic_add_fetch(&(count), n, __ATOMIC_ACQ_REL)
+#define AZC__LINK(pointer, to) __atomic_store_n(&(pointer), to, __ATOMIC_RELEASE)
+#define AZC__LINKED(pointer) __atomic_load_n(&(pointer), __ATOMIC_ACQUIRE)
 #else
 #define AZC__RAISE(flag) (*(volatile int *)&(flag) = 1)
 #define AZC__RAISED(flag) (*(volatile int *)&(flag))
 #define AZC__ADD(count, n) (*(volatile int *)&(count) += (n))
+#define AZC__LINK(pointer, to) ((pointer) = (to))
+#define AZC__LINKED(pointer) (pointer)
 #endif
 
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
 
+/* Ownership. Each object is freed in one place:
+ *
+ *   azc_server          one per azc_create, freed by azc_destroy after everything below
+ *     azc__route        a path with its azc_channel or azc__page: registered before azc_listen,
+ *                       freed by azc_destroy
+ *     azc_conn          one socket: freed in step 7 of a turn, after on_close
+ *       azc__out        its output, a queue of azc__piece: each is freed once the kernel took it
+ *       azc__in         a partly received request head or message: exists only while there is one
+ *       tail            the azc_data bytes and the strings of its request: freed after on_close
+ *     azc__room         a name and its members: freed when nothing refers to it any more
+ *       azc__member     one connection in one room: freed once it has left and no cursor is at it
+ *       azc__history, azc__rate    what a room keeps: freed by their parts
+ *     azc__task_slot    a timer of azc_after or azc_every: kept for the next one, freed by
+ *                       azc_destroy
+ *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped
+ *   azc__block          the frame of a large broadcast: counts the pieces and histories that refer
+ *                       to it, and is freed with the last one
+ *
+ * Exactly one request is at work at a time, so azc__request is part of the server. */
+
 enum {
-    AZC__MAX_FIELDS = 64,    /* of a request head */
-    AZC__MAX_EXTRA = 1024,   /* bytes that azc_reply_header may add, and */
-    AZC__OWN_EXTRA = 320,    /* those that we keep for ourselves behind them */
-    AZC__MAX_SUBPROTOCOL = 100,
-    AZC__MAX_TYPE = 200,     /* bytes of a Content-Type */
-    AZC__MAX_ROOM = 255,     /* bytes of a room's name */
-    AZC__CLASSES = 7,        /* sizes of transient memory, see azc__heap_classes: */
-    AZC__FIRST_PIECE = 1,    /* that of an output's first piece: most answers fit, */
-    AZC__PIECE = 4,          /* and that of those behind it, at least */
-    AZC__ONE_PIECE = 440,    /* bytes that fit any piece but one that refers */
-    AZC__FIXED_PIECE = 1024, /* the only size of pieces in fixed memory */
-    AZC__POOL = 1 << 20,     /* bytes of it that are kept for the next need, while busy */
-    AZC__SHARE = 1024,       /* a broadcast of at least this is shared, not copied; */
-    AZC__KEEP = 2048,        /* so is a page's body of at least this */
-    AZC__LARGE = 16384,      /* a message of at least this is sent at once, if nothing waits */
-    AZC__MEMBERS = 21,       /* memberships that are allocated together */
-    AZC__MAX_IOV = 16,
-    AZC__HEADS = 64,         /* frame heads, in the sum of what a read may answer */
-    AZC__SLACK = 512,        /* of max_backlog above max_message, so that reads make headway */
-    AZC__MAX_READY = 256,    /* that one epoll_wait tells of */
-    AZC__LISTEN = 4096,      /* newcomers in the kernel's queue; what it holds at most is less or
-                                this: musl's SOMAXCONN still says 128 */
-    AZC__MAX_ACCEPTS = 64,   /* per turn, so that a flood of newcomers starves nobody */
-    AZC__MAX_POSTS = 64,     /* the same for what other threads hand over */
-    AZC__DIGIT = 5,          /* bits of time that choose a timer's slot in its level */
-    AZC__SLOT_LAST = 31,
-    AZC__WHEEL_LEVELS = 7,   /* 35 bits: all that an int's milliseconds can be ahead, and more */
-    AZC__RETRY_MS = 100,     /* after EMFILE, ENOBUFS and their like */
-    AZC__MAX_CONTROL = 125,  /* payload of a control frame, RFC 6455 5.5 */
-    AZC__MAX_HEAD = 14,      /* of a frame */
-    AZC__MAX_DEPTH = 64,     /* of JSON */
-    AZC__SLOT_BITS = 24,     /* of an id: the slot, under its serial number */
+    AZC__MAX_FIELDS = 64,       /* fields of a request head */
+    AZC__MAX_EXTRA = 1024,      /* bytes of header lines that azc_reply_header may add */
+    AZC__OWN_EXTRA = 320,       /* bytes of header lines that the header adds itself */
+    AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
+    AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
+    AZC__MAX_ROOM = 255,        /* bytes of a room's name */
+    AZC__CLASSES = 7,           /* sizes of transient memory: see azc__heap_classes */
+    AZC__FIRST_PIECE = 1,       /* class of an output's first piece: most answers fit */
+    AZC__PIECE = 4,             /* smallest class of the pieces behind it */
+    AZC__ONE_PIECE = 440,       /* bytes that fit any piece, except one that refers to others */
+    AZC__FIXED_PIECE = 1024,    /* bytes of every piece with config.memory */
+    AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
+    AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
+    AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
+    AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
+                                   output is empty */
+    AZC__MEMBERS = 21,          /* memberships that are allocated together */
+    AZC__MAX_IOV = 16,          /* pieces of one sendmsg */
+    AZC__HEADS = 64,            /* bytes for frame heads in what one read may answer */
+    AZC__SLACK = 512,           /* bytes of max_backlog beyond max_message: reads go on meanwhile */
+    AZC__MAX_READY = 256,       /* events of one epoll_wait */
+    AZC__LISTEN = 4096,         /* connections in the kernel's queue. The kernel lowers it to its
+                                   own limit; musl's SOMAXCONN is only 128 */
+    AZC__MAX_ACCEPTS = 64,      /* connections accepted per turn: a flood must not starve peers */
+    AZC__MAX_POSTS = 64,        /* posted tasks per turn, for the same reason */
+    AZC__DIGIT = 5,             /* bits of a timer's time that choose its slot in a level */
+    AZC__SLOT_LAST = 31,        /* last slot of a level */
+    AZC__WHEEL_LEVELS = 7,      /* 35 bits: more than the milliseconds of an int */
+    AZC__RETRY_MS = 100,        /* pause after EMFILE, ENOBUFS and the like */
+    AZC__MAX_CONTROL = 125,     /* payload bytes of a control frame, RFC 6455 5.5 */
+    AZC__MAX_HEAD = 14,         /* bytes of a frame head */
+    AZC__MAX_DEPTH = 64,        /* nesting of JSON */
+    AZC__SLOT_BITS = 24,        /* low bits of an id: the slot; above them a serial number */
     AZC__SLOT_MASK = (1 << AZC__SLOT_BITS) - 1
 };
 
-/* Memory of outputs and half-received inputs that is free just now. */
+/* ---- Memory ---- */
+
+/* A free piece of memory, in a list of its size. */
 typedef struct azc__spare {
     struct azc__spare *next;
 } azc__spare;
 
+/* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
+ * one pool, so that a busy turn does not call the allocator. */
 typedef struct azc__pool {
-    size_t class_size[AZC__CLASSES + 1]; /* the last: SIZE_MAX */
+    size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
-    size_t bytes;             /* at most max_bytes, none after an idle wait */
-    size_t max_bytes;         /* AZC__POOL; 0 with fixed memory, which is a pool itself */
-    size_t piece_max;        /* bytes that one piece may hold */
-    uint32_t array_first;     /* elements of a new array; it doubles */
+    size_t bytes;         /* free in all lists: at most max_bytes, 0 after an idle wait */
+    size_t max_bytes;     /* AZC__POOL; 0 with config.memory, whose slots are a pool already */
+    size_t piece_max;     /* payload bytes of one piece */
+    uint32_t array_first; /* elements of a new array; it doubles when it is full */
 } azc__pool;
 
+/* The allocator of config. pool: where transient memory comes from first. */
 typedef struct azc__mem {
     void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
     void *userdata;
     azc__pool *pool;
 } azc__mem;
 
-/* Fixed memory: slots of one size. */
+/* config.memory: the slots of one size. */
 typedef struct azc__slots {
     size_t size;
     azc__spare *free;
 } azc__slots;
 
-/* At the start of config.memory. */
+/* Stands at the start of config.memory. */
 typedef struct azc__fixed {
-    unsigned char *next, *end; /* what was never given out */
-    int kinds;                 /* of slots; none until azc_listen */
+    unsigned char *next, *end; /* the bytes that no slot has taken yet */
+    int kinds;                 /* used elements of slots; 0 until azc_listen */
     azc__slots slots[16];
 } azc__fixed;
 
-/* Data of any type may start at a multiple of its size. */
+/* A multiple of its size is an aligned offset for every type. */
 typedef union azc__aligned {
     long long i;
     double d;
     void *p;
 } azc__aligned;
 
-/* Bytes that several outputs send: a large broadcast's frame. They follow the struct. */
+/* ---- Output ---- */
+
+/* A whole frame that several outputs and histories refer to. Its len bytes follow the struct. */
 typedef struct azc__block {
     size_t refs, len;
     uint64_t key; /* of azc_message, or 0 */
 } azc__block;
 
-/* A message to send. */
+/* A message to send; the bytes are the caller's. */
 typedef struct azc__payload {
     int opcode;
     const char *data;
     size_t len;
-    uint64_t key; /* 0, or it replaces a queued message of this key */
+    uint64_t key; /* of azc_message, or 0 */
 } azc__payload;
 
-/* A piece of a connection's output. Its bytes follow the struct (block NULL, room behind them
- * left to fill), or are a shared block's, or stay where the program has them (a static page). */
+/* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
+ * NULL, room 0) the program's: a static page. */
 typedef struct azc__piece {
     struct azc__piece *next;
     const unsigned char *data; /* first unsent byte */
-    size_t len;                /* unsent */
-    size_t room;               /* bytes free behind data + len */
-    size_t size;               /* allocated, this struct included */
-    azc__block *block;
+    size_t len;                /* unsent bytes */
+    size_t room;               /* free bytes behind data + len */
+    size_t size;               /* allocated bytes, this struct included */
+    azc__block *block;         /* a reference to give back, or NULL */
 } azc__piece;
 
+/* Bytes to send, in order. */
 typedef struct azc__out {
     azc__piece *head, *tail;
-    size_t bytes; /* unsent in all pieces */
+    size_t bytes; /* unsent, in all pieces */
 } azc__out;
 
+/* ---- Input ---- */
+
+/* A decoded frame head. */
 typedef struct azc__frame {
-    uint64_t len;
+    uint64_t len; /* payload bytes */
     unsigned char mask[4];
     uint8_t opcode, fin;
 } azc__frame;
 
-/* Where the scan for the end of a request head stands between two reads. */
+/* Where the search for the end of a request head stands between two reads. */
 typedef struct azc__scan {
     uint32_t total; /* bytes so far */
-    uint16_t lines;
-    uint8_t at;     /* behind what: */
+    uint16_t lines; /* complete ones */
+    uint8_t at;     /* the state, below */
 } azc__scan;
-enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* a line's end, part of a line; and that and a CR */
+enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* at a line's start, within a line; + CR: behind a CR */
 
-/* What is half received: of a request head, of a frame, of a message. It exists only while
- * something is. */
+/* A partly received request head, frame or message of a connection. */
 typedef struct azc__in {
-    unsigned char *data; /* the head or message so far */
-    size_t len, cap;
-    uint8_t in_frame, opcode; /* opcode: of the message begun, 0 if none */
+    unsigned char *data;      /* the head or message so far */
+    size_t len, cap;          /* bytes of it; PARTS: len is 1 once a part was delivered */
+    uint8_t in_frame, opcode; /* in_frame: between a frame's head and its end. opcode: of the
+                                 message that has begun, 0 if none */
     uint8_t raw_len;
-    azc__frame frame; /* the frame whose payload is arriving */
-    uint64_t remaining; /* payload bytes of it still to come */
-    uint32_t utf8;    /* azc__utf8 state of the message so far */
+    azc__frame frame;         /* whose payload is arriving */
+    uint64_t remaining;       /* payload bytes of it still to come */
+    uint32_t utf8;            /* azc__utf8's state at the end of the message so far */
     azc__scan scan;
-    unsigned char raw[AZC__MAX_CONTROL + 1]; /* a partial frame head, or a control payload */
+    unsigned char raw[AZC__MAX_CONTROL + 1]; /* raw_len bytes of a frame head, or the payload of a
+                                                control frame */
 } azc__in;
 
-/* PARTS, through azc_channel.parts: take the payload of messages as it arrives. */
+/* PARTS: decode and deliver a message as it arrives; see azc_channel.parts. */
 struct azc__event;
 typedef struct azc__parts_join {
     void (*decode)(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
@@ -1303,190 +1342,234 @@ typedef struct azc__parts_join {
     void (*deliver)(azc_conn *conn, const struct azc__event *event);
 } azc__parts_join;
 
-/* What azc__decode found: an opcode with its payload, 0 (it needs more bytes), or the negative
- * close code with which the connection fails. */
+/* The result of azc__decode. kind: an opcode, whose payload is data; 0, more bytes are needed; or
+ * the negative close code with which the connection fails. */
 typedef struct azc__event {
     int kind;
-    unsigned char *data;
+    unsigned char *data;          /* in the read buffer or in azc__in; one byte behind it is
+                                     writable */
     size_t len;
-    int flags;                     /* of on_part */
-    const azc__parts_join *parts;  /* deliver messages in parts; NULL: whole */
+    int flags;                    /* of on_part */
+    const azc__parts_join *parts; /* in: the channel's; NULL: deliver whole messages */
 } azc__event;
 
 enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
        AZC__OP_PONG = 10 };
 
+/* ---- Requests ---- */
+
+/* A header field: both strings are in the request head, NUL-terminated there. */
 typedef struct azc__field {
-    char *name, *value; /* NUL-terminated in the head */
+    char *name, *value;
 } azc__field;
 
-/* A path pattern: per segment a kind letter that sorts by precedence, then its literal or name. */
+/* A path pattern. Each segment in text begins with its kind, a letter that sorts by precedence;
+ * then come the literal or the parameter's name. */
 enum { AZC__LITERAL = 'a', AZC__PARAM = 'b', AZC__REST = 'c' };
 typedef struct azc__route {
     struct azc__route *next; /* in order of precedence: the first match is the best */
-    char *text;              /* of each segment, NUL behind; then an empty one */
-    size_t size;             /* allocated, this struct included */
-    void *target;            /* azc_channel or azc__page, which begins with the route's address */
-    size_t target_size;      /* allocated */
+    char *text;              /* segments, each NUL-terminated; an empty one ends them */
+    size_t size;             /* allocated bytes, this struct included */
+    void *target;            /* azc_channel or azc__page; owned */
+    size_t target_size;      /* allocated bytes */
 } azc__route;
 
-/* An address, its bytes first in raw: family is AF_INET, AF_INET6, or 0 for a Unix socket. */
+/* An address in network order. family: AF_INET (4 bytes of raw), AF_INET6, or 0, a Unix socket. */
 typedef struct azc__visitor {
     uint8_t family;
     unsigned char raw[16];
 } azc__visitor;
 
-/* The request at hand; the server has one. Its strings are NUL-terminated in the head itself. */
+/* The request that is being answered. Its strings are in the request head, NUL-terminated there,
+ * and valid until the answer is queued. */
 typedef struct azc__request {
     char *method, *target;
-    const char *host; /* the authority, from the target if that names one */
+    const char *host;     /* the authority: of Host, or of an absolute target */
     size_t host_len;
-    uint8_t body;     /* a Content-Length over 0, */
-    uint8_t chunked;  /* any Transfer-Encoding */
+    uint8_t body;         /* Content-Length is over 0 */
+    uint8_t chunked;      /* there is a Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;     /* another request waits behind it */
-    char *path;                   /* still encoded, its end is path_len */
-    char *query;                  /* still encoded; NULL if none */
+    uint8_t more;         /* another request was received behind this one */
+    char *path;           /* path_len bytes, still percent-encoded */
+    char *query;          /* still percent-encoded; NULL if there is none */
     size_t path_len;
     const azc__route *route;
-    const char *segments; /* of the path, decoded, NUL behind each */
-    int count;            /* of them */
-    size_t extra_len; /* of azc_reply_header's lines, which alone outlive an answer that fails, */
-    size_t all_len;   /* and with those of ours */
+    const char *segments; /* count segments of the path, decoded, each NUL-terminated */
+    int count;
+    size_t extra_len;     /* bytes of azc_reply_header's lines in extra; if an answer does not fit,
+                             the 503 in its place has these only */
+    size_t all_len;       /* bytes in extra: those, and the header's own lines */
     int field_count;
-    int status;       /* as answered */
-    char *cookies;    /* as pairs, once asked for */
-    size_t sent;      /* bytes of the answer */
-    azc__visitor visitor; /* the peer, or the visitor that a trusted proxy names */
-    uint8_t proxied;  /* the peer is a trusted proxy, */
-    char scheme;      /* and says 's' for https, 'p' for http, 0 nothing */
+    int status;           /* of the answer */
+    char *cookies;        /* as pairs; NULL until azc_cookie is called */
+    size_t sent;          /* bytes of the answer */
+    azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
+    uint8_t proxied;      /* the peer is a trusted proxy */
+    char scheme;          /* forwarded: 's' for https, 'p' for http; 0: not forwarded */
     azc__field fields[AZC__MAX_FIELDS];
-    char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA];
+    char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA]; /* header lines of the answer */
 } azc__request;
 
+/* A page: static bytes, or a handler. */
 typedef struct azc__page {
     azc__route *route;
-    const void *bytes; /* static, or NULL: ask the handler */
+    const void *bytes; /* the program's; NULL: call the handler */
     size_t len;
     const char *type;
     azc_handler handler;
     void *userdata;
 } azc__page;
 
+/* A handler of azc_use; freed by azc_destroy. */
 typedef struct azc__use_link {
     struct azc__use_link *next;
     azc_handler handler;
     void *userdata;
 } azc__use_link;
 
-/* One membership, in two doubly linked lists. Once left, conn is NULL and the next pointers stay
- * as they were: they lead a cursor that stands here back into the lists. */
+/* ---- Rooms ---- */
+
+/* One connection in one room, in a doubly linked list of each. After a leave conn is NULL and the
+ * next pointers stay, so that a cursor that is at this member still finds its way. */
 typedef struct azc__member {
     azc_conn *conn;
     struct azc__room *room;
-    struct azc__member *next, *prev;           /* in the room */
-    struct azc__member *next_room, *prev_room; /* of the connection */
+    struct azc__member *next, *prev;           /* in the room's list */
+    struct azc__member *next_room, *prev_room; /* in the connection's list */
 } azc__member;
 
+/* Members are allocated in groups; all groups are freed when no member is in use. */
 typedef struct azc__member_group {
     struct azc__member_group *next;
     azc__member member[AZC__MEMBERS];
 } azc__member_group;
 
+/* An entry of the server's hash table. Most are rooms of the program. The others are found by names
+ * that no program can give, since they begin with a NUL:
+ *
+ *   channel NULL    an address; count is its connections, for max_per_address
+ *   "\0ada"         the user ada of azc_set_user; the members are ada's connections
+ *   an azc__pair    USERS and RATES: something that belongs to a room and a user, or a room and
+ *                   a key
+ */
 typedef struct azc__room {
     struct azc__room *chain; /* in the hash bucket */
-    azc_channel *channel; /* NULL: no room, but an address and its connections' count */
+    azc_channel *channel;
     azc__member *first;
     uint32_t hash;
-    uint32_t count; /* members */
-    uint32_t refs; /* members, and the departed that a cursor or an on_close may still look at */
-    uint32_t len;  /* of the name, which follows the struct */
+    uint32_t count;   /* members */
+    uint32_t refs;    /* members, those that left while a cursor may be at them, pairs, a history,
+                         a place in the list of news: the room is freed when it is 0 */
+    uint32_t len;     /* bytes of the name, which follows the struct, NUL-terminated */
     uint8_t pair;     /* the name is an azc__pair */
-    uint8_t watched;  /* NEWS: the program wants to know whether it has members; */
-    uint8_t reported; /* what it was told last; */
-    uint8_t queued;   /* and this room is in the server's list of news */
+    uint8_t notify;   /* NEWS: call on_room or on_presence when it gets its first member or loses
+                         the last one */
+    uint8_t reported; /* NEWS: whether it had members at the last such call */
+    uint8_t queued;   /* NEWS: it is in the server's list */
     struct azc__room *next_news;
     union {
-        struct azc__history *history; /* NULL: it keeps nothing */
-        struct azc__rate *rate;       /* of AZC__RATE */
+        struct azc__history *history; /* of a room: NULL, it keeps none */
+        struct azc__rate *rate;       /* of a pair of RATES */
     } keeps;
 } azc__room;
 
-/* Users are rooms too, by names that no program can give: "\0ada" is ada, her connections are its
- * members. What is known of a room and something else is a room whose name is this. AZC__SEAT: a
- * user is in a room; the members are the user's connections there. AZC__RATE: what is broadcast to
- * a room at a rate, of a key. */
-enum { AZC__SEAT = 1, AZC__RATE };
+/* The name of an entry that belongs to other rooms; it holds a reference to each.
+ *
+ *   AZC__SEAT         a user in a room: counts the user's connections there, so that on_presence
+ *                     is called for the first and the last one only
+ *   AZC__RATE         messages to a room, a user (both in `room`) or the channel (NULL), sent at a
+ *                     rate: those of a key, or a batch (key 0)
+ *   AZC__LOCAL_BATCH  a batch of messages that on_publish must not see
+ */
+enum { AZC__SEAT = 1, AZC__RATE, AZC__LOCAL_BATCH };
 typedef struct azc__pair {
-    unsigned char kind[8]; /* 0, 0, which */
+    unsigned char kind[8]; /* 0, 0, and one of the above */
     azc__room *room, *user;
     uint64_t key;
 } azc__pair;
 
-/* What a room keeps: a ring of blocks, which follows the struct. */
-typedef struct azc__history {
-    size_t max_count, max_bytes; /* what it may keep */
-    size_t first, count, bytes;
-} azc__history;
+/* ---- The loop ---- */
 
-/* What the loop watches. First in each struct that has one. */
+/* A descriptor that the loop waits for; the first field of each struct that has one. */
 typedef struct azc__source {
     int fd;
-    int at; /* index in the server's poll arrays, -1: not watched */
-    uint8_t kind, events;
-    uint8_t stuck; /* the kernel took nothing though it could: see azc__retry */
+    int at;               /* index in the server's poll arrays; -1: not watched */
+    uint8_t kind, events; /* one of the kinds below; the events that are waited for */
+    uint8_t stuck;        /* the kernel took nothing although poll said it would: see azc__retry */
 } azc__source;
 enum { AZC__WAKE, AZC__LISTENER, AZC__CONN, AZC__WATCHED };
-/* poll's bits; more come back for errors, and mean READ: the next read tells. */
+/* The bits of poll, or epoll. Errors and hang-ups are handled as READ: a read returns the cause. */
 #ifdef AZCHAN_USE_EPOLL
 enum { AZC__EVENT_READ = EPOLLIN, AZC__EVENT_WRITE = EPOLLOUT };
 #else
 enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 #endif
 
-/* Deadlines of one class have one length, so each class's list in order of arrival is sorted. */
-enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE, AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
+/* The classes of deadlines. All of a class have one length, so a list in order of arrival is sorted
+ * by time. */
+enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE,
+       AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
 
-/* A moment, in whatever struct waits for it. All zero but fn at first. */
+/* A timer, embedded in the struct that waits for it. Zero-initialise all but fn. */
 typedef struct azc__timer {
-    struct azc__timer *next, *prev; /* a ring of those in the slot; next NULL: not waited for */
-    int64_t due;                    /* ms, as the server's clock */
+    struct azc__timer *next, *prev; /* a ring, in the slot; next NULL: not in the wheel */
+    int64_t due;                    /* ms of the server's clock */
     void (*fn)(azc_server *server, struct azc__timer *timer);
-    uint8_t place; /* level and slot */
+    uint8_t place;                  /* level and slot */
 } azc__timer;
 
+/* TIMERS explains levels and slots. */
 typedef struct azc__wheel {
-    int64_t at;  /* the moment that slots are reckoned from: what was due until it has run */
-    int64_t due; /* nothing is to be done before */
-    uint32_t count[AZC__WHEEL_LEVELS]; /* of the timers in each */
+    int64_t at;  /* ms: slots are counted from here. Every timer due before it has run */
+    int64_t due; /* ms: the wheel has nothing to do before this */
+    uint32_t count[AZC__WHEEL_LEVELS]; /* timers of each level */
     azc__timer *slots[AZC__WHEEL_LEVELS << AZC__DIGIT];
 } azc__wheel;
 
-/* What is broadcast at a rate, while a period of it runs. */
+/* What goes through the pipe that wakes the loop. fn NULL: only wake. */
+typedef struct azc__post_record {
+    azc_task fn;
+    void *arg;
+} azc__post_record;
+
+/* ---- Structs of optional parts ---- */
+
+/* HISTORY: a ring of max_count pointers to blocks, which follows the struct. */
+typedef struct azc__history {
+    size_t max_count, max_bytes; /* limits */
+    size_t first;                /* index of the oldest message */
+    size_t count, bytes;         /* of the messages it has; bytes with framing */
+} azc__history;
+
+/* RATES: while a period runs, the messages to one target. It is freed at the end of a period in
+ * which no message came. */
 typedef struct azc__rate {
     azc__timer timer; /* the end of the period */
     azc_channel *channel;
-    azc__room *room;  /* NULL: the channel */
-    azc__room *entry; /* this, in the table */
+    azc__room *room;  /* the target: a room or a user; NULL: the channel */
+    azc__room *entry; /* the pair in the table; its keeps.rate is this */
     uint64_t key;     /* 0: a batch */
-    uint64_t except;  /* azc_id of a connection, or 0 */
-    int opcode, spread; /* spread: on_publish sees it */
-    int ms, waits;    /* waits: there is something to send: */
+    uint64_t except;  /* azc_id of a connection to leave out, or 0 */
+    int opcode;
+    int ms;           /* length of the period */
+    uint8_t held;     /* data is a message to send when the period ends */
+    uint8_t publish;  /* on_publish sees it */
     unsigned char *data;
     size_t len, cap;
 } azc__rate;
 
-/* What azc_after and azc_every gave a number. It serves one after the other until azc_destroy. */
+/* TIMERS: a task of azc_after or azc_every. The slot serves many tasks, one after the other, each
+ * with a number of its own. */
 typedef struct azc__task_slot {
     azc__timer timer;
     uint64_t id;
     azc_task fn;
     void *arg;
     struct azc__task_slot *next_free;
-    int every; /* ms, 0: once */
+    int every; /* ms; 0: once */
 } azc__task_slot;
 
-/* A descriptor of the program's. fn NULL: not any more. */
+/* WATCH: a descriptor of the program. fn NULL: stopped, and freed when the turn ends. */
 typedef struct azc__watched {
     azc__source source;
     struct azc__watched *next;
@@ -1494,15 +1577,16 @@ typedef struct azc__watched {
     void *userdata;
 } azc__watched;
 
-/* What goes through the pipe; fn NULL only wakes. */
-typedef struct azc__post_record {
-    azc_task fn;
-    void *arg;
-} azc__post_record;
-
 /* ---- Where optional parts join ----
- * A part's first public call sets its pointer in the server (PARTS: in the channel). Nothing else
- * names the part's functions, so in a program without such a call the linker leaves them out. */
+ * The sections from PARTS on are optional. Earlier sections never name a function of theirs: they
+ * call through a pointer in the server (PARTS: in the channel), which is NULL until the part's
+ * first public call sets it. So a program that makes no such call refers to nothing of the part.
+ * The compiler (AZCHAN_STATIC) or the linker (--gc-sections) then drops the part's code, and all
+ * that remains is the pointer and a test for NULL.
+ *
+ * To add a part: declare its functions below as a struct azc__PART_join, put a pointer to that into
+ * azc_server, call through it where the part joins, and set it to the part's azc__PART_functions in
+ * each public function that may be a program's first. A single function needs no struct. */
 
 typedef struct azc__timers_join {
     void (*run)(azc_server *s); /* when wheel.due has come */
@@ -1511,25 +1595,26 @@ typedef struct azc__timers_join {
 
 typedef struct azc__watch_join {
     void (*ready)(azc_server *s, azc__source *source, int events);
-    void (*sweep)(azc_server *s); /* free what was stopped; no scan of ready sources is running */
+    void (*sweep)(azc_server *s); /* free what was stopped; never during a scan of ready sources */
     void (*free)(azc_server *s);
 } azc__watch_join;
 
-/* Rooms that got their first member or lost their last one. */
+/* For rooms with `notify`. */
 typedef struct azc__news_join {
-    void (*changed)(azc_server *s, azc__room *room);
-    void (*report)(azc_server *s);
+    void (*changed)(azc_server *s, azc__room *room); /* a member joined or left; not queued yet */
+    void (*report)(azc_server *s);                   /* call on_room and on_presence */
 } azc__news_join;
 
-/* For connections of users in channels with on_presence; and azc_users. */
+/* The seats are for connections of a user in a channel with on_presence. */
 typedef struct azc__users_join {
-    int (*seat_missing)(const azc_conn *conn, azc__room *room);
-    int (*seat_enter)(azc_conn *conn, azc__room *room); /* 0 without memory */
+    int (*seat_missing)(const azc_conn *conn, azc__room *room); /* would an enter make a room? */
+    int (*seat_enter)(azc_conn *conn, azc__room *room);         /* 0 without memory */
     void (*seat_leave)(const azc_conn *conn, azc__room *room);
-    int (*first_of_user)(azc_cursor *cursor, const azc__room *room);
+    int (*first_of_user)(azc_cursor *cursor, const azc__room *room); /* for azc_users */
 } azc__users_join;
 
-/* Rooms with keeps.history. A join first prepares the replay, and then appends or drops it. */
+/* For rooms with keeps.history. A join first prepares the replay, since that may fail, and then
+ * appends or frees it. */
 typedef struct azc__history_join {
     int (*prepare)(azc_conn *conn, const azc__room *room, azc__out *replay);
     void (*finish)(azc_conn *conn, const azc__room *room, azc__out *replay, int joined);
@@ -1539,93 +1624,104 @@ typedef struct azc__history_join {
 } azc__history_join;
 
 typedef struct azc__proxies_join {
-    void (*forwarded)(const azc_server *s, azc__request *r);
+    void (*forwarded)(const azc_server *s, azc__request *r); /* read X-Forwarded-* */
     int (*trusts)(const azc_server *s, const azc__visitor *visitor);
 } azc__proxies_join;
+
+/* ---- Connections, channels, the server ---- */
 
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
  *        |             |---- peer's Close, protocol error, EOF ------^                   ^
  *        '-- refusal --'------------------------> LINGER --------------------------------|
  *      any state ---- I/O error, deadline -----------------------------------------------'
- * LINGER sends what is queued, shuts our direction down, and reads until the peer's end of TCP,
- * so that no reset destroys our last bytes on their way. */
+ * LINGER sends what is queued, shuts down our direction, and reads until the peer's EOF: a close
+ * with unread bytes would reset the connection and destroy our last bytes on their way. */
 enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD };
 
+/* One peer. Made by accept, freed in step 7 of the turn in which it is DEAD. */
 struct azc_conn {
     azc__source source;
     uint8_t state;
-    uint8_t deadline;           /* its class */
-    uint8_t touched;            /* in the server's list */
-    uint8_t heard;              /* the peer lived since the last look; of pages: it read */
-    uint8_t eof;                /* the peer ended its direction */
-    uint8_t connected;          /* on_connect ran, on_close has not */
-    unsigned ready : 1;         /* poll said that the kernel would take what waits; */
-    unsigned drain : 1;         /* owes an on_drain; */
-    unsigned paused : 1;        /* not read, for its backlog's sake: bits, for one look at all */
-    unsigned shut : 1;          /* we ended ours */
+    uint8_t deadline;           /* its class, or AZC__DEADLINE_NONE */
+    uint8_t touched;            /* in the server's list for the settle step */
+    uint8_t heard;              /* the peer sent or took bytes since its deadline was set */
+    uint8_t eof;                /* the peer shut down its direction */
+    uint8_t connected;          /* on_connect ran, and on_close has not */
+    unsigned ready : 1;         /* poll said that the kernel takes more output */
+    unsigned drain : 1;         /* on_drain is to be called when the backlog is low again */
+    unsigned paused : 1;        /* not read, because of its backlog */
+    unsigned shut : 1;          /* we shut down our direction */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
-    uint16_t close_code;        /* for on_close, 0 before and where there is none */
-    uint8_t subprotocol;        /* 1 + its index in the channel's list, 0: none */
-    uint8_t family;             /* of raw: AF_INET, AF_INET6, 0 for a Unix socket */
-    uint32_t due;               /* ms, as the low bits of the server's clock */
-    uint32_t since;             /* the same for a request; in seconds once open */
-    uint32_t prev_deadline, next_deadline; /* 1 + a slot, or 0 */
+    uint16_t close_code;        /* for on_close; 0 until it ends */
+    uint8_t subprotocol;        /* 1 + its index in the channel's list; 0: none */
+    uint8_t family;             /* of raw: AF_INET, AF_INET6; 0: a Unix socket */
+    uint32_t due;               /* of the deadline: ms, the low bits of the server's clock */
+    uint32_t since;             /* start of the request, in the same ms; once open, in seconds */
+    uint32_t prev_deadline, next_deadline; /* in the class's list: 1 + slot, or 0 */
     azc_server *server;
-    azc_channel *channel;
+    azc_channel *channel;       /* from on_upgrade until on_close has run, else NULL */
     azc__out out;
     union {
-        unsigned char raw[16];  /* HTTP: the peer's address, network order */
+        unsigned char raw[16];  /* HTTP: the peer's address, in network order */
         struct {
-            azc_conn **prev, *next; /* prev: what points here */
-        } link;                 /* connected: in the channel's list */
+            azc_conn **prev, *next; /* prev: the pointer to this connection */
+        } link;                 /* from OPEN on: in the channel's list */
     } u;
     azc_conn *next_touched;
-    azc__in *in;
-    azc__member *rooms;
-    unsigned char *tail;        /* data_size bytes, then: peer, target, parameters in their order,
-                                   (name, value) of each query argument, "" */
+    azc__in *in;                /* NULL: nothing is partly received */
+    azc__member *rooms;         /* the user first, if it has one; then the newest room */
+    unsigned char *tail;        /* data_size bytes, then strings: peer, target, the parameters in
+                                   their order, name and value of each query argument, "" */
     uint64_t id;
-    azc__room *quota;           /* counts the connections of this address, or NULL */
-    uint32_t tail_size, dropped;
+    azc__room *quota;           /* the address it counts for, or NULL */
+    uint32_t tail_size;         /* allocated bytes */
+    uint32_t dropped;           /* messages refused because of the backlog */
 };
 
+/* Allocated with its route. */
 struct azc_channel {
     azc__route *route;
     azc_server *server;
-    azc_conn *first;
+    azc_conn *first;            /* its open connections */
     size_t count;
-    size_t data_size; /* rounded up, so that the strings start behind it */
-    unsigned short_end; /* payloads of fewer bytes take the short path; 0: none, for parts */
+    size_t data_size;           /* rounded up, so that the strings behind it are aligned */
+    unsigned short_end;         /* shorter payloads take the fast path; 0, with on_part: none do */
     azc_channel_desc desc;
-    const azc__parts_join *parts;
+    const azc__parts_join *parts; /* NULL without on_part */
     int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
     void (*on_presence)(azc_channel *channel, const char *room, const char *user, int present);
     void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
                        int binary);
     void (*on_room)(azc_channel *channel, const char *room, int present);
-    const char *subprotocols; /* "v2\0v1\0\0", behind the struct */
+    const char *subprotocols;   /* "v2\0v1\0\0", behind the struct */
 };
 
-enum { AZC__DRAINING = 1, AZC__STOPPING = 2 }; /* azc_server.stopping */
+/* azc_server.stopping. SHUTTING_DOWN: no new connections, those that are there are served on. */
+enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
-/* The fields used most come first: what lies within 128 bytes takes a shorter instruction, as on
- * ARM do bytes within 32. The large ones come last. */
+/* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
+ * does for byte fields below 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
-    uint8_t listening, stopping, busy, cursors, accept_paused, retrying;
+    uint8_t listening, stopping;
+    uint8_t busy;        /* inside azc_poll or azc_destroy, so maybe inside a callback */
+    uint8_t cursors;     /* members that leave stay in limbo, since a cursor may be at them; or
+                            there is news. azc__callback_done clears it */
+    uint8_t accept_paused, retrying;
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int unreported;          /* connections that ended and have yet to get their on_close */
-    uint32_t retry;      /* if retrying: when to, accept and connections that are stuck */
-    int64_t now;
-    azc_conn **slots;    /* by id */
-    uint32_t slot_cap, slot_hint;
-    uint32_t slot_count; /* slots ever used: those behind are not even zero */
-    uint32_t room_cap;
+    int unreported;      /* connections that ended and whose on_close has not run */
+    uint32_t retry;      /* if retrying: when to try accept and stuck connections again */
+    int64_t now;         /* ms: the clock at the turn's wake */
+    azc_conn **slots;    /* connections, by the slot of their id */
+    uint32_t slot_cap;   /* allocated elements */
+    uint32_t slot_hint;  /* where the search for a free one begins */
+    uint32_t slot_count; /* initialised elements: those behind are not even zero */
+    uint32_t room_cap;   /* buckets, a power of 2 */
     azc__room **rooms;
     azc__source listener;
-    uint32_t room_count; /* addresses included, */
-    uint32_t room_named; /* and not */
+    uint32_t room_count; /* entries of the table, */
+    uint32_t room_named; /* and those of them that count against max_rooms: no addresses */
 #ifdef AZCHAN_USE_EPOLL
     int epoll;
 #else
@@ -1634,48 +1730,49 @@ struct azc_server {
     azc_conn *touched_first;
     azc__member *free_members; /* linked by next */
     azc_conn *touched_last;
-    azc__source wake;
+    azc__source wake;    /* the pipe's read end */
     int wake_write, port;
 #ifndef AZCHAN_USE_EPOLL
     uint32_t source_cap;
     struct pollfd *polls;
     azc__source **sources;
 #endif
-    azc_config config; /* with every default filled in */
-    size_t read_free;  /* backlog below which a whole read_buffer may be answered */
-    size_t pause;      /* backlog past which a peer is not read: half of max_backlog, or less, so
-                          that max_message and AZC__SLACK stay free */
-    uint64_t serial;
-    uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + a slot, or 0 */
+    azc_config config;   /* with defaults filled in */
+    size_t read_free;    /* backlog below which a whole read_buffer may be answered */
+    size_t pause;        /* backlog beyond which a peer is not read: half of max_backlog, or less,
+                            so that max_message and AZC__SLACK stay free */
+    uint64_t serial;     /* of the newest connection's id */
+    uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + slot,
+                            or 0 */
     int deadline_ms[AZC__DEADLINE_COUNT];
-    const char *checked; /* the text that on_message has just now, known to be UTF-8 */
+    const char *checked; /* the text of the on_message that is running, known to be UTF-8 */
     size_t checked_len;
 
     azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
-    FILE *log_file;
+    FILE *log_file;      /* of azc_logger, or NULL */
 
-    uint32_t seed[2];
-    azc__member_group *members; /* all that were allocated; */
-    uint32_t member_count; /* and how many are in use */
-    azc__member *limbo; /* left while a cursor may stand on them; linked by prev */
-    azc__room *news_first, *news_last; /* rooms whose change is to be reported */
+    uint32_t seed[2];    /* of the room hash */
+    azc__member_group *members;
+    uint32_t member_count; /* in use */
+    azc__member *limbo;  /* members that left while a cursor may be at them; linked by prev */
+    azc__room *news_first, *news_last; /* NEWS: rooms whose change is to be reported */
 
-    unsigned char *read_buffer; /* config.read_buffer bytes and one for a NUL */
-    char *scratch;              /* the request's strings before they have a connection's tail */
-    char *strings_at;           /* where the next goes */
-    char *strings;              /* host and origins, copied, and the scratch */
+    unsigned char *read_buffer; /* config.read_buffer bytes, and one for a NUL */
+    char *scratch;       /* the strings of the request, until the connection has its tail */
+    char *strings_at;    /* where the next of them goes */
+    char *strings;       /* one allocation: host and origins, copied, and the scratch */
     size_t strings_size;
-    uint32_t room_first;           /* buckets of a new table */
-    size_t tail_least, room_least; /* bytes of each at least, with fixed memory */
-    azc_conn *current; /* whose request that is, while it is answered */
+    uint32_t room_first; /* buckets of a new table */
+    size_t tail_least, room_least; /* config.memory: bytes of each tail and room */
+    azc_conn *current;   /* whose request is being answered, or NULL */
     azc__pool pool;
     azc_statistics stats;
     azc__request request;
-    char error[200];
-    int stop_asked;    /* by azc_stop, in whatever thread */
-    azc__post_record post; /* one that was not read whole, and */
-    size_t post_len;   /* how much of it was */
+    char error[200];     /* for azc_error */
+    int stop_asked;      /* azc_stop was called, by any thread */
+    azc__post_record post; /* post_len bytes of one that was not read whole */
+    size_t post_len;
 
     const azc__timers_join *timers;
     const azc__watch_join *watch;
@@ -1683,22 +1780,23 @@ struct azc_server {
     const azc__users_join *users;
     const azc__history_join *history;
     const azc__proxies_join *proxies;
-    int (*replace)(azc_conn *conn, azc__block *block); /* LATEST: put it in its predecessor's place */
-    void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: a pair's room is released */
-    void (*rates_free)(azc_server *s);
-    void (*signals_end)(azc_server *s);
-    azc_server *next_signalled;
-    void (*drain_queue)(azc_server *s); /* DRAIN: accept what waits before the listener closes */
-    char *trusted;     /* PROXIES: the list, copied */
+    int (*replace)(azc_conn *conn, azc__block *block); /* RATES: in place of one of its key */
+    void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
+    void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: before a pair is freed */
+    void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
+    void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
+    azc_server *next_signalled;                        /* SIGNALS: in its list */
+    char *trusted;       /* PROXIES: the list, copied */
     size_t trusted_size;
-    uint32_t drain_closed, drain_count; /* DRAIN: closed with 1001, of how many, up to which slot */
-    uint32_t drain_slot;
-    int64_t drain_start, drain_ms;
-    azc__timer drain_timer;
+    int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
+    uint32_t shutdown_count;  /* connections that were open then, */
+    uint32_t shutdown_closed; /* those of them closed so far, */
+    uint32_t shutdown_slot;   /* and the slot to go on at */
+    azc__timer shutdown_timer;
     uint32_t task_cap, task_count;
-    azc__task_slot **tasks; /* by id */
+    azc__task_slot **tasks;   /* by the slot of their id */
     azc__task_slot *free_task;
-    azc__watched *watched, *unwatched; /* those let go are freed between turns */
+    azc__watched *watched, *unwatched; /* unwatched: to be freed when the turn ends */
     azc__wheel wheel;
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
@@ -3492,7 +3590,7 @@ static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel
     return room;
 }
 
-static azc__room *azc__room_named(const azc_channel *channel, const char *room) {
+static azc__room *azc__room_by_name(const azc_channel *channel, const char *room) {
     return azc__room_find(channel->server, channel, room, strlen(room));
 }
 
@@ -3543,7 +3641,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
     if (room == NULL) return NULL;
     room->channel = channel;
     room->len = (uint32_t)len;
-    room->watched = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
+    room->notify = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
     room->hash = azc__room_hash(s, channel, name, len);
     memcpy(room + 1, name, len);
     azc__room_link(s, room);
@@ -3611,7 +3709,7 @@ static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
 
 /* The room's members came or went. */
 static inline void azc__room_changed(azc_server *s, azc__room *room) {
-    if (room->watched && !room->queued) s->news->changed(s, room);
+    if (room->notify && !room->queued) s->news->changed(s, room);
 }
 
 /* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
@@ -3626,7 +3724,7 @@ static int azc__seat_wanted(const azc_conn *conn) {
 }
 
 /* Where the list of a connection's rooms begins. */
-static azc__member *azc__rooms_first(const azc_conn *conn) {
+static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
@@ -3644,7 +3742,7 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
 
 /* Memberships come many at once, for an allocator's word for each would be a quarter more. They
  * go all at once too, when the last is free. */
-static azc__member *azc__member_make(azc_server *s) {
+static azc__member *azc__member_take(azc_server *s) {
     if (s->free_members == NULL) {
         azc__member_group *more = (azc__member_group *)azc__alloc(&s->mem, sizeof *more);
         if (more == NULL) return NULL;
@@ -3676,7 +3774,7 @@ static void azc__member_return(azc_server *s, azc__member *m) {
 
 /* First in both lists, but that who a connection is stays before its rooms. */
 static int azc__member_add(azc_conn *conn, azc__room *room) {
-    azc__member *m = azc__member_make(conn->server);
+    azc__member *m = azc__member_take(conn->server);
     if (m == NULL) return 0;
     if (azc__seat_wanted(conn) && !conn->server->users->seat_enter(conn, room)) {
         azc__member_return(conn->server, m);
@@ -3685,7 +3783,7 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
     m->conn = conn;
     m->room = room;
     m->next = room->first;
-    m->next_room = azc__rooms_first(conn);
+    m->next_room = azc__member_first(conn);
     m->prev_room = azc__user_of(conn) != NULL ? conn->rooms : NULL;
     if (m->next != NULL) m->next->prev = m;
     if (m->next_room != NULL) m->next_room->prev_room = m;
@@ -3777,7 +3875,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
     if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
-    const azc__room *r = azc__room_named(conn->channel, room);
+    const azc__room *r = azc__room_by_name(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
@@ -3787,7 +3885,7 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 AZC_API int azc_leave_all(azc_conn *conn) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
-    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__rooms_first(conn)) != NULL;)
+    for (azc__member *m; conn->state == AZC__OPEN && (m = azc__member_first(conn)) != NULL;)
         azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
     return AZC_OK;
@@ -3795,7 +3893,7 @@ AZC_API int azc_leave_all(azc_conn *conn) {
 
 AZC_API size_t azc_count(azc_channel *channel, const char *room) {
     if (channel == NULL || room == NULL) return channel == NULL ? 0 : channel->count;
-    const azc__room *r = azc__room_named(channel, room);
+    const azc__room *r = azc__room_by_name(channel, room);
     return r == NULL ? 0 : r->count;
 }
 
@@ -3816,7 +3914,7 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
     if (channel == NULL) return cursor;
     channel->server->cursors = 1;
     if (room == NULL) cursor.azc__next = channel->first;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
+    const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
     if (r != NULL) cursor.azc__next = r->first;
     return cursor;
 }
@@ -3825,7 +3923,7 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
     azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
-    cursor.azc__next = azc__rooms_first(conn);
+    cursor.azc__next = azc__member_first(conn);
     return cursor;
 }
 
@@ -3851,25 +3949,25 @@ AZC_API int azc_cursor_next(azc_cursor *cursor) {
 /* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
 
 /* Did a call fail for now only? */
-static int azc__transient(void) {
+static int azc__sys_transient(void) {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
 }
 
 /* Milliseconds; without a clock time stands still. */
-static int64_t azc__clock(const azc_server *s) {
+static int64_t azc__sys_clock(const azc_server *s) {
     struct timespec t;
     if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static AZC__RARE int azc__option(int fd, int level, int name, int value) {
+static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
     return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
 }
 
 /* Close-on-exec, so that a program that forks keeps no ports open in its children. */
 static AZC__RARE void azc__fd_prepare(int fd) {
     AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
 }
 
 /* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
@@ -3878,7 +3976,7 @@ static int azc__fd_nonblocking(int fd) {
     return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
 }
 
-static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov, size_t count) {
+static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
@@ -3887,7 +3985,7 @@ static AZC__ASIDE ssize_t azc__send_iov(const azc_conn *conn, struct iovec *iov,
 }
 
 /* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
-static void azc__http_visitor(azc__visitor *who, int family) {
+static void azc__visitor_set_family(azc__visitor *who, int family) {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
     if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
         memcpy(who->raw, who->raw + 12, 4);
@@ -3956,7 +4054,7 @@ static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) 
 }
 
 /* Registration's errors are kept for azc_listen, the first one with its words. */
-static int azc__refused(azc_server *s, int code, const char *path) {
+static int azc__setup_error(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
     return azc__error_keep(s, code, path != NULL ? path : "NULL");
@@ -3982,12 +4080,12 @@ static void azc__conn_touch(azc_conn *conn) {
 }
 
 /* The connection in slot n - 1, NULL for 0. */
-static azc_conn *azc__nth(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
+static azc_conn *azc__conn_at(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
 
 static void azc__deadline_clear(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->deadline == AZC__DEADLINE_NONE) return;
-    azc_conn *prev = azc__nth(s, conn->prev_deadline), *next = azc__nth(s, conn->next_deadline);
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline), *next = azc__conn_at(s, conn->next_deadline);
     *(prev != NULL ? &prev->next_deadline : &s->deadline_first[conn->deadline]) = conn->next_deadline;
     *(next != NULL ? &next->prev_deadline : &s->deadline_last[conn->deadline]) = conn->prev_deadline;
     conn->deadline = AZC__DEADLINE_NONE;
@@ -4001,7 +4099,7 @@ static void azc__deadline_set(azc_conn *conn, int kind) {
     conn->deadline = (uint8_t)kind;
     conn->prev_deadline = s->deadline_last[kind];
     conn->next_deadline = 0;
-    azc_conn *prev = azc__nth(s, conn->prev_deadline);
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
     *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = n;
     s->deadline_last[kind] = n;
 }
@@ -4013,7 +4111,7 @@ static int azc__ms_until(const azc_server *s, uint32_t due) {
 
 /* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
 static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
-    azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__nth(s, s->deadline_first[kind]);
+    azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__conn_at(s, s->deadline_first[kind]);
     if (conn != NULL) *left = azc__ms_until(s, conn->due);
     return conn;
 }
@@ -4021,7 +4119,7 @@ static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
 /* ---- Birth, and what counts against max_per_address ---- */
 
 /* A slot for a newcomer; one in nine is free at least, so the search is short. */
-static int azc__slot_find(azc_server *s, uint32_t *slot) {
+static int azc__slot_take(azc_server *s, uint32_t *slot) {
     uint32_t count = (uint32_t)s->conn_count;
     if (count + count / 8 + 1 >= s->slot_cap) {
         void *slots = azc__twice(&s->mem, s->slots, &s->slot_cap, sizeof *s->slots);
@@ -4040,7 +4138,7 @@ static int azc__slot_find(azc_server *s, uint32_t *slot) {
 
 static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
     uint32_t slot;
-    if (!azc__slot_find(s, &slot)) return NULL;
+    if (!azc__slot_take(s, &slot)) return NULL;
     azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
     if (conn == NULL) return NULL;
     conn->source.fd = fd;
@@ -4091,7 +4189,7 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
 }
 
 /* Give a connection what outlives its request: zeroed data, and its strings. */
-static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
+static int azc__tail_make(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
     if (size < s->tail_least) size = s->tail_least;
@@ -4104,7 +4202,7 @@ static int azc__make_tail(azc_conn *conn, azc_channel *channel) {
     return 1;
 }
 
-static AZC__RARE void azc__free_tail(azc_conn *conn) {
+static AZC__RARE void azc__tail_free(azc_conn *conn) {
     azc__free(&conn->server->mem, conn->tail, conn->tail_size);
     conn->tail = NULL;
     conn->channel = NULL;
@@ -4129,7 +4227,7 @@ static void azc__conn_open(azc_conn *conn) {
 
 /* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
  * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
-static void azc__conn_depart(azc_conn *conn) {
+static void azc__conn_unlink(azc_conn *conn) {
     *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
     conn->channel->count--;
@@ -4142,7 +4240,7 @@ static void azc__conn_depart(azc_conn *conn) {
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
-        azc__conn_depart(conn);
+        azc__conn_unlink(conn);
         conn->server->unreported++;
     }
     conn->state = (uint8_t)state;
@@ -4154,7 +4252,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
 }
 
 /* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
-static int azc__control(azc_conn *conn, int opcode, const void *payload, size_t len) {
+static int azc__send_control(azc_conn *conn, int opcode, const void *payload, size_t len) {
     size_t n = 2 + len;
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, n + 1);
     if (p == NULL) return 0;
@@ -4176,7 +4274,7 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
     payload[1] = (unsigned char)code;
     if (len > 0) memcpy(payload + 2, reason, len);
     if (conn->state == AZC__OPEN &&
-        azc__control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
+        azc__send_control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
         conn->reason_len = (uint8_t)len;
     azc__conn_end(conn, state, code);
 }
@@ -4220,7 +4318,7 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
         conn->rooms = m->next_room;
         azc__member_free(s, m);
     }
-    azc__free_tail(conn);
+    azc__tail_free(conn);
 }
 
 static void azc__conn_free(azc_conn *conn) {
@@ -4249,7 +4347,7 @@ static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
     return (AZC__FAST && text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
-static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
+static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
@@ -4261,12 +4359,12 @@ static AZC__RARE int azc__send_full(azc_conn *conn, size_t size) {
     return AZC_ERR_FULL;
 }
 
-static inline int azc__full(const azc_conn *conn, size_t size) {
+static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
     size_t most = conn->server->config.max_backlog;
     return size > most || conn->out.bytes > most - size;
 }
 
-static inline void azc__queued(azc_conn *conn) {
+static inline void azc__queue_done(azc_conn *conn) {
     conn->server->stats.messages_out++;
     azc__conn_touch(conn);
 }
@@ -4274,7 +4372,7 @@ static inline void azc__queued(azc_conn *conn) {
 /* Fill in a message for which there is room at p. */
 static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode, const void *data,
                                     size_t len) {
-    azc__queued(conn);
+    azc__queue_done(conn);
     p += azc__frame_write(p, opcode, len);
     if (len > 0) memcpy(p, data, len);
     return AZC_OK;
@@ -4294,7 +4392,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
         iov[0].iov_len = head_len;
         iov[1].iov_base = (void *)(uintptr_t)data;
         iov[1].iov_len = len;
-        sent = azc__send_iov(conn, iov, 2);
+        sent = azc__sys_send(conn, iov, 2);
         if (sent < 0) sent = 0; /* the turn's end tells why */
         s->stats.bytes_out += (size_t)sent;
     }
@@ -4302,7 +4400,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
         if (sent > 0) azc__conn_drop(conn); /* in the middle of a frame */
         return AZC_ERR_MEMORY;
     }
-    azc__queued(conn);
+    azc__queue_done(conn);
     size_t skip = azc__min((size_t)sent, head_len), rest = (size_t)sent - skip;
     azc__out_write(out, head + skip, head_len - skip);
     if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
@@ -4313,7 +4411,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
-    if (azc__full(conn, size)) return azc__send_full(conn, size);
+    if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
     if (!AZC__FAST || size > AZC__ONE_PIECE || s->config.memory != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
@@ -4334,10 +4432,10 @@ static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, siz
 /* Queue a whole frame that others send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
     if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
-    if (azc__full(conn, block->len)) return azc__send_full(conn, block->len);
+    if (azc__backlog_full(conn, block->len)) return azc__backlog_overflow(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
-    azc__queued(conn);
+    azc__queue_done(conn);
     return AZC_OK;
 }
 
@@ -4366,7 +4464,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
     if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
-    return azc__control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
+    return azc__send_control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
 }
 
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
@@ -4398,7 +4496,7 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
 
 /* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
  * error. */
-static int azc__publish(azc_channel *channel, const azc__room *room, const azc__payload *payload,
+static int azc__broadcast_queue(azc_channel *channel, const azc__room *room, const azc__payload *payload,
                         const azc_conn *except) {
     azc_server *s = channel->server;
     const char *data = payload->data;
@@ -4439,17 +4537,17 @@ static int azc__payload_check(const azc_channel *channel, const char *room, azc_
     return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
-/* To the room of that name, or with NULL to the channel. Returns as azc__publish. */
+/* To the room of that name, or with NULL to the channel. Returns as azc__broadcast_queue. */
 static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
                           const azc_conn *except) {
     int error = azc__payload_check(channel, room, p);
     if (error != AZC_OK) return error;
-    const azc__room *r = room != NULL ? azc__room_named(channel, room) : NULL;
-    return room != NULL && r == NULL ? 0 : azc__publish(channel, r, p, except);
+    const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
+    return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
 }
 
 /* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
-static int azc__spread(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p, int count) {
     if (count < 0) return count;
     if (channel->on_publish != NULL)
         channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
@@ -4459,13 +4557,13 @@ static int azc__spread(azc_channel *channel, const char *room, const azc__payloa
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
     azc__payload p = {AZC__OP_TEXT, text, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
     azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
-    return azc__spread(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
 }
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
@@ -4483,7 +4581,7 @@ AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
-    const azc__member *m = conn != NULL ? azc__rooms_first(conn) : NULL;
+    const azc__member *m = conn != NULL ? azc__member_first(conn) : NULL;
     if (conn != NULL && m == NULL) return AZC_ERR_STATE;
     return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
                          conn);
@@ -4492,7 +4590,7 @@ AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
 /* ---- Receiving ---- */
 
 /* What a peer hears of an error that nobody else takes. */
-static void azc__error_answer(azc_conn *conn, int result) {
+static void azc__callback_error(azc_conn *conn, int result) {
     azc__log(conn, "a callback returned", result, NULL);
     const char *json = result == AZC_ERR_JSON
                        ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
@@ -4501,12 +4599,12 @@ static void azc__error_answer(azc_conn *conn, int result) {
 }
 
 /* A callback has returned, and its error is somebody's business. */
-static AZC__RARE void azc__returned(azc_conn *conn, int result) {
+static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
         azc__room_sweep(conn->server);
         if (desc->on_error != NULL) desc->on_error(conn, result);
-        else azc__error_answer(conn, result);
+        else azc__callback_error(conn, result);
     }
     azc__callback_done(conn->server);
 }
@@ -4530,20 +4628,20 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         if (callback != NULL) result = callback(conn, data, len);
     }
     data[len] = behind;
-    if (result != AZC_OK || s->cursors) azc__returned(conn, result);
+    if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
 }
 
 /* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
-static void azc__peer_closed(azc_conn *conn, const azc__event *e) {
+static void azc__receive_close(azc_conn *conn, const azc__event *e) {
     size_t given = e->len >= 2 ? 2 : 0;
     int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
     azc__conn_close(conn, AZC__LINGER, code, e->data + given, e->len - given);
 }
 
-static void azc__dispatch(azc_conn *conn, const azc__event *e) {
-    if (e->kind == AZC__OP_CLOSE) azc__peer_closed(conn, e);
+static void azc__receive_event(azc_conn *conn, const azc__event *e) {
+    if (e->kind == AZC__OP_CLOSE) azc__receive_close(conn, e);
     if (conn->state != AZC__OPEN) return;
-    if (e->kind == AZC__OP_PING && !azc__control(conn, AZC__OP_PONG, e->data, e->len))
+    if (e->kind == AZC__OP_PING && !azc__send_control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
     if (e->parts != NULL && e->kind <= AZC__OP_BINARY) {
         e->parts->deliver(conn, e);
@@ -4554,7 +4652,7 @@ static void azc__dispatch(azc_conn *conn, const azc__event *e) {
 }
 
 /* Feed frame bytes of any kind. */
-static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_t n) {
+static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
     uint64_t most = AZC__DISCARD;
@@ -4566,18 +4664,18 @@ static AZC__RARE size_t azc__feed_frames(azc_conn *conn, unsigned char *p, size_
     size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
-    azc__dispatch(conn, &e);
+    azc__receive_event(conn, &e);
     azc__decode_done(&s->mem, &conn->in);
     return used;
 }
 
 /* Feed an open connection; p has a writable byte behind its n. Returns the bytes taken, at least
  * one. What comes most, a whole message in a short frame, needs few of the rules. */
-static inline size_t azc__feed_open(azc_conn *conn, unsigned char *p, size_t n) {
+static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
         len >= conn->channel->short_end || len > n - 6 || conn->in != NULL)
-        return azc__feed_frames(conn, p, n);
+        return azc__receive_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
     if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
         azc__conn_fail(conn, 1007);
@@ -4632,7 +4730,7 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn) {
 /* ---- Answers ---- */
 
 /* The status line, and a newline behind it; returns its length without that. */
-static size_t azc__status_line(int status, char out[64]) {
+static size_t azc__respond_status(int status, char out[64]) {
     const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
         "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
         "404 Not Found\0" "405 Method Not Allowed\0" "408 Request Timeout\0"
@@ -4647,7 +4745,7 @@ static size_t azc__status_line(int status, char out[64]) {
 
 /* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
  * or subprotocol, are shorter than AZC__OWN_EXTRA. */
-static void azc__add(azc__request *r, const char *name, const char *value) {
+static void azc__respond_field(azc__request *r, const char *name, const char *value) {
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
@@ -4660,18 +4758,18 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     char line[64], number[24];
-    size_t n = azc__status_line(status, line);
+    size_t n = azc__respond_status(status, line);
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
     if (body == NULL && len > 0) body = line + 9, len = n - 8;
-    if (type != NULL) azc__add(r, "Content-Type", type);
+    if (type != NULL) azc__respond_field(r, "Content-Type", type);
     if (status == 204 || status == 304) len = 0;
     else if (status != 101) {
         snprintf(number, sizeof number, "%zu", len);
-        azc__add(r, "Content-Length", number);
+        azc__respond_field(r, "Content-Length", number);
     }
     const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
                              : r->keep_alive ? NULL : "close";
-    if (connection != NULL) azc__add(r, "Connection", connection);
+    if (connection != NULL) azc__respond_field(r, "Connection", connection);
     if (r->head_only) len = 0;
     size_t total = n + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
     if (!azc__out_reserve(&s->mem, &conn->out, total + copied)) {
@@ -4691,13 +4789,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
 }
 
 /* Answer with an error of our own; the connection ends after it, or without memory for it. */
-static void azc__refuse(azc_conn *conn, int status, const char *allow) {
+static void azc__respond_error(azc_conn *conn, int status, const char *allow) {
     azc__request *r = &conn->server->request;
     r->keep_alive = 0;
-    if (status == 405) azc__add(r, "Allow", allow);
+    if (status == 405) azc__respond_field(r, "Allow", allow);
     if (status == 426) {
-        azc__add(r, "Upgrade", "websocket");
-        azc__add(r, "Sec-WebSocket-Version", "13");
+        azc__respond_field(r, "Upgrade", "websocket");
+        azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
     azc__respond(conn, status, "text/plain", NULL, 1, 0);
 }
@@ -4711,7 +4809,7 @@ static int azc__handler_status(azc_conn *conn, int result) {
     return 500;
 }
 
-static int azc__serve_page(azc_conn *conn, const azc__page *page) {
+static int azc__page_serve(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL) {
         azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
         return 503; /* without memory for that */
@@ -4727,7 +4825,7 @@ static int azc__serve_page(azc_conn *conn, const azc__page *page) {
 /* ---- Upgrades ---- */
 
 /* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
-static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__request *r) {
+static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
     for (const char *p = channel->subprotocols; *p; p = azc__string_next(p), n++) {
         if (azc__http_has(r, "Sec-WebSocket-Protocol", p, 1)) return n; /* case counts: 6455 4.1 */
@@ -4735,14 +4833,14 @@ static uint8_t azc__choose_subprotocol(const azc_channel *channel, const azc__re
     return 0;
 }
 
-static void azc__switch_protocols(azc_conn *conn, const char *key) {
+static void azc__upgrade_respond(azc_conn *conn, const char *key) {
     azc__request *r = &conn->server->request;
     char accept[29];
     const char *chosen = azc_subprotocol(conn);
     azc__accept_key(key, accept);
-    azc__add(r, "Upgrade", "websocket");
-    azc__add(r, "Sec-WebSocket-Accept", accept);
-    if (chosen != NULL) azc__add(r, "Sec-WebSocket-Protocol", chosen);
+    azc__respond_field(r, "Upgrade", "websocket");
+    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
+    if (chosen != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", chosen);
     azc__respond(conn, 101, NULL, NULL, 0, 0);
 }
 
@@ -4763,13 +4861,13 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         int refused = azc__quota_enter(conn, &r->visitor);
         if (refused != 0) return refused;
     }
-    if (!azc__make_tail(conn, channel)) return 503;
-    conn->subprotocol = azc__choose_subprotocol(channel, r);
+    if (!azc__tail_make(conn, channel)) return 503;
+    conn->subprotocol = azc__upgrade_subprotocol(channel, r);
     int status = 0;
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
     if (status == 0 && !r->answered) {
-        azc__switch_protocols(conn, key);
+        azc__upgrade_respond(conn, key);
         status = 503; /* without memory for that */
     }
     if (r->status == 101) {
@@ -4777,7 +4875,7 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
         return 0;
     }
     if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* its user */
-    azc__free_tail(conn);
+    azc__tail_free(conn);
     return status;
 }
 
@@ -4805,7 +4903,7 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
     return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
-                            : azc__serve_page(conn, (const azc__page *)route->target);
+                            : azc__page_serve(conn, (const azc__page *)route->target);
 }
 
 /* Fill the scratch with the request's strings, as far as the request is sound. */
@@ -4842,13 +4940,13 @@ static void azc__request_answer(azc_conn *conn, int status) {
     if (status == 0) status = azc__request_serve(conn, &allow);
     else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
                   : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
-    if (!r->answered) azc__refuse(conn, status, allow);
+    if (!r->answered) azc__respond_error(conn, status, allow);
     azc__log_request(conn);
     s->current = NULL;
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
-        if (desc->on_connect != NULL) azc__returned(conn, desc->on_connect(conn));
+        if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
         if (r->keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
         else azc__conn_end(conn, AZC__LINGER, 0);
@@ -4862,7 +4960,7 @@ static AZC__RARE void azc__request_bad(azc_conn *conn, int status) {
 }
 
 /* Keep the bytes of a head that is not complete. */
-static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
+static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     if (!azc__in_make(&s->mem, &conn->in)) return 0;
     azc__in *in = conn->in;
@@ -4874,7 +4972,7 @@ static int azc__head_keep(azc_conn *conn, const azc__scan *scan, const unsigned 
 }
 
 /* Feed bytes of a request head; returns the bytes taken, at least one. */
-static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t n) {
+static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
     memset(&scan, 0, sizeof scan);
@@ -4883,7 +4981,7 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     size_t used = k > 0 ? (size_t)k : n;
     int keep = k == 0 || (k > 0 && conn->in != NULL);
-    if (keep && !azc__head_keep(conn, &scan, p, used)) k = -503, used = n;
+    if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
     if (k <= 0) conn->heard = 0; /* a head is a sign of life when it is whole */
     if (k <= 0) return used;
@@ -4898,11 +4996,11 @@ static AZC__RARE size_t azc__feed_http(azc_conn *conn, unsigned char *p, size_t 
 }
 
 /* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
-static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
+static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
     for (size_t used; n > 0; p += used, n -= used) {
-        if (conn->state == AZC__OPEN) used = azc__feed_open(conn, p, n);
-        else if (conn->state == AZC__HTTP) used = azc__feed_http(conn, p, n);
-        else if (conn->state == AZC__CLOSING) used = azc__feed_frames(conn, p, n);
+        if (conn->state == AZC__OPEN) used = azc__receive_open(conn, p, n);
+        else if (conn->state == AZC__HTTP) used = azc__receive_head(conn, p, n);
+        else if (conn->state == AZC__CLOSING) used = azc__receive_frames(conn, p, n);
         else {
             conn->heard = 0; /* who talks on has not read */
             return;
@@ -4911,7 +5009,7 @@ static inline void azc__feed(azc_conn *conn, unsigned char *p, size_t n) {
 }
 
 /* The peer ended its direction of TCP. */
-static void azc__feed_end(azc_conn *conn) {
+static void azc__receive_eof(azc_conn *conn) {
     conn->eof = 1;
     if (conn->state < AZC__LINGER) azc__conn_end(conn, AZC__LINGER, 1006);
     else azc__conn_touch(conn);
@@ -4975,7 +5073,7 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
         !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
-    if (azc__full(conn, len)) return AZC_ERR_FULL;
+    if (azc__backlog_full(conn, len)) return AZC_ERR_FULL;
     return azc__respond(conn, status, type, body, len, 0);
 }
 
@@ -4989,7 +5087,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
-    azc__add(r, name, value);
+    azc__respond_field(r, name, value);
     r->extra_len = r->all_len;
     return AZC_OK;
 }
@@ -4998,14 +5096,14 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (handler == NULL) return azc__refused(server, AZC_ERR_ARGUMENT, "azc_use");
+    if (handler == NULL) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_use");
     if (server->listening) return AZC_ERR_STATE;
     if (handler == azc_logger) {
         server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
         return AZC_OK;
     }
     azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
-    if (use == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_use");
+    if (use == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_use");
     use->handler = handler;
     use->userdata = userdata;
     azc__use_link **last = &server->uses;
@@ -5045,7 +5143,7 @@ static int azc__page_add(azc_server *s, const char *path, const azc__page *page,
     if (s == NULL) return AZC_ERR_ARGUMENT;
     int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__page_make(s, path, page);
-    return error == AZC_OK ? AZC_OK : azc__refused(s, error, path);
+    return error == AZC_OK ? AZC_OK : azc__setup_error(s, error, path);
 }
 
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
@@ -5070,7 +5168,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 }
 
 /* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
-static int azc__subprotocols_copy(char *out, const char *list) {
+static int azc__channel_subprotocols(char *out, const char *list) {
     const char *item;
     size_t len;
     for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
@@ -5084,8 +5182,8 @@ static int azc__subprotocols_copy(char *out, const char *list) {
     return 1;
 }
 
-/* Payloads of fewer bytes take the short path of azc__feed_open. */
-static unsigned azc__short_end(const azc_server *s) {
+/* Payloads of fewer bytes take the short path of azc__receive_open. */
+static unsigned azc__channel_short_end(const azc_server *s) {
     return (unsigned)azc__min(s->config.max_message, 125) + 1;
 }
 
@@ -5096,10 +5194,10 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     if (channel == NULL) return AZC_ERR_MEMORY;
     channel->server = s;
     channel->desc = *desc;
-    channel->short_end = azc__short_end(s);
+    channel->short_end = azc__channel_short_end(s);
     channel->data_size = azc__align(desc->data_size);
     channel->subprotocols = (const char *)(channel + 1);
-    if (!azc__subprotocols_copy((char *)(channel + 1), list)) {
+    if (!azc__channel_subprotocols((char *)(channel + 1), list)) {
         azc__free(&s->mem, channel, size);
         return AZC_ERR_ARGUMENT;
     }
@@ -5115,12 +5213,12 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
                 ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
     if (error == AZC_OK) return channel;
-    azc__refused(server, error, desc != NULL ? desc->path : NULL);
+    azc__setup_error(server, error, desc != NULL ? desc->path : NULL);
     return NULL;
 }
 
 /* May a part's callback be set now? */
-static int azc__on_check(const azc_channel *channel) {
+static int azc__channel_check(const azc_channel *channel) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
     return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
 }
@@ -5160,7 +5258,7 @@ static int azc__wait(azc_server *s, int ms) {
 }
 
 /* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
-static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     const struct epoll_event *e = &s->ready[(*at)++];
     *events = (int)e->events;
     return (azc__source *)e->data.ptr;
@@ -5169,13 +5267,13 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
 /* What a poll of the program's own should wait for, and what it found. Returns how many. */
-static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
     struct pollfd all = {s->epoll, POLLIN, 0};
     if (most > 0) *fds = all;
     return 1;
 }
 
-static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
 }
 
@@ -5222,7 +5320,7 @@ static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(poll)(s->polls, (nfds_t)s->source_count, ms);
 }
 
-static azc__source *azc__ready(azc_server *s, int *at, int *events) {
+static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     while (s->polls[*at].revents == 0) ++*at;
     *events = s->polls[*at].revents;
     s->polls[*at].revents = 0;
@@ -5231,13 +5329,13 @@ static azc__source *azc__ready(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
 
-static size_t azc__wait_lend(const azc_server *s, struct pollfd *fds, size_t most) {
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
     size_t count = azc__min(s->source_count, most);
     if (count > 0) memcpy(fds, s->polls, count * sizeof *fds);
     return s->source_count;
 }
 
-static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count) {
+static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     int ready = 0;
     for (size_t i = azc__min(count, s->source_count); i-- > 0;) {
         if (fds[i].fd == s->polls[i].fd) s->polls[i].revents = fds[i].revents;
@@ -5251,7 +5349,7 @@ static int azc__wait_take(azc_server *s, const struct pollfd *fds, size_t count)
 /* ---- Sending ---- */
 
 /* Several pieces in one call. */
-static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) {
+static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     size_t n = 0;
     for (azc__piece *p = conn->out.head; p != NULL && n < AZC__MAX_IOV; p = p->next, n++) {
@@ -5259,7 +5357,7 @@ static AZC__ASIDE ssize_t azc__send_pieces(const azc_conn *conn, size_t *total) 
         iov[n].iov_len = p->len;
         *total += p->len;
     }
-    return azc__send_iov(conn, iov, n);
+    return azc__sys_send(conn, iov, n);
 }
 
 /* Ask the kernel again in a while; poll would not wait. */
@@ -5270,7 +5368,7 @@ static void azc__retry_later(azc_server *s) {
 
 /* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
  * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
-static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
+static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
     if (full || sent == 0 || errno == ENOBUFS) {
@@ -5282,7 +5380,7 @@ static AZC__ASIDE void azc__unsent(azc_conn *conn, ssize_t sent) {
 }
 
 /* All of many pieces went: that the kernel takes no more then is as it should be. */
-static AZC__ASIDE void azc__sent_much(azc_conn *conn) {
+static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
     if (conn->ready) conn->heard = 1;
     conn->ready = 0;
 }
@@ -5298,14 +5396,14 @@ static void azc__conn_flush(azc_conn *conn) {
         int one = AZC__FAST && head->next == NULL;
         size_t total = one ? head->len : 0;
         ssize_t sent = one ? AZC_SYS(send)(conn->source.fd, head->data, total, AZC__MSG_FLAGS)
-                           : azc__send_pieces(conn, &total);
+                           : azc__flush_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) azc__unsent(conn, sent);
+        if (sent <= 0) azc__flush_stopped(conn, sent);
         if (sent <= 0) return;
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
-        azc__sent_much(conn);
+        azc__flush_more(conn);
     }
 }
 
@@ -5320,7 +5418,7 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 
 /* Read no more than may be answered: the message half received, and as much as the rest. So a
  * peer's own echoes never overrun its backlog. */
-static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
+static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
@@ -5329,15 +5427,15 @@ static AZC__ASIDE size_t azc__read_most(const azc_conn *conn) {
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t most = s->config.read_buffer;
-    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_most(conn);
+    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
         s->stats.bytes_in += (size_t)n;
-        azc__feed(conn, s->read_buffer, (size_t)n);
+        azc__receive(conn, s->read_buffer, (size_t)n);
     } else if (n == 0) {
-        azc__feed_end(conn);
-    } else if (!azc__transient()) {
+        azc__receive_eof(conn);
+    } else if (!azc__sys_transient()) {
         azc__conn_drop(conn);
     }
 }
@@ -5362,7 +5460,7 @@ static void azc__conn_writable(azc_conn *conn) {
     if (!conn->drain || conn->out.bytes > conn->server->pause) return;
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
-        azc__returned(conn, conn->channel->desc.on_drain(conn));
+        azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
 /* More or other than bytes to read. Returns whether to read. */
@@ -5394,7 +5492,7 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
 
 /* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
 static void azc__accept_full(azc_server *s) {
-    azc_conn *oldest = azc__nth(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
+    azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
     if (oldest != NULL) {
         what = "a request gives way";
@@ -5414,13 +5512,13 @@ typedef union azc__sockaddr {
 } azc__sockaddr;
 
 /* A connected socket becomes one of our connections. */
-static void azc__welcome(azc_server *s, int fd, const azc__sockaddr *address) {
+static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor who;
     int family = address->any.sa_family;
     size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
                                   : offsetof(struct sockaddr_in6, sin6_addr);
     memcpy(who.raw, (const char *)address + at, sizeof who.raw);
-    azc__http_visitor(&who, family);
+    azc__visitor_set_family(&who, family);
     azc__fd_prepare(fd);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &who);
@@ -5439,7 +5537,7 @@ static int azc__accept(azc_server *s) {
     memset(&address, 0, sizeof address);
     int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
     if (fd >= 0) {
-        azc__welcome(s, fd, &address);
+        azc__accept_conn(s, fd, &address);
         return 1;
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
@@ -5458,7 +5556,7 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
     }
 }
 
-static void azc__unlisten(azc_server *s, int fd) {
+static void azc__listener_remove(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
     if (s->config.listen_fd > 0) return; /* the path belongs to the giver */
@@ -5467,9 +5565,9 @@ static void azc__unlisten(azc_server *s, int fd) {
 
 static void azc__listener_close(azc_server *s) {
     if (!s->listening || s->listener.fd < 0) return;
-    if (s->drain_queue != NULL) s->drain_queue(s);
+    if (s->shutdown_accept != NULL) s->shutdown_accept(s);
     azc__source_unwatch(s, &s->listener);
-    azc__unlisten(s, s->listener.fd);
+    azc__listener_remove(s, s->listener.fd);
 }
 
 /* ---- Settling ---- */
@@ -5484,7 +5582,7 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
 }
 
 /* Tell of each connection that ended; an on_close may end others, before it in the list too. */
-static AZC__RARE void azc__report_closes(azc_server *s) {
+static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
             if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
@@ -5495,7 +5593,7 @@ static AZC__RARE void azc__report_closes(azc_server *s) {
 /* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
 static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
-    azc__report_closes(conn->server);
+    azc__settle_closes(conn->server);
     if (conn->touched || conn->state != AZC__DEAD) return !conn->touched;
     azc__conn_reap(conn);
     return 0;
@@ -5505,7 +5603,7 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
  * on_close may touch others: those come around once more. */
 static void azc__settle(azc_server *s) {
     azc_conn *conn;
-    azc__report_closes(s);
+    azc__settle_closes(s);
     while ((conn = s->touched_first) != NULL) {
         s->touched_first = conn->next_touched;
         conn->touched = 0;
@@ -5528,7 +5626,7 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
         azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
     } else if (timer == AZC__DEADLINE_PING) {
         azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
-        azc__control(conn, AZC__OP_PING, "", 0);
+        azc__send_control(conn, AZC__OP_PING, "", 0);
     } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
         azc__request_bad(conn, 408);
     } else {
@@ -5551,7 +5649,7 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
     }
 }
 
-static int azc__sooner(int ms, int64_t left) {
+static int azc__ms_sooner(int ms, int64_t left) {
     return left < 0 ? 0 : left < ms ? (int)left : ms;
 }
 
@@ -5559,15 +5657,15 @@ static int azc__sooner(int ms, int64_t left) {
  * that much too late. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__sooner(least, azc__ms_until(s, s->retry));
+    if (s->retrying) least = azc__ms_sooner(least, azc__ms_until(s, s->retry));
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &left) != NULL) least = azc__sooner(least, left);
+        if (azc__deadline_next(s, i, &left) != NULL) least = azc__ms_sooner(least, left);
     }
-    if (s->wheel.due < INT64_MAX) least = azc__sooner(least, s->wheel.due - azc__clock(s));
+    if (s->wheel.due < INT64_MAX) least = azc__ms_sooner(least, s->wheel.due - azc__sys_clock(s));
     return least == INT_MAX ? timeout_ms : least;
 }
 
-static void azc__expire_all(azc_server *s) {
+static void azc__conn_expire_all(azc_server *s) {
     int left;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
         for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
@@ -5578,7 +5676,7 @@ static void azc__expire_all(azc_server *s) {
 /* ---- Stopping, and tasks of other threads ---- */
 
 /* End every connection: those in channels are told 1001, or (at once) not even that. */
-static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
+static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL) continue;
@@ -5590,7 +5688,7 @@ static AZC__RARE void azc__conns_end(azc_server *s, int at_once) {
 
 /* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
-    if (s->stopping != AZC__STOPPING) azc__conns_end(s, 0);
+    if (s->stopping != AZC__STOPPING) azc__conn_end_all(s, 0);
     s->stopping = AZC__STOPPING;
 }
 
@@ -5619,7 +5717,7 @@ static AZC__RARE void azc__wake_ready(azc_server *s) {
 }
 
 /* Nothing is posted any more; what was runs. */
-static void azc__posts_end(azc_server *s) {
+static void azc__posts_close(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
     s->wake_write = -1;
@@ -5657,19 +5755,19 @@ static int azc__turn_settle(azc_server *s) {
 }
 
 /* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
-static int azc__turn_end(azc_server *s, int ready) {
+static int azc__turn_run(azc_server *s, int ready) {
     int at = 0, events = 0;
-    if (ready < 0 && !azc__transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
-    s->now = azc__clock(s);
+    if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
+    s->now = azc__sys_clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     for (; ready > 0; ready--) {
-        azc__source *source = azc__ready(s, &at, &events);
+        azc__source *source = azc__source_next(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
         else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
-    azc__expire_all(s);
+    azc__conn_expire_all(s);
     if (s->wheel.due <= s->now) s->timers->run(s);
     return azc__turn_settle(s);
 }
@@ -5685,7 +5783,7 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     if (result != AZC_OK) return result;
     server->busy = 1;
     if (azc__turn_settle(server))
-        result = azc__turn_end(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
+        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
     server->busy = 0;
     return result;
 }
@@ -5696,14 +5794,14 @@ AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t mos
     server->busy = 1;
     *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
     server->busy = 0;
-    return azc__wait_lend(server, fds, fds != NULL ? most : 0);
+    return azc__wait_export(server, fds, fds != NULL ? most : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
     int result = azc__turn_check(server);
     if (result != AZC_OK) return result;
     server->busy = 1;
-    result = azc__turn_end(server, azc__wait_take(server, fds, fds != NULL ? count : 0));
+    result = azc__turn_run(server, azc__wait_import(server, fds, fds != NULL ? count : 0));
     server->busy = 0;
     return result;
 }
@@ -5711,7 +5809,7 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 /* ==== [19] LISTEN: the listening socket ======================================================= */
 
 /* The port in the digits of s, or -1. */
-static int azc__port_read(const char *s) {
+static int azc__host_port(const char *s) {
     int port = 0;
     if (*s == 0) return -1;
     for (; *s; s++) {
@@ -5726,7 +5824,7 @@ static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *p
     size_t len = strcspn(text, ":");
     const char *colon = strchr(text + len, ':');
     strcpy(host, "127.0.0.1");
-    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__port_read(text)) >= 0;
+    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__host_port(text)) >= 0;
     if (*text == '[') {
         len = strcspn(++text, "]");
         if (text[len] == 0) return 0;
@@ -5741,11 +5839,11 @@ static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *p
         memcpy(host, text, len);
         host[len] = 0;
     }
-    return colon == NULL || (*port = azc__port_read(colon + 1)) >= 0;
+    return colon == NULL || (*port = azc__host_port(colon + 1)) >= 0;
 }
 
 /* Make the address of config.host; returns its length, 0 for a bad one. */
-static socklen_t azc__sockaddr_make(azc_server *s, azc__sockaddr *address) {
+static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     char host[INET6_ADDRSTRLEN];
     memset(address, 0, sizeof *address);
     if (strncmp(s->config.host, "unix:", 5) == 0) {
@@ -5768,7 +5866,7 @@ static socklen_t azc__sockaddr_make(azc_server *s, azc__sockaddr *address) {
 }
 
 /* A socket file that nobody answers on is left over from a process that was killed. */
-static void azc__unlink_stale(const azc__sockaddr *address, socklen_t len) {
+static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
     int fd = AZC_SYS(socket)(AF_UNIX, SOCK_STREAM, 0);
@@ -5779,11 +5877,11 @@ static void azc__unlink_stale(const azc__sockaddr *address, socklen_t len) {
 }
 
 /* Returns 0 on failure. */
-static int azc__bind(int fd, const azc__sockaddr *address, socklen_t len) {
+static int azc__listen_bind(int fd, const azc__sockaddr *address, socklen_t len) {
     int family = address->any.sa_family;
-    if (family == AF_UNIX) azc__unlink_stale(address, len);
-    else azc__option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (family == AF_INET6) azc__option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (family == AF_UNIX) azc__listen_unlink_stale(address, len);
+    else azc__sys_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family == AF_INET6) azc__sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (AZC_SYS(bind)(fd, &address->any, len) < 0) return 0;
     if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 1;
     int cause = errno;
@@ -5803,15 +5901,15 @@ static int azc__listen_error(azc_server *s) {
 
 /* A listening socket of our own; returns it or an error. */
 static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
-    socklen_t len = azc__sockaddr_make(s, address);
+    socklen_t len = azc__listen_address(s, address);
     if (len == 0)
         return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
     int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
     if (fd < 0) return azc__listen_error(s);
     int bad = 0;
     if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
-        bad = azc__option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__bind(fd, address, len)) return fd;
+        bad = azc__sys_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, address, len)) return fd;
     int code = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return code;
@@ -5819,7 +5917,7 @@ static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
 
 static int azc__listen_on(azc_server *s, int fd) {
     /* Accepted sockets inherit it, which saves a call for each. */
-    azc__option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    azc__sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
@@ -5831,8 +5929,8 @@ static int azc__listen_one(azc_server *s, int fd) {
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
-    azc__welcome(s, fd, &address);
-    s->stopping = AZC__DRAINING;
+    azc__accept_conn(s, fd, &address);
+    s->stopping = AZC__SHUTTING_DOWN;
     return AZC_OK;
 }
 
@@ -5851,13 +5949,13 @@ static int azc__listen_start(azc_server *s) {
     AZC_SYS(getsockname)(fd, &address.any, &len);
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
     int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
-    if (error != AZC_OK && given <= 0) azc__unlisten(s, fd);
+    if (error != AZC_OK && given <= 0) azc__listener_remove(s, fd);
     if (error == AZC_OK) s->listening = 1;
     return error;
 }
 
 /* All channels are known: lay out the slots, once. */
-static int azc__fixed_ready(azc_server *s) {
+static int azc__listen_fixed(azc_server *s) {
     azc__fixed *f = (azc__fixed *)s->mem.userdata;
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
         if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
@@ -5868,7 +5966,7 @@ static int azc__fixed_ready(azc_server *s) {
 AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
-    if (server->config.memory != NULL && !azc__fixed_ready(server))
+    if (server->config.memory != NULL && !azc__listen_fixed(server))
         return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
                                            "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen_start(server);
@@ -5954,7 +6052,7 @@ static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size
 }
 
 /* Room hashes are seeded so that peers cannot foresee them. */
-static void azc__seed(azc_server *s) {
+static void azc__server_seed(azc_server *s) {
     int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
     s->seed[0] = (uint32_t)s->now; /* in need */
     s->seed[1] = (uint32_t)(uintptr_t)s;
@@ -5965,7 +6063,7 @@ static void azc__seed(azc_server *s) {
 }
 
 /* The pipe by which azc_stop and azc_post wake the loop. */
-static int azc__wake_open(azc_server *s) {
+static int azc__server_open(azc_server *s) {
     int fds[2];
     if (AZC_SYS(pipe)(fds) < 0)
         return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
@@ -5981,7 +6079,7 @@ static int azc__wake_open(azc_server *s) {
 }
 
 /* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
-static void azc__mem_init(azc__mem *mem, const azc_config *config) {
+static void azc__server_mem(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
     size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
     mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
@@ -5997,7 +6095,7 @@ static void azc__mem_init(azc__mem *mem, const azc_config *config) {
     mem->userdata = f;
 }
 
-static void azc__fixed_begin(azc_server *s) {
+static void azc__server_fixed(azc_server *s) {
     const azc_config *c = &s->config;
     for (int i = 0; i < AZC__CLASSES; i++)
         s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
@@ -6011,7 +6109,7 @@ static void azc__fixed_begin(azc_server *s) {
 
 /* ---- Death ---- */
 
-static void azc__routes_free(const azc__mem *mem, azc__route *route) {
+static void azc__server_free_routes(const azc__mem *mem, azc__route *route) {
     for (azc__route *next; route != NULL; route = next) {
         next = route->next;
         azc__free(mem, route->target, route->target_size);
@@ -6022,8 +6120,8 @@ static void azc__routes_free(const azc__mem *mem, azc__route *route) {
 static void azc__server_free(azc_server *s) {
     azc__pool_free(&s->mem);
     azc__mem mem = s->mem;
-    azc__routes_free(&mem, s->channel_routes);
-    azc__routes_free(&mem, s->page_routes);
+    azc__server_free_routes(&mem, s->channel_routes);
+    azc__server_free_routes(&mem, s->page_routes);
     while (s->uses != NULL) {
         azc__use_link *use = s->uses;
         s->uses = use->next;
@@ -6048,7 +6146,7 @@ static void azc__server_free(azc_server *s) {
 /* The memory of a server, everything else at its start. */
 static azc_server *azc__server_make(const azc_config *config) {
     azc__mem mem;
-    azc__mem_init(&mem, config);
+    azc__server_mem(&mem, config);
     azc_server *s = mem.userdata == NULL && config->memory != NULL ? NULL
                     : (azc_server *)azc__zalloc(&mem, sizeof *s);
     if (s == NULL) return NULL;
@@ -6074,7 +6172,7 @@ static azc_server *azc__server_make(const azc_config *config) {
     azc__config_fill(&s->config);
     const azc_config *c = &s->config;
     s->room_first = 16;
-    if (c->memory != NULL) azc__fixed_begin(s);
+    if (c->memory != NULL) azc__server_fixed(s);
     if (AZC__FAST)
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
@@ -6091,9 +6189,9 @@ AZC_API azc_server *azc_create(const azc_config *config) {
     memset(&none, 0, sizeof none);
     azc_server *s = azc__server_make(config != NULL ? config : &none);
     if (s == NULL) return NULL;
-    s->now = azc__clock(s);
-    azc__seed(s);
-    int error = azc__wake_open(s);
+    s->now = azc__sys_clock(s);
+    azc__server_seed(s);
+    int error = azc__server_open(s);
     if (error == AZC_OK && !azc__source_watch(s, &s->wake, AZC__EVENT_READ))
         error = azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
     if (s->failed == AZC_OK) s->failed = error;
@@ -6106,11 +6204,11 @@ AZC_API int azc_destroy(azc_server *server) {
     server->busy = 1;
     azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
-    azc__posts_end(server);
+    azc__posts_close(server);
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);
-    azc__conns_end(server, 1);
+    azc__conn_end_all(server, 1);
     azc__settle(server);
     if (server->rates_free != NULL) server->rates_free(server);
     if (server->history != NULL) server->history->free(server);
@@ -6131,7 +6229,8 @@ AZC_API const azc_statistics *azc_stats(const azc_server *server) {
 
 /* ==== [21] PARTS: messages of any size, delivered as they arrive ============================== */
 
-/* An event for each stretch of a message, unmasked where it lies. in->len: one was told of it. */
+/* Make an event of n payload bytes, unmasked in place. in->len is 1 once a part of this message was
+ * delivered: no byte of the message is kept, so len has no other use here. */
 static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t offset,
                              azc__event *event) {
     int last = in->remaining == 0 && in->frame.fin;
@@ -6148,6 +6247,7 @@ static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t o
     if (last) in->opcode = 0;
 }
 
+/* The byte behind the part may belong to the next frame, so it is restored after the callback. */
 static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     unsigned char behind = e->data[e->len];
     int flags = e->flags | (e->kind == AZC__OP_TEXT ? AZC_PART_TEXT : 0);
@@ -6155,26 +6255,27 @@ static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     e->data[e->len] = 0;
     int result = conn->channel->on_part(conn, e->data, e->len, flags);
     e->data[e->len] = behind;
-    azc__returned(conn, result);
+    azc__callback_result(conn, result);
 }
 
-static const azc__parts_join azc__parts = {azc__part_decode, azc__part_deliver};
+static const azc__parts_join azc__parts_functions = {azc__part_decode, azc__part_deliver};
 
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
     channel->on_part = on_part;
-    channel->parts = on_part != NULL ? &azc__parts : NULL;
-    channel->short_end = on_part != NULL ? 0 : azc__short_end(channel->server);
+    channel->parts = on_part != NULL ? &azc__parts_functions : NULL;
+    channel->short_end = on_part != NULL ? 0 : azc__channel_short_end(channel->server);
     return AZC_OK;
 }
 
 /* ==== [22] TIMERS: a hierarchical wheel, driven by the server's clock ========================= */
 
-/* Level n has 32 slots of 32^n milliseconds. A timer lies in the level of the highest digit (of 5
- * bits) in which its time differs from the wheel's, in the slot of its own digit there. When the
- * wheel comes to the beginning of that slot its timers go down, in their order, until they lie in
- * level 0 and run. Those of one moment are together on all their way, so their order stays. */
+/* Level n has 32 slots of 32^n milliseconds. Write a timer's time and the wheel's in digits of 5
+ * bits: the timer lies in the level of the highest digit in which the two differ, in the slot that
+ * its own digit there names. When the wheel reaches the beginning of that slot, the slot's timers
+ * move down a level or more, until they lie in level 0 and run. Timers of one millisecond always
+ * share a slot and move in order, so they run in the order in which they were set. */
 static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
     uint64_t differs = (uint64_t)(w->at ^ timer->due);
     int level = 0;
@@ -6190,33 +6291,42 @@ static void azc__wheel_put(azc__wheel *w, azc__timer *timer) {
     timer->prev->next = timer->next->prev = timer;
 }
 
-static void azc__wheel_remove(azc_server *s, azc__timer *timer) {
-    azc__timer **at = &s->wheel.slots[timer->place];
+static void azc__wheel_remove(azc__wheel *w, azc__timer *timer) {
     if (timer->next == NULL) return;
+    azc__timer **at = &w->slots[timer->place];
     if (*at == timer) *at = timer->next == timer ? NULL : timer->next;
-    s->wheel.count[timer->place >> AZC__DIGIT]--;
+    w->count[timer->place >> AZC__DIGIT]--;
     timer->next->prev = timer->prev;
     timer->prev->next = timer->next;
     timer->next = NULL;
 }
 
-/* Step from one used slot to the next; the first is in the lowest level that has one. When it
- * begins its timers go down, or in level 0 run. No timer is ever added to the slot at hand. */
+/* The next slot that holds a timer: in the lowest level that has one, since a slot there begins
+ * before any of a higher level. Sets w->due to its beginning, INT64_MAX if there is no timer.
+ * Returns the slot, and its level. */
+static azc__timer **azc__wheel_next(azc__wheel *w, int *level) {
+    int n = 0;
+    w->due = INT64_MAX;
+    while (n < AZC__WHEEL_LEVELS && w->count[n] == 0) n++;
+    if (n == AZC__WHEEL_LEVELS) return NULL;
+    int64_t slot = (w->at >> n * AZC__DIGIT) + (n > 0);
+    azc__timer **slots = &w->slots[n << AZC__DIGIT];
+    while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
+    w->due = slot << n * AZC__DIGIT;
+    *level = n;
+    return &slots[slot & AZC__SLOT_LAST];
+}
+
+/* Step from one used slot to the next. The loop over a slot ends, because no timer is ever put into
+ * the slot that is running: azc__wheel_add makes each due later than now. */
 static AZC__RARE void azc__wheel_run(azc_server *s) {
     azc__wheel *w = &s->wheel;
-    for (;;) {
-        int level = 0;
-        while (level < AZC__WHEEL_LEVELS && w->count[level] == 0) level++;
-        w->due = INT64_MAX;
-        if (level == AZC__WHEEL_LEVELS) return;
-        int64_t slot = (w->at >> level * AZC__DIGIT) + (level > 0);
-        azc__timer **slots = &w->slots[level << AZC__DIGIT], *timer;
-        while (slots[slot & AZC__SLOT_LAST] == NULL) slot++;
-        w->due = slot << level * AZC__DIGIT;
-        if (w->due > s->now) return;
+    azc__timer **slot, *timer;
+    int level;
+    while ((slot = azc__wheel_next(w, &level)) != NULL && w->due <= s->now) {
         w->at = w->due;
-        while ((timer = slots[slot & AZC__SLOT_LAST]) != NULL) {
-            azc__wheel_remove(s, timer);
+        while ((timer = *slot) != NULL) {
+            azc__wheel_remove(w, timer);
             if (level > 0) azc__wheel_put(w, timer);
             else timer->fn(s, timer);
         }
@@ -6228,21 +6338,21 @@ static void azc__tasks_free(azc_server *s) {
     azc__free(&s->mem, s->tasks, s->task_cap * sizeof *s->tasks);
 }
 
-static const azc__timers_join azc__timers = {azc__wheel_run, azc__tasks_free};
+static const azc__timers_join azc__timers_functions = {azc__wheel_run, azc__tasks_free};
 
-/* Run timer->fn in ms, but not in this turn. If it was waited for already it is moved. */
+/* Run timer->fn in ms, but not in this turn. A timer that is in the wheel already is moved. */
 static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
-    int64_t due = azc__clock(s) + ms;
-    s->timers = &azc__timers;
-    azc__wheel_remove(s, timer);
+    int64_t due = azc__sys_clock(s) + ms;
+    s->timers = &azc__timers_functions;
+    azc__wheel_remove(&s->wheel, timer);
     timer->due = due > s->now ? due : s->now + 1;
     if (s->now < s->wheel.due) s->wheel.at = s->now; /* it passes the beginning of no used slot */
     azc__wheel_put(&s->wheel, timer);
 }
 
-/* Its number is void from now on. */
+/* Make the task's number void and its slot free for another task. */
 static void azc__task_return(azc_server *s, azc__task_slot *task) {
-    azc__wheel_remove(s, &task->timer);
+    azc__wheel_remove(&s->wheel, &task->timer);
     task->id += (uint64_t)1 << AZC__SLOT_BITS;
     task->next_free = s->free_task;
     s->free_task = task;
@@ -6252,7 +6362,7 @@ static void azc__task_due(azc_server *s, azc__timer *timer) {
     azc__task_slot *task = (azc__task_slot *)(void *)timer;
     azc_task fn = task->fn;
     void *arg = task->arg;
-    if (task->every > 0) { /* the next beat that is to come */
+    if (task->every > 0) { /* skip missed ticks */
         timer->due += ((s->now - timer->due) / task->every + 1) * task->every;
         azc__wheel_put(&s->wheel, timer);
     } else {
@@ -6274,9 +6384,8 @@ static azc__task_slot *azc__task_take(azc_server *s) {
         s->tasks = (azc__task_slot **)tasks;
     }
     if (s->task_count > AZC__SLOT_MASK) return NULL;
-    task = (azc__task_slot *)azc__alloc(&s->mem, sizeof *task);
+    task = (azc__task_slot *)azc__zalloc(&s->mem, sizeof *task);
     if (task == NULL) return NULL;
-    task->timer.next = NULL;
     task->timer.fn = azc__task_due;
     task->id = (uint64_t)1 << AZC__SLOT_BITS | s->task_count;
     return s->tasks[s->task_count++] = task;
@@ -6284,7 +6393,7 @@ static azc__task_slot *azc__task_take(azc_server *s) {
 
 static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
     if (s == NULL || fn == NULL || ms < 0) return 0;
-    s->timers = &azc__timers;
+    s->timers = &azc__timers_functions;
     azc__task_slot *task = azc__task_take(s);
     if (task == NULL) return 0;
     task->fn = fn;
@@ -6320,55 +6429,67 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
 
 /* ==== [24] SIGNALS: azc_stop on SIGINT and SIGTERM ============================================ */
 
-/* A signal handler gets no argument, so what it works on is global. */
+/* A signal handler gets no argument, so its list of servers is global. The handler may run in any
+ * thread while the loop's thread changes the list, hence the atomic loads and stores. */
 static struct {
-    azc_server *first;         /* linked by next_signalled */
-    int running;               /* handlers, in any thread */
-    struct sigaction old[2];
+    azc_server *first;       /* linked by next_signalled */
+    int running;             /* handlers at work, in all threads */
+    struct sigaction old[2]; /* for SIGINT and SIGTERM, before the first server; the last server
+                                restores them */
 } azc__signals;
-static const int azc__signal_numbers[2] = {SIGINT, SIGTERM};
 
 static void azc__signal_handler(int number) {
     (void)number;
     AZC__ADD(azc__signals.running, 1);
-    for (azc_server *s = azc__signals.first; s != NULL; s = s->next_signalled) azc_stop(s);
+    for (azc_server *s = AZC__LINKED(azc__signals.first); s != NULL;
+         s = AZC__LINKED(s->next_signalled)) azc_stop(s);
     AZC__ADD(azc__signals.running, -1);
 }
 
-/* Take the server out of the list, and wait for handlers that may still see it in other threads. */
+/* Take the server out of the list, then wait for handlers in other threads that may have found it.
+ * The wait adds 0, because a plain load might miss a handler that has just begun. */
 static void azc__signals_end(azc_server *server) {
     azc_server **at = &azc__signals.first;
     while (*at != server) at = &(*at)->next_signalled; /* NOLINT: it is in the list */
-    *at = server->next_signalled;
-    for (int i = 0; i < 2 && azc__signals.first == NULL; i++)
-        AZC_SYS(sigaction)(azc__signal_numbers[i], &azc__signals.old[i], NULL);
-    while (AZC__RAISED(azc__signals.running)) continue;
+    AZC__LINK(*at, server->next_signalled);
+    if (azc__signals.first == NULL) {
+        AZC_SYS(sigaction)(SIGINT, &azc__signals.old[0], NULL);
+        AZC_SYS(sigaction)(SIGTERM, &azc__signals.old[1], NULL);
+    }
+    while (AZC__ADD(azc__signals.running, 0) > 0) continue;
 }
 
-AZC_API int azc_stop_on_signals(azc_server *server) {
+/* Set the handler for both signals, or for none. Returns 0 on failure, with errno. */
+static int azc__signals_begin(void) {
     struct sigaction action;
-    if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (server->signals_end != NULL) return AZC_OK;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
     action.sa_handler = azc__signal_handler;
     action.sa_flags = SA_RESTART;
-    for (int i = 0; i < 2 && azc__signals.first == NULL; i++) {
-        if (AZC_SYS(sigaction)(azc__signal_numbers[i], &action, &azc__signals.old[i]) == 0) continue;
-        int cause = errno;
-        if (i > 0) AZC_SYS(sigaction)(azc__signal_numbers[0], &azc__signals.old[0], NULL);
-        errno = cause;
+    if (AZC_SYS(sigaction)(SIGINT, &action, &azc__signals.old[0]) < 0) return 0;
+    if (AZC_SYS(sigaction)(SIGTERM, &action, &azc__signals.old[1]) == 0) return 1;
+    int cause = errno;
+    AZC_SYS(sigaction)(SIGINT, &azc__signals.old[0], NULL);
+    errno = cause;
+    return 0;
+}
+
+AZC_API int azc_stop_on_signals(azc_server *server) {
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->wake_write < 0) return AZC_ERR_STATE; /* in azc_destroy, which has left the list */
+    if (server->signals_end != NULL) return AZC_OK;
+    if (azc__signals.first == NULL && !azc__signals_begin())
         return azc__error_keep(server, AZC_ERR_SYSTEM, "sigaction");
-    }
     server->signals_end = azc__signals_end;
     server->next_signalled = azc__signals.first;
-    azc__signals.first = server;
+    AZC__LINK(azc__signals.first, server);
     return AZC_OK;
 }
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
-static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
+/* fn is NULL if an earlier callback of this turn stopped the watch. */
+static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
     if (w->fn == NULL) return;
@@ -6376,8 +6497,8 @@ static void azc__watched_ready(azc_server *s, azc__source *source, int events) {
     azc__callback_done(s);
 }
 
-/* No scan is under way. */
-static void azc__watched_free(azc_server *s, azc__watched **list) {
+/* Must not run during a scan of ready sources: the scan may still reach them. */
+static void azc__watch_free_list(azc_server *s, azc__watched **list) {
     for (azc__watched *w; (w = *list) != NULL;) {
         *list = w->next;
         azc__source_unwatch(s, &w->source);
@@ -6385,10 +6506,21 @@ static void azc__watched_free(azc_server *s, azc__watched **list) {
     }
 }
 
-/* Stop watching. The current scan may still reach it, so it is freed later. */
-static void azc__watched_stop(azc_server *s, azc__watched **at) {
+static void azc__watch_sweep(azc_server *s) { azc__watch_free_list(s, &s->unwatched); }
+
+static void azc__watch_free(azc_server *s) {
+    azc__watch_free_list(s, &s->watched);
+    azc__watch_free_list(s, &s->unwatched);
+}
+
+static const azc__watch_join azc__watch_functions = {azc__watch_ready, azc__watch_sweep,
+                                                     azc__watch_free};
+
+/* Stop watching. The current scan may still reach the source, so it is freed later. epoll must
+ * forget it at once: it knows the descriptor by its number, which may name another file soon. */
+static void azc__watch_stop(azc_server *s, azc__watched **at) {
     azc__watched *w = *at;
-#ifdef AZCHAN_USE_EPOLL /* which knows it by its number, and that may be another's soon */
+#ifdef AZCHAN_USE_EPOLL
     azc__source_unwatch(s, &w->source);
 #endif
     *at = w->next;
@@ -6397,95 +6529,92 @@ static void azc__watched_stop(azc_server *s, azc__watched **at) {
     s->unwatched = w;
 }
 
-static void azc__unwatched_free(azc_server *s) { azc__watched_free(s, &s->unwatched); }
-
-static void azc__watch_free(azc_server *s) {
-    azc__watched_free(s, &s->watched);
-    azc__watched_free(s, &s->unwatched);
+static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
+    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) |
+                (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    if (!azc__source_watch(s, &w->source, wants)) {
+        azc__free(&s->mem, w, sizeof *w);
+        return AZC__ERR_WATCH;
+    }
+    w->next = s->watched;
+    s->watched = w;
+    return AZC_OK;
 }
-
-static const azc__watch_join azc__watch = {azc__watched_ready, azc__unwatched_free,
-                                           azc__watch_free};
 
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
     if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
         (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
     azc__watched *w = NULL, **at = &server->watched;
-    server->watch = &azc__watch;
+    server->watch = &azc__watch_functions;
     if (events != 0) {
         w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
         if (w == NULL) return AZC_ERR_MEMORY;
+        w->source.fd = fd;
+        w->source.at = -1;
+        w->source.kind = AZC__WATCHED;
+        w->fn = fn;
+        w->userdata = userdata;
     }
     while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
-    if (*at != NULL) azc__watched_stop(server, at);
-    if (w == NULL) return AZC_OK;
-    w->source.fd = fd;
-    w->source.at = -1;
-    w->source.kind = AZC__WATCHED;
-    w->fn = fn;
-    w->userdata = userdata;
-    w->next = server->watched;
-    server->watched = w;
-    int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) | (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
-    if (azc__source_watch(server, &w->source, wants)) return AZC_OK;
-    server->watched = w->next;
-    azc__free(&server->mem, w, sizeof *w);
-    return AZC__ERR_WATCH;
+    if (*at != NULL) azc__watch_stop(server, at);
+    return w != NULL ? azc__watch_start(server, w, events) : AZC_OK;
 }
 
-/* ==== [26] DRAIN: a graceful shutdown, spread over time ======================================= */
+/* ==== [26] SHUTDOWN: close the peers one by one, spread over time ============================= */
 
-/* The kernel resets newcomers that wait in our own queue; in a given socket's queue they wait for
- * its next user. */
-static void azc__drain_queue(azc_server *s) {
-    if (s->stopping != AZC__DRAINING || s->config.listen_fd != 0) return;
+/* Accept the connections that wait in our own listening socket: the kernel resets them when it is
+ * closed. With config.listen_fd they stay: another process goes on to accept from that socket. */
+static void azc__shutdown_accept(azc_server *s) {
+    if (s->stopping != AZC__SHUTTING_DOWN || s->config.listen_fd != 0) return;
     for (int i = 0; i < SOMAXCONN && s->conn_count < s->config.max_connections; i++) {
         if (!azc__accept(s)) return;
     }
 }
 
-/* When the next peer is to be closed. */
-static int64_t azc__drain_next(const azc_server *s) {
-    if (s->drain_slot >= s->slot_count || s->drain_closed >= s->drain_count)
-        return s->drain_start + s->drain_ms;
-    return s->drain_start + (int64_t)s->drain_closed * s->drain_ms / s->drain_count + 1;
+/* When the next peer is to be closed; the end of the time, if no open one is left. */
+static int64_t azc__shutdown_next(const azc_server *s) {
+    if (s->shutdown_slot >= s->slot_count || s->shutdown_closed >= s->shutdown_count)
+        return s->shutdown_start + s->shutdown_ms;
+    return s->shutdown_start + (int64_t)s->shutdown_closed * s->shutdown_ms / s->shutdown_count + 1;
 }
 
-/* Close the peers that are due: at each moment, their share of all is the share of the time. */
-static void azc__drain_due(azc_server *s, azc__timer *timer) {
-    int64_t passed = s->now - s->drain_start;
+/* Close as large a share of the peers as the share of the time that has passed. */
+static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
+    int64_t passed = s->now - s->shutdown_start;
     if (s->stopping == AZC__STOPPING) return;
-    if (passed >= s->drain_ms) {
+    if (passed >= s->shutdown_ms) {
         azc__stop_begin(s);
         return;
     }
-    while ((int64_t)s->drain_closed * s->drain_ms < passed * s->drain_count &&
-           s->drain_slot < s->slot_count) {
-        azc_conn *conn = s->slots[s->drain_slot++];
+    while ((int64_t)s->shutdown_closed * s->shutdown_ms < passed * s->shutdown_count &&
+           s->shutdown_slot < s->slot_count) {
+        azc_conn *conn = s->slots[s->shutdown_slot++];
         if (conn == NULL || conn->state != AZC__OPEN) continue;
         azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
-        s->drain_closed++;
+        s->shutdown_closed++;
     }
-    azc__wheel_add(s, timer, (int)(azc__drain_next(s) - s->now));
+    azc__wheel_add(s, timer, (int)(azc__shutdown_next(s) - s->now));
 }
 
+/* The time begins now, not with the turn: the program may have done other things since that. */
 AZC_API int azc_shutdown(azc_server *server, int ms) {
     if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
     if (server->stopping == AZC__STOPPING) return AZC_OK;
-    server->stopping = AZC__DRAINING;
-    server->drain_queue = azc__drain_queue;
-    server->drain_start = server->now;
-    server->drain_ms = ms;
-    server->drain_count = (uint32_t)server->stats.open;
-    server->drain_closed = server->drain_slot = 0;
-    server->drain_timer.fn = azc__drain_due;
-    azc__wheel_add(server, &server->drain_timer, 0);
+    server->stopping = AZC__SHUTTING_DOWN;
+    server->shutdown_accept = azc__shutdown_accept;
+    server->shutdown_start = azc__sys_clock(server);
+    server->shutdown_ms = ms;
+    server->shutdown_count = (uint32_t)server->stats.open;
+    server->shutdown_closed = server->shutdown_slot = 0;
+    server->shutdown_timer.fn = azc__shutdown_due;
+    azc__wheel_add(server, &server->shutdown_timer, 0);
     return AZC_OK;
 }
 
 /* ==== [27] NEWS: rooms that got their first member or lost the last; for USERS and PROCESSES == */
 
-/* The room goes into the list of news once, however often it changes. */
+/* Put the room into the list of news, where it is at most once, however often it changes. Setting
+ * s->cursors makes azc__callback_done run after the callback that caused this. */
 static void azc__news_changed(azc_server *s, azc__room *room) {
     room->queued = 1;
     room->refs++;
@@ -6493,10 +6622,10 @@ static void azc__news_changed(azc_server *s, azc__room *room) {
     if (s->news_first != NULL) s->news_last->next_news = room;
     else s->news_first = room;
     s->news_last = room;
-    s->cursors = 1; /* calls for azc__callback_done */
+    s->cursors = 1;
 }
 
-static void azc__room_report(const azc__room *room) {
+static void azc__news_call(const azc__room *room) {
     azc_channel *channel = room->channel;
     if (!room->pair) {
         channel->on_room(channel, azc__room_name(room), room->reported);
@@ -6507,25 +6636,24 @@ static void azc__room_report(const azc__room *room) {
                          room->reported);
 }
 
-/* In order. A change that was undone by now is not reported. */
+/* Call on_room and on_presence in the order of the changes. A change that was undone meanwhile is
+ * not reported. The callbacks may change rooms, which adds to the end of the list. */
 static void azc__news_report(azc_server *s) {
-    for (azc__room *room; (room = s->news_first) != NULL; azc__room_release(s, room)) {
+    for (azc__room *room; (room = s->news_first) != NULL; azc__room_unref(s, room)) {
         s->news_first = room->next_news;
         room->queued = 0;
-        if ((room->count > 0) != room->reported) {
-            room->reported = room->count > 0;
-            azc__room_report(room);
-            azc__room_sweep(s);
-        }
-        room->refs--;
+        if ((room->count > 0) == room->reported) continue;
+        room->reported = room->count > 0;
+        azc__news_call(room);
+        azc__room_sweep(s);
     }
 }
 
-static const azc__news_join azc__news = {azc__news_changed, azc__news_report};
+static const azc__news_join azc__news_functions = {azc__news_changed, azc__news_report};
 
 /* ==== [28] USERS: several connections of one person; presence ================================= */
 
-/* The seat of a connection's user in a room; NULL if there is none yet. */
+/* The seat of a connection's user in a room; NULL if none of the user's connections is in it. */
 static azc__room *azc__seat_find(const azc_conn *conn, azc__room *room) {
     azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
     return azc__room_find(conn->server, conn->channel, &pair, sizeof pair);
@@ -6542,7 +6670,7 @@ static int azc__seat_enter(azc_conn *conn, azc__room *room) {
         azc__pair pair = azc__pair_make(AZC__SEAT, room, azc__user_of(conn), 0);
         seat = azc__pair_room(conn->channel, &pair);
         if (seat == NULL) return 0;
-        seat->watched = 1;
+        seat->notify = 1;
     }
     seat->count++;
     seat->refs++;
@@ -6552,13 +6680,14 @@ static int azc__seat_enter(azc_conn *conn, azc__room *room) {
 
 static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room *seat = azc__seat_find(conn, room);
-    if (seat == NULL) return; /* the room is the user itself */
+    if (seat == NULL) return; /* room is the user's own, in which nobody has a seat */
     seat->count--;
     azc__room_changed(conn->server, seat);
     azc__room_unref(conn->server, seat);
 }
 
-/* Does the cursor stand on its user's oldest connection there? That one stands for the user. */
+/* A user is visited at its oldest connection in the room (NULL: in the channel). Returns whether
+ * the cursor is at that one. */
 static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
     const azc__room *user = azc__user_of(cursor->conn);
     if (user == NULL) return 0;
@@ -6570,10 +6699,10 @@ static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
     return 1;
 }
 
-static const azc__users_join azc__users = {azc__seat_missing, azc__seat_enter, azc__seat_leave,
-                                           azc__first_of_user};
+static const azc__users_join azc__users_functions = {azc__seat_missing, azc__seat_enter,
+                                                     azc__seat_leave, azc__first_of_user};
 
-/* A user's name as that of a room; returns its length, 0 for a bad one. */
+/* Make the name of a user's room. Returns its length, 0 for a bad user. */
 static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
     size_t len = user != NULL ? strlen(user) : 0;
     if (len == 0 || len >= AZC__MAX_ROOM) return 0;
@@ -6598,7 +6727,7 @@ AZC_API const char *azc_user(const azc_conn *conn) {
 
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
     azc_cursor cursor = azc_members(channel, room);
-    if (channel != NULL) channel->server->users = &azc__users;
+    if (channel != NULL) channel->server->users = &azc__users_functions;
     cursor.azc__kind |= AZC__C_USERS;
     return cursor;
 }
@@ -6610,33 +6739,34 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
     int error = name_len == 0 ? AZC_ERR_ARGUMENT : azc__payload_check(channel, NULL, &payload);
     if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
-    int count = room != NULL ? azc__publish(channel, room, &payload, NULL) : 0;
+    int count = room != NULL ? azc__broadcast_queue(channel, room, &payload, NULL) : 0;
     return count < 0 ? count : AZC_OK;
 }
 
 AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
-    channel->server->users = &azc__users;
-    channel->server->news = &azc__news;
+    channel->server->users = &azc__users_functions;
+    channel->server->news = &azc__news_functions;
     channel->on_presence = on_presence;
     return AZC_OK;
 }
 
 /* ==== [29] HISTORY: what a room sends to new members ========================================== */
 
-/* What it keeps, from the oldest on. */
+/* The place of message i, counted from the oldest. */
 static azc__block **azc__history_at(azc__history *h, size_t i) {
     return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
 }
 
-/* The oldest give way. What is too large for all of it leaves nothing, so that there is no gap. */
+/* Add a message; the oldest ones make room for it. A message larger than max_bytes removes all
+ * others and is not kept itself: the replay must have no gap. */
 static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
     while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
         azc__block *old = *azc__history_at(h, 0);
         h->bytes -= old->len;
         h->count--;
-        h->first++;
+        h->first = (h->first + 1) % h->max_count;
         azc__block_release(mem, old);
     }
     if (block->len > h->max_bytes) return;
@@ -6645,27 +6775,53 @@ static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *b
     *azc__history_at(h, h->count++) = block;
 }
 
+/* Make a history with the newest messages of `old` (which may be NULL) that fit. */
+static azc__history *azc__history_make(const azc__mem *mem, size_t messages, size_t bytes,
+                                       azc__history *old) {
+    messages = azc__min(messages, bytes / 2); /* a frame has 2 bytes or more */
+    azc__history *h =
+        (azc__history *)azc__zalloc(mem, sizeof *h + messages * sizeof(azc__block *));
+    if (h == NULL) return NULL;
+    h->max_count = messages;
+    h->max_bytes = bytes;
+    for (size_t i = 0; old != NULL && i < old->count; i++)
+        azc__history_add(mem, h, *azc__history_at(old, i));
+    return h;
+}
+
 static void azc__history_free(const azc__mem *mem, azc__history *h) {
     if (h == NULL) return;
     for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
     azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
 }
 
-/* All of it into an output that is not in use yet, or nothing. */
-static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *out) {
+/* Replace the room's history; NULL: none. A history holds a reference, so that its room stays when
+ * it is empty; without one, the room may be freed here. */
+static void azc__history_replace(azc_server *s, azc__room *room, azc__history *h) {
+    azc__history *old = room->keeps.history;
+    room->keeps.history = h;
+    if (h != NULL) room->refs++;
+    if (old == NULL) return;
+    azc__history_free(&s->mem, old);
+    azc__room_unref(s, room);
+}
+
+/* Refer to every kept message in an output of its own, so that a failure half way leaves nothing
+ * in the connection's. */
+static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *replay) {
     azc__mem *mem = &conn->server->mem;
     azc__history *h = room->keeps.history;
-    if (azc__full(conn, h->bytes)) return azc__send_full(conn, h->bytes);
+    if (azc__backlog_full(conn, h->bytes)) return azc__backlog_overflow(conn, h->bytes);
     for (size_t i = 0; i < h->count; i++) {
         azc__block *block = *azc__history_at(h, i);
-        if (azc__out_refer(mem, out, block + 1, block->len, block)) continue;
-        azc__out_consume(mem, out, out->bytes);
+        if (azc__out_refer(mem, replay, block + 1, block->len, block)) continue;
+        azc__out_consume(mem, replay, replay->bytes);
         return AZC_ERR_MEMORY;
     }
     return AZC_OK;
 }
 
-/* The replay goes behind the connection's output, or is dropped. */
+/* Append the replay to the connection's output, or free it if the join failed. */
 static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out *replay,
                                 int joined) {
     azc__out *out = &conn->out;
@@ -6678,7 +6834,8 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
     azc__conn_touch(conn);
 }
 
-/* Keep a message, by its block if that has no key. Returns 0 without memory. */
+/* Keep a broadcast; block is its frame, or NULL if none was made. A block with a key is copied: a
+ * replay sends every value, so its messages must not replace each other. */
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
                              const azc__payload *p) {
     azc__payload plain = {p->opcode, p->data, p->len, 0};
@@ -6690,23 +6847,18 @@ static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *b
     return 1;
 }
 
-/* The histories that are left when all connections have gone. */
+/* Freeing one may free its room and thus change its bucket, which is searched again. */
 static void azc__histories_free(azc_server *s) {
     for (size_t i = 0; i < s->room_cap;) {
         azc__room *room = s->rooms[i];
         while (room != NULL && (room->pair || room->keeps.history == NULL)) room = room->chain;
-        if (room == NULL) {
-            i++;
-            continue;
-        }
-        azc__history_free(&s->mem, room->keeps.history);
-        room->keeps.history = NULL;
-        azc__room_unref(s, room);
+        if (room == NULL) i++;
+        else azc__history_replace(s, room, NULL);
     }
 }
 
-static const azc__history_join azc__history_part = {azc__history_prepare, azc__history_finish,
-                                                    azc__history_keep, azc__histories_free};
+static const azc__history_join azc__history_functions = {
+    azc__history_prepare, azc__history_finish, azc__history_keep, azc__histories_free};
 
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
     if (channel == NULL || room == NULL || !azc__room_valid(room) ||
@@ -6714,115 +6866,119 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
         return AZC_ERR_ARGUMENT;
     azc_server *s = channel->server;
     if (s->config.memory != NULL) return AZC_ERR_STATE;
-    s->history = &azc__history_part;
-    azc__room *r = azc__room_named(channel, room);
-    azc__history *h = NULL, *old = r != NULL ? r->keeps.history : NULL;
+    s->history = &azc__history_functions;
+    azc__room *r = azc__room_by_name(channel, room);
+    azc__history *h = NULL;
     if (messages > 0) {
-        messages = azc__min(messages, bytes / 2);
-        h = (azc__history *)azc__zalloc(&s->mem, sizeof *h + messages * sizeof(azc__block *));
+        h = azc__history_make(&s->mem, messages, bytes, r != NULL ? r->keeps.history : NULL);
         if (h == NULL) return AZC_ERR_MEMORY;
-        h->max_count = messages;
-        h->max_bytes = bytes;
         if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
         if (r == NULL) azc__history_free(&s->mem, h);
         if (r == NULL) return AZC_ERR_MEMORY;
-        for (size_t i = 0; old != NULL && i < old->count; i++)
-            azc__history_add(&s->mem, h, *azc__history_at(old, i));
-        r->refs++;
-        r->keeps.history = h;
-    } else if (r != NULL) {
-        r->keeps.history = NULL;
     }
-    azc__history_free(&s->mem, old);
-    if (old != NULL) azc__room_unref(s, r);
+    if (r != NULL) azc__history_replace(s, r, h);
     return AZC_OK;
 }
 
 /* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
-/* Put a block in the place of one of its key that has not been begun. Returns whether there was
- * one, and room for this. */
+/* Put a block in the place of a queued one of its key, if the kernel has taken no byte of that and
+ * the backlog has room. Returns whether it did. */
 static int azc__replace(azc_conn *conn, azc__block *block) {
     azc__piece *p = conn->out.head;
     while (p != NULL && (p->block == NULL || p->block->key != block->key ||
                          p->len != p->block->len)) p = p->next;
-    if (p == NULL || (block->len > p->len && azc__full(conn, block->len - p->len))) return 0;
+    if (p == NULL) return 0;
+    if (block->len > p->len && azc__backlog_full(conn, block->len - p->len)) return 0;
     conn->out.bytes += block->len - p->len;
     azc__block_release(&conn->server->mem, p->block);
     block->refs++;
     p->block = block;
     p->data = (const unsigned char *)(block + 1);
     p->len = block->len;
-    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn); /* to pause */
+    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn);
     return 1;
 }
 
-/* ---- At a rate ---- */
+/* ---- Rates: a message now, the next one when the period ends ---- */
 
-/* Keep the last value, or append one more: a batch is "[a,b" until it is sent. */
-static int azc__rate_put(azc__rate *r, const azc__payload *p) {
-    size_t at = r->key == 0 && r->waits ? r->len : 0;
+/* Hold a message until the period ends: the last one of a key, or all of a batch, as "[a,b".
+ * Returns 0 without memory; an earlier message stays held. */
+static int azc__rate_hold(azc__rate *r, const azc_message *m, const azc__payload *p) {
+    size_t at = m->batch && r->held ? r->len : 0;
     if (!azc__grow(&r->channel->server->mem, &r->data, &r->cap, at + p->len + 2, SIZE_MAX))
         return 0;
-    if (r->key == 0) r->data[at++] = r->waits ? ',' : '[';
+    if (m->batch) r->data[at++] = r->held ? ',' : '[';
     if (p->len > 0) memcpy(r->data + at, p->data, p->len);
     r->len = at + p->len;
     r->opcode = p->opcode;
-    r->waits = 1;
+    r->held = 1;
+    r->publish = !m->local && m->user == NULL;
+    r->except = m->except != NULL && m->except->channel == r->channel ? m->except->id : 0;
     return 1;
 }
 
-/* Returns the number of connections it was queued for. Without memory it waits on. */
+/* Send what is held. Without memory it stays held, for the next period. on_publish may send at this
+ * rate again, so the rate gives up its data first. Returns the number of connections. */
 static int azc__rate_send(azc__rate *r) {
-    if (r->key == 0) r->data[r->len++] = ']';
-    azc__payload payload = {r->opcode, (const char *)r->data, r->len, r->key};
-    const azc_conn *except = r->except != 0 ? azc_find(r->channel->server, r->except) : NULL;
-    int count = azc__publish(r->channel, r->room, &payload, except);
-    if (r->spread)
-        azc__spread(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL, &payload, count);
-    r->waits = count < 0;
-    if (r->waits && r->key == 0) r->len--;
-    return r->waits ? 0 : count;
+    azc_server *s = r->channel->server;
+    unsigned char *data = r->data;
+    size_t cap = r->cap;
+    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key};
+    if (r->key == 0) data[payload.len++] = ']';
+    int count = azc__broadcast_queue(r->channel, r->room, &payload,
+                                     r->except != 0 ? azc_find(s, r->except) : NULL);
+    if (count < 0) return 0;
+    r->held = 0;
+    r->data = NULL;
+    r->cap = 0;
+    if (r->publish)
+        azc__broadcast_publish(r->channel, r->room != NULL ? azc__room_name(r->room) : NULL,
+                               &payload, count);
+    azc__pool_return(&s->mem, data, cap);
+    return count;
 }
 
 static void azc__rate_free(azc_server *s, azc__rate *r) {
-    azc__wheel_remove(s, &r->timer);
+    azc__wheel_remove(&s->wheel, &r->timer);
     azc__room_unref(s, r->entry);
     if (r->data != NULL) azc__pool_return(&s->mem, r->data, r->cap);
     azc__free(&s->mem, r, sizeof *r);
 }
 
-/* A period is over. If something waited, another begins. */
+/* A period has ended. If a message was held, it is sent and another period begins; the timer is set
+ * first, so that on_publish finds the period running. */
 static void azc__rate_due(azc_server *s, azc__timer *timer) {
     azc__rate *r = (azc__rate *)(void *)timer;
-    if (r->waits) {
-        azc__rate_send(r);
-        azc__wheel_add(s, timer, r->ms);
-    } else {
+    if (!r->held) {
         azc__rate_free(s, r);
+        return;
     }
+    azc__wheel_add(s, timer, r->ms);
+    azc__rate_send(r);
 }
 
-/* The rates that are left when all connections have gone. */
+/* Freeing one may free rooms and thus change its bucket, which is searched again. */
 static void azc__rates_free(azc_server *s) {
     for (size_t i = 0; i < s->room_cap;) {
         azc__room *room = s->rooms[i];
-        while (room != NULL && !(room->pair && azc__pair_of(room).kind[2] == AZC__RATE))
+        while (room != NULL && !(room->pair && azc__pair_of(room).kind[2] >= AZC__RATE))
             room = room->chain;
         if (room == NULL) i++;
         else azc__rate_free(s, room->keeps.rate);
     }
 }
 
-/* The rate of this key to this room (NULL: the channel). A new one begins its first period. NULL
- * without memory. */
-static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t key) {
+/* May so many more rooms be made? */
+static int azc__rate_allowed(const azc_server *s, uint32_t rooms) {
+    return s->config.max_rooms <= 0 || s->room_named + rooms <= (uint32_t)s->config.max_rooms;
+}
+
+/* A new rate, found by the pair; its period has not begun. NULL without memory. */
+static azc__rate *azc__rate_make(azc_channel *channel, const azc__pair *pair, int ms) {
     azc_server *s = channel->server;
-    azc__pair pair = azc__pair_make(AZC__RATE, room, NULL, key);
-    azc__room *entry = azc__room_find(s, channel, &pair, sizeof pair);
-    if (entry != NULL) return entry->keeps.rate;
     azc__rate *r = (azc__rate *)azc__zalloc(&s->mem, sizeof *r);
-    if (r != NULL) entry = azc__pair_room(channel, &pair);
+    azc__room *entry = r != NULL ? azc__pair_room(channel, pair) : NULL;
     if (entry == NULL) {
         azc__free(&s->mem, r, sizeof *r);
         return NULL;
@@ -6832,165 +6988,191 @@ static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, uint64_t k
     s->rates_free = azc__rates_free;
     r->timer.fn = azc__rate_due;
     r->channel = channel;
-    r->room = room;
+    r->room = pair->room;
     r->entry = entry;
-    r->key = key;
+    r->key = pair->key;
+    r->ms = ms;
     return r;
 }
 
-/* Send now, if nothing of this rate was sent in the last period; else keep it until the end of the
- * period. Returns the number of connections it was queued for, or an error. */
-static int azc__rate_take(azc_channel *channel, azc__room *room, const azc_message *m,
-                          const azc__payload *p) {
-    azc_server *s = channel->server;
-    azc__rate *r = azc__rate_of(channel, room, p->key);
-    if (r == NULL) return AZC_ERR_MEMORY;
+/* The rate for a message to a room (NULL: the channel), a new one if there is none. NULL: *error
+ * says why. */
+static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, const azc_message *m,
+                               int *error) {
+    int kind = m->batch && m->local ? AZC__LOCAL_BATCH : AZC__RATE;
+    azc__pair pair = azc__pair_make(kind, room, NULL, m->key);
+    const azc__room *entry = azc__room_find(channel->server, channel, &pair, sizeof pair);
+    if (entry != NULL) return entry->keeps.rate;
+    *error = azc__rate_allowed(channel->server, 1) ? AZC_ERR_MEMORY : AZC_ERR_FULL;
+    return *error == AZC_ERR_FULL ? NULL : azc__rate_make(channel, &pair, m->period_ms);
+}
+
+/* Send a message now, if no period is running, else hold it until the period ends. A batch that
+ * would pass max_message is sent before. Returns the number of connections it was queued for, or an
+ * error. */
+static int azc__rate_take(azc__rate *r, const azc_message *m, const azc__payload *p) {
+    azc_server *s = r->channel->server;
     int first = r->timer.next == NULL, count = 0;
-    if (r->waits && p->key == 0 && r->len + p->len + 2 > s->config.max_message)
+    if (m->batch && r->held && r->len + p->len + 2 > s->config.max_message)
         count = azc__rate_send(r);
-    int put = azc__rate_put(r, p);
-    if (first && !put) azc__rate_free(s, r);
-    if (!put) return AZC_ERR_MEMORY;
-    r->except = m->except != NULL ? m->except->id : 0;
-    r->spread = !m->local && m->user == NULL;
+    int held = azc__rate_hold(r, m, p);
+    if (first && !held) azc__rate_free(s, r);
+    if (!held) return AZC_ERR_MEMORY;
     if (!first) return count;
-    r->ms = m->period_ms;
     azc__wheel_add(s, &r->timer, r->ms);
     return azc__rate_send(r);
 }
 
-/* ---- Any message ---- */
+/* ---- azc_send: check the fields, read the payload, find the target, then queue or hold ---- */
 
-/* Which fields contradict each other? */
+/* Does each field have a valid value, and none exclude another? */
 static int azc__message_check(const azc_message *m) {
-    int kinds = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
+    int payloads = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
     int targets = (m->room != NULL) + (m->user != NULL) + (m->to != NULL);
-    int rated = m->period_ms != 0 || m->batch;
-    if (kinds != 1 || targets > 1 || m->period_ms < 0) return AZC_ERR_ARGUMENT;
-    if (rated && (m->period_ms == 0 || m->to != NULL)) return AZC_ERR_ARGUMENT;
-    if (rated && (m->key != 0) == (m->batch != 0)) return AZC_ERR_ARGUMENT;
-    return m->batch && (m->binary != NULL || m->except != NULL) ? AZC_ERR_ARGUMENT : AZC_OK;
+    char name[AZC__MAX_ROOM + 1];
+    int bad = payloads != 1 || targets > 1 || m->period_ms < 0;
+    if (m->user != NULL) bad |= azc__user_name(name, m->user) == 0;
+    if (m->to != NULL) bad |= m->except != NULL || m->period_ms > 0;
+    if (m->batch) bad |= m->binary != NULL || m->except != NULL || m->key != 0 || m->period_ms == 0;
+    if (m->period_ms > 0) bad |= m->key == 0 && !m->batch;
+    return bad ? AZC_ERR_ARGUMENT : AZC_OK;
 }
 
-static int azc__message_payload(const azc_message *m, azc__payload *p) {
+static int azc__message_payload(const azc_channel *channel, const azc_message *m,
+                                azc__payload *p) {
+    azc_json value;
     p->opcode = m->binary != NULL ? AZC__OP_BINARY : AZC__OP_TEXT;
     p->data = m->binary != NULL ? (const char *)m->binary : m->text;
     p->len = m->len;
     p->key = m->key;
-    if (m->json == NULL) return AZC_OK;
-    int error = azc_put_finish(m->json);
-    p->data = m->json->text;
-    p->len = m->json->len;
-    return error;
+    if (m->json != NULL) {
+        int error = azc_put_finish(m->json);
+        if (error != AZC_OK) return error;
+        p->data = m->json->text;
+        p->len = m->json->len;
+    }
+    int error = azc__payload_check(channel, m->room, p);
+    return error == AZC_OK && m->batch ? azc_json_read(&value, p->data, p->len) : error;
 }
 
-/* To one connection. */
-static int azc__message_to(azc_conn *conn, azc__payload *p) {
-    if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
-        return AZC_ERR_FULL;
+/* Queue to one connection of the channel. Returns 1, or an error. */
+static int azc__message_to(const azc_channel *channel, azc_conn *conn, const azc__payload *p) {
     int error = azc__send_check(conn, p->data, p->len);
+    if (error == AZC_OK && conn->channel != channel) error = AZC_ERR_ARGUMENT;
     if (error != AZC_OK) return error;
-    if (p->opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, p->data, p->len))
-        return AZC_ERR_UTF8;
-    if (p->key == 0) return azc__queue(conn, p->opcode, p->data, p->len);
-    azc__mem *mem = &conn->server->mem;
-    azc__block *block = azc__block_make(mem, p);
-    if (block == NULL) return AZC_ERR_MEMORY;
-    error = azc__queue_block(conn, block);
-    azc__block_release(mem, block);
-    return error;
+    if (p->key == 0) {
+        error = azc__queue(conn, p->opcode, p->data, p->len);
+    } else {
+        azc__block *block = azc__block_make(&conn->server->mem, p);
+        error = block != NULL ? azc__queue_block(conn, block) : AZC_ERR_MEMORY;
+        azc__block_release(&conn->server->mem, block);
+    }
+    return error == AZC_OK ? 1 : error;
 }
 
-/* To a room, a user or the channel. Returns the number of connections, or an error. */
-static int azc__message_spread(azc_channel *channel, const azc_message *m, azc__payload *p) {
+/* The name of the target's room: a user has one too. Returns its length, 0: the whole channel. */
+static size_t azc__message_room(const azc_message *m, char name[AZC__MAX_ROOM + 1]) {
+    if (m->user != NULL) return azc__user_name(name, m->user);
+    size_t len = m->room != NULL ? strlen(m->room) : 0;
+    if (len > 0) memcpy(name, m->room, len);
+    return len;
+}
+
+/* Queue to a room, a user or the channel. Returns the number of connections, or an error. */
+static int azc__message_queue(azc_channel *channel, const azc_message *m, const azc__payload *p) {
+    char name[AZC__MAX_ROOM + 1];
+    size_t len = azc__message_room(m, name);
+    const azc__room *room = len > 0 ? azc__room_find(channel->server, channel, name, len) : NULL;
+    int count = 0;
+    if (len == 0 || room != NULL) count = azc__broadcast_queue(channel, room, p, m->except);
+    if (!m->local && m->user == NULL) azc__broadcast_publish(channel, m->room, p, count);
+    return count;
+}
+
+/* As azc__message_queue, at a rate. The room is made if it is missing: its members may come before
+ * the period ends. The reference keeps it, whatever fails here and whatever on_publish does. */
+static int azc__message_rate(azc_channel *channel, const azc_message *m, const azc__payload *p) {
     azc_server *s = channel->server;
     char name[AZC__MAX_ROOM + 1];
-    size_t len = m->user != NULL ? azc__user_name(name, m->user)
-                 : m->room != NULL ? strlen(m->room) : 0;
-    azc__room *room = len == 0 ? NULL
-                      : azc__room_find(s, channel, m->user != NULL ? name : m->room, len);
-    if (m->period_ms > 0) {
-        if (len > 0 && room == NULL)
-            room = azc__room_make(s, channel, m->user != NULL ? name : m->room, len);
-        if (len > 0 && room == NULL) return AZC_ERR_MEMORY;
-        int count = azc__rate_take(channel, room, m, p);
-        if (room != NULL) azc__room_release(s, room);
-        return count;
+    size_t len = azc__message_room(m, name);
+    azc__room *room = len > 0 ? azc__room_find(s, channel, name, len) : NULL;
+    if (len > 0 && room == NULL) {
+        if (!azc__rate_allowed(s, 2)) return AZC_ERR_FULL; /* the room, and its rate */
+        room = azc__room_make(s, channel, name, len);
+        if (room == NULL) return AZC_ERR_MEMORY;
     }
-    int count = len > 0 && room == NULL ? 0 : azc__publish(channel, room, p, m->except);
-    if (!m->local && m->user == NULL) azc__spread(channel, m->room, p, count);
-    return count;
+    if (room != NULL) room->refs++;
+    int result = AZC_OK;
+    azc__rate *r = azc__rate_of(channel, room, m, &result);
+    if (r != NULL) result = azc__rate_take(r, m, p);
+    azc__room_unref(s, room);
+    return result;
 }
 
 AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     azc__payload payload;
-    azc_json value;
-    char name[AZC__MAX_ROOM + 1];
+    if (message != NULL && message->queued != NULL) *message->queued = 0;
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
     channel->server->replace = azc__replace;
-    if (message->queued != NULL) *message->queued = 0;
     int error = azc__message_check(message);
-    if (error == AZC_OK && message->user != NULL && azc__user_name(name, message->user) == 0)
-        error = AZC_ERR_ARGUMENT;
-    if (error == AZC_OK) error = azc__message_payload(message, &payload);
-    if (error == AZC_OK && message->to != NULL) {
-        error = azc__message_to(message->to, &payload);
-        if (message->queued != NULL) *message->queued = error == AZC_OK;
-        return error;
-    }
-    if (error == AZC_OK) error = azc__payload_check(channel, message->room, &payload);
-    if (error == AZC_OK && message->batch) error = azc_json_read(&value, payload.data, payload.len);
+    if (error == AZC_OK) error = azc__message_payload(channel, message, &payload);
     if (error != AZC_OK) return error;
-    int count = azc__message_spread(channel, message, &payload);
-    if (message->queued != NULL && count > 0) *message->queued = (size_t)count;
+    int count = message->to != NULL ? azc__message_to(channel, message->to, &payload)
+                : message->period_ms > 0 ? azc__message_rate(channel, message, &payload)
+                                         : azc__message_queue(channel, message, &payload);
+    if (count > 0 && message->queued != NULL) *message->queued = (size_t)count;
     return count < 0 ? count : AZC_OK;
 }
 
-/* ==== [31] PROXIES: what trusted proxies say about a visitor ================================== */
+/* ==== [31] PROXIES: the X-Forwarded-* fields of trusted proxies =============================== */
 
-/* A numeric address, or "unix"; 0 for anything else. */
-static int azc__http_address(const char *s, size_t len, azc__visitor *who) {
+/* Read a numeric address, or "unix". Returns 0 for anything else. */
+static int azc__proxies_address(const char *s, size_t len, azc__visitor *address) {
     char text[INET6_ADDRSTRLEN];
     if (len >= sizeof text) return 0;
     memcpy(text, s, len);
     text[len] = 0;
-    azc__http_visitor(who, inet_pton(AF_INET, text, who->raw) == 1 ? AF_INET
-                           : inet_pton(AF_INET6, text, who->raw) == 1 ? AF_INET6 : 0);
-    return who->family != 0 || strcmp(text, "unix") == 0;
+    azc__visitor_set_family(address, inet_pton(AF_INET, text, address->raw) == 1 ? AF_INET
+                                     : inet_pton(AF_INET6, text, address->raw) == 1 ? AF_INET6 : 0);
+    return address->family != 0 || strcmp(text, "unix") == 0;
 }
 
-/* The number behind an address's '/', `most` without one; -1 for a bad one. */
-static int azc__http_prefix(const char *s, size_t len, int most) {
+/* The number behind an address's '/', max without one; -1 for a bad one. */
+static int azc__proxies_prefix(const char *s, size_t len, int max) {
     int bits = 0;
-    if (len == 0) return most;
+    if (len == 0) return max;
     for (size_t i = 1; i < len; i++) {
-        if (s[i] < '0' || s[i] > '9' || bits > most) return -1;
+        if (s[i] < '0' || s[i] > '9' || bits > max) return -1;
         bits = bits * 10 + s[i] - '0';
     }
-    return len < 2 || most == 0 || bits > most ? -1 : bits;
+    return len < 2 || max == 0 || bits > max ? -1 : bits;
 }
 
-/* Is the address in a list of networks? -1: the list is malformed. */
-static int azc__http_trusted(const char *list, const azc__visitor *who) {
+/* Do the first bits of two addresses agree? */
+static int azc__proxies_same(const azc__visitor *a, const azc__visitor *b, int bits) {
+    size_t whole = (size_t)bits / 8;
+    return a->family == b->family && memcmp(a->raw, b->raw, whole) == 0 &&
+           (bits % 8 == 0 || (a->raw[whole] ^ b->raw[whole]) >> (8 - bits % 8) == 0);
+}
+
+/* Is the address in a list of networks? The whole list is read: -1 if it is malformed. */
+static int azc__proxies_find(const char *list, const azc__visitor *address) {
     int found = 0;
     for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
         azc__visitor net;
         size_t len = strcspn(list, " "), name = strcspn(list, " /");
-        if (!azc__http_address(list, name, &net)) return -1;
-        int bits = azc__http_prefix(list + name, len - name, net.family == AF_INET ? 32
-                                                             : net.family != 0 ? 128 : 0);
+        if (!azc__proxies_address(list, name, &net)) return -1;
+        int max = net.family == AF_INET ? 32 : net.family == AF_INET6 ? 128 : 0;
+        int bits = azc__proxies_prefix(list + name, len - name, max);
         if (bits < 0) return -1;
-        size_t whole = (size_t)bits / 8;
-        if (net.family == who->family && memcmp(net.raw, who->raw, whole) == 0 &&
-            (bits % 8 == 0 || (net.raw[whole] ^ who->raw[whole]) >> (8 - bits % 8) == 0))
-            found = 1;
+        found |= azc__proxies_same(&net, address, bits);
         list += len;
     }
     return found;
 }
 
-/* The last element of the fields of this name, taken as one list. */
-static const char *azc__http_last(const azc__request *r, const char *name, size_t *len) {
+/* The last element of all fields of this name, taken as one list; NULL if there is none. */
+static const char *azc__proxies_last(const azc__request *r, const char *name, size_t *len) {
     const char *at, *item, *last = NULL;
     size_t n;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
@@ -6998,76 +7180,87 @@ static const char *azc__http_last(const azc__request *r, const char *name, size_
     return last;
 }
 
-/* What proxies say of the visitor, if the peer is one that is trusted. Each adds to the right what
- * it knows itself, so the visitor is the last address that is no trusted proxy's (or, if all are,
- * the first), and of host and scheme the last counts. What is left of that anybody may have sent;
- * behind a word that is no address nothing is known. */
-static void azc__http_forwarded(azc__request *r, const char *proxies) {
-    azc__visitor peer = r->visitor, next;
+/* Each proxy appends the address of its own peer to X-Forwarded-For. So the visitor is the last
+ * address that is no trusted proxy's; if all are, the first. Elements before it may be forged. An
+ * element that is no address hides what is before it, so the search starts again behind it. */
+static void azc__proxies_visitor(azc__request *r, const char *proxies) {
+    const azc__visitor peer = r->visitor;
+    azc__visitor next;
     const char *at, *item;
     size_t len;
     int known = 0;
-    r->proxied = azc__http_trusted(proxies, &peer) > 0;
-    if (!r->proxied) return;
     for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
         while ((item = azc__http_list(&at, &len)) != NULL) {
-            int address = azc__http_address(item, len, &next) && next.family != 0;
-            if (address && known && azc__http_trusted(proxies, &next)) continue;
+            int address = azc__proxies_address(item, len, &next) && next.family != 0;
+            if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
             r->visitor = address ? next : peer;
             known = address;
         }
     }
-    item = azc__http_last(r, "X-Forwarded-Host", &len);
-    if (item != NULL) {
-        r->host = item;
-        r->host_len = azc__http_authority(item, len) ? len : 0; /* which is no origin's */
+}
+
+/* Of host and scheme the last element counts. A malformed host matches no origin. */
+static void azc__proxies_forwarded(const azc_server *s, azc__request *r) {
+    size_t len;
+    r->proxied = azc__proxies_find(s->trusted, &r->visitor) > 0;
+    if (!r->proxied) return;
+    azc__proxies_visitor(r, s->trusted);
+    const char *host = azc__proxies_last(r, "X-Forwarded-Host", &len);
+    if (host != NULL) {
+        r->host = host;
+        r->host_len = azc__http_authority(host, len) ? len : 0;
     }
-    item = azc__http_last(r, "X-Forwarded-Proto", &len);
-    if (item == NULL) return;
-    if (azc__http_same(item, len, "https") || azc__http_same(item, len, "wss")) r->scheme = 's';
-    if (azc__http_same(item, len, "http") || azc__http_same(item, len, "ws")) r->scheme = 'p';
+    const char *scheme = azc__proxies_last(r, "X-Forwarded-Proto", &len);
+    if (scheme == NULL) return;
+    if (azc__http_same(scheme, len, "https") || azc__http_same(scheme, len, "wss")) r->scheme = 's';
+    if (azc__http_same(scheme, len, "http") || azc__http_same(scheme, len, "ws")) r->scheme = 'p';
 }
 
-static void azc__forwarded(const azc_server *s, azc__request *r) {
-    azc__http_forwarded(r, s->trusted);
+static int azc__proxies_trusts(const azc_server *s, const azc__visitor *visitor) {
+    return azc__proxies_find(s->trusted, visitor) > 0;
 }
 
-static int azc__trusts(const azc_server *s, const azc__visitor *visitor) {
-    return azc__http_trusted(s->trusted, visitor) > 0;
-}
-
-static const azc__proxies_join azc__proxies = {azc__forwarded, azc__trusts};
+static const azc__proxies_join azc__proxies_functions = {azc__proxies_forwarded,
+                                                         azc__proxies_trusts};
 
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
-    azc__visitor nobody;
-    memset(&nobody, 0, sizeof nobody);
+    azc__visitor any;
+    memset(&any, 0, sizeof any);
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (proxies == NULL || azc__http_trusted(proxies, &nobody) < 0)
-        return azc__refused(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
+    if (proxies == NULL || azc__proxies_find(proxies, &any) < 0)
+        return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
     if (server->listening) return AZC_ERR_STATE;
     size_t size = strlen(proxies) + 1;
     char *copy = (char *)azc__alloc(&server->mem, size);
-    if (copy == NULL) return azc__refused(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+    if (copy == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
     azc__free(&server->mem, server->trusted, server->trusted_size);
     server->trusted = (char *)memcpy(copy, proxies, size);
     server->trusted_size = size;
-    server->proxies = &azc__proxies;
+    server->proxies = &azc__proxies_functions;
     return AZC_OK;
 }
 
 /* ==== [32] PROCESSES: the seam to a message broker ============================================ */
 
 AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error == AZC_OK) channel->on_publish = on_publish;
     return error;
 }
 
+/* A room knows whether to notify from the moment it is made, and azc_set_history may have made some
+ * before this. */
 AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
-    int error = azc__on_check(channel);
+    int error = azc__channel_check(channel);
     if (error != AZC_OK) return error;
-    channel->server->news = &azc__news;
+    azc_server *s = channel->server;
+    s->news = &azc__news_functions;
     channel->on_room = on_room;
+    for (size_t i = 0; i < s->room_cap; i++) {
+        for (azc__room *room = s->rooms[i]; room != NULL; room = room->chain)
+            if (room->channel == channel && *azc__room_name(room) != 0)
+                room->notify = on_room != NULL;
+    }
     return AZC_OK;
 }
 

@@ -1,9 +1,9 @@
-/* client.h: servers under test, and clients on real sockets to try them with.
+/* client.h: servers under test, and clients that talk to them over real sockets.
  *
- * All of it runs in one thread: whoever waits for something polls the server meanwhile, until it
- * is there or WAIT_MS are over, so a test reads as if its client blocked. Every server allocates
- * through `memory`, which is told to fail or asked what it holds; finish() closes a server's
- * clients, destroys it, and checks that neither a byte nor a descriptor is left behind.
+ * All of it runs in one thread: a client that waits polls the server meanwhile, for at most WAIT_MS,
+ * so a test reads as if its client blocked. Every server allocates through memory.h, which fails when
+ * a test wants it to; finish() closes a server's clients, destroys the server, and checks that no
+ * byte and no descriptor is left.
  *
  * Include azchan.h with AZCHAN_IMPLEMENTATION, then test.h, then this. */
 #ifndef CLIENT_H
@@ -19,15 +19,14 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
+#include "memory.h"
 #include "sends.h"
 
-#ifndef WAIT_MS
 #ifndef WAIT_MS
 #define WAIT_MS 5000
 #endif
 #ifndef CLIENT_CLOCK /* scenario.h has its own */
 #define CLIENT_CLOCK clock_gettime
-#endif
 #endif
 
 #ifndef MSG_NOSIGNAL
@@ -58,44 +57,10 @@ static inline void settle(azc_server *server) {
     for (int i = 0; i < 5; i++) azc_poll(server, 0);
 }
 
-/* ---- Memory that counts, checks and fails ---------------------------------------------------- */
-
+/* Servers made by create and not yet finished, and how many descriptors were open before them. */
 static struct {
-    size_t bytes, peak, blocks;
-    long calls;   /* allocations ever asked for */
-    long fail;    /* n: the nth from now fails; 0: none */
-    int none;     /* every one fails */
     int servers, descriptors;
-} memory;
-
-typedef union block { /* before each allocation */
-    size_t size;
-    long double align;
-    char space[16]; /* as malloc aligns: on i386 its types alone would take 12 */
-} block;
-
-static inline void *memory_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
-    block *old = ptr ? (block *)ptr - 1 : NULL, *fresh = NULL;
-    CHECK(user == (void *)&memory);
-    CHECK_INT(old_size, old ? old->size : 0);
-    if (new_size > 0) {
-        memory.calls++;
-        if (memory.none || (memory.fail > 0 && --memory.fail == 0)) return NULL;
-        fresh = (block *)malloc(sizeof *fresh + new_size);
-        if (!fresh) abort();
-        fresh->size = new_size;
-        memset(fresh + 1, 0xA5, new_size); /* whoever counts on zeros is found out */
-        if (old) memcpy(fresh + 1, ptr, old->size < new_size ? old->size : new_size);
-        memory.bytes += new_size, memory.blocks++;
-    }
-    if (old) {
-        memory.bytes -= old->size, memory.blocks--;
-        memset(ptr, 0x5A, old->size); /* always moved, and never readable where it was */
-        free(old);
-    }
-    if (memory.bytes > memory.peak) memory.peak = memory.bytes;
-    return fresh ? fresh + 1 : NULL;
-}
+} running;
 
 static inline int descriptors(void) {
     int n = 0;
@@ -264,9 +229,9 @@ static inline azc_config quick(void) {
 /* A server not yet listening. config NULL: quick(). */
 static inline azc_server *create(const azc_config *config) {
     azc_config c = config ? *config : quick();
-    if (memory.servers++ == 0) {
+    if (running.servers++ == 0) {
         tape_clear(&events), tape_clear(&log_lines);
-        memory.descriptors = descriptors();
+        running.descriptors = descriptors();
         memory.peak = memory.bytes, memory.fail = memory.none = 0;
     }
     azc_server *server = azc_create(&c);
@@ -349,10 +314,10 @@ static inline void finish(azc_server *server) {
         if (c->server == server || !server) client_unlink(c);
     }
     if (server) CHECK_INT(azc_destroy(server), AZC_OK);
-    if (--memory.servers > 0) return;
+    if (--running.servers > 0) return;
     CHECK_INT(memory.bytes, 0);
     CHECK_INT(memory.blocks, 0);
-    CHECK_INT(descriptors(), memory.descriptors);
+    CHECK_INT(descriptors(), running.descriptors);
 }
 
 static inline client *client_on(azc_server *server, int fd) {
@@ -581,6 +546,24 @@ static inline client *join_channel(azc_server *server, const char *target) {
     client *c = client_open(server);
     CHECK_INT(client_upgrade(c, target, ""), 101);
     return c;
+}
+
+/* ---- What azc_peer says ---------------------------------------------------------------------- */
+
+#define FOR "X-Forwarded-For: "
+
+/* Answers with azc_peer. */
+static inline int peer_handler(azc_conn *conn, void *userdata) {
+    (void)userdata;
+    return azc_reply(conn, 200, "text/plain", azc_peer(conn), strlen(azc_peer(conn)));
+}
+
+/* What azc_peer says of a request with these fields, if peer_handler is at /peer. */
+static inline const char *peer_of(client *c, const char *fields) {
+    static answer a;
+    client_print(c, "GET /peer HTTP/1.1\r\nHost: a.example\r\n%s\r\n", fields);
+    CHECK_INT(client_answer(c, &a), 200);
+    return a.body ? a.body : "(nothing)";
 }
 
 /* ---- Frames ---------------------------------------------------------------------------------- */

@@ -1,16 +1,15 @@
-/* scenario.h: everything that a server does, in acts that are played again and again while
- * something fails: an allocation (test_faults.c) or a system call (test_sysfaults.c).
+/* scenario.h: everything that a server does, in acts that are repeated while something fails: an
+ * allocation (test_all_memory.c) or a system call (test_all_system.c).
  *
  * Include it instead of azchan.h, test.h and client.h. It routes azchan.h's system calls through
  * `sys`, which counts them, makes the nth of a kind fail, shortens reads and writes, and adds
  * skip()'s milliseconds to the clock, so that no act waits for a deadline.
  *
  *     scene.strict = 1, perform(act, 0);    // nothing fails, and every step is asserted
- *     memory_fault.nth = 7, perform(act, 0) // the 7th allocation fails; steps may do what they
- *                                           // like, the demands in perform() are still asserted
+ *     memory_fault.nth = 7, perform(act, 0) // the 7th allocation fails: steps may fail, but
+ *                                           // the demands in perform() are still asserted
  *
- * An act is short and has its own server, so that failing each of its n calls in turn costs n
- * times little. */
+ * An act is short and has its own server, because it runs once for each call that fails. */
 #ifndef SCENARIO_H
 #define SCENARIO_H
 
@@ -19,6 +18,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,8 +38,9 @@
 
 #define SYS_CALLS(X)                                                                             \
     X(accept) X(bind) X(clock_gettime) X(close) X(connect) X(fcntl) X(getpeername) X(getrlimit)  \
-    X(getsockname) X(getsockopt) X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send) X(sendmsg) X(setsockopt)           \
-    X(shutdown) X(socket) X(stat) X(unlink) X(write) SYS_CALLS_EPOLL(X)
+    X(getsockname) X(getsockopt) X(listen) X(open) X(pipe) X(poll) X(read) X(recv) X(send)       \
+    X(sendmsg) X(setsockopt) X(shutdown) X(sigaction) X(socket) X(stat) X(unlink) X(write)       \
+    SYS_CALLS_EPOLL(X)
 #ifdef AZCHAN_USE_EPOLL
 #define SYS_CALLS_EPOLL(X) X(epoll_create1) X(epoll_ctl) X(epoll_wait)
 #else
@@ -204,6 +205,10 @@ static int test_sys_setsockopt(int fd, int level, int name, const void *value, s
 static int test_sys_shutdown(int fd, int how) {
     SYS_FAIL(shutdown);
     return shutdown(fd, how);
+}
+static int test_sys_sigaction(int number, const struct sigaction *action, struct sigaction *old) {
+    SYS_FAIL(sigaction);
+    return sigaction(number, action, old);
 }
 static int test_sys_socket(int family, int type, int protocol) {
     SYS_FAIL(socket);
@@ -1212,6 +1217,26 @@ static void act_of_neighbours(void) {
     unstage();
 }
 
+/* A server that SIGTERM stops, and the signal's own action after it. */
+static void act_of_signals(void) {
+    struct sigaction old, now;
+    sigaction(SIGTERM, NULL, &old);
+    stage(act_config());
+    int result = azc_stop_on_signals(scene.server);
+    if (scene.server) WANT(result == AZC_OK);
+    if (scene.server && result != AZC_OK) CHECK_INT(result, AZC_ERR_SYSTEM);
+    client *a = enter("/act/a");
+    put_text(a, "in"), get_text(a, "in");
+    if (scene.server && result == AZC_OK) raise(SIGTERM);
+    else if (scene.server) azc_stop(scene.server);
+    get_close(a, 1001), put(a, FIN | CLOSE, "\x03\xe9", 2), get_end(a), leave(a);
+    stopping();
+    unstage();
+    sigaction(SIGTERM, NULL, &now);
+    if (sys.call != SYS_sigaction || result != AZC_OK) CHECK(now.sa_handler == old.sa_handler);
+    sigaction(SIGTERM, &old, NULL);
+}
+
 typedef struct act {
     const char *name;
     void (*play)(void);
@@ -1225,6 +1250,7 @@ static const act acts[] = {
     {"ends", act_of_ends},           {"addresses", act_of_addresses},
     {"large messages", act_of_large_messages}, {"tasks", act_of_tasks},
     {"neighbours", act_of_neighbours}, {"users", act_of_users}, {"feeds", act_of_feeds},
+    {"signals", act_of_signals},
 };
 enum { ACTS = sizeof acts / sizeof acts[0] };
 

@@ -1,5 +1,5 @@
-/* sends.h: azc_send in the shapes that tests use most. Each returns for how many connections the
- * message was queued, or the error. Comes after azchan.h. */
+/* sends.h: azc_send with the fields that tests set most. Each function returns the number of
+ * connections that the message was queued for, or the error. Comes after azchan.h. */
 #ifndef SENDS_H
 #define SENDS_H
 

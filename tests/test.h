@@ -18,10 +18,10 @@
  *         return test_end();                     // prints "test_sums: 1 passed, 0 failed"
  *     }
  *
- * A failing CHECK says where and what, and the test goes on; CHECK is also an expression, 1 or 0.
- * `./test_sums two` runs only the tests with "two" in their sentence, `-v` names each as it runs.
- * A test that hangs for a minute (or the environment's TEST_SECONDS), or crashes, is named and
- * counted as failed. */
+ * A failing CHECK prints its place and text, and the test goes on; CHECK is also an expression, 1 or
+ * 0. `./test_sums two` runs only the tests with "two" in their sentence, and fails if there is none;
+ * `-v` prints each sentence before its test runs. A test that crashes, or runs for longer than a
+ * minute (or the environment's TEST_SECONDS), is named and counted as failed. */
 #ifndef TEST_H
 #define TEST_H
 
@@ -49,8 +49,7 @@ static struct {
 #define CHECK_INT(got, want) test_int((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
 #define CHECK_STR(got, want) test_str(got, want, #got, __FILE__, __LINE__)
 
-/* Begin the report of a failed check. Returns whether to go on with it: one loop does not drown
- * the rest. */
+/* Begin the report of a failed check. Returns whether to print it: at most ten for a test. */
 static inline int test_fail(const char *file, int line) {
     if (test.bad++ == 0) printf("FAIL %s\n", test.sentence ? test.sentence : "(outside a test)");
     if (test.bad <= 10) printf("  %s:%d: ", file, line);
@@ -100,19 +99,23 @@ static inline int test_begin(const char *sentence) {
 
 static inline int test_end(void) {
     test_close();
+    if (test.only && test.passed + test.failed == 0) {
+        printf("FAIL no sentence contains \"%s\"\n", test.only);
+        test.failed = 1;
+    }
     printf("%s: %d passed, %d failed\n", test.program, test.passed, test.failed);
     return test.failed > 0 || fflush(stdout) != 0;
 }
 
-/* Hung or crashed: say in which test, and leave the line that the Makefile sums up. */
+/* A test hangs or crashed: print its sentence, and the line of counts that run.sh reads. */
 static inline void test_signal(int number) {
     char line[512];
     int n = snprintf(line, sizeof line, "FAIL %s\n  signal %d%s\n%s: %d passed, %d failed\n",
                      test.sentence ? test.sentence : "(outside a test)", number,
-                     number == SIGALRM ? ", it hangs" : "", test.program, test.passed,
+                     number == SIGALRM ? ", it took too long" : "", test.program, test.passed,
                      test.failed + 1);
     if (write(1, line, (size_t)n) < 0 || number == SIGALRM) _exit(1);
-    raise(number); /* SA_RESETHAND: to a debugger or a core file */
+    raise(number); /* SA_RESETHAND: the default action, for a debugger or a core file */
 }
 
 static inline void test_start(int argc, char **argv) {
@@ -129,13 +132,13 @@ static inline void test_start(int argc, char **argv) {
     action.sa_flags = (int)(SA_RESETHAND | SA_NODEFER);
     sigaction(SIGALRM, &action, NULL);
     sigaction(SIGABRT, &action, NULL);
-#ifndef __SANITIZE_ADDRESS__ /* whose own report says more */
+#ifndef __SANITIZE_ADDRESS__ /* its own report has more details */
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
 #endif
 }
 
-/* A copy of bytes whose last one lies against an unreadable page: reading one too far traps. */
+/* Copy bytes to just before an unreadable page, so that reading past their end traps. */
 static inline void *guarded(const void *bytes, size_t len) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len + page - 1) / page * page;
     char *map = (char *)mmap(NULL, room + page, PROT_READ | PROT_WRITE,

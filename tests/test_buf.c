@@ -1,4 +1,5 @@
-/* [4] BUF: a connection's output as a queue of pieces, against one flat array of bytes. */
+/* BUF: a connection's output as a queue of pieces, compared with one flat array of bytes; the pool.
+ * */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -38,7 +39,7 @@ static void consume(azc__out *out, size_t n) {
 
 static void put(azc__out *out, const void *bytes, size_t n) {
     if (!azc__out_reserve(&pure_mem, out, n)) {
-        CHECK(pure_memory.none);
+        CHECK(memory.none);
         return;
     }
     azc__out_write(out, bytes, n);
@@ -49,7 +50,7 @@ static void put(azc__out *out, const void *bytes, size_t n) {
 static void claim(azc__out *out, const void *bytes, size_t n) {
     unsigned char *p = azc__out_claim(&pure_mem, out, n);
     if (p == NULL) {
-        CHECK(pure_memory.none);
+        CHECK(memory.none);
         return;
     }
     if (n > 0) memcpy(p, bytes, n);
@@ -104,10 +105,10 @@ static void queue(void) {
             model_clear();
             if (n % 2) put(&out, source, 100);
             size_t bytes = pure_bytes();
-            pure_memory.fail = 1 + n / 2;
+            memory.fail = 1 + n / 2;
             int there = azc__out_reserve(&pure_mem, &out, 12000);
-            CHECK_INT(there, pure_memory.fail > 0);
-            pure_memory.fail = 0, failures += !there;
+            CHECK_INT(there, memory.fail > 0);
+            memory.fail = 0, failures += !there;
             if (!there) CHECK_INT(pure_bytes(), bytes), same(&out), put(&out, source, 12000);
             else azc__out_write(&out, memcpy(queued + last, source, 12000), 12000), last += 12000;
             same(&out);
@@ -121,13 +122,13 @@ static void queue(void) {
         model_clear();
         put(&out, source, 10);
         size_t small = azc__heap_classes[AZC__FIRST_PIECE], large = azc__heap_classes[AZC__PIECE];
-        CHECK_INT(pure_memory.bytes, small);
+        CHECK_INT(memory.bytes, small);
         put(&out, source, small - sizeof(azc__piece) - 10);
-        CHECK_INT(pure_memory.bytes, small);
+        CHECK_INT(memory.bytes, small);
         put(&out, source, 1);
-        CHECK_INT(pure_memory.bytes, small + large);
+        CHECK_INT(memory.bytes, small + large);
         put(&out, source, large - sizeof(azc__piece) - 1);
-        CHECK_INT(pure_memory.bytes, small + large);
+        CHECK_INT(memory.bytes, small + large);
         CHECK_INT(same(&out), 2);
         consume(&out, out.bytes);
         gone(&out);
@@ -197,20 +198,20 @@ static void queue(void) {
     TEST("without memory nothing changes") {
         model_clear();
         azc__block *block = block_make(10);
-        pure_memory.none = 1;
+        memory.none = 1;
         CHECK(azc__out_claim(&pure_mem, &out, 1) == NULL);
         CHECK(!azc__out_refer(&pure_mem, &out, source, 5, NULL));
         CHECK(out.head == NULL && out.tail == NULL && out.bytes == 0);
-        pure_memory.none = 0;
+        memory.none = 0;
         put(&out, source, 300);
-        pure_memory.none = 1;
+        memory.none = 1;
         size_t room = out.tail->room;
         CHECK(azc__out_claim(&pure_mem, &out, room + 1) == NULL);
         CHECK(!azc__out_refer(&pure_mem, &out, block + 1, 10, block));
         CHECK(block->refs == 1 && out.tail->room == room);
         CHECK_INT(same(&out), 1);
         put(&out, source, room); /* what is there still takes bytes */
-        pure_memory.none = 0;
+        memory.none = 0;
         CHECK_INT(same(&out), 1);
         consume(&out, out.bytes);
         azc__block_release(&pure_mem, block);
@@ -228,10 +229,10 @@ static void queue(void) {
                 case 1: refer(&out, block + 1, 1500, block); break;
                 case 2: case 3: consume(&out, random_below(out.bytes + 1)); break;
                 default:
-                    pure_memory.none = random_below(5) == 0;
+                    memory.none = random_below(5) == 0;
                     if (n < 128) claim(&out, source + from, n);
                     else put(&out, source + from, n);
-                    pure_memory.none = 0;
+                    memory.none = 0;
                 }
                 same(&out);
                 if (random_below(40) == 0) consume(&out, out.bytes);
@@ -252,13 +253,13 @@ static void pool(void) {
             size_t size = azc__heap_classes[c], less = size - size / 8;
             void *p = azc__pool_take(&pure_mem, &less, 0);
             CHECK_INT(less, size);
-            CHECK_INT(pure_memory.bytes, size);
+            CHECK_INT(memory.bytes, size);
             memset(p, 1, less);
             azc__pool_return(&pure_mem, p, less);
             CHECK_INT(pure_mem.pool->bytes, size);
-            long calls = pure_memory.calls;
+            long calls = memory.calls;
             CHECK(azc__pool_take(&pure_mem, &size, 0) == p);
-            CHECK_INT(pure_memory.calls, calls);
+            CHECK_INT(memory.calls, calls);
             CHECK_INT(pure_mem.pool->bytes, 0);
             azc__pool_return(&pure_mem, p, size);
             size_t other = azc__heap_classes[(c + 1) % AZC__CLASSES];
@@ -272,7 +273,7 @@ static void pool(void) {
         for (size_t asked = 1; asked < 70000; asked += 1 + asked / 50) {
             size_t size = asked;
             void *p = azc__pool_take(&pure_mem, &size, 0);
-            CHECK_INT(pure_memory.bytes, size);
+            CHECK_INT(memory.bytes, size);
             CHECK(size >= asked);
             if (asked > azc__heap_classes[AZC__PIECE]) CHECK(size - asked <= asked / 4);
             else CHECK(size == azc__heap_classes[azc__class(&pure_mem, asked, 0)]);
@@ -285,9 +286,9 @@ static void pool(void) {
         size_t size = azc__heap_classes[AZC__CLASSES - 1] + 1, asked = size;
         void *p = azc__pool_take(&pure_mem, &size, 0);
         CHECK_INT(size, asked);
-        CHECK_INT(pure_memory.bytes, asked);
+        CHECK_INT(memory.bytes, asked);
         azc__pool_return(&pure_mem, p, size);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(memory.bytes, 0);
         CHECK_INT(pure_mem.pool->bytes, 0);
     }
     TEST("the least class is kept to, and nothing given is nothing") {
@@ -307,7 +308,7 @@ static void pool(void) {
         for (int i = 0; i < MANY; i++) azc__pool_return(&pure_mem, taken[i], size);
         CHECK(pure_mem.pool->bytes <= AZC__POOL);
         CHECK(!AZC__FAST || pure_mem.pool->bytes > AZC__POOL - 4032);
-        CHECK_INT(pure_memory.bytes, pure_mem.pool->bytes);
+        CHECK_INT(memory.bytes, pure_mem.pool->bytes);
         CHECK_INT(pure_bytes(), 0);
     }
 }
@@ -340,7 +341,7 @@ static void growing(void) {
         CHECK(azc__grow(&pure_mem, &data, &cap, 150001, 150000)); /* need goes before most */
         CHECK_INT(cap, 150001);
         azc__pool_return(&pure_mem, data, cap);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(memory.bytes, 0);
     }
     TEST("a buffer that cannot grow stays as it was") {
         static const size_t sizes[] = {60, 600, 70000};
@@ -350,11 +351,11 @@ static void growing(void) {
             unsigned char *before = data;
             size_t size = cap;
             memset(data, 'g', cap);
-            pure_memory.none = 1;
+            memory.none = 1;
             CHECK(!azc__grow(&pure_mem, &data, &cap, size + 1, 1000000));
             CHECK(data == before && cap == size && data[0] == 'g' && data[size - 1] == 'g');
             CHECK(azc__grow(&pure_mem, &data, &cap, size, 1000000));
-            pure_memory.none = 0;
+            memory.none = 0;
             azc__pool_return(&pure_mem, data, cap);
             CHECK_INT(pure_bytes(), 0);
         }
@@ -364,9 +365,9 @@ static void growing(void) {
         for (int i = 0; i < 100; i++) CHECK_INT(zeros[i], 0);
         azc__free(&pure_mem, zeros, 100);
         azc__free(&pure_mem, NULL, 0);
-        pure_memory.none = 1;
+        memory.none = 1;
         CHECK(azc__zalloc(&pure_mem, 1) == NULL);
-        pure_memory.none = 0;
+        memory.none = 0;
     }
 }
 

@@ -1,5 +1,5 @@
-/* [4] BUF, fixed memory: a server in a block of exactly azc_memory_bound bytes, with malloc made to
- * abort, against an adversary who fills every limit, gives it all back and takes it again. */
+/* FIXED: a server in a block of exactly azc_memory_bound bytes, with malloc made to abort, and a
+ * random program that fills every limit, empties it and fills it again. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

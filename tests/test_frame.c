@@ -1,4 +1,4 @@
-/* [7] FRAME: RFC 6455 section 5, 7.4 and 8.1; heads, masks, and the decoder in every cut. */
+/* FRAME: RFC 6455 sections 5, 7.4 and 8.1: heads, masks, and the decoder in every cut. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -486,12 +486,12 @@ static void limits(void) {
         raw(w, payload, 1000);
         azc__in *in = NULL;
         azc__event e = {0, NULL, 0, 0, NULL};
-        pure_memory.peak = 0;
+        memory.peak = 0;
         for (size_t i = 0; i < w->len; i++) {
             azc__decode(&pure_mem, &in, (uint64_t)1 << 50, w->bytes + i, 1, &e);
             CHECK_INT(e.kind, 0);
             size_t came = i < 14 ? 0 : i - 13;
-            CHECK(pure_memory.bytes <= 512 + 512 + 3 * came);
+            CHECK(memory.bytes <= 512 + 512 + 3 * came);
         }
         azc__in_free(&pure_mem, &in);
         CHECK_INT(pure_bytes(), 0);
@@ -500,7 +500,7 @@ static void limits(void) {
         azc__in *in = NULL;
         azc__event e = {0, NULL, 0, 0, NULL};
         unsigned char first[] = {0x02, 0x80, 1, 2, 3, 4};
-        pure_memory.peak = 0;
+        memory.peak = 0;
         azc__decode(&pure_mem, &in, 5000, first, sizeof first, &e);
         for (int i = 0; i < 25000; i++) {
             unsigned char more[] = {0x00, (unsigned char)(i % 5 == 0 ? 0x81 : 0x80), 1, 2, 3, 4, 5};
@@ -510,7 +510,7 @@ static void limits(void) {
         unsigned char over[] = {0x00, 0x81, 1, 2, 3, 4};
         azc__decode(&pure_mem, &in, 5000, over, sizeof over, &e);
         CHECK_INT(e.kind, -1009);
-        CHECK(pure_memory.peak <= 512 + 3 * 5001); /* and the smaller ones it outgrew */
+        CHECK(memory.peak <= 512 + 3 * 5001); /* and the smaller ones it outgrew */
         CHECK(in->cap <= 5001);
         azc__in_free(&pure_mem, &in);
         CHECK_INT(pure_bytes(), 0);
@@ -542,21 +542,21 @@ static void limits(void) {
         frame(frame(w, 0x00, payload, 600), 0x80, payload, 900);
         int failed = 0;
         for (long nth = 1; nth < 100; nth++) {
-            pure_memory.fail = nth;
+            memory.fail = nth;
             const char *told = decode(&s, w->bytes, w->len, 5000, bytewise);
-            if (pure_memory.fail > 0) break;
+            if (memory.fail > 0) break;
             failed++;
             CHECK(strstr(told, "-1011") != NULL);
         }
-        pure_memory.fail = 0;
+        memory.fail = 0;
         CHECK(failed >= 3);
-        pure_memory.none = 1;
+        memory.none = 1;
         CHECK_STR(decode(&s, w->bytes, w->len, 5000, whole), "-1011");
         w = text(text(fresh(), 0x81, "a"), 0x89, "p"); /* whole frames need none */
         CHECK_STR(decode(&s, w->bytes, w->len, 5000, whole), "1:a 9:p");
         w = text(text(fresh(), 0x81, "a"), 0x83, ""); /* nor does an error */
         CHECK_STR(decode(&s, w->bytes, w->len, 5000, whole), "1:a -1002");
-        pure_memory.none = 0;
+        memory.none = 0;
     }
 }
 
@@ -617,13 +617,13 @@ static void closing(void) {
         azc__event e = {0, NULL, 0, 0, NULL};
         wire *w = raw(fresh(), "\x82\xFF\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 3000);
-        pure_memory.peak = 0;
+        memory.peak = 0;
         for (size_t i = 0; i < w->len; i += 10) {
             size_t n = w->len - i < 10 ? w->len - i : 10;
             CHECK_INT(azc__decode(&pure_mem, &in, AZC__DISCARD, w->bytes + i, n, &e), n);
             CHECK_INT(e.kind, 0);
         }
-        CHECK(pure_memory.peak <= 512);
+        CHECK(memory.peak <= 512);
         azc__in_free(&pure_mem, &in);
     }
     TEST("closing in the middle of a text's character does not bring its end into a message") {

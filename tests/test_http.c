@@ -1,4 +1,4 @@
-/* [8] HTTP: request heads by RFC 9112 and 9110, targets by RFC 3986, origins by RFC 6454. */
+/* HTTP: request heads by RFC 9112 and 9110, targets by RFC 3986, origins by RFC 6454. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -440,15 +440,6 @@ static void pieces(void) {
                              (b >= 'a' && b <= 'z' && b - 32 == a);
                 if (azc__http_same(&x, 1, y) != (a == b || letter)) CHECK_INT(a, b);
             }
-        }
-    }
-    TEST("hexadecimal digits, all 256 bytes") {
-        for (int c = 0; c < 256; c++) {
-            static const char digits[] = "0123456789abcdef0123456789ABCDEF";
-            const char *at = c ? strchr(digits, c) : NULL;
-            if (c >= 'A' && c <= 'F') at = strrchr(digits, c);
-            char one = (char)c;
-            CHECK_INT(azc__hex(&one, 1), at ? (at - digits) % 16 : -1);
         }
     }
 }

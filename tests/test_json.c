@@ -1,4 +1,4 @@
-/* [10] JSON: the reader by RFC 8259, the writer by the reader, numbers by IEEE 754. */
+/* JSON: the reader by RFC 8259, the writer by the reader, numbers by IEEE 754. */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif

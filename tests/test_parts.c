@@ -1,5 +1,5 @@
-/* Messages in parts, both ways, over real sockets: on_part in every cut, and files of any size sent
- * from on_drain, in flat memory. */
+/* PARTS over real sockets: on_part in every cut, and files of any size sent from on_drain, in
+ * constant memory. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,5 +1,6 @@
-/* [11] ROOM: the hash, the table, members in their two lists, cursors over what changes. The
- * connections here have no sockets: a room needs their channel, their state and their lists. */
+/* ROOM: the hash, the table, members in their two lists, and cursors over lists that change. The
+ * connections here have no sockets: a room needs only their channel, their state and their lists.
+ * */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -118,7 +119,7 @@ static void end(void) {
     CHECK(server.limbo == NULL && server.rooms == NULL);
     CHECK_INT(server.room_count, 0);
     CHECK_INT(server.room_cap, 0);
-    CHECK_INT(pure_memory.blocks, 0);
+    CHECK_INT(memory.blocks, 0);
 }
 
 static azc__room *named(const azc_channel *channel, const char *name) {
@@ -167,7 +168,7 @@ static void table(void) {
         azc__room_sweep(&server);
         CHECK_INT(azc_leave(b, "x"), AZC_OK);
         CHECK(named(&channels[0], "x") == NULL);
-        CHECK_INT(pure_memory.bytes, 0);
+        CHECK_INT(memory.bytes, 0);
         end();
     }
     TEST("a name belongs to its channel; names that begin alike are distinct") {
@@ -283,10 +284,10 @@ static void memory_fails(void) {
     TEST("each allocation of a join that fails leaves all as it was, and the next one works") {
         for (long nth = 1; nth < 10; nth++) {
             begin();
-            pure_memory.fail = nth;
+            memory.fail = nth;
             int error = azc_join(a, "x");
-            if (pure_memory.fail > 0) {
-                pure_memory.fail = 0;
+            if (memory.fail > 0) {
+                memory.fail = 0;
                 CHECK_INT(error, AZC_OK);
                 CHECK(nth == 4); /* the table, the room, the member */
                 end();
@@ -304,10 +305,10 @@ static void memory_fails(void) {
     TEST("a join that failed for want of memory keeps none") {
         for (long nth = 1; nth <= 3; nth++) {
             begin();
-            pure_memory.fail = nth;
+            memory.fail = nth;
             CHECK_INT(azc_join(a, "x"), AZC_ERR_MEMORY);
             CHECK_INT(server.room_count, 0);
-            CHECK_INT(pure_memory.blocks, 0);
+            CHECK_INT(memory.blocks, 0);
             CHECK_INT(azc_join(a, "x"), AZC_OK); /* so that end() finds nothing */
             end();
         }
@@ -317,11 +318,11 @@ static void memory_fails(void) {
         char name[] = "a";
         azc_join(a, "x");
         for (int i = 1; i < AZC__MEMBERS; i++, ++*name) azc_join(a, name); /* all that there are */
-        pure_memory.none = 1;
+        memory.none = 1;
         CHECK_INT(azc_join(b, "x"), AZC_ERR_MEMORY);
         CHECK_INT(azc_join(a, "x"), AZC_OK);
         CHECK_INT(azc_leave(b, "x"), AZC_OK);
-        pure_memory.none = 0;
+        memory.none = 0;
         CHECK_STR(in(&channels[0], "x"), "a");
         CHECK(b->rooms == NULL);
         end();
@@ -335,9 +336,9 @@ static void memory_fails(void) {
         }
         for (int i = 16; i < 60; i++) {
             snprintf(name, sizeof name, "%d", i);
-            pure_memory.fail = 1; /* the doubling comes first */
+            memory.fail = 1; /* the doubling comes first */
             CHECK_INT(azc_join(a, name), AZC_OK);
-            CHECK_INT(pure_memory.fail, 0);
+            CHECK_INT(memory.fail, 0);
         }
         CHECK_INT(server.room_cap, 16);
         CHECK_INT(server.room_count, 60);
@@ -481,7 +482,7 @@ static void cursors(void) {
         CHECK(!azc_cursor_next(&k));
         azc__room_sweep(&server);
         CHECK(server.limbo == NULL && !server.cursors);
-        CHECK_INT(pure_memory.blocks, 0);
+        CHECK_INT(memory.blocks, 0);
         end();
     }
 }
@@ -515,10 +516,10 @@ static void anything(int under_cursor) {
     azc_conn *conn = &conns[k][i];
     switch (random_below(under_cursor ? 9 : 10)) {
     case 0: case 1: case 2: case 3: case 4:
-        pure_memory.fail = random_below(8) == 0;
+        memory.fail = random_below(8) == 0;
         if (azc_join(conn, name_of(r)) == AZC_OK) is_in[k][i][r] = 1;
         else CHECK(!is_in[k][i][r]);
-        pure_memory.fail = 0;
+        memory.fail = 0;
         break;
     case 5: case 6: case 7:
         azc_leave(conn, name_of(r));

@@ -1,4 +1,4 @@
-/* [9] ROUTE: what a pattern may be, which one wins, and what its parameters are. */
+/* ROUTE: which patterns are allowed, which one wins, and the values of its parameters. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -26,7 +26,7 @@ static void clear(azc__route **list) {
         *list = route->next;
         azc__route_free(&pure_mem, route);
     }
-    CHECK_INT(pure_memory.bytes, 0);
+    CHECK_INT(memory.bytes, 0);
 }
 
 /* Split a path as a request's: against an unreadable page, to just the room that is promised, its
@@ -96,9 +96,9 @@ static void patterns(void) {
         CHECK_INT(pattern_error("/x/x"), AZC_OK);
     }
     TEST("without memory a pattern is an error and nothing else") {
-        pure_memory.none = 1;
+        memory.none = 1;
         CHECK_INT(pattern_error("/a"), AZC_ERR_MEMORY);
-        pure_memory.none = 0;
+        memory.none = 0;
     }
     TEST("which parameter has a name") {
         azc__route *list = NULL;

@@ -1,4 +1,4 @@
-/* [5] SHA1_BASE64: the vectors of RFC 3174 (FIPS 180), RFC 4648 and RFC 6455. */
+/* SHA1_BASE64: the vectors of RFC 3174 (FIPS 180), RFC 4648 and RFC 6455. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

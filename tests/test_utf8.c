@@ -1,4 +1,4 @@
-/* [6] UTF8: against RFC 3629 section 3 and 4, exhaustively where that is possible. */
+/* UTF8: RFC 3629 sections 3 and 4, exhaustively where that is possible. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

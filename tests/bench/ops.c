@@ -39,7 +39,7 @@ static azc_conn *make_conn(azc_server *server) {
     azc_conn *conn = azc__conn_make(server, -1, &nobody);
     need(conn != NULL);
     memcpy(bytes, request, sizeof request);
-    azc__feed(conn, bytes, sizeof request - 1);
+    azc__receive(conn, bytes, sizeof request - 1);
     need(azc_find(server, azc_id(conn)) == conn);
     return conn;
 }

@@ -1,8 +1,8 @@
 /* fuzz.h: what the fuzz targets share.
  *
  * A target is one property function over bytes. libFuzzer calls it LLVMFuzzerTestOneInput (see
- * fuzz.mk); tests/test_fuzz.c includes all of them under names of their own and replays what is
- * kept. A property that does not hold aborts. */
+ * fuzz.mk); tests/test_all_fuzz.c includes all targets, each under its own name, and replays the seeds
+ * and the corpus. A property that does not hold aborts. */
 #ifndef FUZZ_H
 #define FUZZ_H
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -247,7 +248,10 @@ static int conn_sys_bind(int fd, const struct sockaddr *address, socklen_t len) 
 static int conn_sys_listen(int fd, int backlog) {
     return fd == CONN_LISTENER && backlog > 0 ? 0 : -1;
 }
-/* Only Unix sockets need these, and sockets that are given. */
+/* Never called here: only Unix sockets, listen_fd and signals need these. */
+static int conn_sys_sigaction(int number, const struct sigaction *action, struct sigaction *old) {
+    return number == 0 && action == old;
+}
 static int conn_sys_getpeername(int fd, struct sockaddr *address, socklen_t *len) {
     return fd == (int)*len && address == NULL;
 }

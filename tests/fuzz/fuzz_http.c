@@ -422,7 +422,10 @@ static void http_check_forwarded(const azc__request *from) {
     memcpy(r, from, sizeof *r);
     r->visitor.family = AF_INET;
     memcpy(r->visitor.raw, want, 16);
-    azc__http_forwarded(r, " 10.0.0.0/8  fc00::/7 127.0.0.1 ");
+    char trusted[] = " 10.0.0.0/8  fc00::/7 127.0.0.1 ";
+    http_server->trusted = trusted;
+    azc__proxies_forwarded(http_server, r);
+    http_server->trusted = NULL;
     for (int i = from->field_count; i-- > 0 && !ends;) {
         const char *text = from->fields[i].value;
         if (strcasecmp(from->fields[i].name, "X-Forwarded-For") != 0) continue;

@@ -1,5 +1,5 @@
-/* Every allocation fails once, and from each on all of them fail: nothing crashes, nothing leaks,
- * no on_close is lost, and the next peer is served once memory is back. */
+/* Every allocation fails once, and from each one on all fail: nothing crashes, nothing leaks, no
+ * on_close is lost, and the next peer is served once memory is back. */
 #include "scenario.h"
 
 static long failed, runs;
@@ -40,6 +40,6 @@ int main(int argc, char **argv) {
         TEST(sentence[2]) for (long n = 1; fail(&acts[i], n, 1, 0);) n += step;
         TEST(sentence[3]) for (long n = 1; fail(&acts[i], n, 1, 1);) n += full_run() ? 1 : 2 * step;
     }
-    printf("test_faults: %ld allocations failed in %ld runs\n", failed, runs);
+    printf("test_all_memory: %ld allocations failed in %ld runs\n", failed, runs);
     return test_end();
 }

@@ -1,5 +1,5 @@
-/* What other threads and signal handlers hand over: once each, in order, bounded, and no more after
- * the end. System calls are the real ones: make check-sanitize runs this with ThreadSanitizer. */
+/* POSTS: what other threads and signal handlers post runs once, in order, and at most 64 in a turn.
+ * System calls are real: make check-sanitize runs this with ThreadSanitizer. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,6 +1,6 @@
-/* Every system call fails once, with what it may fail with and with what it may not; reads and
- * writes move a byte at a time; descriptors run out. The demands are those of test_faults.c, and
- * what a server must not even notice (EINTR, short writes) may not change any step. */
+/* Every system call fails once, with each error it can have and some it cannot; reads and writes
+ * move one byte; descriptors run out. The demands are those of test_all_memory.c, and an error that
+ * a server must not notice (EINTR, a short write) may not change any step. */
 #include "scenario.h"
 
 /* What one piece is sent with. */
@@ -383,7 +383,7 @@ int main(int argc, char **argv) {
     sleeps_well();
     long all = 0;
     for (int call = 0; call < SYS_COUNT; call++) all += hits[call];
-    printf("test_sysfaults: %ld calls failed in %ld runs:", all, runs);
+    printf("test_all_system: %ld calls failed in %ld runs:", all, runs);
     for (int call = 0; call < SYS_COUNT; call++) printf(" %s %ld", sys_names[call], hits[call]);
     printf("\n");
     return test_end();

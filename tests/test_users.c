@@ -1,4 +1,4 @@
-/* Who is who, and who is here: identities, messages to a user, presence, over real sockets. */
+/* USERS over real sockets: azc_set_user, messages to a user, presence. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

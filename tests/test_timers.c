@@ -1,5 +1,5 @@
-/* Timers: their moments, their order, cancelling, and what happens when memory is out. The clock is
- * mostly ours: it stands until a test moves it. */
+/* TIMERS: when they run, in which order, cancelling, and running out of memory. The clock is mostly
+ * the test's: it stands still until a test moves it. */
 #include "scenario.h"
 
 static azc_server *server;

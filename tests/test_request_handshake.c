@@ -1,4 +1,5 @@
-/* The opening handshake over real sockets: RFC 6455 section 4 and the requests of RFC 9112. */
+/* REQUEST over real sockets: the opening handshake (RFC 6455 section 4) and the requests of RFC
+ * 9112. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

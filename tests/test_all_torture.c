@@ -1,6 +1,6 @@
-/* Callbacks that misbehave: from inside every callback every action on the connection itself and
- * on others, and then a second one. After each: on_close came exactly once for each on_connect,
- * nothing was called after it, the counts agree with a walk, and nothing is left. */
+/* Callbacks that misbehave: each callback performs each action on its own connection and on others,
+ * and then a second action. After each: one on_close for each on_connect, no callback after it,
+ * counts that agree with a walk, and nothing left behind. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -411,6 +411,6 @@ int main(int argc, char **argv) {
             CHECK_INT(descriptors(), before);
         }
     }
-    printf("test_torture: %ld deeds\n", deeds);
+    printf("test_all_torture: %ld deeds\n", deeds);
     return test_end();
 }

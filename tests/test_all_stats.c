@@ -1,4 +1,4 @@
-/* azc_statistics, field by field, and full backlogs: what is refused, paused, drained, counted. */
+/* azc_statistics, field by field, and full backlogs: refused, paused, drained and counted. */
 #ifndef _DEFAULT_SOURCE
 #define _DEFAULT_SOURCE 1
 #endif

@@ -1,5 +1,5 @@
-/* What fuzzing left behind: the seeds written by hand and the corpus found, over the properties of
- * the targets (tests/fuzz), as everywhere with cc alone. */
+/* Replays the inputs of the fuzz targets (tests/fuzz): the seeds, written by hand, and the corpus,
+ * found by fuzzing. Needs only cc. */
 #define FUZZ_TARGET fuzz_conn /* first: it brings its own system calls */
 #include "fuzz/fuzz_conn.c"
 #undef FUZZ_TARGET

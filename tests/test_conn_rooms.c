@@ -1,4 +1,5 @@
-/* Rooms over real sockets: who is in, who is reached, and that any callback may change it. */
+/* CONN over real sockets: joins, leaves, broadcasts and walks, in every callback. The table of
+ * rooms alone: test_room.c. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

@@ -1,7 +1,6 @@
-/* Whatever the cuts in which a conversation's bytes arrive, the same callbacks see the same bytes,
- * and the same bytes are answered. No socket is needed: the connection code is fed, its output
- * collected. Each piece lies against an unreadable page, but for the one writable byte that
- * azc__feed is promised behind it. */
+/* The whole server without sockets: however a conversation's bytes are cut, the same callbacks
+ * receive the same bytes, and the same bytes are sent. Each piece lies against an unreadable page,
+ * except for the one writable byte that azc__receive requires after it. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -88,7 +87,7 @@ static void make_server(void) {
     azc_channel_desc d;
     memset(&config, 0, sizeof config);
     memset(&d, 0, sizeof d);
-    config.alloc = pure_alloc, config.alloc_userdata = &pure_memory;
+    config.alloc = memory_alloc, config.alloc_userdata = &memory;
     config.max_message = 300, config.max_request = 700;
     server = azc_create(&config);
     d.path = "/echo/:room", d.subprotocols = "v2, v1", d.data_size = 8;
@@ -124,12 +123,12 @@ static void converse(outcome *o, const unsigned char *bytes, size_t n, const siz
         size_t end = i < count ? cuts[i] : n;
         unsigned char *p = (unsigned char *)placed(bytes + at, end - at + 1);
         p[end - at] = behind += 0x55; /* it may be anything */
-        if (end > at) azc__feed(conn, p, end - at);
+        if (end > at) azc__receive(conn, p, end - at);
         settled(conn);
         at = end;
     }
     o->state = conn->state;
-    azc__feed_end(conn);
+    azc__receive_eof(conn);
     settled(conn);
     server->touched_first = server->touched_last = NULL;
     azc__conn_free(conn);
@@ -176,7 +175,7 @@ static int few(void) {
 
 /* But for what comes and goes with the load. */
 static size_t bytes_held(void) {
-    return pure_memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
+    return memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }
 
 enum { LONGEST = 8192, PAIRS = 200, TRIPLES = 40 };
@@ -539,11 +538,11 @@ int main(int argc, char **argv) {
     generated();
     TEST("nothing is left") {
         CHECK_INT(azc_destroy(server), AZC_OK);
-        CHECK_INT(pure_memory.bytes, 0);
-        CHECK_INT(pure_memory.blocks, 0);
+        CHECK_INT(memory.bytes, 0);
+        CHECK_INT(memory.blocks, 0);
     }
     tape_clear(&whole.calls), tape_clear(&whole.output);
     tape_clear(&cut.calls), tape_clear(&cut.output);
-    printf("test_cuts: %ld cuts of %ld conversations\n", ways, conversations);
+    printf("test_all_cuts: %ld cuts of %ld conversations\n", ways, conversations);
     return test_end();
 }

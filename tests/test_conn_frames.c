@@ -1,4 +1,4 @@
-/* Open channels over real sockets: frames (RFC 6455 section 5) and the errors of 7.4 and 8.1. */
+/* CONN over real sockets: frames (RFC 6455 section 5) and the errors of 7.4 and 8.1. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"

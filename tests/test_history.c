@@ -1,0 +1,256 @@
+/* HISTORY over real sockets: what a room sends to new members. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+#include "feeds.h"
+
+static int joined; /* numbers broadcast so far */
+static int join_and_tell(azc_conn *conn) {
+    azc_channel *channel = azc_channel_of(conn);
+    char text[16];
+    for (int i = 0; i < 3; i++) {
+        if (i == 1) CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        int n = snprintf(text, sizeof text, "%d", ++joined);
+        azc_broadcast(channel, "r", text, (size_t)n, NULL);
+    }
+    return AZC_OK;
+}
+
+static void history(void) {
+    TEST("who joins gets the last n in order, then what is new, each once") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_set_history(served, "r", 3, 1000), AZC_OK);
+        client *a = listener(server, "r");
+        say_numbers("r", 1, 5);
+        client *b = listener(server, "r");
+        CHECK_INT(azc_join(newest(), "r"), AZC_OK); /* is in already: not again */
+        say_numbers("r", 6, 6);
+        expect_numbers(a, 1, 6), expect_numbers(b, 3, 6);
+        CHECK_INT(sent_binary(served, "r", "\1\2", 2, newest()), 1);
+        CHECK_INT(sent_text(served, NULL, "to all", 6, NULL), 2); /* is no room's */
+        EXPECT_TEXT(b, "to all");
+        client *c = listener(server, "r"), *d = listener(server, "other");
+        expect_numbers(c, 5, 6);
+        EXPECT_FRAME(c, BINARY, "\1\2", 2);
+        azc_conn *conn = newest();
+        CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        azc_leave(conn, "r");
+        say("r", "7");
+        CHECK_INT(azc_join(conn, "r"), AZC_OK);
+        expect_numbers(d, 5, 6), EXPECT_FRAME(d, BINARY, "\1\2", 2);
+        expect_numbers(d, 6, 6), EXPECT_FRAME(d, BINARY, "\1\2", 2), expect_numbers(d, 7, 7);
+        expect_numbers(b, 7, 7), EXPECT_SILENCE(d), EXPECT_SILENCE(b);
+        finish(server);
+    }
+    TEST("nobody misses or hears anything twice while all who join broadcast") {
+        azc_channel_desc d = quiet();
+        d.on_connect = join_and_tell;
+        azc_server *server = serve(NULL, d);
+        client *all[40];
+        joined = 0;
+        CHECK_INT(azc_set_history(served, "r", 10, 1000), AZC_OK);
+        for (int i = 0; i < 40; i++) {
+            all[i] = client_open(server);
+            client_print(all[i], "GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+            if (i % 5 == 4) settle(server); /* five at a time in one turn */
+        }
+        for (int i = 0; i < 40; i++) {
+            answer a;
+            frame f;
+            CHECK_INT(client_answer(all[i], &a), 101);
+            if (!client_read(all[i], &f)) continue;
+            int first = atoi((char *)f.data);
+            CHECK(first == (i < 4 ? 1 : 3 * i - 8)); /* ten before it came in */
+            expect_numbers(all[i], first + 1, 120);
+            EXPECT_SILENCE(all[i]);
+        }
+        finish(server);
+    }
+    TEST("the room lives on when it is empty, until azc_set_history says 0") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK);
+        CHECK_INT(say("r", "1"), 0); /* to nobody, yet kept */
+        client *a = listener(server, "r");
+        expect_numbers(a, 1, 1);
+        client_close(a), settle(server);
+        CHECK_INT(azc_count(served, "r"), 0);
+        a = listener(server, "r"), expect_numbers(a, 1, 1);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
+        say_numbers("r", 2, 2), expect_numbers(a, 2, 2);
+        client *b = listener(server, "r");
+        EXPECT_SILENCE(b);
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK); /* of a room that is there */
+        say_numbers("r", 3, 3), expect_numbers(b, 3, 3);
+        client_close(a), client_close(b), settle(server);
+        CHECK_INT(server->room_count, 1);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "r", 0, 0), AZC_OK);
+        CHECK_INT(azc_set_history(served, "never", 0, 0), AZC_OK);
+        CHECK_INT(server->room_count, 0);
+        finish(server);
+    }
+    TEST("it is bounded in messages and in bytes, framing included; too large a one leaves none") {
+        azc_server *server = serve(NULL, quiet());
+        static char ten[11] = "0123456789", big[200];
+        memset(big, 'B', sizeof big);
+        azc_set_history(served, "r", 100, 36); /* three of 12 */
+        for (int i = 0; i < 9; i++) ten[0] = (char)('0' + i), say("r", ten);
+        client *a = listener(server, "r");
+        for (int i = 6; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(a, ten);
+        say("r", "1"), EXPECT_TEXT(a, "1"); /* two go for it? one is enough */
+        client *b = listener(server, "r");
+        for (int i = 7; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(b, ten);
+        expect_numbers(b, 1, 1);
+        azc_broadcast(served, "r", big, 34, NULL); /* fits exactly, alone */
+        client *c = listener(server, "r");
+        EXPECT_FRAME(c, TEXT, big, 34);
+        azc_broadcast(served, "r", big, 35, NULL);
+        client *d = listener(server, "r");
+        EXPECT_SILENCE(d);
+        say_numbers("r", 5, 6);
+        client *e = listener(server, "r");
+        expect_numbers(e, 5, 6);
+        finish(server);
+    }
+    TEST("other numbers keep the newest that fit") {
+        azc_server *server = serve(NULL, quiet());
+        azc_set_history(served, "r", 5, 1000);
+        say_numbers("r", 1, 9);
+        CHECK_INT(azc_set_history(served, "r", 2, 1000), AZC_OK);
+        client *a = listener(server, "r");
+        expect_numbers(a, 8, 9), EXPECT_SILENCE(a);
+        CHECK_INT(azc_set_history(served, "r", 4, 1000), AZC_OK);
+        say_numbers("r", 10, 11);
+        client *b = listener(server, "r");
+        expect_numbers(b, 8, 11);
+        CHECK_INT(azc_set_history(served, "r", 4, 8), AZC_OK); /* two of 4 */
+        client *c = listener(server, "r");
+        expect_numbers(c, 10, 11);
+        finish(server);
+    }
+    TEST("the ring goes on when its first index reaches the largest size_t") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_set_history(served, "r", 3, 1000), AZC_OK);
+        azc__history *h = azc__room_by_name(served, "r")->keeps.history;
+        h->first = SIZE_MAX / 3 * 3 - 3; /* if it only grew: on 32 bits that is after some days */
+        say_numbers("r", 1, 10);
+        client *a = listener(server, "r");
+        expect_numbers(a, 8, 10), EXPECT_SILENCE(a);
+        finish(server);
+    }
+    TEST("bad arguments of azc_set_history are refused, and change nothing") {
+        azc_server *server = serve(NULL, quiet());
+        CHECK_INT(azc_set_history(NULL, "r", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, NULL, 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "", 1, 100), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", 1, 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", 1, (128 << 10) + 1), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_history(served, "r", SIZE_MAX, SIZE_MAX), AZC_ERR_ARGUMENT);
+        CHECK_INT(server->room_count, 0);
+        CHECK_INT(azc_set_history(served, "r", SIZE_MAX, 128 << 10), AZC_OK);
+        CHECK_INT(azc__room_by_name(served, "r")->keeps.history->max_count, 64 << 10); /* of 2 bytes */
+        finish(server);
+    }
+}
+
+static void history_limits(void) {
+    static char kib[1025];
+    memset(kib, 'k', 1024);
+    for (int drop = 0; drop < 2; drop++) {
+        TEST("what does not fit a backlog is not given at all, and its connection is not in") {
+            azc_config config = quick();
+            azc_channel_desc d = quiet();
+            config.max_message = config.read_buffer = 1024, config.max_backlog = 20000;
+            d.when_full = drop ? AZC_FULL_DROP : AZC_FULL_CLOSE;
+            azc_server *server = serve(&config, d);
+            CHECK_INT(azc_set_history(served, "r", 100, 10000), AZC_OK);
+            for (int i = 0; i < 20; i++) say("r", kib);
+            client *c = join_channel(server, "/t");
+            azc_conn *conn = newest();
+            for (int i = 0; i < 11; i++) azc_send_text(conn, kib, 1024);
+            CHECK_INT(azc_join(conn, "r"), AZC_ERR_FULL);
+            CHECK_INT(azc_count(served, "r"), 0);
+            for (int i = 0; i < 11; i++) EXPECT_TEXT(c, kib);
+            if (!drop) {
+                EXPECT_CLOSE(c, 1013, NULL);
+                EXPECT_EVENTS("close 1013; ");
+            } else {
+                EXPECT_SILENCE(c);
+                CHECK_INT(azc_join(conn, "r"), AZC_OK); /* now it does */
+                for (int i = 0; i < 9; i++) EXPECT_TEXT(c, kib);
+                EXPECT_SILENCE(c);
+            }
+            finish(server);
+        }
+    }
+    TEST("a hundred newcomers share what is kept: no copy of it is made") {
+        azc_server *server = serve(NULL, quiet());
+        azc_set_history(served, "r", 100, 100 << 10);
+        for (int i = 0; i < 99; i++) say("r", kib);
+        client *all[100];
+        for (int i = 0; i < 100; i++) all[i] = join_channel(server, "/t");
+        size_t before = memory.bytes;
+        memory.peak = before;
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);)
+            CHECK_INT(azc_join(c.conn, "r"), AZC_OK);
+        CHECK(memory.bytes - before < 100 * 99 * 128); /* 10 MB would be the copies */
+        for (int i = 0; i < 99; i++) EXPECT_TEXT(all[99], kib), EXPECT_TEXT(all[0], kib);
+        finish(server);
+    }
+    TEST("a join without memory gets nothing and is not in; a broadcast without it reaches none") {
+        azc_server *server = serve(NULL, quiet());
+        azc_set_history(served, "r", 5, 1000);
+        say_numbers("r", 1, 5);
+        client *a = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        int failed = 0;
+        for (long i = 1; i < 20; i++) {
+            azc__pool_free(&server->mem);
+            memory.fail = i;
+            int result = azc_join(conn, "r");
+            memory.fail = 0;
+            if (result == AZC_OK) break;
+            CHECK_INT(result, AZC_ERR_MEMORY);
+            CHECK_INT(azc_count(served, "r"), 0);
+            CHECK_INT(azc_backlog(conn), 0);
+            failed++;
+        }
+        CHECK_INT(failed, 6); /* five references, a membership */
+        expect_numbers(a, 1, 5);
+        memory.none = 1;
+        CHECK_INT(say("r", "lost"), AZC_ERR_MEMORY);
+        CHECK_INT(azc_set_history(served, "r", 9, 1000), AZC_ERR_MEMORY);
+        CHECK_INT(azc_set_history(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        memory.none = 0, memory.fail = 2;
+        CHECK_INT(azc_set_history(served, "new", 9, 1000), AZC_ERR_MEMORY);
+        memory.fail = 0;
+        say_numbers("r", 6, 6), expect_numbers(a, 6, 6);
+        client *b = listener(server, "r");
+        expect_numbers(b, 2, 6);
+        finish(server);
+    }
+    TEST("with fixed memory there is no history, and azc_set_history says so") {
+        static union {
+            long double align;
+            char bytes[1 << 20];
+        } fixed;
+        azc_config config = quick();
+        config.max_connections = 4;
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+        config.memory = &fixed, config.memory_size = sizeof fixed;
+        azc_server *server = serve(&config, quiet());
+        CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_ERR_STATE);
+        client *a = listener(server, "r");
+        CHECK_INT(say("r", "1"), 1);
+        expect_numbers(a, 1, 1);
+        finish(server);
+    }
+}
+
+int main(int argc, char **argv) {
+    test_start(argc, argv);
+    history();
+    history_limits();
+    return test_end();
+}
