@@ -1398,7 +1398,7 @@ typedef struct azc__request {
     int count;
     size_t extra_len;     /* bytes of azc_reply_header's lines in extra; if an answer does not fit,
                              the 503 in its place has these only */
-    size_t all_len;       /* bytes in extra: those, and the header's own lines */
+    size_t all_len;       /* bytes in extra: extra_len, and the header's own lines */
     int field_count;
     int status;           /* of the answer */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
@@ -1458,8 +1458,8 @@ typedef struct azc__room {
     azc__member *first;
     uint32_t hash;
     uint32_t count;   /* members */
-    uint32_t refs;    /* members, those that left while a cursor may be at them, pairs, a history,
-                         a place in the list of news: the room is freed when it is 0 */
+    uint32_t refs;    /* from members (also those in limbo), pairs, a history, the list of news; the
+                         room is freed when it is 0 */
     uint32_t len;     /* bytes of the name, which follows the struct, NUL-terminated */
     uint8_t pair;     /* the name is an azc__pair */
     uint8_t notify;   /* NEWS: call on_room or on_presence when it gets its first member or loses
@@ -1478,7 +1478,7 @@ typedef struct azc__room {
  *   AZC__SEAT         a user in a room: counts the user's connections there, so that on_presence
  *                     is called for the first and the last one only
  *   AZC__RATE         messages to a room, a user (both in `room`) or the channel (NULL), sent at a
- *                     rate: those of a key, or a batch (key 0)
+ *                     rate: the messages of one key, or a batch (key 0)
  *   AZC__LOCAL_BATCH  a batch of messages that on_publish must not see
  */
 enum { AZC__SEAT = 1, AZC__RATE, AZC__LOCAL_BATCH };
@@ -1696,7 +1696,7 @@ struct azc_channel {
     const char *subprotocols;   /* "v2\0v1\0\0", behind the struct */
 };
 
-/* azc_server.stopping. SHUTTING_DOWN: no new connections, those that are there are served on. */
+/* azc_server.stopping. SHUTTING_DOWN: open connections are served, new ones are not accepted. */
 enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
 /* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
@@ -1720,8 +1720,8 @@ struct azc_server {
     uint32_t room_cap;   /* buckets, a power of 2 */
     azc__room **rooms;
     azc__source listener;
-    uint32_t room_count; /* entries of the table, */
-    uint32_t room_named; /* and those of them that count against max_rooms: no addresses */
+    uint32_t room_count; /* entries of the table */
+    uint32_t room_named; /* entries that count against max_rooms: all except addresses */
 #ifdef AZCHAN_USE_EPOLL
     int epoll;
 #else
@@ -1789,9 +1789,9 @@ struct azc_server {
     char *trusted;       /* PROXIES: the list, copied */
     size_t trusted_size;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
-    uint32_t shutdown_count;  /* connections that were open then, */
-    uint32_t shutdown_closed; /* those of them closed so far, */
-    uint32_t shutdown_slot;   /* and the slot to go on at */
+    uint32_t shutdown_count;  /* connections that were open then */
+    uint32_t shutdown_closed; /* connections it has closed so far */
+    uint32_t shutdown_slot;   /* the slot to continue at */
     azc__timer shutdown_timer;
     uint32_t task_cap, task_count;
     azc__task_slot **tasks;   /* by the slot of their id */
@@ -6680,7 +6680,7 @@ static int azc__seat_enter(azc_conn *conn, azc__room *room) {
 
 static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room *seat = azc__seat_find(conn, room);
-    if (seat == NULL) return; /* room is the user's own, in which nobody has a seat */
+    if (seat == NULL) return; /* room is the user's own, which has no seats */
     seat->count--;
     azc__room_changed(conn->server, seat);
     azc__room_unref(conn->server, seat);
