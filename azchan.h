@@ -6476,7 +6476,7 @@ static int azc__signals_begin(void) {
 
 AZC_API int azc_stop_on_signals(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (server->wake_write < 0) return AZC_ERR_STATE; /* in azc_destroy, which has left the list */
+    if (server->busy && server->wake_write < 0) return AZC_ERR_STATE; /* in azc_destroy */
     if (server->signals_end != NULL) return AZC_OK;
     if (azc__signals.first == NULL && !azc__signals_begin())
         return azc__error_keep(server, AZC_ERR_SYSTEM, "sigaction");
