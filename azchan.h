@@ -5823,7 +5823,7 @@ static int azc__host_port(const char *s) {
 static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
     size_t len = strcspn(text, ":");
     const char *colon = strchr(text + len, ':');
-    strcpy(host, "127.0.0.1");
+    memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
     if (text[strspn(text, "0123456789")] == 0) return (*port = azc__host_port(text)) >= 0;
     if (*text == '[') {
         len = strcspn(++text, "]");

@@ -319,7 +319,7 @@ static void as_recorded(void) {
         static const char nul[] = "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n";
         cut_up("a NUL", (const unsigned char *)nul, sizeof nul - 1, 0);
     }
-    TEST("heads that are too long, by one byte and by many, and those that just fit") {
+    TEST("heads that are too long, by one byte and by many, and heads that just fit") {
         for (size_t total = 699; total <= 702; total++) {
             s->len = 0;
             add_text(s, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
@@ -374,7 +374,7 @@ static void frames(void) {
         add_close(s, 3000, "\xc3\xa9"), add_words(s, FIN | TEXT, "late");
         cut_up("errors of the program", s->bytes, s->len, fixed);
     }
-    TEST("what comes after the program has closed, be it broken") {
+    TEST("bytes that arrive after the program has closed, also broken frames") {
         static const char *const last[] = {"ok", "\xff", "\xe2\x82"};
         for (int i = 0; i < 3; i++)
             for (int ping = 0; ping < 2; ping++) {
@@ -531,12 +531,12 @@ static void generated(void) {
 
 int main(int argc, char **argv) {
     test_start(argc, argv);
-    TEST("a server without sockets") make_server();
+    TEST("a server can be made without sockets") make_server();
     if (!server) return test_end();
     as_recorded();
     frames();
     generated();
-    TEST("nothing is left") {
+    TEST("no memory is left") {
         CHECK_INT(azc_destroy(server), AZC_OK);
         CHECK_INT(memory.bytes, 0);
         CHECK_INT(memory.blocks, 0);

@@ -71,7 +71,7 @@ static void slow(void) {
         CHECK(newer * 100 <= bytes);
         finish(server);
     }
-    TEST("a stalled viewer costs the others nothing") {
+    TEST("a stalled viewer does not slow the others down") {
         server = create(NULL);
         azc_channel *channel = add_board(server);
         listening(server);

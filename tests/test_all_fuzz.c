@@ -78,9 +78,9 @@ static void corpus(const char *target, int (*property)(const uint8_t *, size_t))
 
 static void both(const char *target, int (*property)(const uint8_t *, size_t)) {
     char sentence[100];
-    snprintf(sentence, sizeof sentence, "%s: what the seeds show holds", target);
+    snprintf(sentence, sizeof sentence, "%s: the seeds keep the property", target);
     TEST(sentence) seeds(target, property);
-    snprintf(sentence, sizeof sentence, "%s: what fuzzing found holds", target);
+    snprintf(sentence, sizeof sentence, "%s: the corpus keeps the property", target);
     TEST(sentence) corpus(target, property);
 }
 

@@ -29,10 +29,10 @@ int main(int argc, char **argv) {
     long step = quick_run() ? 11 : 1;
     for (int i = 0; i < ACTS; i++) {
         char sentence[4][100];
-        snprintf(sentence[0], 100, "the act of %s without failures", acts[i].name);
+        snprintf(sentence[0], 100, "%s: without failures", acts[i].name);
         snprintf(sentence[1], 100, "%s: each allocation fails once", acts[i].name);
-        snprintf(sentence[2], 100, "%s: all fail from each on, then memory is back", acts[i].name);
-        snprintf(sentence[3], 100, "%s: all fail from each on, to the end", acts[i].name);
+        snprintf(sentence[2], 100, "%s: all fail from each one on, then memory is back", acts[i].name);
+        snprintf(sentence[3], 100, "%s: all fail from each one on, to the end", acts[i].name);
         scene.strict = 1;
         TEST(sentence[0]) perform(&acts[i], 0), perform(&acts[i], 1);
         scene.strict = 0;

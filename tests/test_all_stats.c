@@ -61,7 +61,7 @@ static uint64_t sum_closed(void) {
 /* ---- Connections ----------------------------------------------------------------------------- */
 
 static void connections(void) {
-    TEST("a new server has counted nothing, and NULL has no statistics") {
+    TEST("a new server's counts are 0, and azc_stats(NULL) is NULL") {
         azc_server *server = counted(NULL, echoer("/t"));
         azc_statistics zero;
         memset(&zero, 0, sizeof zero);
@@ -70,7 +70,7 @@ static void connections(void) {
         CHECK(azc_stats(server) == stats); /* live: the same for good */
         finish(server);
     }
-    TEST("connections and accepted count sockets of any kind, open and opened those in channels") {
+    TEST("connections and accepted count all sockets, open and opened only channels") {
         azc_server *server = counted(NULL, echoer("/t"));
         client *silent = client_open(server);
         settle(server);
@@ -171,7 +171,7 @@ static int teapot(azc_conn *conn, void *user) {
 static int slam(azc_conn *conn) { return conn ? 599 : 0; }
 
 static void refusals(void) {
-    TEST("refused[] holds statuses up to 599, whoever chose them") {
+    TEST("refused[] holds statuses up to 599, the server's and the program's") {
         azc_server *server = create(NULL);
         azc_channel_desc d = echoer("/t");
         d.on_upgrade = slam;
@@ -208,7 +208,7 @@ static void refusals(void) {
         CHECK_INT(stats->gave_way, 0);
         finish(server);
     }
-    TEST("gave_way counts who made room for a newcomer, and nobody else") {
+    TEST("gave_way counts only connections that were closed to admit a newcomer") {
         azc_config config = quick();
         config.max_connections = 3;
         azc_server *server = counted(&config, echoer("/t"));
@@ -234,7 +234,7 @@ static void refusals(void) {
         client_close(waits);
         finish(server);
     }
-    TEST("over_address counts those past max_per_address; each address has its own count") {
+    TEST("over_address counts connections past max_per_address, which holds for each address") {
         azc_config config = quick();
         config.max_per_address = 2, config.host = "::";
         azc_server *server = counted(&config, echoer("/t"));
@@ -331,7 +331,7 @@ static void traffic(void) {
         CHECK_INT(stats->messages_in, 4);
         finish(server);
     }
-    TEST("messages_in does not count what is no longer delivered, nor what is bad") {
+    TEST("messages_in does not count messages that are not delivered, nor invalid ones") {
         azc_server *server = counted(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         client_frame(c, FIN | TEXT, "\xff", 1), settle(server);
@@ -341,7 +341,7 @@ static void traffic(void) {
         CHECK_INT(stats->messages_in, 0);
         finish(server);
     }
-    TEST("messages_out counts each message queued, of a broadcast one for each who took it") {
+    TEST("messages_out counts each message queued, a broadcast once for each recipient") {
         azc_server *server = counted(NULL, recorder("/t"));
         for (int i = 0; i < 3; i++) join_channel(server, "/t");
         azc_conn *conn = member_of(served);
@@ -363,7 +363,7 @@ static void traffic(void) {
         CHECK_INT(stats->messages_out, 9);
         finish(server);
     }
-    TEST("bytes_in and bytes_out are those on the wire, heads and control frames included") {
+    TEST("bytes_in and bytes_out count the bytes on the wire, with heads and control frames") {
         azc_server *server = counted(NULL, echoer("/t"));
         client *c = client_open(server);
         static const char request[] = "GET /t HTTP/1.1\r\n" UPGRADE "\r\n";
@@ -395,7 +395,7 @@ static void traffic(void) {
         CHECK_INT(stats->bytes_out, out += 7);
         finish(server);
     }
-    TEST("bytes_out counts what the kernel took, not what is queued") {
+    TEST("bytes_out counts bytes that the kernel took, not queued ones") {
         azc_server *server = counted(NULL, echoer("/t"));
         client *c = join_channel(server, "/t");
         uint64_t before = stats->bytes_out;
@@ -451,7 +451,7 @@ static int closes_other(azc_conn *conn) {
 }
 
 static void backlogs(void) {
-    TEST("azc_backlog is what is queued and unsent, to the byte, frames' heads included") {
+    TEST("azc_backlog is exactly the bytes queued and unsent, with the heads of frames") {
         azc_server *server = counted(NULL, echoer("/t"));
         client *c = join_channel(server, "/t");
         azc_conn *conn = member_of(served);
@@ -504,7 +504,7 @@ static void backlogs(void) {
         CHECK(other != NULL);
         finish(server);
     }
-    TEST("by default a message too much closes with 1013, counted once; others go on") {
+    TEST("by default a message past max_backlog closes with 1013, counted once") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, recorder("/t"));
         client *full = join_channel(server, "/t");
@@ -558,7 +558,7 @@ static void backlogs(void) {
         CHECK_INT(f.opcode, PONG);
         finish(server);
     }
-    TEST("azc_ping goes into a full backlog, past it is AZC_ERR_FULL without a consequence") {
+    TEST("azc_ping fits a full backlog; past it, it is AZC_ERR_FULL without consequences") {
         client *c;
         azc_server *server = dropping(&c);
         azc_conn *conn = member_of(served);
@@ -574,7 +574,7 @@ static void backlogs(void) {
         for (int i = 0; i < pings; i++) EXPECT_FRAME(c, PING, data, 125);
         finish(server);
     }
-    TEST("on_drain comes once there is room again, once for each time there was none") {
+    TEST("on_drain runs once each time that a full backlog has room again") {
         azc_config config = small_backlog();
         azc_channel_desc d = recorder("/t");
         d.when_full = AZC_FULL_DROP, d.on_drain = closes_other;
@@ -595,7 +595,7 @@ static void backlogs(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("on_drain is owed for a refusal below half, too") {
+    TEST("on_drain also follows a refusal below half") {
         client *c;
         azc_server *server = dropping(&c);
         static char large[10000];
@@ -606,7 +606,7 @@ static void backlogs(void) {
         EXPECT_FRAME(c, BINARY, large, 7000);
         finish(server);
     }
-    TEST("a message that no backlog could ever hold is refused, and promises no on_drain") {
+    TEST("a message larger than max_backlog is refused, and no on_drain follows") {
         client *c;
         azc_server *server = dropping(&c);
         static char huge[20000];
@@ -617,7 +617,7 @@ static void backlogs(void) {
         EXPECT_SILENCE(c);
         finish(server);
     }
-    TEST("a closed peer that took all costs no turns while its Close is awaited") {
+    TEST("a closed peer causes no turns while its Close is awaited") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, recorder("/t"));
         client *c = join_channel(server, "/t");
@@ -631,7 +631,7 @@ static void backlogs(void) {
 }
 
 static void pauses(void) {
-    TEST("pauses counts the times that a peer is not read any more, not the turns it lasts") {
+    TEST("pauses counts how often reading a peer is paused, not the turns that it lasts") {
         azc_config config = small_backlog();
         config.ping_ms = -1;
         azc_channel_desc d = recorder("/t");
@@ -732,7 +732,7 @@ static void pauses(void) {
         for (int i = 0; i < 11; i++) EXPECT_FRAME(c, BINARY, data, 1000);
         finish(server);
     }
-    TEST("nothing but the first two ever falls") {
+    TEST("only the first two counts ever fall") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, echoer("/t"));
         azc_statistics last = *stats;

@@ -165,7 +165,7 @@ static void out_of_descriptors(void) {
             end();
         }
     }
-    TEST("when one goes while accept pauses, the next is served at once") {
+    TEST("when a connection closes while accept pauses, the next peer is served at once") {
         begin(act_config());
         client *old = enter("/act/old");
         sys.call = SYS_accept, sys.nth = sys.calls[SYS_accept] + 1, sys.error = EMFILE;
@@ -180,7 +180,7 @@ static void out_of_descriptors(void) {
         end();
     }
     if (quick_run()) return; /* valgrind has descriptors of its own */
-    TEST("the kernel's own EMFILE: newcomers wait, nothing spins, then they are served") {
+    TEST("a real EMFILE: newcomers wait, the loop does not spin, then they are served") {
         struct rlimit limit, less;
         begin(act_config());
         client *old = enter("/act/old"), *c[3];
@@ -212,7 +212,7 @@ static void deaf(void) {
     static const int calls[] = {SYS_socket, SYS_bind, SYS_listen};
     char host[100];
     snprintf(host, sizeof host, "unix:/tmp/azchan-deaf-%ld", (long)getpid());
-    TEST("what keeps a server from listening is told apart, and leaves nothing behind")
+    TEST("each reason why listening fails has its own error, and leaves nothing behind")
         for (size_t i = 0; i < sizeof cases / sizeof cases[0] * 3; i++) {
             azc_config config;
             memset(&config, 0, sizeof config);
@@ -236,7 +236,7 @@ static void broken(void) {
     static const int fatal[] = {ECONNRESET, EPIPE, ETIMEDOUT, EHOSTUNREACH, EBADF};
     for (int i = 0; i < 2; i++) {
         char sentence[100];
-        snprintf(sentence, sizeof sentence, "a %s that fails for good ends its connection, 1006",
+        snprintf(sentence, sizeof sentence, "a %s with a fatal error ends its connection with 1006",
                  sys_names[calls[i]]);
         TEST(sentence) for (size_t e = 0; e < sizeof fatal / sizeof fatal[0]; e++) {
             begin(act_config());
@@ -261,7 +261,7 @@ static void stuck(void) {
     static const int nothing[] = {ENOBUFS, EAGAIN, 0}; /* EAGAIN though poll says go on */
     for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
         char sentence[100];
-        snprintf(sentence, sizeof sentence, "sends that do nothing are tried again, not at once: %s",
+        snprintf(sentence, sizeof sentence, "sends that do nothing are retried, not at once: %s",
                  nothing[i] ? strerror(nothing[i]) : "0 bytes");
         TEST(sentence) {
             begin(act_config());
@@ -283,7 +283,7 @@ static void stuck(void) {
             CHECK(now_ms() - before < 1000);
             end();
         }
-        snprintf(sentence, sizeof sentence, "sends that do nothing for good meet a deadline: %s",
+        snprintf(sentence, sizeof sentence, "sends that never do anything meet a deadline: %s",
                  nothing[i] ? strerror(nothing[i]) : "0 bytes");
         TEST(sentence) {
             begin(act_config());
@@ -313,7 +313,7 @@ static void stuck(void) {
 static void second_send(void) { sys.nth = sys.calls[SYS_sendmsg] + 2; }
 
 static void full_kernel(void) {
-    TEST("EAGAIN after all of many pieces went is a full kernel: poll tells when it is not") {
+    TEST("EAGAIN after all of many pieces were sent means a full kernel: the loop polls") {
         azc_config config = act_config();
         config.max_backlog = 128 << 10, config.max_message = config.read_buffer = 2048;
         begin(config);
@@ -341,7 +341,7 @@ static void full_kernel(void) {
 /* ---- Nothing spins: a server whose peers do nothing sleeps ----------------------------------- */
 
 static void sleeps_well(void) {
-    TEST("peers that owe only a Close, the end of TCP or a head let the loop sleep") {
+    TEST("the loop sleeps while peers owe only a Close, the end of TCP or a head") {
         azc_config config = act_config();
         config.max_message = config.read_buffer = 2048, config.max_backlog = 8192;
         begin(config);
@@ -359,7 +359,7 @@ static void sleeps_well(void) {
         CHECK(waits() - polls <= 4);
         end();
     }
-    TEST("full acts: no turn is begun for nothing, again and again") {
+    TEST("no act makes the loop spin") {
         for (int a = 0; a < ACTS; a++) {
             sys.nth = 0, scene.strict = 1;
             perform(&acts[a], 0);

@@ -394,7 +394,7 @@ int main(int argc, char **argv) {
     memset(big, 'b', sizeof big);
     for (int callback = 0; callback < CALLBACKS; callback++) {
         char sentence[100];
-        snprintf(sentence, sizeof sentence, "everything from inside %s", callback_names[callback]);
+        snprintf(sentence, sizeof sentence, "every two actions in %s", callback_names[callback]);
         TEST(sentence) {
             int before = descriptors();
             deed.callback = callback;

@@ -83,7 +83,7 @@ static void gone(const azc__out *out) {
 static void queue(void) {
     azc__out out;
     memset(&out, 0, sizeof out);
-    TEST("bytes come out as they went in, however much is taken at a time") {
+    TEST("bytes are sent in the order queued, however many the kernel takes at a time") {
         for (size_t take = 1; take < 40; take++) {
             model_clear();
             put(&out, "hello ", 6);
@@ -97,7 +97,7 @@ static void queue(void) {
             gone(&out);
         }
     }
-    TEST("over many pieces: without memory for one of them nothing has changed") {
+    TEST("when memory runs out after some of many pieces, the output is as before") {
         size_t most = pure_pool.piece_max;
         int failures = 0;
         pure_pool.piece_max = 1000;
@@ -118,7 +118,7 @@ static void queue(void) {
         CHECK(failures >= 4);
         pure_pool.piece_max = most;
     }
-    TEST("a little output takes a small piece, more comes in larger ones, all is given back") {
+    TEST("a little output uses a small piece, more uses larger ones, and all are freed") {
         model_clear();
         put(&out, source, 10);
         size_t small = azc__heap_classes[AZC__FIRST_PIECE], large = azc__heap_classes[AZC__PIECE];
@@ -133,7 +133,7 @@ static void queue(void) {
         consume(&out, out.bytes);
         gone(&out);
     }
-    TEST("what was claimed lies in one stretch") {
+    TEST("claimed bytes are contiguous") {
         model_clear();
         claim(&out, source, 400);
         claim(&out, source, 127);
@@ -150,7 +150,7 @@ static void queue(void) {
         consume(&out, out.bytes);
         gone(&out);
     }
-    TEST("a piece that was sent in part is filled behind what is left") {
+    TEST("a piece that was partly sent is filled after its unsent bytes") {
         model_clear();
         put(&out, source, 100);
         consume(&out, 60);
@@ -176,7 +176,7 @@ static void queue(void) {
         consume(&out, 3);
         gone(&out);
     }
-    TEST("a shared block goes with the last output that refers to it") {
+    TEST("a shared block is freed with the last output that refers to it") {
         azc__out others[3];
         memset(others, 0, sizeof others);
         model_clear();
@@ -195,7 +195,7 @@ static void queue(void) {
         gone(&others[2]);
         azc__block_release(&pure_mem, NULL);
     }
-    TEST("without memory nothing changes") {
+    TEST("when memory runs out, the output is as before") {
         model_clear();
         azc__block *block = block_make(10);
         memory.none = 1;
@@ -217,7 +217,7 @@ static void queue(void) {
         azc__block_release(&pure_mem, block);
         gone(&out);
     }
-    TEST("random puts, references, failures and sends lose nothing and mix nothing up") {
+    TEST("random puts, references, failures and sends keep every byte in order") {
         for (int round = 0; round < 300; round++) {
             model_clear();
             azc__block *block = block_make(1500);
@@ -248,7 +248,7 @@ static void queue(void) {
 }
 
 static void pool(void) {
-    TEST("memory that is given is taken again by who needs its size, without the allocator") {
+    TEST("freed memory is reused for the same size without calling the allocator") {
         for (int c = 0; AZC__FAST && c < AZC__CLASSES; c++) {
             size_t size = azc__heap_classes[c], less = size - size / 8;
             void *p = azc__pool_take(&pure_mem, &less, 0);
@@ -282,7 +282,7 @@ static void pool(void) {
             CHECK_INT(pure_bytes(), 0);
         }
     }
-    TEST("what is larger than every class goes to the allocator and back") {
+    TEST("a size larger than every class comes from the allocator and returns to it") {
         size_t size = azc__heap_classes[AZC__CLASSES - 1] + 1, asked = size;
         void *p = azc__pool_take(&pure_mem, &size, 0);
         CHECK_INT(size, asked);
@@ -291,7 +291,7 @@ static void pool(void) {
         CHECK_INT(memory.bytes, 0);
         CHECK_INT(pure_mem.pool->bytes, 0);
     }
-    TEST("the least class is kept to, and nothing given is nothing") {
+    TEST("no class below the least is used, and freeing NULL does nothing") {
         size_t size = 1;
         void *p = azc__pool_take(&pure_mem, &size, 2);
         CHECK_INT(size, azc__heap_classes[2]);
@@ -328,7 +328,7 @@ static void growing(void) {
         azc__pool_return(&pure_mem, data, cap);
         CHECK_INT(pure_bytes(), 0);
     }
-    TEST("a large buffer grows by doubling, and not past what was announced") {
+    TEST("a large buffer grows by doubling, but not past the announced length") {
         data = NULL, cap = 0;
         CHECK(azc__grow(&pure_mem, &data, &cap, 70000, 1000000));
         CHECK_INT(cap, 70000);
@@ -343,7 +343,7 @@ static void growing(void) {
         azc__pool_return(&pure_mem, data, cap);
         CHECK_INT(memory.bytes, 0);
     }
-    TEST("a buffer that cannot grow stays as it was") {
+    TEST("a buffer that cannot grow is unchanged") {
         static const size_t sizes[] = {60, 600, 70000};
         for (int i = 0; i < 3; i++) {
             data = NULL, cap = 0;

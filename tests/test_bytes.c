@@ -44,7 +44,7 @@ static void numbers(void) {
 }
 
 static void strings(void) {
-    TEST("strings lie one behind the other, and pairs are found by name") {
+    TEST("strings follow each other, and pairs are found by name") {
         static const char pairs[] = "id\0seven\0\0empty name\0rest\0\0"; /* an empty name ends it */
         static const char list[] = "id\0seven\0rest\0\0x\0last\0";
         CHECK_STR(azc__string_next(list), "seven");

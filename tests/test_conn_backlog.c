@@ -53,7 +53,7 @@ static void backlogs(void) {
         EXPECT_EOF(c);
         finish(server);
     }
-    TEST("with AZC_FULL_DROP it returns AZC_ERR_FULL, and on_drain says when to go on") {
+    TEST("with AZC_FULL_DROP it returns AZC_ERR_FULL, and on_drain follows when there is room") {
         azc_config config = small_backlog();
         azc_channel_desc d = recorder("/t");
         d.when_full = AZC_FULL_DROP;
@@ -78,7 +78,7 @@ static void backlogs(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("on_drain comes after the backlog was past half, not when it stayed below") {
+    TEST("on_drain runs only if the backlog was above half") {
         azc_config config = small_backlog();
         azc_server *server = serve(&config, recorder("/t"));
         client *c = join_channel(server, "/t");
@@ -93,7 +93,7 @@ static void backlogs(void) {
         for (int i = 0; i < 17; i++) EXPECT_FRAME(c, BINARY, data, sizeof data);
         finish(server);
     }
-    TEST("on_drain also comes when a send was refused with the backlog below half") {
+    TEST("on_drain also runs after a refused send, with the backlog below half") {
         azc_config config = quick();
         config.max_message = 4096, config.read_buffer = 4096, config.max_backlog = 16384;
         azc_channel_desc d = recorder("/t");
@@ -108,7 +108,7 @@ static void backlogs(void) {
         EXPECT_EVENTS("connect; drain; ");
         finish(server);
     }
-    TEST("a paused peer that goes is 1006, what it had sent meanwhile is not delivered") {
+    TEST("a paused peer that disconnects is 1006, and its unread messages are not delivered") {
         azc_config config = small_backlog();
         config.ping_ms = -1;
         azc_channel_desc d = recorder("/t");
@@ -156,7 +156,7 @@ static void backlogs(void) {
         free(data);
         finish(server);
     }
-    TEST("a reader that stalls is closed with 1013, the others miss nothing, in order") {
+    TEST("a stalled reader is closed with 1013; the others receive everything in order") {
         azc_config config = quick();
         config.max_backlog = 65536, config.max_message = 1024, config.read_buffer = 4096;
         config.close_ms = 30000; /* the slow one has time to read all that it was promised */
@@ -190,7 +190,7 @@ static void backlogs(void) {
         EXPECT_CLOSE(slow, 1013, NULL);
         finish(server);
     }
-    TEST("a stalled reader that drops loses the newest only, and hears again after on_drain") {
+    TEST("with AZC_FULL_DROP a stalled reader misses only the newest, until on_drain") {
         azc_config config = quick();
         config.max_backlog = 65536, config.max_message = 1024, config.read_buffer = 4096;
         azc_channel_desc d = recorder("/t");
@@ -219,7 +219,7 @@ static void backlogs(void) {
         EXPECT_TEXT(c, "on");
         finish(server);
     }
-    TEST("past half of max_backlog reading from that peer pauses: its echoes cannot overrun it") {
+    TEST("past half of max_backlog that peer is not read, so its echoes cannot overrun it") {
         azc_config config = small_backlog();
         config.ping_ms = -1;
         azc_server *server = serve(&config, echoer("/t"));

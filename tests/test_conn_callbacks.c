@@ -83,7 +83,7 @@ static int write_json(azc_conn *conn, const char *text, size_t len) {
 }
 
 static void callbacks(void) {
-    TEST("a callback's error goes to on_error, the peer hears nothing, the connection lives on") {
+    TEST("an error of a callback goes to on_error; nothing is sent, and nothing is closed") {
         azc_server *server = serve(NULL, failer(1));
         int errors[] = {AZC_ERR_JSON, AZC_ERR_APP, AZC_ERR_FULL};
         for (fail_where = 1; fail_where <= 5; fail_where++) {
@@ -103,7 +103,7 @@ static void callbacks(void) {
         }
         finish(server);
     }
-    TEST("without on_error it is logged, and told to the peer as the manual's JSON") {
+    TEST("without on_error it is logged, and sent to the peer as the manual's JSON") {
         azc_server *server = serve(NULL, failer(0));
         for (fail_where = 1; fail_where <= 5; fail_where++) {
             for (int i = 0; i < 2; i++) {
@@ -138,7 +138,7 @@ static void callbacks(void) {
         }
         finish(server);
     }
-    TEST("what azc_json_read refuses may be returned as it is") {
+    TEST("a callback may return the error of azc_json_read as it is") {
         azc_channel_desc d;
         memset(&d, 0, sizeof d);
         d.path = "/t", d.on_message = json_message;
@@ -184,7 +184,7 @@ static void callbacks(void) {
         CHECK_INT(azc_count(served, NULL), 0);
         finish(server);
     }
-    TEST("sends do no I/O: what is queued between polls leaves with the next poll, in order") {
+    TEST("messages queued between polls are sent by the next poll, in order") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         azc_conn *conn = member_of(served);
@@ -206,7 +206,7 @@ static void callbacks(void) {
         EXPECT_TEXT(c, "fourth");
         finish(server);
     }
-    TEST("connections have numbers of their own that never come back") {
+    TEST("each connection has its own id, which is never used again") {
         azc_server *server = serve(NULL, recorder("/t"));
         uint64_t seen[40];
         for (int i = 0; i < 40; i++) {
@@ -246,7 +246,7 @@ static void callbacks(void) {
         CHECK_INT(sum, 210 - (1 + 4 + 7 + 10 + 13 + 16 + 19));
         finish(server);
     }
-    TEST("a message larger than max_backlog can never be sent, and says so") {
+    TEST("a message larger than max_backlog is AZC_ERR_FULL, even with an empty backlog") {
         azc_config config = quick();
         config.max_backlog = 200000;
         azc_channel_desc d = recorder("/t");
@@ -263,7 +263,7 @@ static void callbacks(void) {
         free(data);
         finish(server);
     }
-    TEST("azc_send_json and azc_broadcast_json send what was written, or say why not") {
+    TEST("azc_send_json and azc_broadcast_json send the writer's JSON, or return its error") {
         azc_channel_desc d = recorder("/t");
         d.on_message = write_json;
         azc_server *server = serve(NULL, d);
@@ -290,7 +290,7 @@ static int reply(azc_conn *conn, const char *text, size_t len) {
 }
 
 static void replies(void) {
-    TEST("an answer carries the request's ref as it came, whatever JSON it is") {
+    TEST("an answer can copy the request's ref unchanged, whatever JSON it is") {
         azc_channel_desc d = recorder("/t");
         d.on_message = reply;
         azc_server *server = serve(NULL, d);

@@ -79,7 +79,7 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 1005; ");
         finish(server);
     }
-    TEST("a peer that just goes is 1006, and frames after its Close are not read") {
+    TEST("a peer that ends TCP without a Close is 1006, and frames after a Close are not read") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         client_close(c);
@@ -97,7 +97,7 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 1000; ");
         finish(server);
     }
-    TEST("the program closes from on_message: in that turn, and nothing is delivered after") {
+    TEST("azc_close in on_message takes effect in that turn: no message is delivered after it") {
         azc_channel_desc d = recorder("/t");
         d.on_message = close_message;
         azc_server *server = serve(NULL, d);
@@ -118,7 +118,7 @@ static void closing(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("the program closes from on_connect, after a word") {
+    TEST("azc_close in on_connect, after a message") {
         azc_channel_desc d = recorder("/t");
         d.on_connect = close_connect;
         azc_server *server = serve(NULL, d);
@@ -149,7 +149,7 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 4001 go away; ");
         finish(server);
     }
-    TEST("the program closes between polls: what is queued goes first, on_close runs next turn") {
+    TEST("azc_close between polls: queued messages are sent first, on_close runs next turn") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         azc_conn *conn = member_of(served);
@@ -203,7 +203,7 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 1005; ");
         finish(server);
     }
-    TEST("when both close at once, on_close runs once, with the program's words") {
+    TEST("when both sides close at once, on_close runs once, with the program's code and reason") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         CHECK_INT(azc_close(member_of(served), 4000, "mine"), AZC_OK);
@@ -213,7 +213,7 @@ static void closing(void) {
         EXPECT_EVENTS("connect; close 4000 mine; ");
         finish(server);
     }
-    TEST("a connection closed by another's callback gets no more messages, in that turn neither") {
+    TEST("a connection closed by another's callback gets no message, not even in that turn") {
         azc_channel_desc d = recorder("/t");
         d.on_message = close_others;
         azc_server *server = serve(NULL, d);
@@ -256,7 +256,7 @@ static void closing(void) {
         pump_until(server, descriptors() == base + 1);
         finish(server);
     }
-    TEST("a peer that reads slowly what came before a Close is dropped after close_ms") {
+    TEST("a peer that slowly reads the data before a Close is dropped after close_ms") {
         enum { MUCH = 64 << 20, EACH = 1 << 20 }; /* more than the kernel takes */
         static char message[EACH], piece[100000];
         azc_config config = quick();
@@ -294,7 +294,7 @@ static void closing(void) {
         }
         finish(server);
     }
-    TEST("no reset eats the last bytes: a peer that sends a lot before it reads sees the Close") {
+    TEST("a peer that sends a lot before it reads still receives the Close: no reset") {
         azc_channel_desc d = recorder("/t");
         d.on_message = close_message;
         azc_config config = quick();
@@ -365,7 +365,7 @@ static int into_state(client *c, int state, const char **name) {
 }
 
 static void dropped(void) {
-    TEST("a reset in any state is 1006 once when the channel was open, and nothing else") {
+    TEST("a reset in any state is one 1006 if the channel was open, and no callback otherwise") {
         azc_channel_desc d = recorder("/t");
         d.on_drain = NULL; /* the kernel may take it all */
         azc_server *server = serve(NULL, d);
@@ -385,7 +385,7 @@ static void dropped(void) {
         }
         finish(server);
     }
-    TEST("a peer that half-closes in any state is let go, and nothing is held open") {
+    TEST("a peer that half-closes in any state is closed, and no descriptor stays open") {
         azc_config config = quick();
         config.handshake_ms = 200, config.close_ms = 200;
         azc_channel_desc d = recorder("/t");
@@ -411,7 +411,7 @@ static void dropped(void) {
         }
         finish(server);
     }
-    TEST("what a peer said before it half-closed or went is delivered") {
+    TEST("messages that a peer sent before it half-closed or disconnected are delivered") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         client_text(c, "last"), client_frame(c, FIN | BINARY, "words", 5);

@@ -76,7 +76,7 @@ static void frames(void) {
         EXPECT_FRAME(c, BINARY, data, 65536);
         finish(server);
     }
-    TEST("every length form at its edges, text and binary, comes back whole") {
+    TEST("every form of length, at its limits, text and binary, is echoed whole") {
         azc_config config = quick();
         config.max_message = 200000;
         azc_server *server = serve(&config, echoer("/t"));
@@ -112,7 +112,7 @@ static void frames(void) {
         }
         finish(server);
     }
-    TEST("control frames between fragments are answered at once and leave the message alone") {
+    TEST("control frames between fragments are answered at once and do not change the message") {
         azc_server *server = serve(NULL, echo_recorder());
         client *c = join_channel(server, "/t");
         client_frame(c, TEXT, "one ", 4);
@@ -136,7 +136,7 @@ static void frames(void) {
         EXPECT_FRAME(c, BINARY, "\x01\xff", 2);
         finish(server);
     }
-    TEST("a Close between fragments ends the connection, and the half message is never seen") {
+    TEST("a Close between fragments ends the connection; the partial message is not delivered") {
         azc_server *server = serve(NULL, echo_recorder());
         client *c = join_channel(server, "/t");
         client_frame(c, TEXT, "half", 4);
@@ -192,7 +192,7 @@ static void frames(void) {
         EXPECT_SILENCE(c);
         finish(server);
     }
-    TEST("azc_ping asks, and the answer is on_pong") {
+    TEST("azc_ping sends a ping, and the pong goes to on_pong") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         char big[126] = {0};
@@ -324,7 +324,7 @@ static const violation violations[] = {
 };
 
 static void peer_errors(void) {
-    TEST("each violation has its close code, and what came before it is delivered and echoed") {
+    TEST("each violation has its close code, and messages before it are delivered and echoed") {
         azc_config config = quick();
         config.max_message = 1000;
         azc_server *server = serve(&config, echo_recorder());
@@ -356,7 +356,7 @@ static void peer_errors(void) {
         CHECK_INT(azc_count(served, NULL), 0);
         finish(server);
     }
-    TEST("after a violation nothing more is delivered, however valid") {
+    TEST("after a violation no further message is delivered") {
         azc_server *server = serve(NULL, echo_recorder());
         client *c = join_channel(server, "/t");
         out.len = 0;
@@ -517,7 +517,7 @@ static void utf8(void) {
         EXPECT_FRAME(c, PONG, "\xff", 1);
         finish(server);
     }
-    TEST("what the program sends as text is checked, and nothing of a bad one goes out") {
+    TEST("text that the program sends is checked, and invalid text is not sent") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         azc_conn *conn = member_of(served);

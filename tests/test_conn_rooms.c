@@ -65,7 +65,7 @@ static azc_channel_desc quiet(void) {
 /* ---- In and out ------------------------------------------------------------------------------ */
 
 static void membership(void) {
-    TEST("joining twice is once; leaving and leaving what one is not in are fine") {
+    TEST("joining twice counts once, and leaving a room that one is not in is AZC_OK") {
         azc_server *server = invite(quiet(), 3);
         azc_conn *a = named(served, "a"), *b = named(served, "b");
         CHECK_INT(azc_count(served, "x"), 0);
@@ -138,7 +138,7 @@ static void membership(void) {
         CHECK_STR(who_is_in(two, "x"), "b");
         finish(server);
     }
-    TEST("closing leaves all rooms and counts by itself, at once for those who look") {
+    TEST("azc_close leaves all rooms and counts at once") {
         azc_server *server = invite(quiet(), 3);
         for (int i = 0; i < 3; i++) {
             char name[2] = {(char)('a' + i), 0};
@@ -213,7 +213,7 @@ static void broadcasts(void) {
         }
         finish(server);
     }
-    TEST("one who is broadcast to and then closed, or gone, costs the others nothing") {
+    TEST("a member that closes or disconnects after a broadcast does not affect the others") {
         azc_server *server = invite(quiet(), 4);
         static char data[50000];
         memset(data, 'z', sizeof data);
@@ -236,7 +236,7 @@ static void broadcasts(void) {
 /* ---- Walks ----------------------------------------------------------------------------------- */
 
 static void walks(void) {
-    TEST("inside a walk one may close, leave and join whom one likes; each is met at most once") {
+    TEST("a walk may close connections, leave and join; each member is visited at most once") {
         for (int act = 0; act < 6; act++) {
             azc_server *server = invite(quiet(), 9);
             for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);) {
@@ -272,7 +272,7 @@ static void walks(void) {
             finish(server);
         }
     }
-    TEST("a walk over the channel survives the same") {
+    TEST("a walk over the channel may do the same") {
         for (int act = 0; act < 2; act++) {
             azc_server *server = invite(quiet(), 9);
             int n = 0;
@@ -309,7 +309,7 @@ static void walks(void) {
         }
         finish(server);
     }
-    TEST("walks of what is not there end at once") {
+    TEST("walks over missing rooms and NULL end at once") {
         azc_server *server = invite(quiet(), 1);
         azc_cursor c = azc_members(served, "nobody");
         CHECK_INT(azc_cursor_next(&c), 0);
@@ -441,7 +441,7 @@ static void t_close(azc_conn *c, int code, const char *reason) {
 }
 
 static void everywhere(void) {
-    TEST("on_close is in no room and no count, its own list still tells, and it may broadcast") {
+    TEST("in on_close the connection is in no room and count; azc_rooms works; broadcasts work") {
         azc_channel_desc d = quiet();
         d.on_close = bye;
         azc_server *server = invite(d, 4);
@@ -588,7 +588,7 @@ static void memory_of_rooms(void) {
                              (unsigned long)memory.bytes);
         finish(server);
     }
-    TEST("a hundred thousand rooms, one after the other, cost what one costs") {
+    TEST("a hundred thousand rooms, one after the other, take the memory of one") {
         azc_server *server = invite(quiet(), 1);
         azc_conn *a = named(served, "a");
         azc_join(a, "first"), azc_leave(a, "first");
@@ -625,7 +625,7 @@ static void memory_of_rooms(void) {
         }
         finish(server);
     }
-    TEST("when memory runs out azc_join says so and is not in, and a broadcast says so") {
+    TEST("when memory runs out, azc_join and broadcasts are AZC_ERR_MEMORY and change nothing") {
         azc_server *server = invite(quiet(), 2);
         azc_conn *a = named(served, "a");
         settle(server);

@@ -33,7 +33,7 @@ static void short_forms(void) {
             finish(server);
         }
     }
-    TEST("azc_send_room reaches the others in the room joined last; without one it is AZC_ERR_STATE") {
+    TEST("azc_send_room reaches the others in the room joined last, or is AZC_ERR_STATE") {
         azc_server *server = sending(azc_send_room);
         client *both = join_channel(server, "/t?first=r&last=s");
         client *r = join_channel(server, "/t?first=r"), *s = join_channel(server, "/t?first=s");

@@ -388,7 +388,7 @@ static void fixed(void) {
     bytes[sizeof bytes - 1] = 0;
     memset(page, 'p', sizeof page);
     memset(peers, -1, sizeof peers);
-    TEST("less than the bound, or more data than told, and azc_listen says so") {
+    TEST("less memory than azc_memory_bound, or data over max_data, is an error of azc_listen") {
         CHECK(!begin(2048)); /* of max_setup something was left */
         CHECK_INT(azc_listen(server), AZC_ERR_MEMORY);
         CHECK(strstr(azc_error(server), "azc_memory_bound") != NULL);
@@ -415,7 +415,7 @@ static void fixed(void) {
         CHECK_INT(azc_listen(large), AZC_ERR_MEMORY);
         azc_destroy(large);
     }
-    TEST("with every limit met at once there is memory, and it serves again when all have gone") {
+    TEST("memory suffices with every limit reached at once, and again after all have left") {
         if (CHECK(begin(0))) {
             size_t laid = all_free();
             for (int round = 0; round < 3; round++) {
@@ -427,7 +427,7 @@ static void fixed(void) {
         end();
     }
     const char *seconds = getenv("FIXED_SECONDS");
-    TEST("within the limits nothing ever fails for memory, in whatever order it comes and goes") {
+    TEST("within the limits no call fails for memory, whatever the order of calls") {
         if (CHECK(begin(0))) adversary(seconds != NULL ? atof(seconds) : 2);
         CHECK_INT(memory_errors, 0);
         CHECK(operations > 1000);

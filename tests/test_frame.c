@@ -26,7 +26,7 @@ static void masks(void) {
         }
         CHECK_INT(wrong, 0);
     }
-    TEST("unmasking tells of one byte over 127, wherever it stands") {
+    TEST("unmasking reports a byte over 127, at any position") {
         static const unsigned char mask[4] = {0x80, 0, 0x80, 0};
         int wrong = 0;
         for (size_t n = 1; n <= 80; n++) {
@@ -39,7 +39,7 @@ static void masks(void) {
         }
         CHECK_INT(wrong, 0);
     }
-    TEST("unmasking touches nothing behind its end, at any alignment") {
+    TEST("unmasking changes no byte past the end, at any alignment") {
         static const unsigned char mask[4] = {1, 2, 3, 4};
         static const unsigned char zeros[80] = {0};
         for (size_t n = 0; n <= 80; n++) {
@@ -77,7 +77,7 @@ static int start_is_wrong(int b0, int b1, int open) {
 }
 
 static void heads(void) {
-    TEST("all 65536 first two bytes are taken or refused as RFC 6455 5.2 to 5.5 say") {
+    TEST("all 65536 first two bytes are accepted or refused by RFC 6455 5.2 to 5.5") {
         static const uint64_t rooms[] = {0, 1, 124, 125, 126, 65536, UINT64_MAX};
         int wrong = 0;
         for (unsigned i = 0; i < 65536 * 2 * 7; i++) {
@@ -97,7 +97,7 @@ static void heads(void) {
         }
         CHECK_INT(wrong, 0);
     }
-    TEST("a first byte that no second one can save is refused alone") {
+    TEST("a first byte that no second byte can make valid is refused alone") {
         for (int open = 0; open < 2; open++) {
             for (int b0 = 0; b0 < 256; b0++) {
                 int hopeless = 1;
@@ -201,7 +201,7 @@ static int close_check(const void *bytes, size_t n) {
 }
 
 static void closes(void) {
-    TEST("all 65536 close codes are taken or refused as RFC 6455 7.4 says") {
+    TEST("all 65536 close codes are accepted or refused by RFC 6455 7.4") {
         int wrong = 0;
         for (int code = 0; code < 65536; code++) {
             unsigned char p[2] = {(unsigned char)(code >> 8), (unsigned char)code};
@@ -358,7 +358,7 @@ static void conversations(void) {
         expect("\x89\x05\x48\x65\x6c\x6c\x6f", 7, MAX, "-1002");
         expect("\x01\x03\x48\x65\x6c", 5, MAX, "-1002");
     }
-    TEST("RFC 6455 5.4: fragments join, control frames between them come through at once") {
+    TEST("RFC 6455 5.4: fragments join; control frames between them are delivered at once") {
         w = text(text(fresh(), 0x01, "Hel"), 0x80, "lo");
         EXPECT(w, MAX, "1:Hello");
         w = text(text(text(text(text(fresh(), 0x02, "a"), 0x89, "ping"), 0x00, "b"), 0x8A, ""),
@@ -375,13 +375,13 @@ static void conversations(void) {
         w = text(text(text(text(fresh(), 0x81, "a"), 0x01, "b"), 0x80, "c"), 0x81, "d");
         EXPECT(w, MAX, "1:a 1:bc 1:d");
     }
-    TEST("what is half received waits, and costs nothing once it is whole") {
+    TEST("a partial message is kept, and its memory is freed when it is whole") {
         EXPECT(raw(fresh(), "\x81", 1), MAX, "+");
         EXPECT(raw(text(fresh(), 0x81, "a"), "\x81\x85\1\2\3\4ab", 8), MAX, "1:a+");
         EXPECT(text(text(fresh(), 0x01, "a"), 0x89, "p"), MAX, "9:p+");
         EXPECT(text(fresh(), 0x02, ""), MAX, "+");
     }
-    TEST("a continuation of nothing, and a new message inside one, are 1002") {
+    TEST("a continuation without a message, and a new message inside one, are 1002") {
         EXPECT(text(fresh(), 0x80, "orphan"), MAX, "-1002");
         EXPECT(text(fresh(), 0x00, "orphan"), MAX, "-1002");
         EXPECT(text(text(text(fresh(), 0x01, "a"), 0x80, "b"), 0x80, "c"), MAX, "1:ab -1002");
@@ -390,7 +390,7 @@ static void conversations(void) {
         EXPECT(text(text(text(fresh(), 0x81, "a"), 0x82, "b"), 0x80, "c"), MAX,
                "1:a 2:b -1002");
     }
-    TEST("what came before an error is told first") {
+    TEST("events before an error are delivered first") {
         EXPECT(text(text(fresh(), 0x81, "a"), 0x83, "b"), MAX, "1:a -1002");
         EXPECT(text(text(text(fresh(), 0x01, "a"), 0x89, "p"), 0xC0, "b"), MAX, "9:p -1002");
         EXPECT(raw(text(fresh(), 0x82, "a"), "\xFF", 1), MAX, "2:a -1002");
@@ -425,7 +425,7 @@ static void conversations(void) {
         EXPECT(text(text(fresh(), 0x01, "\xE2\x82"), 0x80, "("), MAX, "-1007");
         EXPECT(text(text(fresh(), 0x81, "ok"), 0x81, "\xED\xA0\x80"), MAX, "1:ok -1007");
     }
-    TEST("the UTF-8 of one message does not reach into the next, nor of text into binary") {
+    TEST("UTF-8 state does not carry over to the next message, nor from text to binary") {
         w = text(text(text(text(fresh(), 0x02, "\xE2"), 0x80, "\x82"), 0x01, "a"), 0x80, "b");
         EXPECT(w, MAX, "2:%E2%82 1:ab");
         w = text(text(text(text(fresh(), 0x01, "\xC3"), 0x89, "\xFF"), 0x80, "\xA4"), 0x82, "\xFF");
@@ -481,7 +481,7 @@ static void limits(void) {
         CHECK_STR(decode(&s, w->bytes, w->len, 70000, whole), "1:#70000#0822fff5");
         CHECK_STR(decode(&s, w->bytes, w->len, 70000, bytewise), "1:#70000#0822fff5");
     }
-    TEST("memory follows the bytes that came, not what was announced") {
+    TEST("memory grows with the bytes received, not with the announced length") {
         w = raw(fresh(), "\x82\xFF\x00\x00\x00\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 1000);
         azc__in *in = NULL;
@@ -537,7 +537,7 @@ static void limits(void) {
         CHECK(in == NULL);
         CHECK_INT(pure_bytes(), 0);
     }
-    TEST("each allocation that fails is 1011, and leaves nothing behind") {
+    TEST("each allocation that fails is 1011, and leaves no memory") {
         w = text(text(text(fresh(), 0x01, "Hel"), 0x89, "p"), 0x00, "lo ");
         frame(frame(w, 0x00, payload, 600), 0x80, payload, 900);
         int failed = 0;
@@ -690,7 +690,7 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
 }
 
 static void random_wires(void) {
-    TEST("random conversations, half of them broken, are told alike in every cut") {
+    TEST("random conversations, half of them broken, give the same events in every cut") {
         static const unsigned char starts[] = {0x81, 0x82, 0x01, 0x02, 0x00, 0x00, 0x80, 0x80,
                                                0x89, 0x8A, 0x88, 0x81};
         static const char *const texts[] = {"", "a", "hello", "\xE2\x82\xAC", "\xE2", "\x82\xAC",

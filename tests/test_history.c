@@ -18,7 +18,7 @@ static int join_and_tell(azc_conn *conn) {
 }
 
 static void history(void) {
-    TEST("who joins gets the last n in order, then what is new, each once") {
+    TEST("a new member receives the last n messages in order, then the new ones, each once") {
         azc_server *server = serve(NULL, quiet());
         CHECK_INT(azc_set_history(served, "r", 3, 1000), AZC_OK);
         client *a = listener(server, "r");
@@ -43,7 +43,7 @@ static void history(void) {
         expect_numbers(b, 7, 7), EXPECT_SILENCE(d), EXPECT_SILENCE(b);
         finish(server);
     }
-    TEST("nobody misses or hears anything twice while all who join broadcast") {
+    TEST("no member misses or repeats a message while every new member broadcasts") {
         azc_channel_desc d = quiet();
         d.on_connect = join_and_tell;
         azc_server *server = serve(NULL, d);
@@ -67,7 +67,7 @@ static void history(void) {
         }
         finish(server);
     }
-    TEST("the room lives on when it is empty, until azc_set_history says 0") {
+    TEST("an empty room keeps its history, until azc_set_history with 0") {
         azc_server *server = serve(NULL, quiet());
         CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK);
         CHECK_INT(say("r", "1"), 0); /* to nobody, yet kept */
@@ -90,7 +90,7 @@ static void history(void) {
         CHECK_INT(server->room_count, 0);
         finish(server);
     }
-    TEST("it is bounded in messages and in bytes, framing included; too large a one leaves none") {
+    TEST("history is limited in messages and bytes, with framing; a too large message clears it") {
         azc_server *server = serve(NULL, quiet());
         static char ten[11] = "0123456789", big[200];
         memset(big, 'B', sizeof big);
@@ -113,7 +113,7 @@ static void history(void) {
         expect_numbers(e, 5, 6);
         finish(server);
     }
-    TEST("other numbers keep the newest that fit") {
+    TEST("new limits keep the newest messages that fit") {
         azc_server *server = serve(NULL, quiet());
         azc_set_history(served, "r", 5, 1000);
         say_numbers("r", 1, 9);
@@ -158,7 +158,7 @@ static void history_limits(void) {
     static char kib[1025];
     memset(kib, 'k', 1024);
     for (int drop = 0; drop < 2; drop++) {
-        TEST("what does not fit a backlog is not given at all, and its connection is not in") {
+        TEST("history that does not fit the backlog is not sent at all, and the join fails") {
             azc_config config = quick();
             azc_channel_desc d = quiet();
             config.max_message = config.read_buffer = 1024, config.max_backlog = 20000;
@@ -184,7 +184,7 @@ static void history_limits(void) {
             finish(server);
         }
     }
-    TEST("a hundred newcomers share what is kept: no copy of it is made") {
+    TEST("a hundred new members share the history: it is not copied") {
         azc_server *server = serve(NULL, quiet());
         azc_set_history(served, "r", 100, 100 << 10);
         for (int i = 0; i < 99; i++) say("r", kib);
@@ -198,7 +198,7 @@ static void history_limits(void) {
         for (int i = 0; i < 99; i++) EXPECT_TEXT(all[99], kib), EXPECT_TEXT(all[0], kib);
         finish(server);
     }
-    TEST("a join without memory gets nothing and is not in; a broadcast without it reaches none") {
+    TEST("without memory a join sends no history and fails, and a broadcast reaches no one") {
         azc_server *server = serve(NULL, quiet());
         azc_set_history(served, "r", 5, 1000);
         say_numbers("r", 1, 5);
@@ -230,7 +230,7 @@ static void history_limits(void) {
         expect_numbers(b, 2, 6);
         finish(server);
     }
-    TEST("with fixed memory there is no history, and azc_set_history says so") {
+    TEST("with config.memory azc_set_history is AZC_ERR_STATE") {
         static union {
             long double align;
             char bytes[1 << 20];

@@ -302,7 +302,7 @@ static void documents(void) {
         CHECK_INT(azc_json_read(&doc, NULL, 0), AZC_ERR_ARGUMENT);
         CHECK_INT(doc.type, AZC_JSON_NONE);
     }
-    TEST("random damage to a document is refused, or what remains is read and written again") {
+    TEST("a randomly damaged document is refused, or read and written again equal") {
         static const char whole[] = "{\"a\":[1,-2.5e3,\"x\\u00e4\\n\",{}],\"b\":{\"c\":null,"
                                     "\"d\":[true,false]},\"\xE2\x82\xAC\":\"\\ud83d\\ude00\"} ";
         static const char bytes[] = "{}[]:,\"\\ -+.eE019ntfu\n\x80\xC3";
@@ -336,7 +336,7 @@ static const char *string_of(azc_json value) {
 }
 
 static void looking(void) {
-    TEST("members by name, the last of several; a missing one is NONE, and so is all in it") {
+    TEST("members by name, the last of several; a missing one is NONE, and so are its members") {
         reads("{\"a\":1,\"b\":{\"c\":\"d\"},\"a\":[2],\"\":3,\"null\":null}");
         CHECK_INT(azc_json_get(doc, "a").type, AZC_JSON_ARRAY);
         CHECK_STR(string_of(azc_json_get(azc_json_get(doc, "b"), "c")), "d");
@@ -386,7 +386,7 @@ static void looking(void) {
         reads("[]");
         CHECK_INT(azc_json_at(doc, 0).type, AZC_JSON_NONE);
     }
-    TEST("walking tells each member once, in order, and nothing in what has none") {
+    TEST("a walk visits each member once, in order, and none in a value without members") {
         reads(" { \"a\" : 1 ,\"b\":[2,3] , \"c\":{\"d\":4}} ");
         char seen[100] = "";
         for (azc_json_iter i = azc_json_each(doc); azc_json_next(&i);) {
@@ -442,7 +442,7 @@ static void looking(void) {
             guarded_free(buf, size);
         }
     }
-    TEST("equals compares decoded strings, whole, and nothing else") {
+    TEST("azc_json_equals compares whole decoded strings, and no other type") {
         reads("\"a\\u00e4\\n\"");
         CHECK(azc_json_equals(doc, "a\xC3\xA4\n"));
         CHECK(!azc_json_equals(doc, "a\xC3\xA4"));
@@ -457,7 +457,7 @@ static void looking(void) {
         reads("null");
         CHECK(!azc_json_equals(doc, "null") && !azc_json_equals(azc_json_get(doc, "x"), ""));
     }
-    TEST("asking for another type is AZC_ERR_TYPE, and what was asked for is zero") {
+    TEST("reading another type is AZC_ERR_TYPE, and the result is zero") {
         static const char *const texts[] = {"null", "true", "1", "\"1\"", "[1]", "{\"a\":1}"};
         for (int i = 0; i < 7; i++) {
             if (i < 6) reads(texts[i]);
@@ -491,7 +491,7 @@ static void looking(void) {
 static char zeros[3000]; /* a long number */
 
 static void integers(void) {
-    TEST("exact integers, however they are written; fractions and what does not fit are RANGE") {
+    TEST("exact integers in any notation; fractions and too large numbers are AZC_ERR_RANGE") {
         enum { OK = AZC_OK, NO = AZC_ERR_RANGE };
         static const struct {
             const char *text;
@@ -702,7 +702,7 @@ static void doubles(void) {
         static const char *const zeros[] = {"-0", "-0.0", "-0e1", "-0.000e-999"};
         for (size_t i = 0; i < 4; i++) expect_double(zeros[i], 0x8000000000000000);
     }
-    TEST("what no double can hold is RANGE and zero, not infinity") {
+    TEST("a number past every double is AZC_ERR_RANGE and zero, not infinity") {
         EACH_LOCALE {
             static const char *const over[] = {"1e309", "-1e309", "1e400", "1.7976931348623159e308",
                 "1e99999999999999999999", "-1e2147483648", "180e306", "1e4294967297"};
@@ -899,7 +899,7 @@ static int error_of(void (*put)(azc_writer *w)) {
 }
 
 static void writing(void) {
-    TEST("every put, exactly, in every size of buffer: the whole text, or FULL and nothing") {
+    TEST("every put in every size of buffer: exactly the whole text, or AZC_ERR_FULL") {
         for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
             size_t need = strlen(scripts[i].want) + 1, len;
             for (size_t size = 0; size <= need + 2; size++) {
@@ -916,7 +916,7 @@ static void writing(void) {
             CHECK_INT(reads(scripts[i].want), AZC_OK);
         }
     }
-    TEST("an error sticks: what comes after it is not written") {
+    TEST("an error stays: later puts do nothing") {
         char buf[12];
         azc_writer w = azc_put_begin(buf, sizeof buf);
         azc_put_array(&w, NULL);
@@ -944,7 +944,7 @@ static void writing(void) {
         azc_put_object(&w, "\xFF"); /* two errors in one call: the name comes first */
         CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
     }
-    TEST("no buffer is AZC_ERR_ARGUMENT, no writer is nothing") {
+    TEST("without a buffer azc_put_finish is AZC_ERR_ARGUMENT; a NULL writer is ignored") {
         azc_writer w = azc_put_begin(NULL, 100);
         put_everything(&w);
         CHECK_INT(azc_put_finish(&w), AZC_ERR_ARGUMENT);
@@ -955,7 +955,9 @@ static void writing(void) {
         azc_put_uint(NULL, NULL, 1), azc_put_json(NULL, NULL, doc), azc_put_text(NULL, NULL, "", 0);
         CHECK_INT(azc_put_finish(NULL), AZC_ERR_ARGUMENT);
     }
-    TEST("nothing written is no JSON") { CHECK_INT(error_of(put_nothing), AZC_ERR_STATE); }
+    TEST("a writer without puts is AZC_ERR_STATE") {
+        CHECK_INT(error_of(put_nothing), AZC_ERR_STATE);
+    }
 }
 
 /* One letter a put: the state machine against RFC 8259's grammar. n: null without a name,
@@ -1005,7 +1007,7 @@ static const char *play_wanted(const char *letters) {
 }
 
 static void states(void) {
-    TEST("every sequence of up to six puts is valid JSON or AZC_ERR_STATE, as the grammar says") {
+    TEST("every sequence of up to six puts is valid JSON, or AZC_ERR_STATE by the grammar") {
         static const char letters[] = "nmoOaAe";
         int sequences = 0, good = 0;
         for (int length = 1; length <= 6; length++) {
@@ -1044,7 +1046,7 @@ static void states(void) {
             }
         }
     }
-    TEST("what a document brings along counts into the depth, or it could not be read again") {
+    TEST("the depth of a document that is put counts, so that the result can be read again") {
         char buf[1000], inner[130];
         for (int own = 1; own <= 64; own += 21) {
             for (int more = 63 - own; more <= 66 - own; more++) {
@@ -1060,7 +1062,7 @@ static void states(void) {
             }
         }
     }
-    TEST("a value that was not read but made up does not get into the text") {
+    TEST("a made-up azc_json is not written") {
         static const char *const made_up[] = {"1,2", "]", "\"", "{\"a\":1", "tru", "", " ", "01",
                                               "\"\xFF\"", "1 "};
         for (size_t i = 0; i < sizeof made_up / sizeof *made_up; i++) {

@@ -61,7 +61,7 @@ static const char *temporary(const char *name) {
 }
 
 static void addresses(void) {
-    TEST("port 0 lets the kernel pick one, and azc_port tells which") {
+    TEST("port 0 lets the kernel pick a port, and azc_port returns it") {
         azc_server *server = serve_at("127.0.0.1", 0);
         CHECK_INT(azc_port(server), 0);
         listening(server);
@@ -130,7 +130,7 @@ static void addresses(void) {
             finish(server);
         }
     }
-    TEST("a Unix socket: its peers are \"unix\", it has no port, and it goes with the server") {
+    TEST("a Unix socket has no port, its peers are \"unix\", and its file is removed") {
         const char *path = temporary("sock");
         char host[128];
         snprintf(host, sizeof host, "unix:%s", path);
@@ -227,7 +227,7 @@ static void addresses(void) {
         finish(server);
         CHECK(access(host + 5, F_OK) != 0);
     }
-    TEST("addresses that are none are AZC_ERR_ADDRESS, named in words") {
+    TEST("bad and unavailable addresses are AZC_ERR_ADDRESS, and azc_error names them") {
         static const char *const bad[] = {"not an address", "1.2.3", "256.1.1.1", "1.2.3.4.5",
                                           ":::", "unix:", "203.0.113.77" /* nobody's here */,
                                           "unix:/nonexistent/dir/socket"};
@@ -282,7 +282,7 @@ static azc_server *adopt_copy(int fd) {
 }
 
 static void adopted(void) {
-    TEST("a listening socket is adopted, from one server to the next, and those in it wait") {
+    TEST("a listening socket passes from one server to the next, and connections in it wait") {
         int fd = listener(SOCK_STREAM);
         azc_server *one = adopt_copy(fd);
         listening(one);
@@ -305,7 +305,7 @@ static void adopted(void) {
         finish(two);
         close(fd);
     }
-    TEST("an adopted Unix socket's file stays where it is: it is its owner's") {
+    TEST("the file of an adopted Unix socket is not removed") {
         struct sockaddr_un a;
         memset(&a, 0, sizeof a);
         a.sun_family = AF_UNIX;
@@ -328,7 +328,7 @@ static void adopted(void) {
         CHECK(access(a.sun_path, F_OK) == 0);
         unlink(a.sun_path), close(fd);
     }
-    TEST("what is no socket is AZC_ERR_ADDRESS, and stays its owner's") {
+    TEST("a listen_fd that is not a socket is AZC_ERR_ADDRESS, and stays open") {
         int fd = dup(2);
         azc_server *server = adopt(fd);
         CHECK_INT(azc_listen(server), AZC_ERR_ADDRESS);
@@ -342,7 +342,7 @@ static void adopted(void) {
         finish(server);
         CHECK_INT(close(fd), 0);
     }
-    TEST("as inetd passes it, a peer's socket is served, and azc_run ends with it") {
+    TEST("a listen_fd that is a connected peer (inetd) is served, and azc_run ends with it") {
         for (int page = 0; page < 2; page++) {
             int fd = listener(SOCK_STREAM), pair[2];
             struct sockaddr_in a;
@@ -372,7 +372,7 @@ static void adopted(void) {
             close(fd);
         }
     }
-    TEST("with reuse_port several listen on one port, and without it there is only one") {
+    TEST("with reuse_port several servers listen on one port, without it only one") {
         azc_config config = quick();
         config.reuse_port = 1;
         azc_server *one = serve(&config, echoer("/t"));

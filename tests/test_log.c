@@ -98,7 +98,7 @@ static void logger(void) {
         finish(server);
         fclose(file);
     }
-    TEST("azc_logger also tells of requests refused before any handler, and by later handlers") {
+    TEST("azc_logger also logs requests refused before any handler, and by later handlers") {
         azc_config config = quick();
         config.handshake_ms = 60, config.max_request = 1024;
         FILE *file = tmpfile();
@@ -136,7 +136,7 @@ static void logger(void) {
         finish(server);
         fclose(file);
     }
-    TEST("a request's duration is its own, not that of the connection it came on") {
+    TEST("a logged duration is the request's, not the connection's") {
         FILE *file = tmpfile();
         azc_server *server = create(NULL);
         log_entry e;
@@ -152,7 +152,7 @@ static void logger(void) {
         finish(server);
         fclose(file);
     }
-    TEST("a silent connection that ends before any request leaves no line") {
+    TEST("a connection without a request is not logged") {
         FILE *file = tmpfile();
         azc_server *server = create(NULL);
         azc_use(server, azc_logger, file);
@@ -164,7 +164,7 @@ static void logger(void) {
         finish(server);
         fclose(file);
     }
-    TEST("all connections that end with the server have their line") {
+    TEST("connections that azc_destroy closes are logged") {
         FILE *file = tmpfile();
         azc_server *server = create(NULL);
         log_entry e;
@@ -183,7 +183,7 @@ static void logger(void) {
 /* ---- config.log ------------------------------------------------------------------------------ */
 
 static void lines(void) {
-    TEST("the log says in one line what limit was met, and names the field to change") {
+    TEST("each limit that is reached is logged in one line, with the config field to change") {
         azc_config config = quick();
         config.max_message = 1024, config.max_backlog = 16384, config.read_buffer = 4096;
         config.handshake_ms = 30, config.max_connections = 3, config.max_request = 1024;

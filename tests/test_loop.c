@@ -29,7 +29,7 @@ static void deadlines(void) {
         CHECK_INT(c->len, 0); /* 1006 is never on the wire */
         finish(server);
     }
-    TEST("a peer that answers its pings stays, and so does one that talks without answering") {
+    TEST("a peer that answers pings stays, and so does one that only sends messages") {
         azc_config config = quick();
         config.ping_ms = 50, config.pong_ms = 100;
         azc_server *server = serve(&config, recorder("/t"));
@@ -74,7 +74,7 @@ static void deadlines(void) {
         for (int i = 0; i < 4; i++) EXPECT_FRAME(c, PING, "", 0);
         finish(server);
     }
-    TEST("who goes from among many takes nobody's deadline along") {
+    TEST("a connection that closes does not change the deadlines of the others") {
         azc_config config = quick();
         config.ping_ms = 150, config.handshake_ms = 150;
         azc_server *server = serve(&config, recorder("/t"));
@@ -115,7 +115,7 @@ static void deadlines(void) {
         while (!c->eof) azc_poll(server, -1), client_fill(c);
         finish(server);
     }
-    TEST("azc_poll waits as long as it is told when nothing happens, and 0 does not wait") {
+    TEST("azc_poll waits for its timeout when there are no events, and 0 does not wait") {
         azc_server *server = serve(NULL, recorder("/t"));
         join_channel(server, "/t");
         settle(server);
@@ -160,7 +160,7 @@ static void crowds(void) {
         EXPECT_EVENTS("open connect; fresh connect; next connect; ");
         finish(server);
     }
-    TEST("when all are open newcomers wait, nothing spins, and the next place is theirs") {
+    TEST("when all connections are in channels, newcomers wait, and the loop does not spin") {
         azc_config config = quick();
         config.max_connections = 3;
         azc_server *server = serve(&config, echoer("/t"));
@@ -186,7 +186,7 @@ static void crowds(void) {
         CHECK_INT(azc_count(served, NULL), 3);
         finish(server);
     }
-    TEST("five hundred connections come, talk and go, and their memory goes with them") {
+    TEST("five hundred connections open, talk and close, and their memory is freed") {
         azc_server *server = serve(NULL, echoer("/t"));
         size_t first = 0;
         for (int round = 0; round < 3; round++) {
@@ -324,7 +324,7 @@ static void *visit(void *arg) {
 }
 
 static void stopping(void) {
-    TEST("azc_stop from a callback: 1001 to every peer, azc_poll is 0 when all are gone") {
+    TEST("azc_stop from a callback: 1001 to every peer, and azc_poll is 0 when all have closed") {
         azc_channel_desc d = recorder("/t");
         d.on_message = stop_message;
         azc_server *server = serve(NULL, d);
@@ -355,7 +355,7 @@ static void stopping(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("after azc_stop nobody new gets in") {
+    TEST("after azc_stop no new connection is accepted") {
         azc_server *server = serve(NULL, recorder("/t"));
         int port = azc_port(server);
         client *c = join_channel(server, "/t");
@@ -372,7 +372,7 @@ static void stopping(void) {
         CHECK_INT(azc_count(served, NULL), 0);
         finish(server);
     }
-    TEST("a stopped server waits for those who do not answer no longer than close_ms") {
+    TEST("a stopped server waits for silent peers no longer than close_ms") {
         azc_config config = quick();
         config.close_ms = 60;
         azc_server *server = serve(&config, recorder("/t"));
@@ -396,13 +396,13 @@ static void stopping(void) {
         CHECK_INT(azc_run(server), AZC_OK); /* and stopped it stays */
         finish(server);
     }
-    TEST("azc_run without peers returns as soon as it is stopped, before it began too") {
+    TEST("azc_run without peers returns when it is stopped, also if that was before azc_run") {
         azc_server *server = serve(NULL, recorder("/t"));
         azc_stop(server);
         CHECK_INT(azc_run(server), AZC_OK);
         finish(server);
     }
-    TEST("azc_stop from a signal handler ends azc_run, and any other signal does not") {
+    TEST("azc_stop in a signal handler ends azc_run") {
         azc_server *server = serve(NULL, recorder("/t"));
         struct sigaction action, old;
         memset(&action, 0, sizeof action);
@@ -417,7 +417,7 @@ static void stopping(void) {
         sigaction(SIGUSR1, &old, NULL);
         finish(server);
     }
-    TEST("a signal that stops nothing is no error: azc_poll returns early and lives on") {
+    TEST("a signal without azc_stop is no error: azc_poll returns 1 early") {
         azc_server *server = serve(NULL, recorder("/t"));
         struct sigaction action, old;
         memset(&action, 0, sizeof action);
@@ -450,7 +450,7 @@ static void stopping(void) {
         pthread_join(thread, NULL);
         finish(server);
     }
-    TEST("azc_run serves, and stopped by a client's thread says 1001 and returns") {
+    TEST("azc_run serves; stopped by a client's thread, it closes with 1001 and returns") {
         azc_server *server = serve(NULL, recorder("/t"));
         visitor v = {server, azc_port(server), 0, 0};
         pthread_t thread;
@@ -461,7 +461,7 @@ static void stopping(void) {
         EXPECT_EVENTS("connect; close 1001; ");
         finish(server);
     }
-    TEST("azc_poll, azc_run and azc_destroy inside callbacks are AZC_ERR_STATE, and harm nothing") {
+    TEST("azc_poll, azc_run and azc_destroy are AZC_ERR_STATE in callbacks, and do nothing") {
         azc_server *server = create(NULL);
         azc_channel_desc d = recorder("/t");
         d.on_message = states_message, d.on_close = states_close;
@@ -481,7 +481,7 @@ static void stopping(void) {
         EXPECT_EVENTS("states; ");
         finish(server);
     }
-    TEST("azc_destroy runs on_close with 1001 once for whoever is connected, in any state") {
+    TEST("azc_destroy runs on_close once for each open channel, in any state, with 1001") {
         azc_server *server = serve(NULL, recorder("/t"));
         join_channel(server, "/t?name=idle");
         client *half = join_channel(server, "/t?name=half");

@@ -64,7 +64,7 @@ static void note_task(azc_server *s, void *arg) {
 }
 
 static void lending(void) {
-    TEST("a program's own poll serves peers, and its own descriptor beside them") {
+    TEST("the program's own poll serves peers, and the program's descriptors") {
         int fds[2];
         server = serve(NULL, echoer("/t"));
         pair(fds);
@@ -89,7 +89,7 @@ static void lending(void) {
         own_fd = -1;
         close_both(fds);
     }
-    TEST("begin lowers the timeout to what timers and deadlines need, and to nothing else") {
+    TEST("azc_poll_begin lowers the timeout exactly to the next timer or deadline") {
         azc_config config = quick();
         config.handshake_ms = 5000;
         struct pollfd fds[64];
@@ -122,7 +122,7 @@ static void lending(void) {
         EXPECT_EVENTS("a; ");
         end(0);
     }
-    TEST("what was sent between two turns goes out at begin") {
+    TEST("azc_poll_begin sends what was queued between turns") {
         server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         struct pollfd fds[8];
@@ -134,7 +134,7 @@ static void lending(void) {
         EXPECT_TEXT(c, "now");
         end(0);
     }
-    TEST("an array that is too short: begin says how many there are, no more are written") {
+    TEST("with a too short array azc_poll_begin returns how many there are, and writes no more") {
         server = serve(NULL, echoer("/t"));
         client *c[5];
         for (int i = 0; i < 5; i++) c[i] = join_channel(server, "/t");
@@ -158,7 +158,7 @@ static void lending(void) {
         for (int i = 0; i < 5; i++) client_text(c[i], "x"), EXPECT_TEXT(c[i], "x");
         end(0);
     }
-    TEST("turns of azc_poll, peers that go, and old answers between begin and end do no harm") {
+    TEST("azc_poll, closing peers and stale results between begin and end do no harm") {
         struct pollfd fds[64];
         server = serve(NULL, echoer("/t"));
         client *c[6];
@@ -174,7 +174,7 @@ static void lending(void) {
         CHECK_INT(azc_count(served, NULL), 3);
         end(0);
     }
-    TEST("what a descriptor had is not taken for its successor's in the same place") {
+    TEST("the events of a descriptor are not taken for those of the next with its number") {
         struct pollfd fds[64];
         int own[2], wait = 0;
         server = serve(NULL, echoer("/t"));
@@ -192,7 +192,7 @@ static void lending(void) {
         end(2);
         close_both(own);
     }
-    TEST("azc_stop, and azc_post, are heard by a poll of the program's own") {
+    TEST("azc_stop and azc_post wake the program's own poll") {
         server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         tape_clear(&events);
@@ -211,7 +211,7 @@ static void lending(void) {
         CHECK_INT(own_turn(-1), 0); /* does not wait for ever */
         end(0);
     }
-    TEST("inside a callback, before azc_listen and with NULL there is no turn") {
+    TEST("azc_poll_begin and azc_poll_end in callbacks, before azc_listen and with NULL") {
         struct pollfd fds[4];
         int wait = 3;
         azc_channel_desc d = echoer("/t");

@@ -65,7 +65,7 @@ static void end_of(client *c) {
 /* ---- In -------------------------------------------------------------------------------------- */
 
 static void messages(void) {
-    TEST("a message that comes whole is one part, first and last; an empty one too") {
+    TEST("a message that arrives whole is one part, first and last; an empty one too") {
         azc_server *server = serve(NULL, parted());
         client *c = join_channel(server, "/t");
         client_text(c, "hello"), client_frame(c, FIN | BINARY, "\1\2", 2);
@@ -78,7 +78,7 @@ static void messages(void) {
         CHECK_INT(azc_stats(server)->messages_in, 4);
         finish(server);
     }
-    TEST("fragments are parts; empty ones are none, but for a last one") {
+    TEST("fragments are parts; an empty fragment is a part only if it is the last") {
         azc_server *server = serve(NULL, parted());
         client *c = join_channel(server, "/t");
         client_frame(c, TEXT, "", 0), client_frame(c, CONTINUATION, "one, ", 5);
@@ -130,7 +130,7 @@ static void messages(void) {
         }
         finish(server);
     }
-    TEST("text is checked across parts: a bad byte fails with 1007, and so does half a character") {
+    TEST("text is checked across parts: a bad byte is 1007, and so is a cut character at the end") {
         static const struct {
             const char *first, *last;
             int told; /* parts before the end */
@@ -156,7 +156,7 @@ static void messages(void) {
         EXPECT_EVENTS("binary \xff\xc3; ");
         finish(server);
     }
-    TEST("what breaks RFC 6455 5.4 fails with 1002 between parts, too") {
+    TEST("a violation of RFC 6455 5.4 between parts is 1002") {
         azc_server *server = serve(NULL, parted());
         static const int after[] = {TEXT, FIN | BINARY, FIN | CONTINUATION | 0x40, 3, PING};
         for (size_t i = 0; i < sizeof after / sizeof *after; i++) {
@@ -174,7 +174,7 @@ static void messages(void) {
         EXPECT_CLOSE(c, 1002, NULL);
         finish(server);
     }
-    TEST("max_message does not apply to parts, but to the channels beside") {
+    TEST("max_message does not apply to parts, but still to other channels") {
         azc_config config = quick();
         azc_server *server = create((config.max_message = 100, &config));
         azc_channel_desc d = parted(), e = recorder("/whole");
@@ -197,7 +197,7 @@ static void messages(void) {
 }
 
 static void ends(void) {
-    TEST("a program that closes has heard its last part, wherever in the message it is") {
+    TEST("after azc_close no part is delivered, wherever in the message it was") {
         azc_server *server = serve(NULL, parted());
         static char big[300000];
         for (int most = 1; most <= 3; most++) {
@@ -215,7 +215,7 @@ static void ends(void) {
         }
         finish(server);
     }
-    TEST("a peer that goes in the middle leaves nothing but its on_close") {
+    TEST("a peer that disconnects in a message causes only on_close") {
         azc_server *server = serve(NULL, parted());
         client *c = join_channel(server, "/t"), *d = join_channel(server, "/t");
         size_t idle = memory.bytes;
@@ -231,7 +231,7 @@ static void ends(void) {
         CHECK(memory.bytes < idle);
         finish(server);
     }
-    TEST("without memory for half a frame the peer gets 1011; whole frames need none") {
+    TEST("without memory for a partial frame the peer gets 1011; whole frames need none") {
         azc_server *server = serve(NULL, parted());
         client *c = join_channel(server, "/t");
         unsigned char out[64];
@@ -259,7 +259,7 @@ static int echo_part(azc_conn *conn, const void *data, size_t len, int flags) {
 }
 
 static void results(void) {
-    TEST("an error that on_part returns is shown to on_error, and the message goes on") {
+    TEST("an error that on_part returns goes to on_error, and the message continues") {
         azc_channel_desc d = parted();
         serve_parts.on_part = refuse;
         azc_server *server = serve(NULL, d);
@@ -270,7 +270,7 @@ static void results(void) {
         EXPECT_EVENTS("error -15; close 4000 inside; ");
         finish(server);
     }
-    TEST("a peer whose parts are echoed never overruns its backlog, however slowly it reads") {
+    TEST("a peer whose parts are echoed never overruns its backlog, however slow it is") {
         enum { TOTAL = 8 << 20 };
         azc_channel_desc d = parted();
         serve_parts.on_part = echo_part;
@@ -310,7 +310,7 @@ enum { FIRMWARE = 64 << 20 };
 static unsigned char firmware(size_t at) { return (unsigned char)(at * 2654435761u >> 11); }
 
 static void uploads(void) {
-    TEST("64 MiB come in parts through the read buffer; memory does not grow by a kilobyte") {
+    TEST("64 MiB arrive in parts through the read buffer; memory grows by less than a kilobyte") {
         azc_server *server = serve(NULL, parted());
         client *c = join_channel(server, "/t");
         static unsigned char chunk[1 << 16], head[14];
@@ -377,7 +377,7 @@ static void downloads(void) {
     if (!shelf) abort();
     for (size_t at = 0; at < FIRMWARE; at++) putc(firmware(at), shelf);
     fflush(shelf);
-    TEST("64 MiB of a file go out from on_drain; memory stays under one max_backlog") {
+    TEST("64 MiB of a file are sent from on_drain; memory stays under one max_backlog") {
         azc_server *server = serve(NULL, library());
         size_t idle = memory.bytes, got = 0, wrong = 0;
         memory.peak = memory.bytes;
@@ -397,7 +397,7 @@ static void downloads(void) {
         EXPECT_EVENTS("close 1000 all; ");
         finish(server);
     }
-    TEST("who stalls in the middle of a file holds its backlog, and others get theirs") {
+    TEST("a peer that stalls in a file keeps only its backlog, and others are served") {
         azc_server *server = serve(NULL, library());
         client *slow = client_open_to(server, "127.0.0.1", azc_port(server), 1);
         CHECK_INT(client_upgrade(slow, "/t", ""), 101);

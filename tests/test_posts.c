@@ -53,7 +53,7 @@ static void on_signal(int number) {
 }
 
 static void posting(void) {
-    TEST("azc_post: once, in order, in the next turn, before azc_listen too") {
+    TEST("azc_post runs each task once, in order, in the next turn, also before azc_listen") {
         server = create(NULL);
         azc_channel_desc d = recorder("/t");
         served = azc_add_channel(server, &d);
@@ -66,7 +66,7 @@ static void posting(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("a full pipe is AZC_ERR_FULL; what was taken runs in order, and then there is room") {
+    TEST("a full pipe is AZC_ERR_FULL; tasks posted before run in order, and then there is room") {
         server = serve(NULL, recorder("/t"));
         for (int round = 0; round < 3; round++) {
             int posted = 0, result;
@@ -104,7 +104,7 @@ static void posting(void) {
         for (int i = 0; i < 1000; i++) flood[i] = 1;
         finish(server);
     }
-    TEST("azc_stop is heard when the pipe is full of posts") {
+    TEST("azc_stop works when the pipe is full of posts") {
         server = serve(NULL, recorder("/t"));
         int posted = 0;
         order_next = 0;
@@ -115,7 +115,7 @@ static void posting(void) {
         finish(server); /* which runs the rest */
         CHECK_INT(order_next, posted);
     }
-    TEST("azc_destroy runs what was posted before it closes the peers, and takes no more") {
+    TEST("azc_destroy runs posted tasks before it closes the peers, and refuses new ones") {
         server = serve(NULL, recorder("/t"));
         join_channel(server, "/t");
         tape_clear(&events);
@@ -236,7 +236,7 @@ static void flood_more(azc_server *s, void *arg) {
 }
 
 static void threads(void) {
-    TEST("posts of many threads: each runs once, each thread's in order, memory is handed over") {
+    TEST("posts of many threads each run once, each thread's in order, and see its memory") {
         pthread_t thread[THREADS];
         server = serve(NULL, recorder("/t"));
         packets = 0, memset(numbers, 0, sizeof numbers), loop_thread = pthread_self();
@@ -248,7 +248,7 @@ static void threads(void) {
         CHECK_INT(packets, THREADS * EACH);
         finish(server);
     }
-    TEST("a job done in a thread is told to who asked, and gone is a clean answer") {
+    TEST("a thread's result reaches the asking connection; a closed one is found to be NULL") {
         azc_channel_desc d = recorder("/t");
         d.on_message = job_message;
         server = serve(NULL, d);
@@ -264,7 +264,7 @@ static void threads(void) {
         pthread_join(job_thread, NULL);
         finish(server);
     }
-    TEST("posts of a signal handler that interrupts the loop: none is lost") {
+    TEST("no post of a signal handler that interrupts the loop is lost") {
         struct sigaction action, old;
         memset(&action, 0, sizeof action);
         action.sa_handler = post_signal;

@@ -53,7 +53,7 @@ static void move_on(azc_channel *channel, const char *room, int there) {
 }
 
 static void seam(void) {
-    TEST("on_publish sees each broadcast of this process, azc_deliver's none") {
+    TEST("on_publish is called for each broadcast of this process, not for azc_deliver") {
         azc_server *server = joined(NULL);
         client *a = join_channel(server, "/t"), *b = join_channel(server, "/t");
         client_text(a, "+r"), settle(server), client_text(b, "+r !r !nobody");
@@ -83,7 +83,7 @@ static void seam(void) {
         }
         finish(server);
     }
-    TEST("on_room tells of the first member that came, the last that left, and nothing between") {
+    TEST("on_room is called for a room's first member and its last one only") {
         azc_server *server = joined(note_room);
         client *a = join_channel(server, "/t"), *b = join_channel(server, "/t");
         client_text(a, "+r"), settle(server);
@@ -102,7 +102,7 @@ static void seam(void) {
         EXPECT_EVENTS("in y; last out of y; ");
         finish(server);
     }
-    TEST("and of those who close, or are dropped, or whom the server's end closes") {
+    TEST("on_room is also called when a member closes, is dropped, or is closed by azc_destroy") {
         azc_server *server = joined(note_room);
         client *a = join_channel(server, "/t"), *b = join_channel(server, "/t");
         client *c = join_channel(server, "/t");
@@ -157,7 +157,7 @@ static void seam(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("on_room may join, leave and broadcast; what it causes is told in turn") {
+    TEST("on_room may join, leave and broadcast, and is called for those changes after it") {
         azc_server *server = joined(move_on);
         client *a = join_channel(server, "/t");
         client_text(a, "+a");
@@ -168,7 +168,7 @@ static void seam(void) {
         finish(server);
         tape_clear(&events);
     }
-    TEST("what is joined and left between polls is told in the next one") {
+    TEST("joins and leaves between polls are reported in the next poll") {
         azc_server *server = joined(note_room);
         join_channel(server, "/t");
         azc_conn *conn = member_of(served);

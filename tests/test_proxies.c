@@ -33,7 +33,7 @@ static client *client_from(azc_server *server, int x) {
 }
 
 static void visitors(void) {
-    TEST("the visitor is the last address in X-Forwarded-For that is no trusted proxy's") {
+    TEST("the visitor is the last address in X-Forwarded-For that is not a trusted proxy") {
         static const char *const seen[][2] = {
             {"", "127.0.0.1"},
             {FOR "203.0.113.9\r\n", "203.0.113.9"},
@@ -67,7 +67,7 @@ static void visitors(void) {
             if (!CHECK_STR(peer_of(c, seen[i][0]), seen[i][1])) printf("    %s", seen[i][0]);
         finish(server);
     }
-    TEST("what anybody else says of others is ignored, and without trusted_proxies all is") {
+    TEST("X-Forwarded-For of other peers is ignored, and of all without azc_trust_proxies") {
         azc_server *server = behind("127.0.0.1", 0);
         CHECK_STR(peer_of(client_from(server, 2), FOR "6.6.6.6\r\n"), "127.0.0.2");
         CHECK_STR(peer_of(client_from(server, 1), FOR "6.6.6.6\r\n"), "6.6.6.6");
@@ -81,14 +81,14 @@ static void visitors(void) {
         CHECK_STR(peer_of(client_from(server, 2), FOR "6.6.6.6\r\n"), "6.6.6.6");
         finish(server);
     }
-    TEST("azc_peer is the visitor's for as long as the connection lives") {
+    TEST("azc_peer is the visitor for as long as the connection is open") {
         azc_server *server = behind("127.0.0.0/8", 0);
         client *c = client_open(server);
         CHECK_INT(client_upgrade(c, "/t", FOR "203.0.113.9\r\n"), 101);
         CHECK_STR(azc_peer(member_of(served)), "203.0.113.9");
         finish(server);
     }
-    TEST("a malformed list of proxies is a bad config, named in words") {
+    TEST("a malformed list of proxies is AZC_ERR_ARGUMENT, and azc_error names the function") {
         static const char *const bad[] = {
             "127.0.0.1,::1", "10.0.0.0/33", "::1/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/8x",
             "10.0.0/8", "localhost", "unix/8", "*", "/", "10.0.0.0 /8", "unix:/tmp/x", "127.0.0.1\t",
@@ -112,7 +112,7 @@ static int upgrade_from(azc_server *server, int x, const char *fields) {
 }
 
 static void origins(void) {
-    TEST("a trusted proxy's X-Forwarded-Host and -Proto are what an origin is held against") {
+    TEST("an origin is compared with a trusted proxy's X-Forwarded-Host and -Proto") {
         static const struct {
             const char *fields;
             int status;
@@ -145,7 +145,7 @@ static void origins(void) {
                 printf("    %s", asked[i].fields);
         finish(server);
     }
-    TEST("nobody else's are") {
+    TEST("X-Forwarded-Host and -Proto of other peers are ignored") {
         azc_server *server = behind("127.0.0.1", 0);
         CHECK_INT(upgrade_from(server, 2, "Origin: https://evil.example\r\n"
                                           "X-Forwarded-Host: evil.example\r\n"), 403);
@@ -172,7 +172,7 @@ static void origins(void) {
         CHECK_INT(upgrade_from(server, 2, FOR "9.9.9.9\r\n"), 101);
         finish(server);
     }
-    TEST("an upgrade that is refused gives its visitor's place back") {
+    TEST("a refused upgrade does not count in max_per_address") {
         azc_config config = quick();
         config.max_per_address = 1;
         azc_channel_desc d = recorder("/t");

@@ -9,7 +9,7 @@
 /* ---- Latest ---------------------------------------------------------------------------------- */
 
 static void latest(void) {
-    TEST("an unsent message of its key is replaced in its place, among others in theirs") {
+    TEST("an unsent message is replaced in place by the next with its key") {
         azc_server *server = serve(NULL, quiet());
         client *a = join_channel(server, "/t");
         azc_conn *conn = newest();
@@ -28,7 +28,7 @@ static void latest(void) {
         EXPECT_TEXT(a, "");
         finish(server);
     }
-    TEST("a broadcast of a key replaces what waits, whoever sent it, to each who has it waiting") {
+    TEST("a broadcast with a key replaces the queued message of that key in each connection") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         azc_conn *first = newest();
@@ -62,7 +62,7 @@ static void latest(void) {
         CHECK_INT(send_latest(conn, 1, "x", 1), AZC_ERR_CLOSED);
         finish(server);
     }
-    TEST("a reader that stalls has one of each key waiting, in flat memory, and sees the newest") {
+    TEST("a stalled reader has one message of each key queued, and receives the newest") {
         azc_server *server = serve(NULL, quiet());
         static char value[2000];
         client *slow = stalled(server);
@@ -92,7 +92,7 @@ static void latest(void) {
         EXPECT_SILENCE(slow);
         finish(server);
     }
-    TEST("of what the kernel has begun with all is sent, and the newer one behind it") {
+    TEST("a message that the kernel has begun to take is sent whole, and the newer one after it") {
         azc_server *server = serve(NULL, quiet());
         static char large[60001], newer[60001];
         memset(large, 'o', 60000), memset(newer, 'n', 60000);
@@ -111,7 +111,7 @@ static void latest(void) {
         EXPECT_SILENCE(slow);
         finish(server);
     }
-    TEST("a larger value that does not fit the backlog any more is AZC_ERR_FULL, a smaller fits") {
+    TEST("a larger value that does not fit the backlog is AZC_ERR_FULL, a smaller one fits") {
         azc_config config = quick();
         azc_channel_desc d = quiet();
         static char bytes[3000];
@@ -133,7 +133,7 @@ static void latest(void) {
         EXPECT_TEXT(c, "small"), EXPECT_FRAME(c, TEXT, bytes, 2500);
         finish(server);
     }
-    TEST("a kept room keeps every value, and gives each: history is no key's") {
+    TEST("a room with history keeps every value of a key, and sends each") {
         azc_server *server = serve(NULL, quiet());
         azc_set_history(served, "r", 5, 1000);
         client *a = listener(server, "r");
@@ -160,7 +160,7 @@ static int batched(const char *room, int ms, const char *text) {
 }
 
 static void rates(void) {
-    TEST("throttled: the first goes at once, the last at the end of the period, and so on") {
+    TEST("throttled: the first value is sent at once, the last at the end of the period") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         long long start = now_ms();
@@ -179,7 +179,7 @@ static void rates(void) {
         CHECK(now_ms() - start < 395);
         finish(server);
     }
-    TEST("however many are published, at most one a period is sent, and the last arrives") {
+    TEST("however many values are sent, at most one a period arrives, and the last always") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         char text[16] = "";
@@ -215,7 +215,7 @@ static void rates(void) {
         EXPECT_SILENCE(a);
         finish(server); /* with what waits */
     }
-    TEST("what waits and what is kept goes with the server, in whatever order") {
+    TEST("held values and history are freed with the server, in any order") {
         for (int round = 0; round < 10; round++) {
             azc_server *server = serve(NULL, quiet());
             char room[2] = "a";
@@ -228,7 +228,7 @@ static void rates(void) {
             finish(server);
         }
     }
-    TEST("batched: one at once, then all that came in a period in one array") {
+    TEST("batched: the first value at once, then all of a period in one array") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         CHECK_INT(batched("r", 400, "{\"n\":1}"), 1);
@@ -242,7 +242,7 @@ static void rates(void) {
         EXPECT_SILENCE(a);
         finish(server);
     }
-    TEST("a batch goes sooner when it would pass max_message; one that does alone goes alone") {
+    TEST("a batch is sent sooner if it would pass max_message; a value past it is sent alone") {
         azc_config config = quick();
         config.max_message = 20;
         azc_server *server = serve(&config, quiet());
@@ -278,7 +278,7 @@ static void rates(void) {
         EXPECT_TEXT(a, "");
         finish(server);
     }
-    TEST("a room may empty and fill in a period; who is there at its end gets the value") {
+    TEST("a held value goes to the members that a room has at the end of the period") {
         azc_server *server = serve(NULL, quiet());
         CHECK_INT(throttled("r", 1, 300, "nobody hears"), 0);
         CHECK_INT(throttled("r", 1, 300, "later"), 0);
@@ -289,7 +289,7 @@ static void rates(void) {
         pump_until(server, server->room_count == 0);
         finish(server);
     }
-    TEST("a reader that stalls has one throttled value waiting, not one of each period") {
+    TEST("a stalled reader has one throttled value queued, not one of each period") {
         azc_server *server = serve(NULL, quiet());
         static char value[2001];
         client *slow = stalled(server);
@@ -309,7 +309,7 @@ static void rates(void) {
         EXPECT_SILENCE(slow);
         finish(server);
     }
-    TEST("without memory a rate says so, and what waits, waits on") {
+    TEST("without memory a rate is AZC_ERR_MEMORY, and a held value stays held") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
         azc__pool_free(&server->mem);

@@ -172,7 +172,7 @@ static void let_in(void) {
         EXPECT_EVENTS("text xyz; ");
         finish(server);
     }
-    TEST("a request and its first frames cut at every byte come to the same") {
+    TEST("a request and its first frames give the same result when cut at every byte") {
         unsigned char all[1024];
         static const char head[] = "GET /t?name=cut HTTP/1.1\r\n" UPGRADE "Cookie: a=b\r\n\r\n";
         size_t n = sizeof head - 1;
@@ -231,7 +231,7 @@ static void let_in(void) {
         CHECK_INT(count_of(tape_text(&events), "connect"), 3);
         finish(server);
     }
-    TEST("a body of no bytes is no body, and fields that do not concern us do not") {
+    TEST("a body of no bytes is allowed, and unknown fields are ignored") {
         azc_server *server = serve(NULL, recorder("/t"));
         CHECK_INT(upgrade_101(server, "GET /t HTTP/1.1\r\n" UPGRADE "Content-Length: 0\r\n"
                               "Expect: x\r\nHTTP2-Settings: AAA\r\nContent-Type: x/y\r\n\r\n"),
@@ -372,7 +372,7 @@ static void malformed_requests(void) {
         CHECK_INT(upgraded, 1);
         finish(server);
     }
-    TEST("line feeds alone do not end lines: the request is a 400 or waits, never a channel") {
+    TEST("line feeds alone do not end lines: the request is a 400 or incomplete") {
         azc_config config = quick();
         config.handshake_ms = 50;
         azc_server *server = serve(&config, recorder("/t"));
@@ -595,7 +595,7 @@ static void too_much(void) {
         EXPECT_EVENTS("connect; ");
         finish(server);
     }
-    TEST("whatever the read buffer's size, requests and messages come to the same") {
+    TEST("requests and messages give the same result with any size of the read buffer") {
         azc_config config = quick();
         config.read_buffer = 1;
         azc_channel_desc d = recorder("/t");
@@ -617,7 +617,7 @@ static void too_much(void) {
         EXPECT_EVENTS("connect; close 1000 done; ");
         finish(server);
     }
-    TEST("an answer survives a peer that keeps sending after its bad request") {
+    TEST("a peer that keeps sending after its bad request still receives the answer") {
         azc_server *server = serve(NULL, recorder("/t"));
         size_t len;
         char *text = filled("BAD\r\n\r\n", 2000000, "", &len);
@@ -627,7 +627,7 @@ static void too_much(void) {
         free(text);
         finish(server);
     }
-    TEST("when an allocation fails the answer is a 503 or the end, and the next peer is served") {
+    TEST("when an allocation fails the answer is a 503 or a close, and the next peer is served") {
         int statuses[600] = {0};
         for (int n = 1; n < 40; n++) {
             azc_channel_desc d = recorder("/t/:x");
@@ -794,7 +794,7 @@ static void program_says(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("on_upgrade and later callbacks see what the peer asked, each what the manual says") {
+    TEST("on_upgrade and later callbacks can read the parts of the request that the manual lists") {
         azc_channel_desc d;
         memset(&d, 0, sizeof d);
         d.path = "/look/:id", d.data_size = 77;
@@ -928,7 +928,7 @@ static void origins(void) {
                 printf("    Host %s, Origin %s\n", cases[i].host,
                        cases[i].origin ? cases[i].origin : "(none)");
     }
-    TEST("a list of origins lets those in, by scheme, host and port, and no others") {
+    TEST("a list of origins allows exactly these, by scheme, host and port") {
         static const struct { const char *origin; int status; } cases[] = {
             {NULL, 101},
             {"https://b.example", 101},
@@ -950,7 +950,7 @@ static void origins(void) {
                                          "a.example", cases[i].origin), cases[i].status))
                 printf("    Origin %s\n", cases[i].origin ? cases[i].origin : "(none)");
     }
-    TEST("two Origins are no origin") {
+    TEST("two Origin fields are a 403") {
         CHECK_INT(origin_status(NULL, "/t", "a.example",
                                 "http://a.example\r\nOrigin: http://a.example"), 403);
         CHECK_INT(origin_status(NULL, "/t", "a.example",
@@ -958,7 +958,7 @@ static void origins(void) {
         CHECK_INT(origin_status("https://b.example", "/t", "a.example",
                                 "https://b.example\r\nOrigin: http://x.example"), 403);
     }
-    TEST("with * anybody may") {
+    TEST("with * every origin is allowed") {
         CHECK_INT(origin_status("*", "/t", "a.example", "http://b.example"), 101);
         CHECK_INT(origin_status("*", "/t", "a.example", "null"), 101);
         CHECK_INT(origin_status("*", "/t", "a.example", NULL), 101);

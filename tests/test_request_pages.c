@@ -115,7 +115,7 @@ static void routing(void) {
         for (size_t i = 0; i < 4; i++) CHECK_INT(get_once(server, nowhere[i]), 404);
         finish(server);
     }
-    TEST("segments are compared and handed out decoded, and %2F does not part them") {
+    TEST("segments are compared and returned decoded, and %2F does not separate them") {
         static const char *const cases[] = {
             "/%61", "/a",
             "/%61/%62", "/a/b",
@@ -145,7 +145,7 @@ static void routing(void) {
             if (!CHECK_INT(get_once(server, bad[i]), 400)) printf("    %s\n", bad[i]);
         finish(server);
     }
-    TEST("a bad pattern is an error that azc_listen returns and azc_error words") {
+    TEST("a bad pattern is an error that azc_listen returns and azc_error explains") {
         const char *bad[] = {"chat", "*rest", ":x", "/:", "/*", "/*rest/more", "/a/*rest/:x",
                              "/:x/:x", "/:x/*x"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -195,7 +195,7 @@ static void routing(void) {
         CHECK_STR(azc_subprotocol(member_of(channel)), "fe");
         finish(server);
     }
-    TEST("of many errors azc_listen returns the first") {
+    TEST("azc_listen returns the first of many errors") {
         azc_server *server = create(NULL);
         azc_channel_desc d = recorder("nope");
         CHECK(azc_add_channel(server, &d) == NULL);
@@ -418,7 +418,7 @@ static void pages(void) {
         }
         finish(server);
     }
-    TEST("requests shut after by a half-close are answered") {
+    TEST("requests before a half-close are answered") {
         azc_server *server = serve_pages(NULL);
         client *c = client_open(server);
         client_print(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /large HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -441,7 +441,7 @@ static void pages(void) {
         CHECK_INT(get(c, "/"), 200);
         finish(server);
     }
-    TEST("a peer that asks much and reads nothing costs no more than its backlog") {
+    TEST("a peer that sends requests without reading takes no more memory than its backlog") {
         azc_server *server = serve_pages(NULL);
         client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
         settle(server);
@@ -568,7 +568,7 @@ static void pages(void) {
         EXPECT_EOF(idle);
         finish(server);
     }
-    TEST("a slow reader of a large page has longer than the deadlines, one that stopped has not") {
+    TEST("a slow reader of a large page outlives the deadlines, a stalled one does not") {
         enum { HUGE = 64 << 20, ENDS = 3 }; /* more than the kernel takes */
         static const char *const fields[ENDS] = {"", "Connection: close\r\n", ""};
         static char piece[64000];
@@ -610,7 +610,7 @@ static void pages(void) {
         finish(server);
         free(page);
     }
-    TEST("who reads nothing gains no time by sending the next head byte by byte") {
+    TEST("a peer that does not read gains no time by sending the next head byte by byte") {
         static char page[60000];
         azc_config config = quick();
         config.handshake_ms = 250;
@@ -659,7 +659,7 @@ static void pages(void) {
         finish(server);
         free(page);
     }
-    TEST("a request to upgrade to something else is served as if it had not asked") {
+    TEST("a request to upgrade to another protocol is served as a normal request") {
         azc_server *server = serve_pages(NULL);
         client *c = client_open(server);
         client_print(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"
@@ -707,7 +707,7 @@ static int chain_upgrade(azc_conn *conn) {
 }
 
 static void chain(void) {
-    TEST("handlers run in the order added, before routing, until one refuses") {
+    TEST("handlers run in the order added, before routing, until one answers") {
         azc_server *server = create(NULL);
         char a[] = "first", b[] = "last", u[] = "u";
         azc_channel_desc d = recorder("/t");
@@ -750,7 +750,7 @@ static void chain(void) {
         CHECK_INT(count_of(tape_text(&events), "last"), 2);
         finish(server);
     }
-    TEST("nothing can be added once listening") {
+    TEST("handlers, pages and channels cannot be added after azc_listen") {
         azc_server *server = serve_pages(NULL);
         azc_channel_desc d = recorder("/more");
         CHECK_INT(azc_use(server, pass, NULL), AZC_ERR_STATE);

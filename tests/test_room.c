@@ -153,7 +153,7 @@ static const char *in(azc_channel *channel, const char *room) {
 
 static void table(void) {
     azc_conn *a = &conns[0][0], *b = &conns[0][1], *other = &conns[1][0];
-    TEST("rooms come with their first member and go with their last") {
+    TEST("a room is created with its first member and freed with its last") {
         begin();
         CHECK(named(&channels[0], "x") == NULL);
         CHECK_INT(azc_count(&channels[0], "x"), 0);
@@ -221,7 +221,7 @@ static void table(void) {
         }
         end();
     }
-    TEST("rooms whose hashes are one are still told apart") {
+    TEST("rooms with equal hashes are still distinct") {
         begin();
         static const char *const names[] = {"x", "xy", "y", "x"};
         azc__room *rooms[4];
@@ -302,7 +302,7 @@ static void memory_fails(void) {
             end();
         }
     }
-    TEST("a join that failed for want of memory keeps none") {
+    TEST("a join that failed for lack of memory keeps no memory") {
         for (long nth = 1; nth <= 3; nth++) {
             begin();
             memory.fail = nth;
@@ -313,7 +313,7 @@ static void memory_fails(void) {
             end();
         }
     }
-    TEST("a member that cannot be added leaves the room to those who are in it") {
+    TEST("a member that cannot be added does not change the room") {
         begin();
         char name[] = "a";
         azc_join(a, "x");
@@ -327,7 +327,7 @@ static void memory_fails(void) {
         CHECK(b->rooms == NULL);
         end();
     }
-    TEST("a table that cannot double goes on with longer chains") {
+    TEST("a table that cannot double still works, with longer chains") {
         begin();
         char name[16];
         for (int i = 0; i < 16; i++) {
@@ -357,7 +357,7 @@ static void memory_fails(void) {
 
 static void cursors(void) {
     azc_conn *c = conns[0];
-    TEST("whoever leaves while a cursor stands on them does not stop it") {
+    TEST("a member that leaves while the cursor is at it does not stop the cursor") {
         for (int stand = 0; stand < 6; stand++) {
             for (int set = 0; set < 1 << 6; set++) { /* who leaves while it stands there */
                 begin();
@@ -379,7 +379,7 @@ static void cursors(void) {
             }
         }
     }
-    TEST("all leave one by one, each while the cursor stands on them") {
+    TEST("all members leave one by one, each while the cursor is at it") {
         begin();
         int met = 0;
         for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
@@ -394,7 +394,7 @@ static void cursors(void) {
         CHECK_STR(in(&channels[0], "x"), "c");
         end();
     }
-    TEST("leaving and coming back under the cursor meets nobody who is not there") {
+    TEST("a cursor visits only members, also if they leave and join again meanwhile") {
         begin();
         for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
         int at = 0;
@@ -432,7 +432,7 @@ static void cursors(void) {
         CHECK_INT(pairs, 25);
         end();
     }
-    TEST("a member that is closing is not met in its room, and its own rooms still are") {
+    TEST("a closing member is not visited in its room, but its own rooms can be walked") {
         begin();
         azc_join(&c[0], "x"), azc_join(&c[1], "x");
         c[0].state = AZC__CLOSING;
@@ -445,7 +445,7 @@ static void cursors(void) {
         CHECK_INT(azc_join(&c[0], "y"), AZC_ERR_CLOSED);
         end();
     }
-    TEST("the whole channel is walked, without those that are closing") {
+    TEST("a walk of the channel skips closing connections") {
         begin();
         for (int i = 0; i < 4; i++) {
             c[i].u.link.next = channels[0].first;
@@ -458,7 +458,7 @@ static void cursors(void) {
         CHECK_INT(met, 3);
         end();
     }
-    TEST("cursors of nothing end at once") {
+    TEST("cursors over missing rooms and NULL end at once") {
         begin();
         azc_cursor k = azc_members(NULL, "x");
         CHECK(!azc_cursor_next(&k));
@@ -471,7 +471,7 @@ static void cursors(void) {
         CHECK(!azc_cursor_next(NULL));
         end();
     }
-    TEST("without a cursor what leaves is freed at once; with one, at the sweep") {
+    TEST("without a cursor a membership is freed at once; with one, at the sweep") {
         begin();
         azc_join(&c[0], "x"), azc_join(&c[1], "x");
         azc_leave(&c[0], "x");
@@ -544,7 +544,7 @@ static void random_rooms(void) {
         }
         end();
     }
-    TEST("random changes under a cursor: those that stay are met once, those not in are not") {
+    TEST("random changes under a cursor: members that stay are visited once, others never") {
         begin();
         memset(is_in, 0, sizeof is_in);
         for (int i = 0; i < 400; i++) anything(0);

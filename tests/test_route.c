@@ -95,7 +95,7 @@ static void patterns(void) {
         CHECK_INT(pattern_error("/:x/:X/:xx"), AZC_OK);
         CHECK_INT(pattern_error("/x/x"), AZC_OK);
     }
-    TEST("without memory a pattern is an error and nothing else") {
+    TEST("without memory a pattern is an error, and leaves nothing") {
         memory.none = 1;
         CHECK_INT(pattern_error("/a"), AZC_ERR_MEMORY);
         memory.none = 0;
@@ -289,7 +289,7 @@ static void values(void) {
         CHECK_STR(find(list, "/files/.."), "/files/*rest|..");
         CHECK_STR(find(list, "/u/7/a/b"), "/u/:id/*tail|7|a/b");
     }
-    TEST("what cannot be decoded is 400, whether a route is there or not") {
+    TEST("an escape that cannot be decoded is a 400, with or without a route") {
         static const char *const bad[] = {"/%", "/%2", "/a/%zz/b", "/%00", "/rooms/%00",
             "/rooms/a%00b", "/%FF", "/rooms/%C3", "/rooms/%C3/%A4", "/none/%ED%A0%80",
             "/files/a/%C0%80"};

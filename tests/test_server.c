@@ -28,7 +28,7 @@ static void servers(void) {
             finish(server);
         }
     }
-    TEST("two servers in one process do not meet") {
+    TEST("two servers in one process are independent") {
         azc_server *one = create(NULL), *two = create(NULL);
         azc_channel_desc d = recorder("/t");
         azc_channel *c1 = azc_add_channel(one, &d), *c2 = azc_add_channel(two, &d);
@@ -66,7 +66,7 @@ static void null_room(azc_channel *channel, const char *room, int present) {
 }
 
 static void bad_use(void) {
-    TEST("NULL to every function is a returned error, or nothing, and never a crash") {
+    TEST("NULL to every function is an error or ignored") {
         azc_config config = quick();
         azc_server *server = serve(&config, recorder("/t"));
         client *c = join_channel(server, "/t");
@@ -139,7 +139,7 @@ static void bad_use(void) {
         finish(other);
         finish(server);
     }
-    TEST("NULL to every function of JSON is an error, NONE, or nothing") {
+    TEST("NULL to every function of JSON is an error, NONE, or ignored") {
         azc_json doc, none;
         memset(&none, 0, sizeof none);
         char buf[64];
@@ -191,7 +191,7 @@ static void bad_use(void) {
         CHECK_INT(azc_put_finish(&w), AZC_OK);
         CHECK_STR(w.text, "{\"s\":null,\"n\":null}");
     }
-    TEST("azc_create with NULL takes all defaults; without memory it is NULL, and nothing leaks") {
+    TEST("azc_create(NULL) has all defaults; without memory it is NULL, and nothing leaks") {
         azc_server *server = azc_create(NULL);
         CHECK(server != NULL);
         CHECK_INT(azc_listen(server), AZC_OK);
@@ -239,7 +239,7 @@ static void bad_use(void) {
         EXPECT_EVENTS("connect; text x; ");
         finish(server);
     }
-    TEST("adding without memory is an error that is kept, and nothing leaks") {
+    TEST("channels and pages without memory are an error that is kept, and nothing leaks") {
         int failures = 0;
         for (int n = 1; n < 50; n++) {
             azc_server *server = create(NULL);

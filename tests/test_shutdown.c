@@ -32,7 +32,7 @@ static int ends_after(azc_server *server, long long start) {
 }
 
 static void drained(void) {
-    TEST("azc_shutdown tells its peers 1001 one by one, evenly over the time, and ends with the last") {
+    TEST("azc_shutdown closes peers with 1001 evenly over the time, and ends after the last") {
         azc_channel_desc d = recorder("/t");
         d.on_connect = NULL, d.on_close = tell_time;
         azc_server *server = serve(NULL, d);
@@ -66,7 +66,7 @@ static void drained(void) {
         CHECK(azc_stats(server)->open >= 5);
         finish(server);
     }
-    TEST("a draining server takes no newcomers, answers requests, and closes at the deadline") {
+    TEST("during azc_shutdown requests are answered, newcomers are not; it ends at the deadline") {
         azc_config config = quick();
         config.close_ms = 100;
         azc_server *server = serve(&config, recorder("/t"));
@@ -95,7 +95,7 @@ static void drained(void) {
         CHECK(silent != NULL);
         finish(server);
     }
-    TEST("azc_shutdown takes in whom the kernel has let in already, and refuses none of them") {
+    TEST("azc_shutdown serves connections that the kernel had already accepted") {
         azc_server *server = serve(NULL, echoer("/t"));
         client *c[100];
         for (int i = 0; i < 100; i++) c[i] = client_open(server);
@@ -105,7 +105,7 @@ static void drained(void) {
         ends_after(server, now_ms());
         finish(server);
     }
-    TEST("a page's connection is not kept while draining") {
+    TEST("a page's connection is not kept alive during azc_shutdown") {
         azc_server *server = create(NULL);
         azc_add_page(server, "/", "text/plain", "page", 4);
         listening(server);
@@ -123,7 +123,7 @@ static void drained(void) {
         CHECK_INT(azc_run(server), AZC_OK);
         finish(server);
     }
-    TEST("azc_shutdown at once, again, after azc_stop, before azc_listen, and with nobody there") {
+    TEST("azc_shutdown with 0 ms, twice, after azc_stop, before azc_listen, and without peers") {
         azc_server *server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         CHECK_INT(azc_shutdown(NULL, 1), AZC_ERR_ARGUMENT);

@@ -61,7 +61,7 @@ static void moments(void) {
         EXPECT_EVENTS("");
         end();
     }
-    TEST("ms count from the call, however long ago the last turn was") {
+    TEST("the time counts from the call, however long ago the last turn was") {
         begin();
         pass(0);
         sys.clock += 500;
@@ -80,7 +80,7 @@ static void moments(void) {
         EXPECT_EVENTS("a; ");
         end();
     }
-    TEST("those of one millisecond run in the order set, from however far away") {
+    TEST("timers of one millisecond run in the order set, however long before") {
         begin();
         int n = 0;
         static const int ahead[] = {2000000, 999999, 40000, 31744, 1025, 1024, 1023, 33, 32, 31, 5,
@@ -96,7 +96,7 @@ static void moments(void) {
         EXPECT_EVENTS("a; b; c; d; e; f; g; h; i; j; k; l; m; n; o; p; q; r; s; t; u; v; w; x; ");
         end();
     }
-    TEST("a turn that comes late runs all that are due, by their times") {
+    TEST("a late turn runs all due timers, in the order of their times") {
         begin();
         azc_after(server, 5000, say, letter(3));
         azc_after(server, 40, say, letter(1));
@@ -109,7 +109,7 @@ static void moments(void) {
         EXPECT_EVENTS("e; ");
         end();
     }
-    TEST("azc_every keeps its beat, and skips what a late turn missed") {
+    TEST("azc_every stays on schedule, and skips ticks that a late turn missed") {
         begin();
         uint64_t id = azc_every(server, 100, say, letter(0));
         pass(99);
@@ -188,7 +188,7 @@ static void cancelling(void) {
         CHECK_INT(azc_cancel(server, b), AZC_ERR_ARGUMENT);
         end();
     }
-    TEST("numbers are never used again, and made-up ones cancel nothing") {
+    TEST("ids are never used again, and made-up ids cancel nothing") {
         begin();
         uint64_t seen[64], next;
         for (int i = 0; i < 64; i++) {
@@ -213,7 +213,7 @@ static void cancelling(void) {
         CHECK_INT(azc_cancel(server, given), AZC_ERR_ARGUMENT);
         end();
     }
-    TEST("an azc_every may cancel itself; an azc_after is gone when it runs") {
+    TEST("an azc_every may cancel itself; an azc_after cannot be cancelled once it runs") {
         begin();
         self = azc_every(server, 10, cancel_self, letter(0));
         pass(10);
@@ -226,7 +226,7 @@ static void cancelling(void) {
         EXPECT_EVENTS("b; ");
         end();
     }
-    TEST("a timer may cancel those due in the same millisecond, and later ones") {
+    TEST("a timer may cancel timers due in the same millisecond, and later ones") {
         begin();
         uint64_t ids[4] = {0, 0, 0, 0};
         azc_after(server, 10, cancel_all, ids);
@@ -253,7 +253,7 @@ static void cancelling(void) {
         EXPECT_EVENTS("");
         end();
     }
-    TEST("azc_destroy drops timers; nothing runs, nothing is left") {
+    TEST("azc_destroy frees timers without running them") {
         begin();
         for (int i = 0; i < 100; i++) azc_after(server, i * i * i, say, letter(0));
         azc_every(server, 1, say, letter(1));
@@ -374,7 +374,7 @@ static void by_hand(void) {
         CHECK_INT(count, 1440);
         end();
     }
-    TEST("a process that was stopped for 50 days goes on where it was") {
+    TEST("timers work after the process was stopped for 50 days") {
         begin();
         azc_every(server, 1000, say, letter(0));
         azc_after(server, 10, say, letter(1));
@@ -386,7 +386,7 @@ static void by_hand(void) {
         EXPECT_EVENTS("a; ");
         end();
     }
-    TEST("a clock that fails stands still, and what is set then runs when it is back") {
+    TEST("a clock that fails stands still, and timers set then run when it is back") {
         begin();
         pass(0);
         sys.call = SYS_clock_gettime, sys.nth = sys.calls[SYS_clock_gettime] + 1;
@@ -449,7 +449,7 @@ static void callbacks(void) {
         EXPECT_EVENTS("a; b; c; close 4000 time; close 4000 time; ");
         end();
     }
-    TEST("what a timer brings about is told before the next one runs") {
+    TEST("the callbacks that a timer causes run before the next timer") {
         azc_channel_desc d = recorder("/t");
         serve_parts.on_presence = note_presence;
         sys.clock = 1000000;
@@ -467,7 +467,7 @@ static void callbacks(void) {
         EXPECT_EVENTS("c; ada 0; d; ");
         end();
     }
-    TEST("timers run after the turn's messages, and what they send goes out in it") {
+    TEST("timers run after the turn's messages, and what they send is sent in that turn") {
         begin();
         client *a = join_channel(server, "/t");
         tape_clear(&events);
@@ -482,7 +482,7 @@ static void callbacks(void) {
         EXPECT_TEXT(a, "after");
         end();
     }
-    TEST("a peer that stalls holds up neither timers nor posts nor the other peers") {
+    TEST("a stalled peer delays neither timers nor posts nor other peers") {
         azc_config config = quick();
         config.max_message = 1024, config.read_buffer = 4096, config.max_backlog = 16384;
         azc_channel_desc d = recorder("/t");
@@ -510,7 +510,7 @@ static void callbacks(void) {
         CHECK_INT(azc_cancel(server, id), AZC_OK);
         end();
     }
-    TEST("without memory azc_after is 0 and changes nothing; with it, it goes on") {
+    TEST("without memory azc_after is 0 and changes nothing") {
         begin();
         CHECK(azc_after(server, 10, say, letter(0)) != 0);
         memory.none = 1;

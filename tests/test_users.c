@@ -131,7 +131,7 @@ static void expect_either(const char *one, const char *other) {
 /* ---- Identities ------------------------------------------------------------------------------ */
 
 static void identities(void) {
-    TEST("an identity is 1 to 254 bytes, given once, before any room") {
+    TEST("a user's name is 1 to 254 bytes, set once, before any room") {
         azc_server *server = open_house();
         char name[256];
         memset(name, 'u', 255), name[255] = 0;
@@ -156,7 +156,7 @@ static void identities(void) {
         EXPECT_EVENTS("close late 1000; ");
         finish(server);
     }
-    TEST("an identity is no room: it is not listed, counted, left or joined") {
+    TEST("a user is not a room: it is not listed, counted, left or joined") {
         azc_server *server = open_house();
         join_channel(server, "/t?name=a&user=ada");
         azc_conn *a = tab("a");
@@ -178,7 +178,7 @@ static void identities(void) {
         CHECK_STR(azc_user(a), "ada");
         finish(server);
     }
-    TEST("of an upgrade that is refused nothing stays") {
+    TEST("a refused upgrade leaves no user") {
         azc_server *server = open_house();
         for (int i = 0; i < 3; i++) {
             client *c = client_open(server);
@@ -193,7 +193,7 @@ static void identities(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("pages have no identity: AZC_ERR_STATE outside on_upgrade") {
+    TEST("azc_set_user is AZC_ERR_STATE for pages") {
         azc_server *server = open_house();
         client *c = client_open(server);
         pump_until(server, server->conn_count == 1);
@@ -204,7 +204,7 @@ static void identities(void) {
 }
 
 static void messages(void) {
-    TEST("a message to a user reaches each of their connections in the channel, no one else") {
+    TEST("a message to a user reaches exactly the user's connections in the channel") {
         azc_channel_desc d = hall_desc();
         azc_server *server = create(NULL);
         halls = azc_add_channel(server, &d), d.path = "/other";
@@ -234,7 +234,7 @@ static void messages(void) {
         EXPECT_SILENCE(a2), EXPECT_SILENCE(b), EXPECT_SILENCE(n), EXPECT_SILENCE(o);
         finish(server);
     }
-    TEST("a large one is shared, and a tab that does not read holds up no other") {
+    TEST("a large message is shared, and a tab that does not read does not delay the others") {
         static char big[60000];
         memset(big, 'B', sizeof big);
         azc_server *server = open_house();
@@ -255,7 +255,7 @@ static void messages(void) {
 /* ---- Presence -------------------------------------------------------------------------------- */
 
 static void tabs(void) {
-    TEST("the first tab of a user comes, the last one leaves; what is between is no news") {
+    TEST("on_presence is called for a user's first tab and the last one only") {
         azc_server *server = open_house();
         client *a1 = join_channel(server, "/t?user=ada&room=hall");
         EXPECT_EVENTS("ada in hall; ");
@@ -284,7 +284,7 @@ static void tabs(void) {
         EXPECT_EVENTS("ada in hall; ");
         finish(server);
     }
-    TEST("news come in order when the callback is over; what it undid itself is none") {
+    TEST("on_presence is called after the callback, in order; undone changes are not reported") {
         azc_server *server = open_house();
         client *a = join_channel(server, "/t?name=a&user=ada&room=hall");
         client *b = join_channel(server, "/t?name=b&user=bob&room=hall");
@@ -301,7 +301,7 @@ static void tabs(void) {
         (void)a;
         finish(server);
     }
-    TEST("news come before the next callback, of the same read too") {
+    TEST("on_presence is called before the next callback, also of the same read") {
         azc_server *server = open_house();
         client *a = join_channel(server, "/t?user=ada");
         unsigned char out[64];
@@ -311,7 +311,7 @@ static void tabs(void) {
         EXPECT_EVENTS("ada in hall; next; ");
         finish(server);
     }
-    TEST("rooms are the channel's, and each user's news are about one room") {
+    TEST("presence is separate for each channel, room and user") {
         azc_server *server = open_house();
         client *a1 = join_channel(server, "/t?user=ada&room=hall");
         client *a2 = join_channel(server, "/t?user=ada&room=attic");
@@ -327,7 +327,7 @@ static void tabs(void) {
         CHECK_STR(users(NULL), "ada ");
         finish(server);
     }
-    TEST("what is done between polls is told first in the next") {
+    TEST("changes between polls are reported first in the next poll") {
         azc_server *server = open_house();
         join_channel(server, "/t?name=a&user=ada");
         CHECK_INT(azc_join(tab("a"), "hall"), AZC_OK);
@@ -359,7 +359,7 @@ static void inside_news(void) {
         {"0", "b", "ada in hall; bob not in hall; "},
     };
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
-        TEST("inside on_presence everything is allowed, and is news of its own after it") {
+        TEST("in on_presence everything is allowed; changes made in it are reported after it") {
             azc_server *server = open_house();
             client *a = join_channel(server, "/t?name=a&user=ada");
             join_channel(server, "/t?name=b&user=bob&room=hall");
@@ -370,7 +370,7 @@ static void inside_news(void) {
             finish(server);
         }
     }
-    TEST("a broadcast from on_presence reaches who came too, behind what the callback sent") {
+    TEST("a broadcast from on_presence reaches the new member too, after earlier messages") {
         azc_server *server = open_house();
         client *a = join_channel(server, "/t?name=a&user=ada");
         then = ".came", then_by = "a";
@@ -379,7 +379,7 @@ static void inside_news(void) {
         EXPECT_TEXT(a, "came");
         finish(server);
     }
-    TEST("inside a walk, too: users, members and rooms may close under it") {
+    TEST("users, members and rooms may close during a walk") {
         azc_server *server = open_house();
         static const char *const who[] = {"ada", "bob", "ada", "cid", "bob", "dan"};
         for (int i = 0; i < 6; i++) {
@@ -427,7 +427,7 @@ static void crowds(void) {
         CHECK_INT(server->room_count, 0);
         finish(server);
     }
-    TEST("all that are there leave when the server stops") {
+    TEST("azc_stop reports every user as leaving") {
         azc_server *server = open_house();
         client *a1 = join_channel(server, "/t?user=ada&room=hall");
         client *a2 = join_channel(server, "/t?user=ada&room=hall");
@@ -442,7 +442,7 @@ static void crowds(void) {
 }
 
 static void without_memory(void) {
-    TEST("an identity or a seat without memory is none, and makes no news") {
+    TEST("azc_set_user and azc_join without memory change nothing and are not reported") {
         azc_server *server = open_house();
         join_channel(server, "/t?name=a"), join_channel(server, "/t?name=b&user=bob");
         azc_conn *a = tab("a"), *b = tab("b");
@@ -488,7 +488,7 @@ static void without_memory(void) {
         EXPECT_EVENTS("ada in hall; ");
         finish(server);
     }
-    TEST("in fixed memory nothing of this fails within the limits") {
+    TEST("with config.memory users never fail for memory within the limits") {
         static union {
             long double align;
             char bytes[1 << 20];
@@ -515,7 +515,7 @@ static void without_memory(void) {
             finish(server);
         }
     }
-    TEST("leaving needs no memory: the last one's news are never lost") {
+    TEST("leaving needs no memory: it is always reported") {
         azc_server *server = open_house();
         client *a = join_channel(server, "/t?user=ada&room=hall");
         say(a, "+attic"), tape_clear(&events);

@@ -92,7 +92,7 @@ static void by_hand(void) {
         for (size_t i = 0; i < sizeof good / sizeof *good; i++)
             if (!CHECK(azc__utf8_valid(good[i], strlen(good[i])))) printf("    %zu\n", i);
     }
-    TEST("overlong forms, surrogates, what is past U+10FFFF and stray bytes are not") {
+    TEST("overlong forms, surrogates, code points past U+10FFFF and stray bytes are invalid") {
         static const char *const bad[] = {
             "\x80", "\xBF", "\x80\xBF", "a\x80", "\xFE", "\xFF", "\xFE\xFE\xFF\xFF",
             "\xC0\x80", "\xC0\xAF", "\xC1\xBF", "\xE0\x80\x80", "\xE0\x80\xAF", "\xE0\x9F\xBF",
@@ -109,7 +109,7 @@ static void by_hand(void) {
             compare((const unsigned char *)bad[i], strlen(bad[i]));
         }
     }
-    TEST("a bad byte is told at once, not at the character's end") {
+    TEST("a bad byte is reported at once, not at the character's end") {
         CHECK(azc__utf8(0, (const unsigned char *)"\xF4\x90", 2) == AZC__UTF8_BAD);
         CHECK(azc__utf8(0, (const unsigned char *)"\xED\xA0", 2) == AZC__UTF8_BAD);
         CHECK(azc__utf8(0, (const unsigned char *)"\xE0\x9F", 2) == AZC__UTF8_BAD);
@@ -117,14 +117,14 @@ static void by_hand(void) {
         CHECK(azc__utf8(0, (const unsigned char *)"\xC1", 1) == AZC__UTF8_BAD);
         CHECK(azc__utf8(0, (const unsigned char *)"\xF5", 1) == AZC__UTF8_BAD);
     }
-    TEST("bad stays bad, whatever comes") {
+    TEST("after a bad byte the state stays bad") {
         for (int c = 0; c < 256; c++) {
             unsigned char byte = (unsigned char)c;
             CHECK(azc__utf8(AZC__UTF8_BAD, &byte, 1) == AZC__UTF8_BAD);
         }
         CHECK(azc__utf8(AZC__UTF8_BAD, NULL, 0) == AZC__UTF8_BAD);
     }
-    TEST("no byte changes no state") {
+    TEST("zero bytes do not change the state") {
         for (int c = 0; c < 256; c++) {
             unsigned char byte = (unsigned char)c;
             uint32_t state = azc__utf8(0, &byte, 1);
@@ -155,7 +155,7 @@ static void everything(void) {
         }
         CHECK_INT(wrong, 0);
     }
-    TEST("every four bytes from both sides of each border are judged so, byte by byte") {
+    TEST("every four bytes around each limit are judged as by the reference, byte by byte") {
         int wrong = 0;
         for (unsigned lead = 0xC0; lead < 256; lead++) {
             for (unsigned i = 0; i < (unsigned)BORDERS * BORDERS * BORDERS; i++) {
@@ -180,7 +180,7 @@ static void everything(void) {
         }
         CHECK_INT(wrong, 0);
     }
-    TEST("what the writer writes is the shortest form of each code point") {
+    TEST("the writer writes the shortest form of each code point") {
         int wrong = 0;
         for (uint32_t c = 0; c <= 0x10FFFF; c++) {
             unsigned char p[4] = {0};

@@ -66,7 +66,7 @@ static void say_to_all(azc_server *s, int fd, int events, void *user) {
 }
 
 static void watching(void) {
-    TEST("fn runs in each turn in which its descriptor is ready, and in no other") {
+    TEST("fn runs in exactly the turns in which its descriptor is ready") {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
@@ -86,7 +86,7 @@ static void watching(void) {
         CHECK(get_byte(fds[0])); /* it stayed ours */
         close_both(fds);
     }
-    TEST("events, fn and user change with another azc_watch; 0 stops") {
+    TEST("another azc_watch changes events, fn and userdata; 0 stops") {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
@@ -113,7 +113,7 @@ static void watching(void) {
         end(2);
         close_both(fds);
     }
-    TEST("errors and hang-ups are AZC_READ, waited for or not") {
+    TEST("errors and hang-ups are AZC_READ, requested or not") {
         int fds[2], other[2];
         server = serve(NULL, recorder("/t"));
         CHECK(pipe(fds) == 0);
@@ -130,7 +130,7 @@ static void watching(void) {
         end(2);
         close(fds[0]), close(other[1]);
     }
-    TEST("what a callback stops is not told any more, in the same turn either") {
+    TEST("a stopped descriptor is not reported again, not even in the same turn") {
         int fds[3][2];
         server = serve(NULL, recorder("/t"));
         for (int i = 0; i < 3; i++) {
@@ -168,7 +168,7 @@ static void watching(void) {
         end(3);
         close(fds[1]), close_both(reborn);
     }
-    TEST("two hundred descriptors come and go, between peers that do too") {
+    TEST("two hundred descriptors are watched and stopped while peers connect and close") {
         enum { MANY = 200 };
         static int fds[MANY][2];
         server = serve(NULL, echoer("/t"));
@@ -216,7 +216,7 @@ static void watching(void) {
         end(2);
         close_both(fds);
     }
-    TEST("bad arguments, and what the system refuses") {
+    TEST("bad arguments are refused, and so are descriptors that epoll refuses") {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
@@ -239,7 +239,7 @@ static void watching(void) {
         fclose(plain);
         close_both(fds);
     }
-    TEST("without memory azc_watch is AZC_ERR_MEMORY and nothing is watched") {
+    TEST("without memory azc_watch is AZC_ERR_MEMORY and the descriptor is not watched") {
         int fds[40][2];
         server = serve(NULL, recorder("/t"));
         for (int i = 0; i < 40; i++) {
@@ -258,7 +258,7 @@ static void watching(void) {
         end(80);
         for (int i = 0; i < 40; i++) close_both(fds[i]);
     }
-    TEST("without memory to watch one more azc_listen says so, keeps nothing open, and may succeed") {
+    TEST("without memory azc_listen is AZC_ERR_MEMORY, and may be called again") {
         enum { FIRST = 15 }; /* and azc_stop's pipe: the array is full */
         int fds[FIRST][2];
         char host[100];

@@ -1,4 +1,4 @@
-# Attacks on a real server, and the soak; included by the Makefile, which sets WARN.
+# Attacks on a real server, and the soak; included by the Makefile, which defines WARN.
 ATTACKS = $(patsubst tests/attack/%.c,$(BUILD)/attack/%,$(wildcard tests/attack/*.c))
 SEED = 1
 
@@ -10,13 +10,16 @@ $(BUILD)/soak: tests/soak/soak.c tests/attack/*.h tests/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
-# One after the other: they time their newcomers. Needs ulimit -n of 4300.
+##   make check-attacks      hostile peers against a real server; needs ulimit -n 4300
+# One after the other, because they measure time.
 check-attacks: $(ATTACKS)
 	@failed=0; for t in $(ATTACKS); do $$t || failed=1; done; exit $$failed
 
+##   make soak SECONDS=600   a server and a random crowd, checked message by message; SEED=1
 soak: $(BUILD)/soak
 	$(BUILD)/soak $(or $(SECONDS),600) $(SEED)
 
+##   make check-soak         the soak for 20 seconds
 check-soak: $(BUILD)/soak
 	$(BUILD)/soak 20 $(SEED)
 

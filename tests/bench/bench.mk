@@ -1,8 +1,4 @@
-# make bench [QUICK=1] [CORES=1]   azchan.h beside the floor and its peers: a table, bench.svg
-# make check-speed                 instructions and system calls against tests/bench/limits
-# make plan                        memory and pings, for the manual's PLANNING
-# make limits                      keep this run's as the new limits
-# Included by the Makefile, which gives CC, WARN, CFLAGS, LDFLAGS and BUILD.
+# Measurements, included by the Makefile, which defines CC, WARN, CFLAGS, LDFLAGS and BUILD.
 BENCH = tests/bench
 BENCH_OUT = $(BUILD)/bench
 BENCH_LOAD = $(BENCH)/load.h $(BENCH)/count.h
@@ -23,19 +19,22 @@ $(BENCH_OUT)/peer_lws: $(BENCH)/peer_lws.c $(BENCH)/bench.mk
 	    $(BENCH_CC) $$(pkg-config --cflags libwebsockets) $< -o $@ $(LDFLAGS) \
 	    $$(pkg-config --libs libwebsockets); fi
 
+##   make bench QUICK=1      azchan.h beside the floor and its peers: a table and bench.svg; CORES=1
 bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_lws)
 	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --ws $(BENCH)/peer_ws.mjs \
 	    $(if $(QUICK),--quick) $(if $(filter 1,$(CORES)),--one-core)
 	$(BENCH_OUT)/draw <$(BENCH_OUT)/results >$(BENCH_OUT)/bench.svg
 	$(if $(QUICK)$(CORES),,cp $(BENCH_OUT)/bench.svg $(BENCH)/bench.svg)
 
+##   make check-speed        instructions and system calls within tests/bench/limits
 check-speed: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits
 
+##   make limits             record this run's figures in tests/bench/limits
 limits: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits --write
 
-# What the manual's PLANNING says of memory and pings.
+##   make plan               memory and pings, for PLANNING in the manual
 plan: $(BENCH_OUT)/plan
 	$(BENCH_OUT)/plan
 

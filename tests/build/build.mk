@@ -1,20 +1,12 @@
-# What other people's compilers and machines make of azchan.h; included by the Makefile, which
-# gives CC, WARN, CFLAGS, BUILD and need.
-#
-#     make check-warnings     what may complain; in parts:
-#     make check-silent       gcc, clang, g++, clang++ and tcc, each standard and optimisation
-#     make check-orders       behind each system header and feature macro
-#     make check-lint         gcc -fanalyzer, clang-tidy, cppcheck, and who calls malloc
-#     make check-cpp          tests compiled as C++, and run
-#     make check-core         tests of the core alone, at -Os
-#     make check-machines     every test on other machines, most under qemu; one: machine-s390x
-#     make size | check-size  bytes of code by section, the chat's file and memory | within limits
-#     make check-readme       the programs and commands of README.md; every snippet of examples/azu.md
+# azchan.h under other compilers, standards and machines; included by the Makefile, which defines CC,
+# WARN, CFLAGS, BUILD, SANITIZE and need.
 BUILD_DIR = tests/build
 BUILD_OUT = $(BUILD)/drop-in
 
+##   make check-warnings     check-lint, check-silent, check-orders and check-cpp
 check-warnings: check-lint check-silent check-orders check-cpp
 
+##   make check-silent       no warning of gcc, clang, g++, clang++ and tcc; one row: silent-0 to -13
 SILENT = $(addprefix silent-,0 1 2 3 4 5 6 7 8 9 10 11 12 13)
 $(SILENT): silent-%:
 	$(call need,g++,g++)
@@ -22,11 +14,11 @@ $(SILENT): silent-%:
 	@mkdir -p $(BUILD_OUT)/silent-$*
 	@sh $(BUILD_DIR)/silent.sh $* $(BUILD_OUT)/silent-$*
 
-# tcc has few warnings and no standards: what counts is that it compiles, and runs.
+# tcc has few warnings and ignores -std: what counts is that it compiles, and that the program runs.
 silent-tcc:
 	$(call need,tcc,tcc)
 	@mkdir -p $(BUILD_OUT)
-	@for flags in "" -DAZCHAN_USE_EPOLL -DAZCHAN_CORE -DAZCHAN_STATIC; do for part in 1 2; do \
+	@for flags in "" -DAZCHAN_USE_EPOLL -DAZCHAN_SMALL=1 -DAZCHAN_STATIC; do for part in 1 2; do \
 	    tcc -Wall -Werror $$flags -DPART=$$part -c $(BUILD_DIR)/part.c \
 	        -o $(BUILD_OUT)/tcc$$part.o || exit 1; done; \
 	    tcc $(BUILD_OUT)/tcc1.o $(BUILD_OUT)/tcc2.o -o $(BUILD_OUT)/tcc && $(BUILD_OUT)/tcc || \
@@ -35,12 +27,16 @@ silent-tcc:
 
 check-silent: $(SILENT) silent-tcc
 
+##   make check-orders       compiles after each system header and each feature macro
 check-orders:
 	$(call need,clang++,clang)
 	$(call need,musl-gcc,musl-tools)
 	@sh $(BUILD_DIR)/orders.sh
 
-# The analyzers read the header as if it were a source file; so what they say is about all of it.
+##   make check-lint         lint-gcc, lint-clang, lint-cppcheck, lint-alloc and lint-order
+# The analyzers read the header as a source file, so that they report on all of it.
+check-lint: lint-clang lint-gcc lint-cppcheck lint-alloc lint-order
+
 LINT = -DAZCHAN_IMPLEMENTATION -std=c99
 
 lint-gcc:
@@ -50,8 +46,8 @@ lint-gcc:
 	        -o $(BUILD_OUT)/lint.o || exit 1; done
 	@echo "lint: gcc -fanalyzer"
 
-# The path analysis once, it takes a while; the rest for epoll as well. What to look for, and why not
-# for the rest: .clang-tidy. What it misunderstands in a place is marked NOLINT there, with a reason.
+# The analysis of paths takes long and runs once; the other checks run with epoll as well. .clang-tidy
+# lists the checks; where one is wrong about a line, the line is marked NOLINT with the reason.
 lint-clang:
 	$(call need,clang-tidy,clang-tidy)
 	@clang-tidy --quiet azchan.h -- -x c $(LINT) 2>/dev/null
@@ -59,7 +55,7 @@ lint-clang:
 	    2>/dev/null
 	@echo "lint: clang-tidy"
 
-# Reads no system headers: what PLATFORM asks about is said here.
+# cppcheck reads no system headers: the macros that PLATFORM tests are defined here.
 lint-cppcheck:
 	$(call need,cppcheck,cppcheck)
 	@for flags in "" -DAZCHAN_USE_EPOLL; do \
@@ -69,8 +65,8 @@ lint-cppcheck:
 	    -D__GNUC__=12 $$flags azchan.h || exit 1; done
 	@echo "lint: cppcheck"
 
-# Whoever gives an allocator need not look further: nothing but the default one calls libc's. (That
-# sizes and contexts are right is checked by tests/client.h, with every server of every test.)
+# Only the default allocator calls libc's, so that config.alloc receives every allocation. (That sizes
+# and contexts are right is checked by tests/memory.h, with every server of every test.)
 lint-alloc:
 	@mkdir -p $(BUILD_OUT)
 	@gcc $(LINT) -O0 -x c -c azchan.h -o $(BUILD_OUT)/alloc.o
@@ -80,31 +76,32 @@ lint-alloc:
 	    END { exit bad || n < 2 }'
 	@echo "lint: allocations"
 
-check-lint: lint-clang lint-gcc lint-cppcheck lint-alloc
+# No function calls one of a later section, and few #if are left inside functions.
+lint-order:
+	@awk -f $(BUILD_DIR)/order.awk azchan.h azchan.h
+	@echo "lint: order of the sections"
 
-# What serves and is talked to, as C++ of both compilers.
-CPP_TESTS = session handshake rooms pages json loop
+##   make check-cpp          tests compiled as C++ by g++ and clang++
+CPP_TESTS = conn_callbacks conn_frames conn_rooms conn_sends json listen loop rates_send \
+    request_handshake request_pages server users
 check-cpp:
 	$(call need,g++,g++)
 	$(call need,clang++,clang)
-	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 \
-	    WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic" \
-	    TESTS="$(CPP_TESTS:%=$(BUILD)/g++/tests/test_%)"
-	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 \
-	    WARN="-x c++ -std=c++20 -Wall -Wextra" \
-	    TESTS="$(CPP_TESTS:%=$(BUILD)/clang++/tests/test_%)"
+	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 T="$(CPP_TESTS)" \
+	    WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic"
+	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 T="$(CPP_TESTS)" \
+	    WARN="-x c++ -std=c++20 -Wall -Wextra"
 
-# What is built where size counts: all tests that use nothing but the core.
-CORE_TESTS = buf cuts fixed frame handshake http json life loop pages room rooms route session \
-    sha1_base64 stats utf8
-check-core:
-	@$(MAKE) -s test BUILD=$(BUILD)/core CFLAGS="-Os -DAZCHAN_CORE" \
-	    TEST_RUN="env TEST_QUICK=1" \
-	    TESTS="$(CORE_TESTS:%=$(BUILD)/core/tests/test_%)"
+##   make check-small        all tests at -Os, and the same code paths with sanitizers
+check-small:
+	@$(MAKE) -s test BUILD=$(BUILD)/small CFLAGS=-Os TEST_RUN="env TEST_QUICK=1"
+	@$(MAKE) -s test BUILD=$(BUILD)/small-sanitize CFLAGS="-O0 -g -DAZCHAN_SMALL=1 $(SANITIZE)" \
+	    TEST_RUN="env TEST_QUICK=1"
 
-# Every test program on each machine, static, with a trap for unaligned access. TEST_QUICK, as under
-# valgrind: no test less, but fewer of the faults, cuts and deeds within. The kernel of an x86-64 runs
-# i386 and musl itself. _FILE_OFFSET_BITS: qemu hands the host's 64-bit directories on.
+##   make check-machines     all tests on five machines, some under qemu; one: machine-s390x
+# Static, with a trap for unaligned access. TEST_QUICK, as under valgrind: every test, but with fewer
+# of the faults, cuts and actions in it. The kernel of an x86-64 runs i386 and musl itself.
+# _FILE_OFFSET_BITS: qemu passes the host's 64-bit directories on.
 MACHINES = armhf s390x riscv64 i386 musl
 CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
 CC_s390x = s390x-linux-gnu-gcc -O0
@@ -133,14 +130,19 @@ $(MACHINES:%=machine-%): machine-%:
 
 check-machines: $(MACHINES:%=machine-%)
 
-size check-size:
+##   make size               bytes of code by section, of an echo, and of a chat with its memory
+##   make check-size         the same within the limits of tests/build/size.sh and tests/build/sizes
+##   make sizes              record the header's size in tests/build/sizes
+size check-size sizes:
 	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
 	$(call need,musl-gcc,musl-tools)
-	@sh $(BUILD_DIR)/size.sh $(BUILD_OUT)/size $(filter check,$(subst -, ,$@))
+	@sh $(BUILD_DIR)/size.sh $(BUILD_OUT)/size $(if $(filter check-size,$@),check) \
+	    $(if $(filter sizes,$@),write)
 
 check-azu:
 	@CC="$(CC)" sh $(BUILD_DIR)/azu.sh $(BUILD_OUT)/azu
 
+##   make check-readme       the programs and commands of README.md; every snippet of examples/azu.md
 check-readme: check-azu
 	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
 	$(call need,qemu-arm-static,qemu-user-static)
@@ -148,5 +150,5 @@ check-readme: check-azu
 	@sh $(BUILD_DIR)/readme.sh $(BUILD_OUT)/readme
 
 .PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
-    lint-clang lint-cppcheck lint-alloc check-cpp check-core check-machines \
-    $(MACHINES:%=machine-%) size check-size check-azu check-readme
+    lint-clang lint-cppcheck lint-alloc lint-order check-cpp check-small check-machines \
+    $(MACHINES:%=machine-%) size check-size sizes check-azu check-readme

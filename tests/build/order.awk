@@ -1,6 +1,6 @@
-# awk -f order.awk azchan.h azchan.h: no function calls one of a later section. (Optional parts are
-# reached through pointers, which are no calls of their functions.) Also counts the #if lines inside
-# functions: at most 12.
+# awk -f order.awk azchan.h azchan.h: fails if a function calls one of a later section, or if more than
+# 12 #if lines stand inside functions. (Optional parts are reached through pointers, which are not
+# calls of their functions.)
 FNR == 1 { pass++; section = 0; body = 0 }
 match($0, /^\/\* ==== \[[0-9]+\] [A-Z0-9_]+/) {
     section = substr($0, 10, RLENGTH - 9)

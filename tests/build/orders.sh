@@ -1,7 +1,7 @@
 #!/bin/sh
-# orders.sh: the implementation behind each system header, behind all of them in two orders, and
-# behind each feature macro that a project may set. Where the standard library shows POSIX it
-# compiles without a word; where it cannot any more, our #error is the first thing that is said.
+# orders.sh: the implementation included after each system header, after all of them in two orders,
+# and after each feature macro that a project may set. If POSIX is visible then, it compiles without a
+# warning; if it is too late to ask libc for it, our #error is the first error.
 set -eu
 cd "$(dirname "$0")/../.."
 words="POSIX is hidden"
@@ -22,7 +22,7 @@ may() {
     failed=1
 }
 
-# after STATUS TEXT: TEXT, then the implementation; STATUS where the standard is GNU's own.
+# after STATUS TEXT: TEXT, then the implementation; STATUS for the GNU standards.
 after() {
     given=$2
     { printf '%b\n' "$2"; echo '#define AZCHAN_IMPLEMENTATION'; echo '#include "azchan.h"'; } >"$file"

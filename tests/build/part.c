@@ -1,5 +1,6 @@
-/* A program of two translation units, the header twice in each, as C and as C++: -DPART=1 has the
- * implementation and main, -DPART=2 what main calls. With AZCHAN_STATIC each has its own copy. */
+/* A program of two translation units that include the header twice, as C and as C++: -DPART=1 has the
+ * implementation and main, -DPART=2 a function that main calls. With AZCHAN_STATIC each unit has its
+ * own copy. */
 #if PART == 1 || defined(AZCHAN_STATIC)
 #define AZCHAN_IMPLEMENTATION
 #endif

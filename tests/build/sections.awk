@@ -1,6 +1,6 @@
 # awk -f sections.awk azchan.h lines-of-one.txt lines-of-another.txt ...
-# Bytes of code for each section of azchan.h, a column for each of what
-# `objdump --dwarf=decodedline` says. What a compiler inlines counts where it was written.
+# Bytes of code in each section of azchan.h, one column for each output of
+# `objdump --dwarf=decodedline`. Inlined code counts in the section where it is written.
 function hex(s,    i, v) {
     for (i = s ~ /^0x/ ? 3 : 1; i <= length(s); i++)
         v = v * 16 + index("123456789abcdef", substr(s, i, 1))
@@ -15,7 +15,7 @@ file == 1 {
     next
 }
 
-# FILE LINE ADDRESS ...: the last line of an address has the instruction there.
+# FILE LINE ADDRESS ...: of several rows with one address, the last one has the instruction.
 NF >= 3 && ($2 ~ /^[0-9]+$/ || $2 == "-") && $3 ~ /^(0x[0-9a-f]+|0)$/ {
     at = hex($3)
     if (here != "" && at > from[file]) bytes[here, file] += at - from[file]

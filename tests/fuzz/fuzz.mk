@@ -1,16 +1,9 @@
-# make fuzz | check-fuzz | fuzz-corpus, for the Makefile to include.
-#
-#     make fuzz SECONDS=30            each target for so long, from the seeds and the corpus
-#     make fuzz FUZZ="http json"      only these; -j2 runs two at a time
-#     make check-fuzz                 fuzz, then the JSON reader against Node's JSON.parse
-#     make fuzz-corpus                merge what $(BUILD)/fuzz has found into tests/fuzz/corpus
-#
-# What breaks a property is left in $(BUILD)/fuzz as crash-TARGET-*: give it to the target's program
-# to see it again, and keep it among the seeds under a name that says what it is.
+# Fuzzing, included by the Makefile. An input that breaks a property is left in $(BUILD)/fuzz as
+# crash-TARGET-*; tests/README.md explains how to read it.
 FUZZ ?= http conn json writer route utf8
 FUZZ_FLAGS = -std=c99 -Wall -Wextra -O1 -g -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=all
-# Three times the speed; the seeds have the words that comparisons would teach.
+# Without it conn is three times as fast; the seeds contain the words that it would find.
 FUZZ_FLAGS_conn = -fno-sanitize-coverage=trace-cmp
 FUZZ_RUN = ASAN_OPTIONS=quarantine_size_mb=32:malloc_context_size=8
 FUZZ_LEN_http = 600
@@ -37,7 +30,8 @@ $(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c te
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
-# What was found in earlier runs of this build stays in its folder and is the next run's start.
+##   make fuzz SECONDS=30    fuzz each target, from its seeds and corpus; FUZZ="http json": only these
+# Inputs found by earlier runs of this build stay in its folder, and the next run starts from them.
 $(FUZZ:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
 	@mkdir -p $(BUILD)/fuzz/found/$*
 	@$(BUILD)/fuzz/pack -x tests/fuzz/corpus/$*.pack $(BUILD)/fuzz/found/$*
@@ -50,7 +44,7 @@ $(FUZZ:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
 
 fuzz: $(FUZZ:%=fuzz-%)
 
-# The smallest inputs that together reach all that is reached.
+##   make fuzz-corpus        keep the smallest inputs with the same coverage in tests/fuzz/corpus
 $(FUZZ:%=fuzz-corpus-%): fuzz-corpus-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
 	@rm -rf $(BUILD)/fuzz/merged/$* && mkdir -p $(BUILD)/fuzz/merged/$* $(BUILD)/fuzz/found/$*
 	@$(FUZZ_RUN) $< -merge=1 -max_len=$(FUZZ_LEN_$*) $(BUILD)/fuzz/merged/$* \
@@ -64,9 +58,8 @@ check-json-node: $(BUILD)/fuzz/json_accept
 	@command -v node >/dev/null || { echo "$@: node is missing: install nodejs"; exit 1; }
 	@node tests/fuzz/json_node.mjs $(BUILD)/fuzz/json_accept $(or $(DOCUMENTS),200000)
 
+##   make check-fuzz         fuzz, then compare the JSON reader with JSON.parse of Node
 check-fuzz: fuzz check-json-node
-
-$(BUILD)/tests/test_fuzz: $(wildcard tests/fuzz/*.[ch])
 
 .PHONY: need-fuzzer fuzz fuzz-corpus check-fuzz check-json-node $(FUZZ:%=fuzz-%) \
     $(FUZZ:%=fuzz-corpus-%)

@@ -1,5 +1,5 @@
-# Servers among their neighbours, each a real program that the test starts and stops: nginx, redis,
-# OpenSSL, systemd's socket activation, Prometheus. Included by the Makefile, which sets WARN.
+# Servers with real programs around them, which each test starts and stops: nginx, Redis, OpenSSL,
+# systemd's socket activation, Prometheus. Included by the Makefile, which defines WARN.
 NET = $(BUILD)/net_host
 
 $(BUILD)/net_host: tests/net/host.c azchan.h
@@ -16,31 +16,31 @@ $(BUILD)/net_tls: tests/net/tls.c tests/*.h azchan.h
 	    { echo "check-tls: OpenSSL is missing: install libssl-dev"; exit 1; }
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lssl -lcrypto $(LDFLAGS)
 
-# The proxy files of examples/deploy with nginx, HAProxy and Caddy, over TCP and Unix sockets.
+##   make check-proxy        the files of examples/deploy with nginx, HAProxy and Caddy
 check-proxy: $(NET)
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/proxy.mjs
 
-# The header's system calls over OpenSSL.
+##   make check-tls          the system calls of azchan.h over OpenSSL
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
 
-# A new process replaces the old one; processes share a port; systemd and inetd pass sockets, with
-# the units of examples/deploy.
+##   make check-restart      azc_shutdown, reuse_port, and sockets from systemd and inetd
 check-restart: $(NET) $(BUILD)/net_supervise
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/restart.mjs
 
-# The chat on several processes and a real Redis, which goes, comes, and is slow.
+##   make check-cluster      a chat on several processes and a Redis that stops, returns and is slow
 check-cluster: $(BUILD)/cluster
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/cluster.mjs
 
-# azc_stats as Prometheus's own parser reads it.
+##   make check-metrics      azc_stats as the parser of Prometheus reads it
 check-metrics: $(BUILD)/metrics
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
+##   make check-net          the five above
 check-net: check-tls check-proxy check-restart check-cluster check-metrics
 
 .PHONY: check-net check-cluster check-metrics check-proxy check-restart check-tls
