@@ -192,7 +192,7 @@ static void request_lines(void) {
                                     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
         for (int c = 0; c < 256; c++) {
             int want = c != 0 && strchr(tchar, c) != NULL;
-            CHECK_INT(azc__http_is(AZC__TOKEN, (char)c), want);
+            CHECK_INT(azc__char_in(AZC__TOKEN, (char)c), want);
         }
     }
     TEST("methods keep their case; HEAD alone has no body") {
@@ -421,24 +421,24 @@ static void pieces(void) {
             const char *at = (const char *)placed(cases[i].list, strlen(cases[i].list) + 1), *item;
             char out[100] = "";
             size_t len, n = 0;
-            while ((item = azc__http_list(&at, &len)) != NULL)
+            while ((item = azc__list_next(&at, &len)) != NULL)
                 n += (size_t)snprintf(out + n, 50, "[%.*s]", (int)len, item);
             CHECK_STR(out, cases[i].want);
-            CHECK(azc__http_list(&at, &len) == NULL);
+            CHECK(azc__list_next(&at, &len) == NULL);
         }
     }
     TEST("names are the same in any letter case of ASCII, and only of ASCII") {
-        CHECK(azc__http_same("aBcZ", 4, "AbCz"));
-        CHECK(azc__http_same("abcd", 3, "abc"));
-        CHECK(azc__http_same("", 0, ""));
-        CHECK(!azc__http_same("abc", 3, "ab") && !azc__http_same("ab", 2, "abc"));
-        CHECK(!azc__http_same("abc", 3, "abd") && !azc__http_same("a", 1, ""));
+        CHECK(azc__is_nocase("aBcZ", 4, "AbCz"));
+        CHECK(azc__is_nocase("abcd", 3, "abc"));
+        CHECK(azc__is_nocase("", 0, ""));
+        CHECK(!azc__is_nocase("abc", 3, "ab") && !azc__is_nocase("ab", 2, "abc"));
+        CHECK(!azc__is_nocase("abc", 3, "abd") && !azc__is_nocase("a", 1, ""));
         for (int a = 1; a < 256; a++) {
             for (int b = 1; b < 256; b++) {
                 char x = (char)a, y[2] = {(char)b, 0};
                 int letter = (a >= 'a' && a <= 'z' && a - 32 == b) ||
                              (b >= 'a' && b <= 'z' && b - 32 == a);
-                if (azc__http_same(&x, 1, y) != (a == b || letter)) CHECK_INT(a, b);
+                if (azc__is_nocase(&x, 1, y) != (a == b || letter)) CHECK_INT(a, b);
             }
         }
     }
