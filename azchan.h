@@ -6175,7 +6175,7 @@ static const char *azc__config_bad(const azc_config *c) {
     int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
     size_t over = (size_t)((unsigned)c->port >> 16);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
-    over |= c->max_request >> 26; /* azc__scratch_size takes it six times */
+    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
