@@ -1097,15 +1097,17 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #error "azchan.h: POSIX is hidden: include azchan.h before system headers where it is implemented"
 #endif
 
+/* Every system call goes through AZC_SYS, so that tests can make it fail. */
 #ifndef AZC_SYS
 #define AZC_SYS(call) call
 #endif
 
 #ifndef SO_REUSEPORT
-#define SO_REUSEPORT (-1) /* none, or hidden: azc_listen says so when it is asked for */
+#define SO_REUSEPORT (-1) /* missing or hidden: setsockopt fails, and azc_listen reports it */
 #endif
 
-/* Sending to a peer that is gone raises no SIGPIPE: each send says so, or on macOS each socket. */
+/* A send to a connection that the peer has reset must not raise SIGPIPE. Most systems have a flag
+ * of send for that, macOS an option of the socket. */
 #ifdef MSG_NOSIGNAL
 #define AZC__MSG_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL)
 #else
@@ -1117,10 +1119,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZC__NOSIGPIPE 0
 #endif
 
-/* AZC__HOT: on the way of every message; AZC__RARE: off it, so that it burdens no other function;
- * AZC__ASIDE: so too, but a part of its only caller where size counts.
- * AZC__FAST: take second ways that are there for speed alone; -Os goes without.
- * azc__lane: what payloads are unmasked by, two words at once where the compiler can. */
+/* AZCHAN_SMALL leaves out the code that exists only for speed. The default follows -Os. */
 #ifndef AZCHAN_SMALL
 #ifdef __OPTIMIZE_SIZE__
 #define AZCHAN_SMALL 1
@@ -1128,20 +1127,27 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #define AZCHAN_SMALL 0
 #endif
 #endif
-#define AZC__FAST !AZCHAN_SMALL
-#if defined(__GNUC__) && !AZCHAN_SMALL
-#define AZC__HOT inline __attribute__((always_inline))
-#define AZC__ASIDE __attribute__((noinline))
-typedef uint64_t azc__lane __attribute__((vector_size(16)));
-#else
-#define AZC__HOT inline
-#define AZC__ASIDE
-typedef uint64_t azc__lane;
-#endif
+#define AZC__FAST (!AZCHAN_SMALL)
+
+/* AZC__HOT marks functions that run for every message: they are inlined. AZC__RARE and AZC__ASIDE
+ * mark functions that do not: they stay out of line, so that the hot path keeps its registers. An
+ * AZC__ASIDE function has one caller, so with AZCHAN_SMALL the compiler may merge the two.
+ * azc__lane is the integer by which payloads are unmasked: a vector where the compiler has one. */
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
 #else
 #define AZC__RARE
+#endif
+#if defined(__GNUC__) && !AZCHAN_SMALL
+#define AZC__HOT inline __attribute__((always_inline))
+#define AZC__ASIDE __attribute__((noinline))
+typedef uint64_t azc__lane __attribute__((vector_size(16)));
+#define AZC__LANE_OR(lane) ((lane)[0] | (lane)[1])
+#else
+#define AZC__HOT inline
+#define AZC__ASIDE
+typedef uint64_t azc__lane;
+#define AZC__LANE_OR(lane) (lane)
 #endif
 
 #if !defined(AZC_ASSERT) && !AZCHAN_SMALL
@@ -1150,7 +1156,7 @@ typedef uint64_t azc__lane;
 #define AZC_ASSERT(x) ((void)0)
 #endif
 
-/* An int that any thread or signal handler sets and the loop reads. */
+/* For an int that any thread or signal handler may change: set it to 1, read it, add to it. */
 #if defined(__GNUC__)
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
@@ -1315,9 +1321,8 @@ typedef struct azc__frame {
 typedef struct azc__scan {
     uint32_t total; /* bytes so far */
     uint16_t lines; /* complete ones */
-    uint8_t at;     /* the state, below */
+    uint8_t at;     /* the state: AZC__AT_START and so on, see HTTP */
 } azc__scan;
-enum { AZC__EMPTY, AZC__FILLED, AZC__CR }; /* at a line's start, within a line; + CR: behind a CR */
 
 /* A partly received request head, frame or message of a connection. */
 typedef struct azc__in {
@@ -1803,14 +1808,15 @@ struct azc_server {
 #endif
 };
 
-/* ==== [4] BYTES: numbers, hex digits and lists of strings; pure =============================== */
+/* ==== [4] BYTES: numbers, characters, strings and lists of strings; pure ====================== */
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
-/* What a length of AZC_NUL stands for; SIZE_MAX for one that is impossible. */
+/* Resolve a length of AZC_NUL or more: strlen for AZC_NUL, SIZE_MAX for an impossible length. NULL
+ * data gets a length of 1, because callers return AZC_ERR_ARGUMENT for NULL with bytes. */
 static AZC__RARE size_t azc__measure(const void *data, size_t len) {
     if (len > AZC_NUL) return SIZE_MAX;
-    return data != NULL ? strlen((const char *)data) : 1; /* no bytes of a length: AZC_ERR_ARGUMENT */
+    return data != NULL ? strlen((const char *)data) : 1;
 }
 
 static uint32_t azc__rotl(uint32_t x, int n) { return (x << n) | (x >> (32 - n)); }
@@ -1821,9 +1827,12 @@ static uint64_t azc__big_endian(const unsigned char *p, int n) {
     return v;
 }
 
-static int azc__digit(char c) { return c >= '0' && c <= '9'; }
+/* ---- Characters; ctype.h depends on the locale ---- */
 
-/* n hex digits, or -1. */
+static int azc__digit(char c) { return c >= '0' && c <= '9'; }
+static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
+
+/* The value of n hex digits, or -1. */
 static int azc__hex(const char *p, int n) {
     int v = 0;
     for (; n > 0; n--, p++) {
@@ -1834,9 +1843,49 @@ static int azc__hex(const char *p, int n) {
     return v;
 }
 
+/* One bit for each ASCII character: those of a token (RFC 9110 5.6.2: letters, digits,
+ * !#$%&'*+-.^_`|~) and those of a host name (RFC 3986 3.2.2: letters, digits, !$%&'()*+,-.;=_~). */
+enum { AZC__TOKEN, AZC__HOST };
+static int azc__char_in(int set, char c) {
+    static const uint32_t sets[2][4] = {{0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF},
+                                        {0, 0x2BFF7FF2, 0x87FFFFFE, 0x47FFFFFE}};
+    unsigned char code = (unsigned char)c;
+    return code < 128 && sets[set][code / 32] >> code % 32 & 1;
+}
+
+/* ---- Strings ---- */
+
+/* Are these equal, ignoring the case of ASCII letters? */
+static int azc__equal_nocase(const char *a, size_t a_len, const char *b, size_t b_len) {
+    if (a_len != b_len) return 0;
+    for (; a_len > 0; a_len--) {
+        if (azc__lower(*a++) != azc__lower(*b++)) return 0;
+    }
+    return 1;
+}
+
+static int azc__is_nocase(const char *a, size_t a_len, const char *word) {
+    return azc__equal_nocase(a, a_len, word, strlen(word));
+}
+
+/* The length without trailing spaces and tabs. */
+static AZC__RARE size_t azc__trim(const char *p, size_t n) {
+    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) n--;
+    return n;
+}
+
+/* The next element of the comma-separated list at *list, trimmed; NULL at the end. */
+static const char *azc__list_next(const char **list, size_t *len) {
+    const char *item = *list + strspn(*list, " \t,");
+    size_t n = strcspn(item, ",");
+    *list = item + n;
+    *len = azc__trim(item, n);
+    return *len > 0 ? item : NULL;
+}
+
 static const char *azc__string_next(const char *text) { return text + strlen(text) + 1; }
 
-/* name NUL value NUL ..., an empty name at the end. */
+/* The value of this name in "name\0value\0...", which ends with an empty name. */
 static const char *azc__pairs_find(const char *p, const char *name) {
     while (*p && strcmp(p, name) != 0) p = azc__string_next(azc__string_next(p));
     return *p ? azc__string_next(p) : NULL;
@@ -1852,7 +1901,8 @@ AZC_API const char *azc_strerror(int code) {
 }
 
 #define AZC__QUOTE(n) #n
-#define AZC__VERSION(major, minor, patch) AZC__QUOTE(major) "." AZC__QUOTE(minor) "." AZC__QUOTE(patch)
+#define AZC__VERSION(major, minor, patch) \
+    AZC__QUOTE(major) "." AZC__QUOTE(minor) "." AZC__QUOTE(patch)
 
 AZC_API const char *azc_version(void) {
     return AZC__VERSION(AZCHAN_VERSION_MAJOR, AZCHAN_VERSION_MINOR, AZCHAN_VERSION_PATCH);
@@ -1873,7 +1923,7 @@ static void *azc__zalloc(const azc__mem *mem, size_t size) {
     return ptr == NULL ? NULL : memset(ptr, 0, size);
 }
 
-/* An array of twice as many elements, which replaces this one; NULL without memory. */
+/* Reallocate an array with twice as many elements. NULL without memory: the array stays valid. */
 static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t each) {
     uint32_t more = *cap ? *cap * 2 : mem->pool->array_first;
     void *grown = mem->alloc(mem->userdata, array, *cap * each, more * each);
@@ -1881,32 +1931,41 @@ static void *azc__twice(const azc__mem *mem, void *array, uint32_t *cap, size_t 
     return grown;
 }
 
-/* Transient memory, of outputs and of half-received input, comes in a few sizes and goes through a
- * pool, so that a busy turn allocates nothing. -Os goes without the pool. */
+/* ---- The pool ----
+ * Transient memory, for outputs and half-received input, is rounded up to a few sizes and kept for
+ * reuse, so that a busy turn allocates nothing. AZCHAN_SMALL keeps none. */
+
 #define AZC__HEAP_CLASSES {sizeof(azc__piece), 512, 1024, 2048, 4096, 16384, 66560, SIZE_MAX}
 static const size_t azc__heap_classes[AZC__CLASSES + 1] = AZC__HEAP_CLASSES;
 
-static inline int azc__class(const azc__mem *mem, size_t size, int least) {
-    for (; mem->pool->class_size[least] < size; least++) continue;
-    return least;
+/* The smallest class, from `first` on, that holds size bytes. */
+static inline int azc__class(const azc__mem *mem, size_t size, int first) {
+    int c = first;
+    while (mem->pool->class_size[c] < size) c++;
+    return c;
 }
 
-/* Take memory of at least *size bytes and of at least a class; *size becomes what it is. Where a
- * large class would waste more than a quarter the size is exact and comes from the allocator. */
-static inline void *azc__pool_take(azc__mem *mem, size_t *size, int least) {
-    int c = azc__class(mem, *size, least);
-    if (c > AZC__PIECE && (c == AZC__CLASSES || (mem->pool->class_size[c] - *size > *size / 4 &&
-                                                 mem->pool->max_bytes > 0)))
-        return azc__alloc(mem, *size);
-    *size = mem->pool->class_size[c];
-    azc__spare *spare = AZC__FAST ? mem->pool->spare[c] : NULL;
+/* A size that no class holds is allocated exactly; so is one of which a large class would waste
+ * more than a quarter, except in fixed memory, which has slots of the class sizes only. */
+static inline int azc__pool_exact(const azc__pool *pool, size_t size, int c) {
+    if (c <= AZC__PIECE) return 0;
+    return c == AZC__CLASSES || (pool->class_size[c] - size > size / 4 && pool->max_bytes > 0);
+}
+
+/* Take at least *size bytes, of class `first` or larger; *size becomes the size taken. */
+static inline void *azc__pool_take(azc__mem *mem, size_t *size, int first) {
+    azc__pool *pool = mem->pool;
+    int c = azc__class(mem, *size, first);
+    if (azc__pool_exact(pool, *size, c)) return azc__alloc(mem, *size);
+    *size = pool->class_size[c];
+    azc__spare *spare = AZC__FAST ? pool->spare[c] : NULL;
     if (spare == NULL) return azc__alloc(mem, *size);
-    mem->pool->spare[c] = spare->next;
-    mem->pool->bytes -= *size;
+    pool->spare[c] = spare->next;
+    pool->bytes -= *size;
     return spare;
 }
 
-/* size: as azc__pool_take left it. */
+/* size must be what azc__pool_take set. The first test saves the search for the commonest class. */
 static inline void azc__pool_return(azc__mem *mem, void *ptr, size_t size) {
     int c = size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
                                                             : azc__class(mem, size, 0);
@@ -1933,10 +1992,12 @@ static void azc__pool_free(azc__mem *mem) {
     mem->pool->bytes = 0;
 }
 
-/* A piece with room for n bytes or more; its data starts behind it. */
-static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int least) {
+/* ---- Pieces and outputs ---- */
+
+/* A piece with room for at least n bytes, which follow the struct. */
+static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int first_class) {
     size_t size = sizeof(azc__piece) + n;
-    azc__piece *piece = (azc__piece *)azc__pool_take(mem, &size, least);
+    azc__piece *piece = (azc__piece *)azc__pool_take(mem, &size, first_class);
     if (piece == NULL) return NULL;
     piece->next = NULL;
     piece->data = (unsigned char *)(piece + 1);
@@ -1962,14 +2023,14 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
     out->tail = piece;
 }
 
-/* The class of the next piece: small behind none, and behind one that refers: such may alternate,
- * and a large one would be wasted. */
-static int azc__out_least(const azc__mem *mem, const azc__out *out) {
-    return out->tail != NULL && out->tail->size > mem->pool->class_size[0] ? AZC__PIECE
-                                                                     : AZC__FIRST_PIECE;
+/* The class of the next piece. It is small in an empty output, because most answers fit, and after
+ * a piece that refers, because small and referring pieces may alternate. */
+static int azc__out_class(const azc__mem *mem, const azc__out *out) {
+    int after_bytes = out->tail != NULL && out->tail->size > mem->pool->class_size[0];
+    return after_bytes ? AZC__PIECE : AZC__FIRST_PIECE;
 }
 
-/* The first piece of an empty output; returns its room, 0 without memory. */
+/* Add the first piece to an empty output; returns its room, 0 without memory. */
 static AZC__RARE size_t azc__out_first(azc__mem *mem, azc__out *out) {
     azc__piece *piece = azc__piece_make(mem, 1, AZC__FIRST_PIECE);
     if (piece == NULL) return 0;
@@ -1977,34 +2038,37 @@ static AZC__RARE size_t azc__out_first(azc__mem *mem, azc__out *out) {
     return piece->room;
 }
 
-/* Room for n bytes behind what is queued, in as few empty pieces as memory comes in, for
- * azc__out_write to fill. Returns 0 without memory, and nothing has changed. */
-static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
-    azc__piece *tail = out->tail, **at = tail != NULL ? &tail->next : &out->head;
-    int least = azc__out_least(mem, out);
-    size_t room = tail != NULL ? tail->room : 0;
-    for (; room < n; at = &(*at)->next, least = AZC__PIECE) {
-        *at = azc__piece_make(mem, azc__min(n - room, mem->pool->piece_max), least);
-        if (*at == NULL) break;
-        room += (*at)->room;
+static void azc__pieces_free(azc__mem *mem, azc__piece *piece) {
+    while (piece != NULL) {
+        azc__piece *next = piece->next;
+        azc__piece_free(mem, piece);
+        piece = next;
     }
-    if (room < n) {
-        at = tail != NULL ? &tail->next : &out->head;
-        for (azc__piece *piece = *at, *next; piece != NULL; piece = next) {
-            next = piece->next;
-            azc__piece_free(mem, piece);
+}
+
+/* Make room for n bytes: append empty pieces, which azc__out_write fills. out->tail stays at the
+ * piece to fill first. Returns 0 without memory, with the output unchanged. */
+static AZC__RARE int azc__out_reserve(azc__mem *mem, azc__out *out, size_t n) {
+    azc__piece *tail = out->tail, **added = tail != NULL ? &tail->next : &out->head, **at = added;
+    int first_class = azc__out_class(mem, out);
+    size_t room = tail != NULL ? tail->room : 0;
+    for (; room < n; at = &(*at)->next, first_class = AZC__PIECE) {
+        *at = azc__piece_make(mem, azc__min(n - room, mem->pool->piece_max), first_class);
+        if (*at == NULL) {
+            azc__pieces_free(mem, *added);
+            *added = NULL;
+            return 0;
         }
-        *at = NULL;
-        return 0;
+        room += (*at)->room;
     }
     if (tail == NULL) out->tail = out->head;
     return 1;
 }
 
-/* Queue n bytes, for which the last piece has room, for the caller to fill in. */
+/* Queue n bytes, which the caller must fill in; the last piece must have room for them. */
 static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
     azc__piece *piece = out->tail;
-    unsigned char *p = (unsigned char *)piece + piece->size - piece->room; /* NOLINT: it is there */
+    unsigned char *p = (unsigned char *)piece + piece->size - piece->room; /* NOLINT: not NULL */
     piece->len += n;
     piece->room -= n;
     out->bytes += n;
@@ -2015,25 +2079,27 @@ static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
 static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
     const unsigned char *from = (const unsigned char *)bytes;
     while (n > 0) {
-        size_t take = azc__min(n, out->tail->room);
-        memcpy(azc__out_take(out, take), from, take);
-        from += take;
-        n -= take;
+        size_t part = azc__min(n, out->tail->room);
+        memcpy(azc__out_take(out, part), from, part);
+        from += part;
+        n -= part;
         if (n > 0) out->tail = out->tail->next;
     }
 }
 
-/* Queue at most AZC__ONE_PIECE bytes in one stretch. NULL without memory. */
+/* Queue n bytes, at most AZC__ONE_PIECE, without a gap; the caller must fill them in. NULL without
+ * memory. */
 static unsigned char *azc__out_claim(azc__mem *mem, azc__out *out, size_t n) {
     if (out->tail == NULL || out->tail->room < n) {
-        azc__piece *piece = azc__piece_make(mem, n, azc__out_least(mem, out));
+        azc__piece *piece = azc__piece_make(mem, n, azc__out_class(mem, out));
         if (piece == NULL) return NULL;
         azc__out_append(out, piece);
     }
     return azc__out_take(out, n);
 }
 
-/* Queue bytes that stay where they are: a shared block's, or (block NULL) the program's. */
+/* Queue bytes without copying them: a shared block's or, if block is NULL, the program's. Returns 0
+ * without memory. */
 static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_t n,
                           azc__block *block) {
     if (n == 0) return 1;
@@ -2049,7 +2115,7 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
     return 1;
 }
 
-/* n bytes of the output have gone. */
+/* Remove the first n bytes, which were sent. */
 static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     azc__piece *piece = out->head, *next;
     out->bytes -= n;
@@ -2067,15 +2133,16 @@ static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     piece->len -= n;
 }
 
-/* Grow *data so that it holds need bytes: by doubling, but not past most, which is what the peer
- * announced; so memory follows the bytes that came, never the announcement alone. */
-static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t need, size_t most) {
+/* Grow *data to at least need bytes. It doubles up to max, the size that the peer announced, so
+ * that memory follows the bytes that arrived and not the announcement. Returns 0 without memory. */
+static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t need, size_t max) {
     if (need <= *cap) return 1;
-    size_t want = azc__min(*cap * 2, most);
+    size_t want = azc__min(*cap * 2, max);
     if (want < need) want = need;
-    /* realloc may do without a copy */
+    /* Memory larger than any class did not come from the pool, and realloc may grow it in place. */
     int large = AZC__FAST && *cap > mem->pool->class_size[AZC__CLASSES - 1];
-    void *grown = large ? mem->alloc(mem->userdata, *data, *cap, want) : azc__pool_take(mem, &want, 0);
+    void *grown = large ? mem->alloc(mem->userdata, *data, *cap, want)
+                        : azc__pool_take(mem, &want, 0);
     if (grown == NULL) return 0;
     if (!large && *cap > 0) {
         memcpy(grown, *data, *cap);
@@ -2093,7 +2160,7 @@ static size_t azc__align(size_t size) {
     return (size + to - 1) / to * to;
 }
 
-/* The slots of a size, new ones if there is a place for them; NULL if not. */
+/* Find the slots of this size, or start a list for it. NULL if there are too many sizes. */
 static AZC__RARE azc__slots *azc__fixed_slots(azc__fixed *f, size_t size) {
     azc__slots *slots = f->slots;
     for (int i = 0; i < f->kinds; i++, slots++) {
@@ -2105,6 +2172,7 @@ static AZC__RARE azc__slots *azc__fixed_slots(azc__fixed *f, size_t size) {
     return slots;
 }
 
+/* Take unused memory; NULL if too little is left. */
 static void *azc__fixed_next(azc__fixed *f, size_t size) {
     if (size > (size_t)(f->end - f->next)) return NULL;
     f->next += size;
@@ -2113,41 +2181,66 @@ static void *azc__fixed_next(azc__fixed *f, size_t size) {
 
 static void azc__fixed_return(azc__slots *slots, void *ptr) {
     azc__spare *spare = (azc__spare *)ptr;
-    spare->next = slots->free; /* NOLINT: nobody frees NULL, see azc__free */
+    spare->next = slots->free; /* NOLINT: azc__free passes no NULL */
     slots->free = spare;
 }
 
-/* The allocator of fixed memory. What is given back serves its own size again and no other. Arrays
- * never grow: they begin with their last size. Before azc_listen nothing comes back. */
-static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
-    azc__fixed *f = (azc__fixed *)userdata;
-    size_t size = azc__align(new_size > 0 ? new_size : old_size);
-    azc__slots *slots = f->kinds > 0 ? azc__fixed_slots(f, size) : NULL;
-    if (new_size == 0 && slots != NULL) azc__fixed_return(slots, ptr);
-    if (new_size == 0 || ptr != NULL || (f->kinds > 0 && slots == NULL)) return NULL;
-    if (slots == NULL || slots->free == NULL) return azc__fixed_next(f, size);
+static void *azc__fixed_take(azc__fixed *f, azc__slots *slots, size_t size) {
     azc__spare *spare = slots->free;
+    if (spare == NULL) return azc__fixed_next(f, size);
     slots->free = spare->next;
     return spare;
 }
 
-/* One kind of object: so many of that size. */
-typedef struct azc__kind {
-    size_t size, count;
-} azc__kind;
+/* The allocator of fixed memory. A freed slot is reused only for its own size, so that memory does
+ * not fragment. Nothing grows: arrays have their final size at once. Until azc_listen lays out the
+ * slots, what is freed is not reused. */
+static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
+    azc__fixed *f = (azc__fixed *)userdata;
+    size_t size = azc__align(new_size > 0 ? new_size : old_size);
+    int laid_out = f->kinds > 0;
+    azc__slots *slots = laid_out ? azc__fixed_slots(f, size) : NULL;
+    if (new_size == 0) {
+        if (slots != NULL) azc__fixed_return(slots, ptr);
+        return NULL;
+    }
+    if (ptr != NULL) return NULL;
+    if (!laid_out) return azc__fixed_next(f, size);
+    return slots != NULL ? azc__fixed_take(f, slots, size) : NULL;
+}
 
-/* Those that come before azc_listen, and all. */
-enum { AZC__KINDS_FIRST = 6, AZC__KINDS = 14 };
+/* ---- Sizes; azc_memory_bound adds them up ---- */
 
-static size_t azc__scratch_size(const azc_config *c) { return c->max_request * 6 + 256; }
+/* The scratch holds the strings of the request at hand in three parts, each string with a NUL. The
+ * head has at most n = max_request bytes, and at least 17 of them are not of the target.
+ *   strings   the peer's address; the target, t bytes; the q bytes of its query as pairs, at most
+ *             1.5 (q + 1), because "a&b" becomes "a", "", "b", ""; an empty name; the route's
+ *             parameters, at most t - q. Without the address this is less than 2.5 n. Of a refused
+ *             head the target is "-", for which 8 bytes are added.
+ *   segments  of the decoded path: one NUL for each slash, so less than n
+ *   cookies   as pairs: one NUL for each '=' and ';', and at most two more for each field, whose
+ *             name takes more than that; so less than n */
+static size_t azc__scratch_strings(const azc_config *c) {
+    return INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
+}
 
+static size_t azc__scratch_cookies(const azc_config *c) { /* where they begin */
+    return azc__scratch_strings(c) + c->max_request;
+}
+
+static size_t azc__scratch_size(const azc_config *c) {
+    return azc__scratch_cookies(c) + c->max_request;
+}
+
+/* Elements of an array: one for each connection, and some for the listener, the pipe and watched
+ * descriptors. */
 static size_t azc__fixed_array(const azc_config *c) {
     return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18;
 }
 
 static size_t azc__fixed_room(void) { return sizeof(azc__room) + AZC__MAX_ROOM + 1; }
 
-/* Rooms, and the addresses of max_per_address. */
+/* The rooms' table also counts the connections of each address, for max_per_address. */
 static size_t azc__fixed_rooms(const azc_config *c) {
     return (size_t)c->max_rooms + (c->max_per_address > 0 ? (size_t)c->max_connections : 0);
 }
@@ -2158,53 +2251,67 @@ static size_t azc__fixed_table(const azc_config *c) {
     return table;
 }
 
-/* A connection's data, peer, target, arguments and parameters. Of n bytes of the target its
- * arguments take at most 1.5 n ("a&b" is a, "", b, ""), or its parameters n. */
+/* What a connection keeps: the program's data, then the strings of its request. */
 static AZC__RARE size_t azc__fixed_tail(const azc_config *c) {
-    return azc__align(c->max_data) + INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
+    return azc__align(c->max_data) + azc__scratch_strings(c);
 }
 
-/* The largest half-received thing: a message with its NUL, or a request head. */
+/* The largest half-received input: a message with its NUL, or a request head. */
 static size_t azc__fixed_data(const azc_config *c) {
     return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
 }
 
-/* Pieces that one connection's output can take. Past max_backlog go the answers to one read's pings
- * with a ping and the Close of ours, or a head of 2 KiB; the last short page begins past half of
- * it. A piece may end with no room for a control frame. */
+/* The pieces that one connection's output can need. max_backlog may be exceeded by the pongs for
+ * one read, our ping and our Close; or by an answer's head, 2 KiB, and by what half of
+ * max_backlog does not hold of a short page. Each piece may waste the length of a control frame
+ * at its end. */
 static size_t azc__fixed_pieces(const azc_config *c) {
-    size_t past = 2048 + AZC__KEEP - azc__min(AZC__KEEP, c->max_backlog / 2);
+    size_t over = 2048 + AZC__KEEP - azc__min(AZC__KEEP, c->max_backlog / 2);
     size_t each = AZC__FIXED_PIECE - sizeof(azc__piece) - AZC__MAX_CONTROL - 3;
-    if (past < c->read_buffer + 512) past = c->read_buffer + 512;
-    return (c->max_backlog + past) / each + 2;
+    if (over < c->read_buffer + 512) over = c->read_buffer + 512;
+    return (c->max_backlog + over) / each + 2;
 }
 
-/* All that the server ever takes at once; c is filled in. */
-static void azc__fixed_kinds(const azc_config *c, azc__kind *k) {
-    size_t n = (size_t)c->max_connections, array = azc__fixed_array(c);
-#define AZC__KIND(each, times) k->size = (each), k++->count = (times)
-    AZC__KIND(sizeof(azc__fixed) + sizeof(azc__aligned), 1);
-    AZC__KIND(sizeof(azc_server), 1);
-    AZC__KIND(c->read_buffer + 1, 1);
-    AZC__KIND(azc__scratch_size(c), 1);
-    AZC__KIND(c->max_setup, 1);
+/* One kind of object: the size of one, and how many there can be at once. */
+typedef struct azc__kind {
+    size_t size, count;
+} azc__kind;
+
+/* The first kinds are allocated before azc_listen lays out slots for the others. */
+enum { AZC__KINDS_FIRST = 6, AZC__KINDS = 14 };
+
+/* epoll keeps the list of sources in the kernel. */
 #ifdef AZCHAN_USE_EPOLL
-    AZC__KIND(0, 0);
+enum { AZC__SOURCE_SIZE = 0 };
 #else
-    AZC__KIND(array * (sizeof(struct pollfd) + sizeof(azc__source *)), 1);
+enum { AZC__SOURCE_SIZE = sizeof(struct pollfd) + sizeof(azc__source *) };
 #endif
-    AZC__KIND(array * sizeof(azc_conn *), 1);
-    AZC__KIND(azc__fixed_table(c) * sizeof(azc__room *), 1);
-    AZC__KIND(sizeof(azc__member_group), ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS);
-    AZC__KIND(azc__fixed_room(), azc__fixed_rooms(c));
-    AZC__KIND(sizeof(azc_conn), n);
-    AZC__KIND(azc__fixed_tail(c), n);
-    AZC__KIND(AZC__FIXED_PIECE, n * (azc__fixed_pieces(c) + 2)); /* its azc__in, and small data */
-    AZC__KIND(azc__fixed_data(c), n);
-#undef AZC__KIND
+
+/* All that a server can take at once. c must be filled in. */
+static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
+    size_t n = (size_t)c->max_connections, array = azc__fixed_array(c);
+    size_t groups = ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS;
+    size_t pieces = azc__fixed_pieces(c) + 2; /* and one for its azc__in, one for small input */
+    const azc__kind kinds[AZC__KINDS] = {
+        {sizeof(azc__fixed) + sizeof(azc__aligned), 1},
+        {sizeof(azc_server), 1},
+        {c->read_buffer + 1, 1},
+        {azc__scratch_size(c), 1},
+        {c->max_setup, 1},
+        {array * AZC__SOURCE_SIZE, 1},
+        {array * sizeof(azc_conn *), 1},
+        {azc__fixed_table(c) * sizeof(azc__room *), 1},
+        {sizeof(azc__member_group), groups},
+        {azc__fixed_room(), azc__fixed_rooms(c)},
+        {sizeof(azc_conn), n},
+        {azc__fixed_tail(c), n},
+        {AZC__FIXED_PIECE, n * pieces},
+        {azc__fixed_data(c), n},
+    };
+    memcpy(out, kinds, sizeof kinds);
 }
 
-/* Lay out the slots, as azc_listen begins. Returns 0 when the memory does not suffice. */
+/* Make the slots, when azc_listen begins. Returns 0 if the memory is too small. */
 static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
     azc__kind kinds[AZC__KINDS];
     azc__fixed_kinds(c, kinds);
@@ -2222,7 +2329,18 @@ static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
 
 /* ==== [7] SHA1_BASE64: only for Sec-WebSocket-Accept; RFC 3174, 4648, 6455 4.2.2 ============== */
 
-/* Of whole blocks: the caller has padded the message and put its length behind. */
+/* One of the 80 rounds, on the words a to e in v. The function and the constant change every 20. */
+static void azc__sha1_round(uint32_t v[5], int i, uint32_t word) {
+    uint32_t b = v[1], c = v[2], d = v[3];
+    uint32_t f = b ^ c ^ d, k = i < 40 ? 0x6ED9EBA1 : 0xCA62C1D6;
+    if (i < 20) f = d ^ (b & (c ^ d)), k = 0x5A827999;
+    else if (i >= 40 && i < 60) f = (b & c) | (d & (b | c)), k = 0x8F1BBCDC;
+    uint32_t sum = azc__rotl(v[0], 5) + f + v[4] + k + word;
+    memmove(v + 1, v, 4 * sizeof *v);
+    v[0] = sum, v[2] = azc__rotl(b, 30);
+}
+
+/* The message must be whole blocks of 64 bytes: padded by the caller, its length at the end. */
 static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20]) {
     uint32_t h[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0}, v[5], w[80];
     for (const unsigned char *end = p + len; p < end;) {
@@ -2234,13 +2352,7 @@ static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20])
                 w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
                 p += 4;
             }
-            uint32_t b = v[1], c = v[2], d = v[3];
-            uint32_t f = b ^ c ^ d, k = i < 40 ? 0x6ED9EBA1 : 0xCA62C1D6;
-            if (i < 20) f = d ^ (b & (c ^ d)), k = 0x5A827999;
-            else if (i >= 40 && i < 60) f = (b & c) | (d & (b | c)), k = 0x8F1BBCDC;
-            uint32_t t = azc__rotl(v[0], 5) + f + v[4] + k + w[i];
-            memmove(v + 1, v, 4 * sizeof *v);
-            v[0] = t, v[2] = azc__rotl(b, 30);
+            azc__sha1_round(v, i, w[i]);
         }
         for (int i = 0; i < 5; i++) h[i] += v[i];
     }
@@ -2249,9 +2361,9 @@ static void azc__sha1(const unsigned char *p, size_t len, unsigned char out[20])
 
 #define AZC__BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
-/* Writes the characters and a NUL: 4 * ((len + 2) / 3) + 1 bytes. */
+/* out must hold 4 * ((len + 2) / 3) characters and a NUL. */
 static void azc__base64(const unsigned char *p, size_t len, char *out) {
-    size_t n = 0, bit = 0;
+    size_t n = 0, bit = 0; /* of p: a digit's six bits lie in at most two bytes */
     for (; bit < len * 8 || n % 4 != 0; n++, bit += 6) {
         const unsigned char *at = p + bit / 8;
         out[n] = '=';
@@ -2262,60 +2374,65 @@ static void azc__base64(const unsigned char *p, size_t len, char *out) {
     out[n] = 0;
 }
 
-/* A key is the base64 of 16 bytes: 22 digits, the last with its four low bits zero, and "==". */
+/* A key is the base64 of 16 bytes: 22 digits, of which the last ends with four zero bits, then
+ * "==". */
 static int azc__key_valid(const char *key) {
     return strspn(key, AZC__BASE64) == 22 && strcmp(key + 22, "==") == 0 &&
            strchr("AQgw", key[21]) != NULL;
 }
 
-/* RFC 6455 4.2.2 step 5.4. key is 24 characters; out takes 28 and a NUL. */
+/* RFC 6455 4.2.2 step 5.4. The key has 24 characters, the result 28 and a NUL. The text, 60
+ * bytes, is padded as SHA-1 requires: 0x80, zeros, its length in bits. */
 static AZC__RARE void azc__accept_key(const char *key, char out[29]) {
     unsigned char text[128] = {0}, digest[20];
     snprintf((char *)text, 61, "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key);
     text[60] = 0x80;
-    text[126] = 60 * 8 >> 8, text[127] = 60 * 8 & 255; /* bits before the padding */
+    text[126] = 60 * 8 >> 8, text[127] = 60 * 8 & 255;
     azc__sha1(text, sizeof text, digest);
     azc__base64(digest, 20, out);
 }
 
 /* ==== [8] UTF8: RFC 3629, as bytes arrive ===================================================== */
 
-/* The state between two bytes: 0 at a character's end, AZC__UTF8_BAD for good after a bad byte,
- * else how many bytes are missing << 16 | the least << 8 | the greatest that may come next. */
-#define AZC__UTF8_BAD 0xFF00u /* no byte may come next */
+/* The state between two bytes: 0 at the end of a character; after a bad byte AZC__UTF8_BAD, which
+ * no byte leaves; else bytes missing << 16 | the lowest << 8 | the highest byte that may come
+ * next. */
+#define AZC__UTF8_BAD 0xFF00u
 
-/* The state behind a lead byte. For each range of them, from the last down: its first << 24, and
- * the state. */
+/* The state after a lead byte. Each entry is the first lead byte of a range << 24 | the state after
+ * it, in descending order. Where the second byte is limited, the bytes left out would encode: */
 static uint32_t azc__utf8_lead(unsigned c) {
     static const uint32_t ranges[] = {
-        0xF500FF00, 0xF403808F, /* past U+10FFFF above */
-        0xF10380BF, 0xF00390BF, /* overlong below */
-        0xEE0280BF, 0xED02809F, /* surrogates above */
-        0xE10280BF, 0xE002A0BF, /* overlong below */
-        0xC20180BF, 0x0000FF00  /* overlong, or a stray continuation */
+        0xF500FF00, 0xF403808F, /* more than U+10FFFF */
+        0xF10380BF, 0xF00390BF, /* less than U+10000, which takes three bytes */
+        0xEE0280BF, 0xED02809F, /* a surrogate */
+        0xE10280BF, 0xE002A0BF, /* less than U+0800, which takes two bytes */
+        0xC20180BF, 0x0000FF00  /* less than U+0080; or it is a continuation byte */
     };
     const uint32_t *range = ranges;
     while (*range >> 24 > c) range++;
     return *range & 0xFFFFFF;
 }
 
-/* Length of the run of ASCII bytes at p: 32 bytes a step where code may be large, 8, one. */
+#define AZC__HIGH_BITS 0x8080808080808080u /* of each byte in a word: it is not ASCII */
+
+/* The number of ASCII bytes at the start of p, counted 32, 8 and 1 at a time. */
 static size_t azc__ascii_run(const unsigned char *p, size_t n) {
-    const uint64_t high = 0x8080808080808080u;
     size_t i = 0;
     uint64_t w[4];
     for (; AZC__FAST && n - i >= 32; i += 32) {
         memcpy(w, p + i, 32);
-        if ((w[0] | w[1] | w[2] | w[3]) & high) break;
+        if ((w[0] | w[1] | w[2] | w[3]) & AZC__HIGH_BITS) break;
     }
     for (; AZC__FAST && n - i >= 8; i += 8) {
         memcpy(w, p + i, 8);
-        if (w[0] & high) break;
+        if (w[0] & AZC__HIGH_BITS) break;
     }
     while (i < n && p[i] < 0x80) i++;
     return i;
 }
 
+/* The state after n more bytes. */
 static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
     for (const unsigned char *end = p + n;;) {
         if (state == 0) p += azc__ascii_run(p, (size_t)(end - p));
@@ -2340,41 +2457,51 @@ static size_t azc__utf8_write(char out[4], int c) {
 
 /* ==== [9] FRAME: RFC 6455 section 5; pure ===================================================== */
 
-/* Read a client's frame head. open: a fragmented message has begun; room: bytes that the message
- * may still take. Each rule is checked as soon as its byte is there, so that a head cut anywhere
- * fails in the same way.
- * Returns its length, 0 for more needed, or a negative close code. */
-static inline int azc__frame_head(const unsigned char *p, size_t n, int open, uint64_t room,
-                           azc__frame *f) {
+enum { AZC__OP_CONTINUATION = 0 };
+
+/* The opcodes that may come next, one bit each. RFC 6455 5.4, 5.5: only control frames may come
+ * between the fragments of a message, and they must not be fragmented themselves. */
+static inline unsigned azc__frame_allowed(int in_message, int fin) {
+    const unsigned control = 1u << AZC__OP_CLOSE | 1u << AZC__OP_PING | 1u << AZC__OP_PONG;
+    const unsigned begin = 1u << AZC__OP_TEXT | 1u << AZC__OP_BINARY;
+    return (in_message ? 1u << AZC__OP_CONTINUATION : begin) | (fin ? control : 0);
+}
+
+/* Bytes of a head without a mask, for a payload of this length. */
+static size_t azc__frame_overhead(uint64_t len) { return len < 126 ? 2 : len < 65536 ? 4 : 10; }
+
+/* Read the head of a client's frame. in_message: the fragments of a message have begun; room: bytes
+ * that the message may still grow by. Each byte is checked as soon as it is there, so that the
+ * result does not depend on how the peer's bytes are cut.
+ * Returns the head's length, 0 if more bytes are needed, or a negative close code. */
+static inline int azc__frame_head(const unsigned char *p, size_t n, int in_message, uint64_t room,
+                                  azc__frame *f) {
     if (n < 1) return 0;
-    unsigned opcode = p[0] & 15u, fin = p[0] & 0x80u;
-    unsigned allowed = open ? 0x701 : 0x706; /* a bit for each opcode; of control frames, */
-    if (!fin) allowed &= 0xFF;               /* none in fragments */
-    if (p[0] & 0x70 || !(allowed >> opcode & 1)) return -1002; /* RSV: of no extension */
+    unsigned opcode = p[0] & 15u, control = opcode & 8;
+    f->opcode = (uint8_t)opcode;
+    f->fin = p[0] >> 7;
+    if (p[0] & 0x70) return -1002; /* 5.2: reserved for extensions */
+    if (!(azc__frame_allowed(in_message, f->fin) >> opcode & 1)) return -1002;
+
     if (n < 2) return 0;
-    unsigned size = 2, control = opcode & 8, len7 = p[1] & 127u;
-    if (!(p[1] & 0x80)) return -1002; /* 5.1: clients mask */
-    if (control && (len7 > AZC__MAX_CONTROL || (opcode == AZC__OP_CLOSE && len7 == 1)))
-        return -1002;
-    f->len = len7;
-    if (len7 > 125) {
-        size = len7 == 126 ? 4 : 10;
-        if (size == 10 && n > 2 && p[2] & 0x80) return -1002;
-        if (n < size) return 0;
-        f->len = azc__big_endian(p + 2, (int)size - 2);
-        if (f->len < (size == 4 ? 126 : 65536)) return -1002; /* 5.2: the minimal form */
-    }
+    unsigned len7 = p[1] & 127u;
+    if (!(p[1] & 0x80)) return -1002; /* 5.1: clients must mask */
+    if (control && len7 > AZC__MAX_CONTROL) return -1002;
+    if (opcode == AZC__OP_CLOSE && len7 == 1) return -1002; /* 5.5.1: half a code */
+
+    size_t size = len7 < 126 ? 2 : len7 == 126 ? 4 : 10;
+    if (size == 10 && n > 2 && p[2] & 0x80) return -1002; /* 5.2: the highest bit must be 0 */
+    if (n < size) return 0;
+    f->len = size == 2 ? len7 : azc__big_endian(p + 2, (int)size - 2);
+    if (azc__frame_overhead(f->len) != size) return -1002; /* 5.2: the shortest form */
     if (!control && f->len > room) return -1009;
+
     if (n < size + 4) return 0;
     memcpy(f->mask, p + size, 4);
-    f->opcode = (uint8_t)opcode;
-    f->fin = fin != 0;
     return (int)size + 4;
 }
 
-static size_t azc__frame_overhead(size_t len) { return len < 126 ? 2 : len < 65536 ? 4 : 10; }
-
-/* Write a server's frame head: unmasked, in one frame. Returns its length. */
+/* Write the head of a server's frame: unmasked and unfragmented. Returns its length. */
 static inline size_t azc__frame_write(unsigned char *out, int opcode, size_t len) {
     size_t size = azc__frame_overhead(len);
     out[0] = (unsigned char)(0x80 | opcode);
@@ -2383,40 +2510,44 @@ static inline size_t azc__frame_write(unsigned char *out, int opcode, size_t len
     return size;
 }
 
-/* XOR with the mask, p[0] being the payload's byte number `offset`. RFC 6455 5.3
- * Returns whether any byte may now be over 127: if not, no text needs a second look. */
-static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4],
-                              uint64_t offset) {
+/* The mask as a word whose first byte is the one for the payload's byte `offset`. */
+static inline uint64_t azc__mask_word(const unsigned char mask[4], uint64_t offset) {
     unsigned char twice[8];
-    uint32_t half;
+    uint32_t turned;
     memcpy(twice, mask, 4);
     memcpy(twice + 4, mask, 4);
-    memcpy(&half, twice + (offset & 3), 4);
-    uint64_t key = (uint64_t)half << 32 | half, keys[2] = {key, key}, sums[2] = {0, 0}, word;
-    azc__lane wide, sum, a, b;
-    memcpy(&wide, keys, sizeof wide);
-    memcpy(&sum, sums, sizeof sum);
+    memcpy(&turned, twice + (offset & 3), 4);
+    return (uint64_t)turned << 32 | turned;
+}
+
+/* Unmask in place (RFC 6455 5.3): pairs of lanes, then words, then bytes. p[0] is byte number
+ * `offset` of the payload. Returns whether any byte may be over 127: if not, text needs no check
+ * of its UTF-8. AZCHAN_SMALL always checks. */
+static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char mask[4],
+                              uint64_t offset) {
+    uint64_t key = azc__mask_word(mask, offset), word;
+    azc__lane sum = {0}, a, b;
     for (; AZC__FAST && n >= 2 * sizeof a; n -= 2 * sizeof a, p += 2 * sizeof a) {
         memcpy(&a, p, sizeof a);
         memcpy(&b, p + sizeof a, sizeof b);
-        a ^= wide, b ^= wide;
+        a ^= key;
+        b ^= key;
         memcpy(p, &a, sizeof a);
         memcpy(p + sizeof a, &b, sizeof b);
         sum |= a | b;
     }
-    memcpy(sums, &sum, sizeof sum);
-    uint64_t seen = sums[0] | sums[1];
-    for (; AZC__FAST && n >= 8; n -= 8, p += 8) {
-        memcpy(&word, p, 8);
+    uint64_t seen = AZC__LANE_OR(sum);
+    for (; AZC__FAST && n >= sizeof word; n -= sizeof word, p += sizeof word) {
+        memcpy(&word, p, sizeof word);
         word ^= key;
+        memcpy(p, &word, sizeof word);
         seen |= word;
-        memcpy(p, &word, 8);
     }
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++) { /* the loops above did whole masks, so `offset` still fits */
         p[i] ^= mask[(offset + i) & 3];
         seen |= p[i];
     }
-    return !AZC__FAST || (seen & 0x8080808080808080u) != 0;
+    return !AZC__FAST || (seen & AZC__HIGH_BITS) != 0;
 }
 
 static int azc__close_code_valid(unsigned code) {
@@ -2424,25 +2555,25 @@ static int azc__close_code_valid(unsigned code) {
            (code >= 3000 && code <= 4999);
 }
 
-/* 0, or the negative code with which this Close payload fails. RFC 6455 5.5.1, 7.4 */
+/* 0, or the negative close code if this Close payload is malformed. RFC 6455 5.5.1, 7.4 */
 static int azc__close_check(const unsigned char *p, size_t n) {
     if (n == 0) return 0;
     if (!azc__close_code_valid((unsigned)azc__big_endian(p, 2))) return -1002;
     return azc__utf8_valid(p + 2, n - 2) ? 0 : -1007;
 }
 
-/* A whole payload is at hand. */
 static void azc__event_make(azc__event *event, int kind, unsigned char *data, size_t len) {
     event->kind = kind;
     event->data = data;
     event->len = len;
 }
 
-/* For max_message: the connection is closing and messages are skipped; any size, for parts. */
+/* Values of max_message: skip messages, because the connection is closing; allow any size, because
+ * the channel takes messages in parts. */
 #define AZC__DISCARD UINT64_MAX
 #define AZC__ANY_SIZE (UINT64_MAX - 1)
 
-/* An azc__in is of the class of first pieces. NULL without memory. */
+/* Make *in if there is none; NULL without memory. It has the size of a first piece, see BUF. */
 static azc__in *azc__in_make(azc__mem *mem, azc__in **in) {
     size_t size = sizeof **in;
     if (*in != NULL) return *in;
@@ -2458,94 +2589,108 @@ static void azc__in_free(azc__mem *mem, azc__in **in) {
     *in = NULL;
 }
 
-/* Read a frame's head, of which some bytes may have come before. A whole frame behind it is an
- * event, unmasked where it lies; if not, *in is made, to keep what came of the head, or in_frame
- * with all of it. Returns the bytes taken; sets event->kind on an error. */
+/* Parse a frame head of which in->raw may hold the first bytes. Returns as azc__frame_head does. */
+static int azc__decode_gather(azc__in *in, uint64_t max_message, const unsigned char *p, size_t n,
+                              azc__frame *f) {
+    if (in != NULL && in->raw_len > 0) {
+        size_t all = azc__min(in->raw_len + n, AZC__MAX_HEAD);
+        memcpy(in->raw + in->raw_len, p, all - in->raw_len);
+        p = in->raw;
+        n = all;
+    }
+    return azc__frame_head(p, n, in != NULL && in->opcode != 0,
+                           in != NULL ? max_message - in->len : max_message, f);
+}
+
+/* Keep the first bytes of a head until the others arrive. */
+static void azc__decode_wait(azc__in *in, const unsigned char *p, size_t n) {
+    memcpy(in->raw + in->raw_len, p, n);
+    in->raw_len = (uint8_t)(in->raw_len + n);
+}
+
+/* The whole of a message, or of a control frame, is at hand: an event, unmasked in place. */
+static void azc__decode_whole(const azc__frame *f, uint64_t max_message, unsigned char *payload,
+                              azc__event *event) {
+    size_t len = (size_t)f->len;
+    int high = azc__unmask(payload, len, f->mask, 0);
+    int text = f->opcode == AZC__OP_TEXT && max_message != AZC__DISCARD;
+    int bad = text && high && !azc__utf8_valid(payload, len);
+    azc__event_make(event, bad ? -1007 : f->opcode, payload, len);
+}
+
+/* The payload of this frame follows in several reads, or its message in several frames. */
+static void azc__decode_begin(azc__in *in, const azc__frame *f) {
+    in->raw_len = 0;
+    in->in_frame = 1;
+    in->frame = *f;
+    in->remaining = f->len;
+    if (f->opcode == AZC__OP_TEXT || f->opcode == AZC__OP_BINARY) in->opcode = f->opcode;
+}
+
+/* Decode a frame's head, and its payload too if that is at hand and is a whole message or control
+ * frame. Returns the bytes taken; event->kind is negative after an error. */
 static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message, unsigned char *p,
                                size_t n, azc__event *event) {
-    azc__in *i = *in;
     azc__frame f;
-    const unsigned char *head = p;
-    size_t came = 0, most = n;
-    uint64_t room = max_message;
-    int open = 0;
-    if (i != NULL) {
-        came = i->raw_len;
-        open = i->opcode;
-        room -= i->len;
-    }
-    if (came > 0) {
-        most = azc__min(came + n, AZC__MAX_HEAD);
-        memcpy(i->raw + came, p, most - came);
-        head = i->raw;
-    }
-    int k = azc__frame_head(head, most, open, room, &f);
-    size_t take = k > 0 ? (size_t)k - came : n;
-    unsigned char *payload = p + take;
-    if (k < 0) {
-        event->kind = k;
-    } else if (k > 0 && f.fin && f.opcode != 0 && f.len <= n - take) {
-        size_t len = (size_t)f.len;
-        int high = azc__unmask(payload, len, f.mask, 0);
-        int bad = high && f.opcode == AZC__OP_TEXT && max_message != AZC__DISCARD &&
-                  !azc__utf8_valid(payload, len);
-        azc__event_make(event, bad ? -1007 : f.opcode, payload, len);
-        if (i != NULL) i->raw_len = 0;
-        take += len;
-    } else if ((i = azc__in_make(mem, in)) == NULL) {
+    size_t kept = *in != NULL ? (*in)->raw_len : 0;
+    int size = azc__decode_gather(*in, max_message, p, n, &f);
+    size_t taken = size > 0 ? (size_t)size - kept : n;
+    if (size < 0) {
+        event->kind = size;
+    } else if (size > 0 && f.fin && f.opcode != AZC__OP_CONTINUATION && f.len <= n - taken) {
+        if (*in != NULL) (*in)->raw_len = 0;
+        azc__decode_whole(&f, max_message, p + taken, event);
+        taken += (size_t)f.len;
+    } else if (azc__in_make(mem, in) == NULL) {
         event->kind = -1011;
-    } else if (k == 0) {
-        memcpy(i->raw + came, p, n);
-        i->raw_len = (uint8_t)(came + n);
+    } else if (size == 0) {
+        azc__decode_wait(*in, p, n);
     } else {
-        i->raw_len = 0;
-        i->in_frame = 1;
-        i->frame = f;
-        i->remaining = f.len;
-        if (f.opcode == AZC__OP_TEXT || f.opcode == AZC__OP_BINARY) i->opcode = f.opcode;
+        azc__decode_begin(*in, &f);
     }
-    return take;
+    return taken;
 }
 
-/* Take payload of the frame at hand into the control buffer or the message. A bad byte of text
- * fails at once; returns the bytes taken. */
+/* Append payload to the message, and leave room for a NUL. Returns 0 without memory. */
+static int azc__message_append(azc__mem *mem, azc__in *in, uint64_t max_message,
+                               const unsigned char *p, size_t n) {
+    size_t need = in->len + n + 1;
+    size_t max = in->frame.fin ? need + (size_t)in->remaining : (size_t)max_message + 1;
+    if (!azc__grow(mem, &in->data, &in->cap, need, max)) return 0;
+    memcpy(in->data + in->len, p, n);
+    in->len += n;
+    return 1;
+}
+
+/* Take payload of the current frame. Text fails at its first byte that is not UTF-8. Returns the
+ * bytes taken. */
 static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_message,
                                   unsigned char *p, size_t n, azc__event *event) {
-    size_t take = in->remaining < n ? (size_t)in->remaining : n;
+    size_t taken = in->remaining < n ? (size_t)in->remaining : n;
     uint64_t offset = in->frame.len - in->remaining;
-    int message = in->frame.opcode < AZC__OP_CLOSE;
-    unsigned char *to = in->raw;
-    in->remaining -= take;
-    if (message && max_message == AZC__DISCARD) {
+    int control = in->frame.opcode >= AZC__OP_CLOSE;
+    in->remaining -= taken;
+    if (!control && max_message == AZC__DISCARD) {
         in->utf8 = 0;
-        return take;
+        return taken;
     }
-    if (message && event->parts != NULL) {
-        event->parts->decode(in, p, take, offset, event);
-        return take;
+    if (!control && event->parts != NULL) {
+        event->parts->decode(in, p, taken, offset, event);
+        return taken;
     }
-    if (message) {
-        size_t need = in->len + take + 1; /* and a NUL */
-        size_t most = in->frame.fin ? need + (size_t)in->remaining : (size_t)max_message + 1;
-        if (!azc__grow(mem, &in->data, &in->cap, need, most)) {
-            event->kind = -1011;
-            return take;
-        }
-        to = in->data + in->len;
-        in->len += take;
-    } else {
-        to += offset;
-    }
-    memcpy(to, p, take);
-    int high = azc__unmask(to, take, in->frame.mask, offset);
-    if (message && in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) {
-        in->utf8 = azc__utf8(in->utf8, to, take);
+    int high = azc__unmask(p, taken, in->frame.mask, offset);
+    if (control) {
+        memcpy(in->raw + offset, p, taken);
+    } else if (!azc__message_append(mem, in, max_message, p, taken)) {
+        event->kind = -1011;
+    } else if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) {
+        in->utf8 = azc__utf8(in->utf8, p, taken);
         if (in->utf8 == AZC__UTF8_BAD) event->kind = -1007;
     }
-    return take;
+    return taken;
 }
 
-/* The frame at hand is complete: an event, unless its message goes on. */
+/* The current frame is complete: make an event, unless its message has more frames. */
 static void azc__decode_frame_end(azc__in *in, azc__event *event) {
     in->in_frame = 0;
     if (in->frame.opcode >= AZC__OP_CLOSE) {
@@ -2557,10 +2702,10 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
     }
 }
 
-/* Decode up to one event from p; the caller has set event->parts. What is incomplete goes to *in,
- * which exists only while needed. event->data is good, and may get a NUL at its end, until
- * azc__decode_done.
- * Returns the bytes taken, all n when event->kind is 0 or negative. */
+/* Decode up to one event from p; the caller must have set event->parts. Partial input is kept in
+ * *in, which exists only while there is some. event->data is valid until azc__decode_done, and a
+ * NUL may be written behind it.
+ * Returns the bytes taken: all n if event->kind is 0 or negative. */
 static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
                           unsigned char *p, size_t n, azc__event *event) {
     size_t done = 0;
@@ -2582,7 +2727,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
     return event->kind < 0 ? n : done;
 }
 
-/* The event was dealt with: give up the memory of what is no longer half received. */
+/* After the event: free *in, unless it keeps partial input. */
 static AZC__RARE void azc__decode_done(azc__mem *mem, azc__in **in) {
     azc__in *i = *in;
     if (i != NULL && !i->in_frame && i->raw_len == 0 && i->opcode == 0) azc__in_free(mem, in);
@@ -2590,78 +2735,54 @@ static AZC__RARE void azc__decode_done(azc__mem *mem, azc__in **in) {
 
 /* ==== [10] HTTP: request heads, strictly; RFC 9112, 9110, 6455 4.2; pure ====================== */
 
-/* Look for the end of a request head in its next n bytes. Whatever the cuts, the answer falls on
- * the same byte: it depends on the bytes up to there alone.
- * Returns how many of the n belong to the head, 0 for more needed, or a negative HTTP status. */
-static int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n, size_t max) {
-    int i = 0, most = (int)azc__min(n, max - scan->total), lines = scan->lines, at = scan->at;
-    for (; i < most; i++) {
-        int c = p[i];
-        if (c >= 32 && c != 127 && at < AZC__CR) {
-            while (AZC__FAST && i + 1 < most && p[i + 1] >= 32 && p[i + 1] != 127) i++;
-            at = AZC__FILLED;
-        } else if (c == '\n' && at >= AZC__CR) {
-            if (at == AZC__CR && lines > 0) return i + 1;
-            if (at == AZC__CR && scan->total + (unsigned)i > 1) return -400; /* 9112 2.2: one */
-            if (at > AZC__CR && lines++ > AZC__MAX_FIELDS) return -431;
-            at = AZC__EMPTY;
-        } else if (at >= AZC__CR || (c != '\r' && c != '\t')) {
-            return -400;
+/* May this byte be in a line? RFC 9110 5.5: of the control characters, only the tab. */
+static inline int azc__http_text(int c) { return c >= 32 ? c != 127 : c == '\t'; }
+
+/* azc__scan.at: where the next byte of the head is. */
+enum {
+    AZC__AT_START,    /* of a line */
+    AZC__IN_LINE,
+    AZC__AT_LINE_END, /* after the CR of a line */
+    AZC__AT_EMPTY_END /* after the CR of an empty line */
+};
+
+/* Look for the end of a request head in its next n bytes. The result depends only on the bytes up
+ * to where it is found, not on how the peer's bytes are cut.
+ * Returns how many of the n belong to the head, 0 if more are needed, or a negative HTTP status. */
+static AZC__ASIDE int azc__http_scan(azc__scan *scan, const unsigned char *p, size_t n,
+                                     size_t max) {
+    size_t end = azc__min(n, max - scan->total), i = 0;
+    int lines = scan->lines, at = scan->at;
+    while (i < end) {
+        int c = p[i++];
+        if (azc__http_text(c) && at <= AZC__IN_LINE) {
+            at = AZC__IN_LINE;
+            while (AZC__FAST && i < end && azc__http_text(p[i])) i++;
+        } else if (c == '\r' && at <= AZC__IN_LINE) {
+            at = at == AZC__IN_LINE ? AZC__AT_LINE_END : AZC__AT_EMPTY_END;
+        } else if (c == '\n' && at == AZC__AT_LINE_END) {
+            if (lines++ > AZC__MAX_FIELDS) return -431;
+            at = AZC__AT_START;
+        } else if (c == '\n' && at == AZC__AT_EMPTY_END) {
+            if (lines > 0) return (int)i;
+            if (scan->total + i > 2) return -400; /* 9112 2.2: one empty line may come first */
+            at = AZC__AT_START;
         } else {
-            at = c == '\r' ? at + AZC__CR : AZC__FILLED;
+            return -400;
         }
     }
-    scan->total += (uint32_t)most;
+    scan->total += (uint32_t)end;
     scan->lines = (uint16_t)lines;
     scan->at = (uint8_t)at;
-    return (size_t)most == n ? 0 : lines == 0 ? -414 : -431;
+    return end == n ? 0 : lines == 0 ? -414 : -431;
 }
 
-/* Characters of a token (RFC 9110 5.6.2: letters, digits, !#$%&'*+-.^_`|~) and of a host's name
- * (RFC 3986 3.2.2: letters, digits, !$%&'()*+,-.;=_~), a bit for each of ASCII. */
-enum { AZC__TOKEN, AZC__HOST };
-static int azc__http_is(int set, char c) {
-    static const uint32_t sets[2][4] = {{0, 0x03FF6CFA, 0xC7FFFFFE, 0x57FFFFFF},
-                                        {0, 0x2BFF7FF2, 0x87FFFFFE, 0x47FFFFFE}};
-    unsigned char at = (unsigned char)c;
-    return at < 128 && sets[set][at / 32] >> at % 32 & 1;
-}
-
-static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
-
-static int azc__http_equal(const char *a, size_t a_len, const char *b, size_t b_len) {
-    if (a_len != b_len) return 0;
-    for (; a_len > 0; a_len--) {
-        if (azc__lower(*a++) != azc__lower(*b++)) return 0;
-    }
-    return 1;
-}
-
-static int azc__http_same(const char *a, size_t n, const char *b) {
-    return azc__http_equal(a, n, b, strlen(b));
-}
-
-/* The length without the space behind it. */
-static AZC__RARE size_t azc__http_trim(const char *p, size_t n) {
-    while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\t')) n--;
-    return n;
-}
-
-/* The next element of a comma-separated list, without the space around it; NULL at the end. */
-static const char *azc__http_list(const char **at, size_t *len) {
-    const char *item = *at + strspn(*at, " \t,");
-    size_t n = strcspn(item, ",");
-    *at = item + n;
-    *len = azc__http_trim(item, n);
-    return *len > 0 ? item : NULL;
-}
-
-/* The value of the next field of this name, from the one of index *at on. */
+/* The value of the next field of this name, from index *at on. */
 static const char *azc__http_next(const azc__request *r, const char *name, int *at) {
     while (*at < r->field_count) {
         const azc__field *f = &r->fields[(*at)++];
         if (AZC__FAST && (*f->name | 32) != (*name | 32)) continue;
-        if (azc__http_same(f->name, strlen(f->name), name)) return f->value;
+        if (azc__is_nocase(f->name, strlen(f->name), name)) return f->value;
     }
     return NULL;
 }
@@ -2671,29 +2792,28 @@ static AZC__RARE const char *azc__http_field(const azc__request *r, const char *
     return azc__http_next(r, name, &at);
 }
 
-/* The value of a field that must come once; when it came again "?", which is none's value. */
+/* The value of a field that must not be repeated. If it is, "?", which is no valid value of any. */
 static const char *azc__http_only(const azc__request *r, const char *name) {
     int at = 0;
     const char *value = azc__http_next(r, name, &at);
     return azc__http_next(r, name, &at) == NULL ? value : "?";
 }
 
-/* Do the fields of this name, taken as one list (RFC 9110 5.3), hold the token? exact: in these
- * letters' case. */
+/* Is the token in the fields of this name, taken as one list (RFC 9110 5.3)? exact: case counts. */
 static int azc__http_has(const azc__request *r, const char *name, const char *token, int exact) {
-    const char *at;
+    const char *list;
     size_t len;
-    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;) {
-        for (const char *item; (item = azc__http_list(&at, &len)) != NULL;) {
-            if (exact ? strncmp(item, token, len) == 0 && token[len] == 0
-                      : azc__http_same(item, len, token)) return 1;
+    for (int i = 0; (list = azc__http_next(r, name, &i)) != NULL;) {
+        for (const char *item; (item = azc__list_next(&list, &len)) != NULL;) {
+            if (!azc__is_nocase(item, len, token)) continue;
+            if (!exact || memcmp(item, token, len) == 0) return 1;
         }
     }
     return 0;
 }
 
-/* host[:port]: a name or IPv4 address in the characters of RFC 3986 3.2.2, or "[IPv6]"; then
- * digits, or none. A byte that is none of these is behind it. */
+/* Is this host[:port]? The host is a name, an IPv4 address, "[IPv6]" or empty; the port is digits
+ * or empty. s[len] must be a byte that neither contains. */
 static int azc__http_authority(const char *s, size_t len) {
     const char *p = s;
     if (*s == '[') {
@@ -2701,7 +2821,7 @@ static int azc__http_authority(const char *s, size_t len) {
         while (azc__hex(p, 1) >= 0 || *p == ':' || *p == '.');
         if (p == s + 1 || *p++ != ']') return 0;
     } else {
-        while (azc__http_is(AZC__HOST, *p)) p++;
+        while (azc__char_in(AZC__HOST, *p)) p++;
         if (p == s) return len == 0;
     }
     if (*p == ':') {
@@ -2711,40 +2831,42 @@ static int azc__http_authority(const char *s, size_t len) {
     return p == s + len;
 }
 
-/* Origin-form as it is; absolute-form (9112 3.2.2) in parts, its authority instead of Host. */
-static int azc__http_target(azc__request *r) {
+/* Take scheme and authority off a target in absolute-form; the authority replaces the Host field
+ * (9112 3.2.2). Returns where the path starts, or NULL if the target is malformed. */
+static char *azc__http_absolute(azc__request *r, char *target) {
     const char *scheme = "http\0https\0ws\0wss\0";
-    char *p = r->target;
-    for (char *c = p; *c; c++) {
+    char *colon = strstr(target, "://");
+    if (colon == NULL) return NULL;
+    while (*scheme && !azc__is_nocase(target, (size_t)(colon - target), scheme))
+        scheme = azc__string_next(scheme);
+    r->host = colon + 3;
+    r->host_len = strcspn(r->host, "/?");
+    return *scheme && r->host_len > 0 ? colon + 3 + r->host_len : NULL;
+}
+
+static int azc__http_target(azc__request *r) {
+    for (const char *c = r->target; *c; c++) {
         if (*c < 33 || *c > 126 || *c == '#') return -400;
     }
-    if (*p != '/') {
-        char *colon = strstr(p, "://");
-        if (colon == NULL) return -400;
-        while (*scheme && !azc__http_same(p, (size_t)(colon - p), scheme))
-            scheme += strlen(scheme) + 1;
-        r->host = colon + 3;
-        r->host_len = strcspn(r->host, "/?");
-        if (*scheme == 0 || r->host_len == 0) return -400;
-        p = colon + 3 + r->host_len;
-    }
+    char *p = *r->target == '/' ? r->target : azc__http_absolute(r, r->target);
+    if (p == NULL) return -400;
     r->path = p;
     r->path_len = strcspn(p, "?");
     r->query = p[r->path_len] == '?' ? p + r->path_len + 1 : NULL;
     return 0;
 }
 
-/* End what is at *p, which must be a token (any: or anything) of at least a byte and this byte
- * behind it. Returns where the rest starts, NULL when it is not so. */
-static char *azc__http_cut(char *p, char behind, int any) {
+/* End the text at p with a NUL. It must be a token (any: anything) of at least one byte, and this
+ * byte must follow. Returns what comes after that, or NULL. */
+static char *azc__http_cut(char *p, char after, int any) {
     char *end = p;
-    while (any ? *end && *end != behind : azc__http_is(AZC__TOKEN, *end)) end++;
-    if (end == p || *end != behind) return NULL;
+    while (any ? *end && *end != after : azc__char_in(AZC__TOKEN, *end)) end++;
+    if (end == p || *end != after) return NULL;
     *end = 0;
     return end + 1;
 }
 
-/* method SP target SP HTTP/1.x; line is NUL-terminated. */
+/* method SP target SP HTTP/1.x, where x is not 0. The line is NUL-terminated. */
 static int azc__http_request_line(azc__request *r, char *line) {
     r->method = line;
     char *p = r->target = azc__http_cut(line, ' ', 0);
@@ -2756,20 +2878,20 @@ static int azc__http_request_line(azc__request *r, char *line) {
     return p[5] == '1' && p[7] >= '1' ? 0 : -505;
 }
 
-/* name: value; line is NUL-terminated. A space before the colon and a folded line are refused
- * (9112 5.1, 5.2), for proxies disagree on what they mean. */
+/* name: value. The line is NUL-terminated. A space before the colon and a folded line are refused
+ * (9112 5.1, 5.2), because proxies disagree about their meaning. */
 static int azc__http_field_line(azc__request *r, char *line) {
     if (r->field_count == AZC__MAX_FIELDS) return -431;
     char *p = azc__http_cut(line, ':', 0);
     if (p == NULL) return -400;
     p += strspn(p, " \t");
-    p[azc__http_trim(p, strlen(p))] = 0;
+    p[azc__trim(p, strlen(p))] = 0;
     r->fields[r->field_count].name = line;
     r->fields[r->field_count++].value = p;
     return 0;
 }
 
-/* Content-Length and Transfer-Encoding: what cannot be framed for certain is refused (9112 6). */
+/* A body whose end is ambiguous is refused (9112 6): both fields, or a bad or repeated length. */
 static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
@@ -2780,31 +2902,39 @@ static int azc__http_framing(azc__request *r) {
     return r->chunked || !azc__digit(*length) || *end != 0 || errno != 0 ? -400 : 0;
 }
 
-/* Parse a head that azc__http_scan found whole; its bytes become the request's strings.
+static int azc__http_lines(azc__request *r, char *head, size_t len) {
+    char *line = head;
+    for (char *end; line < head + len; line = end + 1) {
+        end = (char *)memchr(line, '\n', (size_t)(head + len - line));
+        end[-1] = 0; /* the CR */
+        if (*line == 0) continue; /* an empty line: the first, perhaps, and the last */
+        int status = r->method == NULL ? azc__http_request_line(r, line)
+                                       : azc__http_field_line(r, line);
+        if (status < 0) return status;
+    }
+    return 0;
+}
+
+/* 9112 3.2: there must be exactly one Host field, even if the target has an authority. */
+static int azc__http_host(azc__request *r) {
+    const char *host = azc__http_only(r, "Host");
+    if (host == NULL) return -400;
+    size_t len = strlen(host);
+    if (!azc__http_authority(host, len)) return -400;
+    if (r->host != NULL) return azc__http_authority(r->host, r->host_len) ? 0 : -400;
+    r->host = host;
+    r->host_len = len;
+    return 0;
+}
+
+/* Parse a whole head, as azc__http_scan found it, in place: its bytes become the request's strings.
  * Returns 0 or a negative HTTP status. */
 static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     memset(r, 0, offsetof(azc__request, extra));
-    char *line = head;
-    int status = 0;
-    for (char *end; line < head + len; line = end + 1) {
-        end = (char *)memchr(line, '\n', (size_t)(head + len - line));
-        end[-1] = 0;
-        if (*line == 0) continue; /* the empty line, first or last */
-        status = r->method == NULL ? azc__http_request_line(r, line)
-                                   : azc__http_field_line(r, line);
-        if (status < 0) return status;
-    }
-    status = azc__http_target(r);
+    int status = azc__http_lines(r, head, len);
+    if (status == 0) status = azc__http_target(r);
+    if (status == 0) status = azc__http_host(r);
     if (status < 0) return status;
-    const char *host = azc__http_only(r, "Host");
-    if (host == NULL) return -400;
-    size_t host_len = strlen(host);
-    if (r->host == NULL) {
-        r->host = host;
-        r->host_len = host_len;
-    }
-    if (!azc__http_authority(host, host_len) || !azc__http_authority(r->host, r->host_len))
-        return -400;
     r->keep_alive = !azc__http_has(r, "Connection", "close", 0);
     r->upgrade = azc__http_has(r, "Connection", "Upgrade", 0) &&
                  azc__http_has(r, "Upgrade", "websocket", 0);
@@ -2812,9 +2942,9 @@ static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     return azc__http_framing(r);
 }
 
-/* Percent-decode n bytes to *out, with a NUL behind, and move *out past it.
- * Returns 0, or -400 for a malformed escape, a NUL, or what is not UTF-8 then. */
-enum { AZC__AS_IS, AZC__PERCENT, AZC__PLUS }; /* as it is; decoded; + is a space too */
+/* Decode n bytes to *out, add a NUL, and move *out past it.
+ * Returns 0, or -400 for a malformed escape, a NUL, or a result that is not UTF-8. */
+enum { AZC__AS_IS, AZC__PERCENT, AZC__PLUS }; /* no decoding; %41 is A; and + is a space */
 static int azc__http_decode(char **out, const char *p, size_t n, int how) {
     char *to = *out;
     for (const char *end = p + n; p < end; p++) {
@@ -2833,8 +2963,9 @@ static int azc__http_decode(char **out, const char *p, size_t n, int how) {
     return 0;
 }
 
-/* Arguments as name NUL value NUL ...: those of a query, decoded, or a cookie field's as they are.
- * One without a name is dropped, as a cookie without a '='. An empty name is to go behind the last.
+/* Write the pairs of a query, decoded, or of a Cookie field, as they are, as "name\0value\0...". A
+ * pair without a name is dropped, and so is a cookie without '='. The caller must add an empty name
+ * at the end.
  * WHATWG URL, application/x-www-form-urlencoded; RFC 6265 4.2.1 */
 static int azc__http_pairs(char **out, const char *p, int cookies) {
     const char *ends = cookies ? "=;" : "=&";
@@ -2855,48 +2986,51 @@ static int azc__http_pairs(char **out, const char *p, int cookies) {
     return 0;
 }
 
-/* The length without the port, when that is this one. */
+/* The length without the port, if it is this one. */
 static size_t azc__http_portless(const char *host, size_t len, const char *port) {
     size_t n = strlen(port);
     return len > n && memcmp(host + len - n, port, n) == 0 ? len - n : len;
 }
 
-/* May a page of this origin open a channel? RFC 6455 10.2, 6454 7 */
+/* Is the origin the request's own host? Their schemes must agree if a trusted proxy named ours. */
+static int azc__http_same_origin(const azc__request *r, const char *origin) {
+    const char *host = strstr(origin, "://");
+    if (host == NULL) return 0;
+    host += 3;
+    int secure = azc__is_nocase(origin, 8, "https://");
+    if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
+    const char *port = secure ? ":443" : ":80";
+    return azc__equal_nocase(host, azc__http_portless(host, strlen(host), port), r->host,
+                             azc__http_portless(r->host, r->host_len, port));
+}
+
+/* May a page of this origin open a channel? RFC 6455 10.2, 6454 7. A peer that sends no origin is
+ * no browser. allowed: the list of config.origins, or NULL for the same origin. */
 static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed) {
     const char *origin = azc__http_only(r, "Origin");
     if (origin == NULL) return 1;
-    if (*origin == '?') return 0;
-    if (allowed == NULL) {
-        const char *host = strstr(origin, "://");
-        if (host == NULL) return 0;
-        int secure = azc__http_same(origin, 8, "https://");
-        const char *port = secure ? ":443" : ":80";
-        if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
-        host += 3;
-        return azc__http_equal(host, azc__http_portless(host, strlen(host), port), r->host,
-                               azc__http_portless(r->host, r->host_len, port));
-    }
+    if (*origin == '?') return 0; /* repeated */
+    if (allowed == NULL) return azc__http_same_origin(r, origin);
     while (*(allowed += strspn(allowed, " "))) {
         size_t n = strcspn(allowed, " ");
-        if ((n == 1 && *allowed == '*') || azc__http_same(allowed, n, origin)) return 1;
+        if ((n == 1 && *allowed == '*') || azc__is_nocase(allowed, n, origin)) return 1;
         allowed += n;
     }
     return 0;
 }
 
-/* Header text that cannot end its line, or NULL. RFC 9110 5.5 */
-static int azc__field_valid(const char *s, size_t most) {
+/* Is this NULL, or text for a header field of at most max bytes, which cannot end its line? */
+static int azc__field_valid(const char *s, size_t max) {
     size_t len = 0;
     for (; s != NULL && s[len]; len++) {
-        unsigned char c = (unsigned char)s[len];
-        if ((c < 32 && c != '\t') || c == 127) return 0;
+        if (!azc__http_text((unsigned char)s[len])) return 0;
     }
-    return len <= most;
+    return len <= max;
 }
 
 /* ==== [11] ROUTE: path patterns; pure ========================================================= */
 
-/* A segment's kind; 0 for a bad one. */
+/* The kind of a pattern's segment, or 0 if it is malformed. */
 static char azc__route_kind(const char *p, size_t len, int last) {
     if (len == 0) return last ? (char)AZC__LITERAL : 0;
     for (size_t i = 0; i < len; i++) {
@@ -2912,7 +3046,7 @@ static AZC__RARE void azc__route_free(const azc__mem *mem, azc__route *route) {
     azc__free(mem, route, route->size);
 }
 
-/* Which of the route's parameters has this name? -1: none. */
+/* The index of the route's parameter of this name, or -1. */
 static int azc__route_param(const azc__route *route, const char *name) {
     int n = 0;
     for (const char *text = route->text; *text; text = azc__string_next(text)) {
@@ -2938,8 +3072,9 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
         path = p + n;
         *text = azc__route_kind(p, n, *path == 0);
         good = *text != 0;
-        if (*text++ > AZC__LITERAL) p++; /* past the sign */
+        if (*text++ > AZC__LITERAL) p++; /* past the ':' or '*' */
         if (good) memcpy(text, p, (size_t)(path - p));
+        /* A name that is already used is found at a lower index. */
         if (text[-1] > AZC__LITERAL && azc__route_param(route, text) != params++) good = 0;
         text += path - p + 1;
     }
@@ -2951,8 +3086,8 @@ static int azc__route_parse(const azc__mem *mem, const char *path, azc__route **
     return AZC_OK;
 }
 
-/* The order of precedence, which is the kinds' alphabetical order; between those that no path
- * matches both it does not matter. 0: the same, names aside. */
+/* The order of precedence: a literal segment before a parameter before a rest. The order of two
+ * literals matters only to the search for equal patterns. 0: equal except for parameter names. */
 static int azc__route_compare(const char *a, const char *b) {
     for (;; a = azc__string_next(a), b = azc__string_next(b)) {
         int order = *a == AZC__LITERAL ? strcmp(a, b) : *a - *b;
@@ -2960,7 +3095,8 @@ static int azc__route_compare(const char *a, const char *b) {
     }
 }
 
-/* Insert so that matching may take the first. Returns AZC_OK, or AZC_ERR_CONFLICT and no change. */
+/* Insert in order of precedence, so that the first match is the best. Returns AZC_OK, or
+ * AZC_ERR_CONFLICT without a change. */
 static int azc__route_insert(azc__route **list, azc__route *route) {
     for (; *list != NULL; list = &(*list)->next) {
         int order = azc__route_compare((*list)->text, route->text);
@@ -2972,7 +3108,7 @@ static int azc__route_insert(azc__route **list, azc__route *route) {
     return AZC_OK;
 }
 
-/* Split an encoded path at its slashes into decoded segments, NUL behind each, at *out.
+/* Split a path at its slashes. Write each segment, decoded and with a NUL, to *out.
  * Returns how many, or -400. */
 static int azc__route_split(char **out, const char *path, size_t len) {
     int count = 0;
@@ -3002,7 +3138,8 @@ static const azc__route *azc__route_find(const azc__route *list, const char *seg
     return list;
 }
 
-/* Write the values of the route's parameters at *out, in their order, NUL behind each. */
+/* Write the values of the route's parameters, in their order and each with a NUL, to *out. A rest
+ * is all segments from its own on, joined by slashes. */
 static void azc__route_values(const azc__route *route, const char *segments, int count,
                               char **out) {
     for (const char *text = route->text; *text; text = azc__string_next(text), count--) {
@@ -3020,49 +3157,52 @@ static void azc__route_values(const azc__route *route, const char *segments, int
 
 /* ---- Checking ---- */
 
-/* Text under a check. Of the functions that take one, those that return int return 1 with p behind
- * what they found, or 0 with p at the offending byte. */
+/* The text that is still to be read. The azc__json_scan functions return 1 with p after what they
+ * found, or 0 with p at the first wrong byte. */
 typedef struct azc__text {
     const char *p, *end;
 } azc__text;
 
-/* The next byte that is not space, left where it is; 0 at the end. */
+/* Skip spaces; returns the next byte without taking it, 0 at the end. */
 static int azc__json_peek(azc__text *t) {
     while (t->p < t->end && (*t->p == ' ' || *t->p == '\t' || *t->p == '\n' || *t->p == '\r'))
         t->p++;
     return t->p < t->end ? *t->p : 0;
 }
 
-/* Take this byte, if it comes next. */
+/* Take this byte if it comes next. */
 static int azc__json_take(azc__text *t, char c) {
     if (t->p == t->end || *t->p != c) return 0;
     t->p++;
     return 1;
 }
 
-/* Take this byte, if it comes next, spaces aside. */
+/* Take this byte if it comes next after spaces. */
 static int azc__json_mark(azc__text *t, char c) {
     azc__json_peek(t);
     return azc__json_take(t, c);
 }
 
-/* The code unit of the \uXXXX at p, or -1. */
+/* The UTF-16 code unit of the \uXXXX at p, or -1. */
 static int azc__json_unit(const char *p, const char *end) {
     return end - p < 6 || p[0] != '\\' || p[1] != 'u' ? -1 : azc__hex(p + 2, 4);
 }
 
-/* What an escape of one letter stands for, or (of 1) its letter; 0 for none. */
-static int azc__json_simple(int c, int of) {
-    const char *pair = "\"\"\\\\//\bb\ff\nn\rr\tt";
-    while (*pair && pair[!of] != c) pair += 2;
-    return *pair ? pair[of] : 0;
+/* Escapes of one letter: the characters, and the letters in the same order. */
+static const char azc__json_chars[] = "\"\\/\b\f\n\r\t", azc__json_letters[] = "\"\\/bfnrt";
+
+/* The byte of `to` where `from` has c, or 0. */
+static int azc__json_map(int c, const char *from, const char *to) {
+    const char *at = strchr(from, c);
+    return at != NULL ? to[at - from] : 0;
 }
 
-/* Decode the escape at p, whose first byte is the backslash. A surrogate stands in a pair or not
- * at all. Returns the bytes of out, or 0 for a bad one. */
+/* Decode the escape at t->p, a backslash, to out. RFC 8259 7: a character over U+FFFF is a pair of
+ * escapes, a high and a low surrogate. Returns the bytes written, 0 for a malformed escape. */
 static size_t azc__json_escape(azc__text *t, char out[4]) {
     const char *p = t->p;
-    int code = t->end - p > 1 ? azc__json_simple(p[1], 0) : 0, len = 2;
+    int code = t->end - p > 1 ? azc__json_map(p[1], azc__json_letters, azc__json_chars) : 0;
+    int len = 2;
     if (code == 0) {
         code = azc__json_unit(p, t->end);
         if (code < 0) return 0;
@@ -3078,7 +3218,7 @@ static size_t azc__json_escape(azc__text *t, char out[4]) {
     return azc__utf8_write(out, code);
 }
 
-/* The next character of a string, decoded to out; returns its bytes, or 0 for a bad one. */
+/* Decode the next character of a string to out. Returns the bytes written, 0 for a bad one. */
 static size_t azc__json_char(azc__text *t, char out[4]) {
     if (*t->p == '\\') return azc__json_escape(t, out);
     size_t n = 0;
@@ -3107,7 +3247,7 @@ static int azc__json_scan_digits(azc__text *t) {
     return t->p > start;
 }
 
-/* 01 is two numbers, the second where none may be. */
+/* A number ends after a leading zero, so 01 fails at its second digit. */
 static int azc__json_scan_number(azc__text *t) {
     azc__json_take(t, '-');
     if (!azc__json_take(t, '0') && !azc__json_scan_digits(t)) return 0;
@@ -3123,37 +3263,48 @@ static int azc__json_scan_word(azc__text *t) {
     return *word == 0;
 }
 
-/* The name of a member and its colon. */
+static int azc__json_scan_scalar(azc__text *t, int first) {
+    if (first == '"') return azc__json_scan_string(t);
+    return first >= 'a' ? azc__json_scan_word(t) : azc__json_scan_number(t);
+}
+
+/* A member's name and colon. */
 static int azc__json_scan_name(azc__text *t) {
     return azc__json_peek(t) == '"' && azc__json_scan_string(t) && azc__json_mark(t, ':');
 }
 
-/* Check the value at p, at most so deep, without recursion: of each open container is kept what
- * closes it. */
+/* Check the next value, with at most max_depth containers in each other. It does not recurse: close
+ * holds the bytes that must close the open containers. */
 static int azc__json_scan_value(azc__text *t, int max_depth) {
     char close[AZC__MAX_DEPTH + 1];
     for (int depth = 0;;) {
-        int c = azc__json_peek(t), opens = c == '{' || c == '[';
-        if (opens) {
+        int c = azc__json_peek(t), opened = c == '{' || c == '[';
+        if (opened) {
             if (depth++ == max_depth) return 0;
-            close[depth] = (char)(c + 2); /* ASCII */
+            close[depth] = c == '{' ? '}' : ']';
             t->p++;
-        } else if (!(c == '"' ? azc__json_scan_string(t)
-                     : c >= 'a' ? azc__json_scan_word(t) : azc__json_scan_number(t))) {
+        } else if (!azc__json_scan_scalar(t, c)) {
             return 0;
         }
-        for (; depth > 0 && azc__json_mark(t, close[depth]); depth--) opens = 0;
+        for (; depth > 0 && azc__json_mark(t, close[depth]); depth--) opened = 0;
         if (depth == 0) return 1;
-        if ((!opens && !azc__json_take(t, ',')) || (close[depth] == '}' && !azc__json_scan_name(t)))
-            return 0;
+        if (!opened && !azc__json_take(t, ',')) return 0; /* no comma before the first element */
+        if (close[depth] == '}' && !azc__json_scan_name(t)) return 0;
     }
 }
 
 /* ---- Reading ---- */
 
-static int azc__json_type(char c) {
-    return c == '{' ? AZC_JSON_OBJECT : c == '[' ? AZC_JSON_ARRAY : c == '"' ? AZC_JSON_STRING
-           : c == 'n' ? AZC_JSON_NULL : c > 'a' ? AZC_JSON_BOOL : AZC_JSON_NUMBER;
+static int azc__json_type(char first) {
+    switch (first) {
+    case '{': return AZC_JSON_OBJECT;
+    case '[': return AZC_JSON_ARRAY;
+    case '"': return AZC_JSON_STRING;
+    case 'n': return AZC_JSON_NULL;
+    case 't':
+    case 'f': return AZC_JSON_BOOL;
+    default: return AZC_JSON_NUMBER;
+    }
 }
 
 static void azc__json_set(azc_json *value, const char *text, const char *end) {
@@ -3168,7 +3319,7 @@ static AZC__RARE void azc__json_none(azc_json *value) {
     value->type = AZC_JSON_NONE;
 }
 
-/* View the value that comes next; 0 when none does. */
+/* Set *value to the next value; 0 if there is none. */
 static int azc__json_view(azc__text *t, azc_json *value) {
     azc__json_peek(t);
     const char *start = t->p;
@@ -3177,7 +3328,7 @@ static int azc__json_view(azc__text *t, azc_json *value) {
     return 1;
 }
 
-/* What stands between the brackets or quotes of a value of this type. */
+/* The text between the brackets or quotes of a value. If it has another type: empty, p NULL. */
 static azc__text azc__json_inside(const azc_json *value, int type) {
     azc__text t = {NULL, NULL};
     if (value->type != type) return t;
@@ -3186,7 +3337,8 @@ static azc__text azc__json_inside(const azc_json *value, int type) {
     return t;
 }
 
-/* Step to the next element, or with name not NULL member, of a container; 0 at its end. */
+/* Read the next element of an array or, if name is not NULL, the next member of an object; 0 at the
+ * end. */
 static int azc__json_step(azc__text *t, azc_json *name, azc_json *value) {
     azc__json_mark(t, ',');
     if (name != NULL && azc__json_view(t, name)) azc__json_mark(t, ':');
@@ -3278,48 +3430,62 @@ AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
 
 /* ---- Numbers ---- */
 
-/* A number as digits * 10^exponent, without a point, which would depend on the locale. Digits
- * past the 768 that can decide a double's rounding only leave a trace in the 770th. */
+/* A number as digits * 10^exponent. It has no decimal point, because strtod expects the one of
+ * the locale. At most 768 digits decide how a double is rounded; of those past the 770th it
+ * matters only whether one is not 0, and then the 770th is made odd. */
+enum { AZC__MAX_DIGITS = 770 };
 typedef struct azc__decimal {
     int count, exponent; /* count: of the sign and the digits */
-    char text[800];      /* no leading or trailing zeros; room for an exponent and a NUL */
+    char text[800];      /* the sign and the digits; then room for an exponent and a NUL */
 } azc__decimal;
 
-/* Returns 0 when the value is no number. */
+static void azc__decimal_digit(azc__decimal *d, char digit) {
+    if (digit == '0' && d->count == 1) return; /* a leading zero */
+    if (d->count <= AZC__MAX_DIGITS) {
+        d->text[d->count++] = digit;
+        return;
+    }
+    if (digit != '0') d->text[AZC__MAX_DIGITS] |= 1;
+    d->exponent++;
+}
+
+/* p is at the 'e' or at the end. The limit keeps n from overflowing. */
+static int azc__decimal_exponent(const char *p, const char *end) {
+    int sign = 1, n = 0;
+    while (++p < end) {
+        if (*p == '-') sign = -1;
+        else if (*p != '+' && n < 100000000) n = n * 10 + (*p - '0');
+    }
+    return sign * n;
+}
+
+/* Returns 0 if the value is not a number. */
 static int azc__decimal_read(azc__decimal *d, const azc_json *value) {
-    const char *p = value->text, *end = p + value->len;
-    char *text = d->text;
-    int fraction = 0, sign = 1, exponent = 0, power = 0, count = 1;
     if (value->type != AZC_JSON_NUMBER) return 0;
-    text[0] = '+';
-    if (*p == '-') text[0] = *p++;
+    const char *p = value->text, *end = p + value->len;
+    int fraction = 0;
+    d->count = 1;
+    d->exponent = 0;
+    d->text[0] = '+';
+    if (*p == '-') d->text[0] = *p++;
     for (; p < end && (*p | 32) != 'e'; p++) {
         if (*p == '.') {
             fraction = 1;
-            continue;
-        }
-        power -= fraction;
-        if (*p == '0' && count == 1) continue;
-        if (count <= 770) {
-            text[count++] = *p;
         } else {
-            if (*p != '0') text[770] |= 1;
-            power++;
+            d->exponent -= fraction;
+            azc__decimal_digit(d, *p);
         }
     }
-    while (++p < end) {
-        if (*p == '-') sign = -1;
-        else if (*p != '+' && exponent < 100000000) exponent = exponent * 10 + (*p - '0');
+    d->exponent += azc__decimal_exponent(p, end);
+    for (; d->text[d->count - 1] == '0'; d->count--) d->exponent++;
+    if (d->count == 1) {
+        d->text[d->count++] = '0';
+        d->exponent = 0;
     }
-    power += sign * exponent;
-    for (; text[count - 1] == '0'; count--) power++;
-    if (count == 1) text[count++] = '0', power = 0;
-    d->count = count;
-    d->exponent = power;
     return 1;
 }
 
-/* Not infinite, and a number. */
+/* False for infinity and NaN. */
 static int azc__finite(double v) { return v - v >= 0; }
 
 AZC_API int azc_json_double(azc_json value, double *out) {
@@ -3334,7 +3500,8 @@ AZC_API int azc_json_double(azc_json value, double *out) {
     return AZC_OK;
 }
 
-/* An integer, in two's complement when it may be negative. */
+/* The integer, in two's complement if is_signed. Its sign and digits take at
+ * most 21 characters. */
 static int azc__json_integer(const azc_json *value, uint64_t *out, int is_signed) {
     azc__decimal d;
     if (out == NULL) return AZC_ERR_ARGUMENT;
@@ -3366,15 +3533,19 @@ AZC_API int azc_json_bool(azc_json value, int *out) {
 
 /* ---- Writing ---- */
 
-/* The writer's state. A byte is always left for the NUL. At depth 0 names are as wrong as in an
- * array. */
-enum { AZC__W_IMPLICIT = 1, AZC__W_COMMA = 2, AZC__W_DONE = 4 };
+/* Bits of azc__state. */
+enum {
+    AZC__W_IMPLICIT = 1, /* the first put had a name, which opened the outermost object */
+    AZC__W_COMMA = 2,    /* the next value is not the first of its container */
+    AZC__W_DONE = 4      /* the outermost value is complete */
+};
 
-/* The first error stays. */
+/* Only the first error is reported. */
 static AZC__RARE void azc__put_error(azc_writer *w, int error) {
     if (w->azc__failed == 0) w->azc__failed = error;
 }
 
+/* One byte is always left for the NUL. */
 static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
     if (w->azc__failed == 0 && w->azc__size - w->len <= n) w->azc__failed = AZC_ERR_FULL;
     if (w->azc__failed != 0) return;
@@ -3385,12 +3556,9 @@ static void azc__put_raw(azc_writer *w, const char *bytes, size_t n) {
 static AZC__RARE void azc__put_char(azc_writer *w, char c) { azc__put_raw(w, &c, 1); }
 
 static void azc__put_escaped(azc_writer *w, unsigned char c) {
-    int letter = azc__json_simple(c, 1);
-    int low = c & 15;
-    char escape[6] = {'\\', 'u', '0', '0', (char)('0' + (c >> 4)),
-                      (char)(low < 10 ? '0' + low : 'a' - 10 + low)};
-    if (letter != 0) escape[1] = (char)letter;
-    azc__put_raw(w, escape, letter != 0 ? 2 : 6);
+    char escape[8] = {'\\', (char)azc__json_map(c, azc__json_chars, azc__json_letters)};
+    if (escape[1] == 0) snprintf(escape, sizeof escape, "\\u%04x", c);
+    azc__put_raw(w, escape, strlen(escape));
 }
 
 static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
@@ -3405,26 +3573,26 @@ static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
     azc__put_char(w, '"');
 }
 
-/* Into and out of a container. */
-static AZC__RARE void azc__put_in(azc_writer *w, int array) {
+static AZC__RARE void azc__put_enter(azc_writer *w, int array) {
     azc__put_char(w, array ? '[' : '{');
     w->azc__arrays = w->azc__arrays << 1 | (unsigned)array;
     w->azc__depth++;
     w->azc__state &= AZC__W_IMPLICIT;
 }
 
-static void azc__put_out(azc_writer *w) {
+static void azc__put_leave(azc_writer *w) {
     azc__put_char(w, (w->azc__arrays & 1) ? ']' : '}');
     w->azc__arrays >>= 1;
     w->azc__depth--;
     w->azc__state |= w->azc__depth > 0 ? AZC__W_COMMA : AZC__W_DONE;
 }
 
-/* All that stands before a value: the comma, the name. Returns whether the value may follow. */
+/* Write what comes before a value: a comma, a name. Returns whether the value may follow. Names are
+ * required in objects and an error elsewhere, at depth 0 too: azc__arrays begins as 1. */
 static int azc__put_prefix(azc_writer *w, const char *name) {
     if (w == NULL || w->azc__failed != 0) return 0;
     if (w->azc__depth == 0 && name != NULL && w->azc__state == 0) {
-        azc__put_in(w, 0);
+        azc__put_enter(w, 0);
         w->azc__state = AZC__W_IMPLICIT;
     }
     if ((name == NULL) != (w->azc__arrays & 1) || w->azc__state & AZC__W_DONE)
@@ -3455,7 +3623,7 @@ static AZC__RARE void azc__put_integer(azc_writer *w, const char *name, uint64_t
 static void azc__put_open(azc_writer *w, const char *name, int array) {
     if (!azc__put_prefix(w, name)) return;
     if (w->azc__depth == AZC__MAX_DEPTH) azc__put_error(w, AZC_ERR_RANGE);
-    azc__put_in(w, array);
+    azc__put_enter(w, array);
 }
 
 AZC_API azc_writer azc_put_begin(char *buf, size_t size) {
@@ -3502,7 +3670,7 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
         double back = strtod(text, NULL);
         if (back >= value && back <= value) break;
     }
-    char *point = text + strspn(text, plain); /* the locale's, in any number of bytes */
+    char *point = text + strspn(text, plain); /* of the locale: one or more bytes */
     if (*point) {
         char *rest = point + strcspn(point, plain);
         *point = '.';
@@ -3528,12 +3696,12 @@ AZC_API void azc_put_array(azc_writer *w, const char *name) { azc__put_open(w, n
 AZC_API void azc_put_end(azc_writer *w) {
     if (w == NULL) return;
     if (w->azc__depth <= (w->azc__state & AZC__W_IMPLICIT)) azc__put_error(w, AZC_ERR_STATE);
-    else azc__put_out(w);
+    else azc__put_leave(w);
 }
 
 AZC_API int azc_put_finish(azc_writer *w) {
     if (w == NULL || w->text == NULL) return AZC_ERR_ARGUMENT;
-    if (w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) azc__put_out(w);
+    if (w->azc__depth == 1 && w->azc__state & AZC__W_IMPLICIT) azc__put_leave(w);
     if (w->azc__depth > 0 || !(w->azc__state & AZC__W_DONE)) azc__put_error(w, AZC_ERR_STATE);
     if (w->azc__failed != 0) w->len = 0;
     if (w->azc__size > 0) w->text[w->len] = 0;
@@ -4909,7 +5077,7 @@ static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
 /* Fill the scratch with the request's strings, as far as the request is sound. */
 static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
-    char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
+    char *out = s->scratch, *segments = out + azc__scratch_strings(&s->config);
     const azc__visitor *visitor = &r->visitor;
     r->visitor.family = conn->family;
     memcpy(r->visitor.raw, conn->u.raw, sizeof r->visitor.raw);
@@ -5058,7 +5226,7 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     if (r == NULL || name == NULL) return NULL;
     if (r->cookies == NULL) { /* split at the first call, as queries are */
         const azc_server *s = conn->server;
-        char *out = r->cookies = s->scratch + s->config.max_request * 5 + 128;
+        char *out = r->cookies = s->scratch + azc__scratch_cookies(&s->config);
         const char *p;
         for (int i = 0; (p = azc__http_next(r, "Cookie", &i)) != NULL;) azc__http_pairs(&out, p, 1);
         *out = 0;
@@ -5082,7 +5250,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
         !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
     for (const char *p = name; *p; p++) {
-        if (!azc__http_is(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
+        if (!azc__char_in(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
     }
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     size_t room = AZC__MAX_EXTRA - r->extra_len;
@@ -5171,10 +5339,10 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 static int azc__channel_subprotocols(char *out, const char *list) {
     const char *item;
     size_t len;
-    for (int n = 0; (item = azc__http_list(&list, &len)) != NULL; n++) {
+    for (int n = 0; (item = azc__list_next(&list, &len)) != NULL; n++) {
         if (n == UINT8_MAX || len > AZC__MAX_SUBPROTOCOL) return 0;
         for (size_t i = 0; i < len; i++) {
-            if (!azc__http_is(AZC__TOKEN, item[i])) return 0;
+            if (!azc__char_in(AZC__TOKEN, item[i])) return 0;
         }
         memcpy(out, item, len);
         out += len + 1;
@@ -6007,7 +6175,7 @@ static const char *azc__config_bad(const azc_config *c) {
     int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
     size_t over = (size_t)((unsigned)c->port >> 16);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
-    over |= c->max_request >> 26; /* azc__scratch_size takes it six times */
+    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
@@ -7176,7 +7344,7 @@ static const char *azc__proxies_last(const azc__request *r, const char *name, si
     const char *at, *item, *last = NULL;
     size_t n;
     for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
-        while ((item = azc__http_list(&at, &n)) != NULL) last = item, *len = n;
+        while ((item = azc__list_next(&at, &n)) != NULL) last = item, *len = n;
     return last;
 }
 
@@ -7190,7 +7358,7 @@ static void azc__proxies_visitor(azc__request *r, const char *proxies) {
     size_t len;
     int known = 0;
     for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        while ((item = azc__http_list(&at, &len)) != NULL) {
+        while ((item = azc__list_next(&at, &len)) != NULL) {
             int address = azc__proxies_address(item, len, &next) && next.family != 0;
             if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
             r->visitor = address ? next : peer;
@@ -7212,8 +7380,8 @@ static void azc__proxies_forwarded(const azc_server *s, azc__request *r) {
     }
     const char *scheme = azc__proxies_last(r, "X-Forwarded-Proto", &len);
     if (scheme == NULL) return;
-    if (azc__http_same(scheme, len, "https") || azc__http_same(scheme, len, "wss")) r->scheme = 's';
-    if (azc__http_same(scheme, len, "http") || azc__http_same(scheme, len, "ws")) r->scheme = 'p';
+    if (azc__is_nocase(scheme, len, "https") || azc__is_nocase(scheme, len, "wss")) r->scheme = 's';
+    if (azc__is_nocase(scheme, len, "http") || azc__is_nocase(scheme, len, "ws")) r->scheme = 'p';
 }
 
 static int azc__proxies_trusts(const azc_server *s, const azc__visitor *visitor) {

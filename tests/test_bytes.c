@@ -1,4 +1,4 @@
-/* BYTES: numbers, hex digits, lists of strings, error texts and the version. */
+/* BYTES: numbers, characters, strings, lists of strings, error texts and the version. */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
 #include "test.h"
@@ -43,7 +43,48 @@ static void numbers(void) {
     }
 }
 
+static void characters(void) {
+    TEST("characters of tokens (RFC 9110 5.6.2) and host names (RFC 3986 3.2.2): all 256 bytes") {
+#define LETTERS "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+        static const char token[] = "!#$%&'*+-.^_`|~" LETTERS, host[] = "!$%&'()*+,-.;=_~" LETTERS;
+        for (int c = 0; c < 256; c++) {
+            CHECK_INT(azc__char_in(AZC__TOKEN, (char)c), c != 0 && strchr(token, c) != NULL);
+            CHECK_INT(azc__char_in(AZC__HOST, (char)c), c != 0 && strchr(host, c) != NULL);
+        }
+    }
+    TEST("names are the same in any letter case of ASCII, and only of ASCII") {
+        CHECK(azc__is_nocase("aBcZ", 4, "AbCz"));
+        CHECK(azc__is_nocase("abcd", 3, "abc"));
+        CHECK(azc__is_nocase("", 0, ""));
+        CHECK(!azc__is_nocase("abc", 3, "ab") && !azc__is_nocase("ab", 2, "abc"));
+        CHECK(!azc__is_nocase("abc", 3, "abd") && !azc__is_nocase("a", 1, ""));
+        for (int a = 1; a < 256; a++) {
+            for (int b = 1; b < 256; b++) {
+                char x = (char)a, y[2] = {(char)b, 0};
+                int letter = (a >= 'a' && a <= 'z' && a - 32 == b) ||
+                             (b >= 'a' && b <= 'z' && b - 32 == a);
+                if (azc__is_nocase(&x, 1, y) != (a == b || letter)) CHECK_INT(a, b);
+            }
+        }
+    }
+}
+
 static void strings(void) {
+    TEST("the elements of a list, without empty ones and the space around (RFC 9110 5.6.1)") {
+        static const struct { const char *list, *want; } cases[] = {
+            {"", ""}, {" ", ""}, {",", ""}, {" ,\t, ", ""}, {"a", "[a]"}, {" a ", "[a]"},
+            {"a,b", "[a][b]"}, {"a , b", "[a][b]"}, {",a,,b,", "[a][b]"}, {"a b, c", "[a b][c]"},
+            {"\ta\t,\tb\t", "[a][b]"}, {"a,", "[a]"}, {"ab,cd,ef", "[ab][cd][ef]"}};
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            const char *at = (const char *)placed(cases[i].list, strlen(cases[i].list) + 1), *item;
+            char out[100] = "";
+            size_t len, n = 0;
+            while ((item = azc__list_next(&at, &len)) != NULL)
+                n += (size_t)snprintf(out + n, 50, "[%.*s]", (int)len, item);
+            CHECK_STR(out, cases[i].want);
+            CHECK(azc__list_next(&at, &len) == NULL);
+        }
+    }
     TEST("strings follow each other, and pairs are found by name") {
         static const char pairs[] = "id\0seven\0\0empty name\0rest\0\0"; /* an empty name ends it */
         static const char list[] = "id\0seven\0rest\0\0x\0last\0";
@@ -82,6 +123,7 @@ static void strings(void) {
 int main(int argc, char **argv) {
     test_start(argc, argv);
     numbers();
+    characters();
     strings();
     return test_end();
 }

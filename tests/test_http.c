@@ -187,14 +187,6 @@ static void request_lines(void) {
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
             if (!CHECK_INT(parse_first(bad[i]), -400)) printf("    %s\n", bad[i]);
     }
-    TEST("every byte is allowed in a method or not, by RFC 9110 5.6.2") {
-        static const char tchar[] = "!#$%&'*+-.^_`|~0123456789"
-                                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-        for (int c = 0; c < 256; c++) {
-            int want = c != 0 && strchr(tchar, c) != NULL;
-            CHECK_INT(azc__http_is(AZC__TOKEN, (char)c), want);
-        }
-    }
     TEST("methods keep their case; HEAD alone has no body") {
         CHECK_INT(parse_first("get / HTTP/1.1"), 0);
         CHECK_STR(request.method, "get");
@@ -409,41 +401,6 @@ static void framing(void) {
     }
 }
 
-/* ---- Pieces ---------------------------------------------------------------------------------- */
-
-static void pieces(void) {
-    TEST("the elements of a list, without empty ones and the space around (RFC 9110 5.6.1)") {
-        static const struct { const char *list, *want; } cases[] = {
-            {"", ""}, {" ", ""}, {",", ""}, {" ,\t, ", ""}, {"a", "[a]"}, {" a ", "[a]"},
-            {"a,b", "[a][b]"}, {"a , b", "[a][b]"}, {",a,,b,", "[a][b]"}, {"a b, c", "[a b][c]"},
-            {"\ta\t,\tb\t", "[a][b]"}, {"a,", "[a]"}, {"ab,cd,ef", "[ab][cd][ef]"}};
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            const char *at = (const char *)placed(cases[i].list, strlen(cases[i].list) + 1), *item;
-            char out[100] = "";
-            size_t len, n = 0;
-            while ((item = azc__http_list(&at, &len)) != NULL)
-                n += (size_t)snprintf(out + n, 50, "[%.*s]", (int)len, item);
-            CHECK_STR(out, cases[i].want);
-            CHECK(azc__http_list(&at, &len) == NULL);
-        }
-    }
-    TEST("names are the same in any letter case of ASCII, and only of ASCII") {
-        CHECK(azc__http_same("aBcZ", 4, "AbCz"));
-        CHECK(azc__http_same("abcd", 3, "abc"));
-        CHECK(azc__http_same("", 0, ""));
-        CHECK(!azc__http_same("abc", 3, "ab") && !azc__http_same("ab", 2, "abc"));
-        CHECK(!azc__http_same("abc", 3, "abd") && !azc__http_same("a", 1, ""));
-        for (int a = 1; a < 256; a++) {
-            for (int b = 1; b < 256; b++) {
-                char x = (char)a, y[2] = {(char)b, 0};
-                int letter = (a >= 'a' && a <= 'z' && a - 32 == b) ||
-                             (b >= 'a' && b <= 'z' && b - 32 == a);
-                if (azc__http_same(&x, 1, y) != (a == b || letter)) CHECK_INT(a, b);
-            }
-        }
-    }
-}
-
 /* Decode, the input against an unreadable page, the output before one with just the room that is
  * promised: n bytes and a NUL. NULL when refused. */
 static const char *decoded(const char *text, size_t n, int plus) {
@@ -538,6 +495,58 @@ static void escapes(void) {
     }
 }
 
+/* ---- The scratch: a write past one of its parts meets an unreadable page ---------------------- */
+
+/* The start, then the rest again and again, n bytes in all. */
+static char *repeated(char *out, size_t n, const char *start, const char *rest) {
+    size_t len = strlen(start);
+    for (size_t i = 0; i < n; i++) out[i] = i < len ? start[i] : rest[(i - len) % strlen(rest)];
+    out[n] = 0;
+    return out;
+}
+
+static void fill_strings(const azc_config *c, const char *target) {
+    size_t size = azc__scratch_strings(c), path_len = strcspn(target, "?");
+    char *part = (char *)guarded_fill('?', size), *out = part;
+    out = (char *)memset(out, 'f', INET6_ADDRSTRLEN) + INET6_ADDRSTRLEN;
+    out = stpcpy(out, target) + 1;
+    if (target[path_len] == '?') CHECK_INT(azc__http_pairs(&out, target + path_len + 1, 0), 0);
+    memset(out, 0, 1 + path_len + 1); /* an empty name; the path as a parameter */
+    guarded_free(part, size);
+    out = part = (char *)guarded_fill('?', azc__scratch_cookies(c) - size);
+    CHECK(azc__route_split(&out, target, path_len) > 0);
+    guarded_free(part, azc__scratch_cookies(c) - size);
+}
+
+static void fill_cookies(const azc_config *c, const char *value, size_t fields) {
+    size_t size = azc__scratch_size(c) - azc__scratch_cookies(c);
+    char *part = (char *)guarded_fill('?', size), *out = part;
+    for (size_t i = 0; i < fields; i++) CHECK_INT(azc__http_pairs(&out, value, 1), 0);
+    *out = 0;
+    guarded_free(part, size);
+}
+
+static void scratch(void) {
+    TEST("the strings of the longest request fit the scratch, whatever its limit") {
+        static const char *const targets[][2] = {{"/?", "a&"}, {"/?", "a=&"}, {"/?", "&"},
+            {"/?", "=&"}, {"/?a=", "b"}, {"/", "/"}, {"/", "x"}, {"/", "/?"}, {"/x/y?", "a&"}};
+        static const char *const cookies[] = {"a=;", "a=", ";", "=;", "a;", "a=b; "};
+        char text[400];
+        azc_config c;
+        memset(&c, 0, sizeof c);
+        for (c.max_request = 60; c.max_request < sizeof text; c.max_request++) {
+            size_t target = c.max_request - strlen("GET  HTTP/1.1\r\n\r\n");
+            size_t fields = c.max_request - strlen("GET / HTTP/1.1\r\n\r\n");
+            for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+                fill_strings(&c, repeated(text, target, targets[i][0], targets[i][1]));
+            for (size_t i = 0; i < sizeof cookies / sizeof *cookies; i++) {
+                fill_cookies(&c, cookies[i], fields / strlen("Cookie:\r\na="));
+                fill_cookies(&c, repeated(text, fields - strlen("Cookie:\r\n"), "", cookies[i]), 1);
+            }
+        }
+    }
+}
+
 /* ---- Origins --------------------------------------------------------------------------------- */
 
 static int lets_in(const char *host, const char *origin, const char *allowed) {
@@ -610,8 +619,8 @@ int main(int argc, char **argv) {
     hosts();
     field_lines();
     framing();
-    pieces();
     escapes();
+    scratch();
     origins();
     return test_end();
 }

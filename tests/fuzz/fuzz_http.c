@@ -473,7 +473,7 @@ static void http_check_parse(const uint8_t *bytes, size_t n) {
         s->current = conn;
         int strings = azc__request_strings(conn, r, 0);
         FUZZ_CHECK((strings == 0) == http_strings_wanted(&w));
-        FUZZ_CHECK(s->strings_at <= s->scratch + azc__scratch_size(&s->config));
+        FUZZ_CHECK(s->strings_at <= s->scratch + azc__scratch_strings(&s->config));
         FUZZ_CHECK(strcmp(azc_peer(conn), "127.0.0.1") == 0);
         FUZZ_CHECK(http_exactly(w.target, azc_target(conn)));
         FUZZ_CHECK(http_exactly(w.method, azc_method(conn)));
