@@ -3540,7 +3540,9 @@ AZC_API int azc_put_finish(azc_writer *w) {
     return w->azc__failed;
 }
 
-/* ==== [13] ROOM: names to members, in one hash table of the server; pure ====================== */
+/* ==== [13] ROOM: rooms and their members; one hash table per server =========================== */
+
+/* ---- Names ---- */
 
 static void azc__sip_round(uint32_t v[4]) {
     v[0] += v[1], v[1] = azc__rotl(v[1], 5) ^ v[0], v[0] = azc__rotl(v[0], 16);
@@ -3549,15 +3551,14 @@ static void azc__sip_round(uint32_t v[4]) {
     v[2] += v[1], v[1] = azc__rotl(v[1], 13) ^ v[2], v[2] = azc__rotl(v[2], 16);
 }
 
-/* HalfSipHash-2-4 (Aumasson and Bernstein): room names come from peers, who must not be able to
- * choose them into one bucket. Words are read in this machine's order; only we see the hash. */
+/* HalfSipHash-2-4 (Aumasson and Bernstein). Peers choose room names, and must not be able to put
+ * many into one bucket. Words are read in native byte order: the hash never leaves the process. */
 static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t len) {
     uint32_t v[4] = {seed[0], seed[1], seed[0] ^ 0x6c796765, seed[1] ^ 0x74656462}, word;
     const unsigned char *p = (const unsigned char *)bytes;
-    for (size_t n = 4, rest = len; n == 4; p += n, rest -= n) { /* the last is short */
-        unsigned char four[4] = {0, 0, 0, (unsigned char)len}; /* behind the rest */
-        n = azc__min(rest, 4);
-        memcpy(four, p, n);
+    for (size_t at = 0; at <= len; at += 4) {
+        unsigned char four[4] = {0, 0, 0, (unsigned char)len}; /* the last word ends in len */
+        memcpy(four, p + at, azc__min(len - at, 4));
         memcpy(&word, four, 4);
         v[3] ^= word;
         for (int i = 0; i < 2; i++) azc__sip_round(v);
@@ -3571,8 +3572,11 @@ static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
 
 static int azc__room_valid(const char *name) {
-    return strlen(name) - 1 < AZC__MAX_ROOM; /* not 0 either */
+    size_t len = strlen(name);
+    return len > 0 && len <= AZC__MAX_ROOM;
 }
+
+/* ---- The table ---- */
 
 static AZC__RARE uint32_t azc__room_hash(const azc_server *s, const azc_channel *channel,
                                         const void *name, size_t len) {
@@ -3600,8 +3604,9 @@ static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
     *bucket = room;
 }
 
-/* Double the table when it is full. Without memory for that the chains grow instead. */
-static int azc__room_table_grow(azc_server *s) {
+/* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
+ * is no table at all. */
+static AZC__RARE int azc__room_table_grow(azc_server *s) {
     uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
     if (s->room_count < old_cap) return 1;
@@ -3619,7 +3624,7 @@ static int azc__room_table_grow(azc_server *s) {
     return 1;
 }
 
-/* Where there is no room there is no table. */
+/* A server without rooms has no table. */
 static AZC__RARE void azc__room_table_trim(azc_server *s) {
     if (s->room_count > 0) return;
     azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
@@ -3632,24 +3637,27 @@ static size_t azc__room_size(const azc_server *s, size_t len) {
     return size < s->room_least ? s->room_least : size;
 }
 
-/* name: len bytes; a NUL goes behind them. */
-static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
+/* The new room has no references yet: azc__room_release frees it. Returns NULL without memory. */
+static AZC__RARE azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
                                  size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
     azc__room *room = (azc__room *)azc__zalloc(&s->mem, azc__room_size(s, len));
-    if (room == NULL) azc__room_table_trim(s);
-    if (room == NULL) return NULL;
+    if (room == NULL) {
+        azc__room_table_trim(s);
+        return NULL;
+    }
     room->channel = channel;
     room->len = (uint32_t)len;
     room->notify = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
     room->hash = azc__room_hash(s, channel, name, len);
-    memcpy(room + 1, name, len);
+    memcpy(room + 1, name, len); /* the NUL behind it is there already */
     azc__room_link(s, room);
     s->room_count++;
     s->room_named += channel != NULL;
     return room;
 }
 
+/* Free the room, unless something still refers to it. */
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
     if (room->pair) s->pair_end(s, room);
@@ -3662,8 +3670,8 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     azc__room_table_trim(s);
 }
 
-/* Give back a reference; NULL is fine. */
-static void azc__room_unref(azc_server *s, azc__room *room) {
+/* Drop one reference. room may be NULL. */
+static AZC__RARE void azc__room_unref(azc_server *s, azc__room *room) {
     if (room == NULL) return;
     room->refs--;
     azc__room_release(s, room);
@@ -3687,14 +3695,14 @@ static azc__pair azc__pair_of(const azc__room *room) {
     return pair;
 }
 
-/* The pair's room is released: so are both rooms that it holds. */
+/* azc_server.pair_end: a pair's room is being freed, so drop its references to both rooms. */
 static void azc__pair_end(azc_server *s, const azc__room *room) {
     azc__pair pair = azc__pair_of(room);
     azc__room_unref(s, pair.room);
     azc__room_unref(s, pair.user);
 }
 
-/* A room for the pair, which holds a reference to both of its rooms; NULL without memory. */
+/* Make the room of a pair. It holds a reference to each room of the pair. NULL without memory. */
 static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
     azc__room *room = azc__room_make(channel->server, channel, pair, sizeof *pair);
     if (room == NULL) return NULL;
@@ -3707,50 +3715,51 @@ static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
 
 /* ---- Members ---- */
 
-/* The room's members came or went. */
+/* Call this after each change of room->count. */
 static inline void azc__room_changed(azc_server *s, azc__room *room) {
     if (room->notify && !room->queued) s->news->changed(s, room);
 }
 
-/* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
+/* The room that stands for the connection's user, or NULL. Its membership is always the first in
+ * conn->rooms: see azc__member_add. */
 static azc__room *azc__user_of(const azc_conn *conn) {
     azc__member *m = conn->rooms;
     return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
 }
 
-/* Does the channel want to know in which rooms the connection's user is? */
+/* Is the presence of the connection's user counted, per room? */
 static int azc__seat_wanted(const azc_conn *conn) {
     return conn->channel->on_presence != NULL && azc__user_of(conn) != NULL; /* NOLINT: open */
 }
 
-/* Where the list of a connection's rooms begins. */
+/* The first membership of a connection in a room that the program named. */
 static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
-/* Whichever list is shorter tells whether conn is in the room. */
+/* Search the connection's list and the room's list side by side: the shorter one ends the search. */
 static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room) {
-    azc__member *mine = conn->rooms, *theirs = room->first;
-    while (mine != NULL && theirs != NULL) {
-        if (mine->room == room) return mine;
-        if (theirs->conn == conn) return theirs;
-        mine = mine->next_room;
-        theirs = theirs->next;
+    azc__member *by_conn = conn->rooms, *by_room = room->first;
+    while (by_conn != NULL && by_room != NULL) {
+        if (by_conn->room == room) return by_conn;
+        if (by_room->conn == conn) return by_room;
+        by_conn = by_conn->next_room;
+        by_room = by_room->next;
     }
     return NULL;
 }
 
-/* Memberships come many at once, for an allocator's word for each would be a quarter more. They
- * go all at once too, when the last is free. */
+/* Memberships are allocated in groups: a malloc header for each would add 25 %. All groups are
+ * freed together, when no membership is in use. */
 static azc__member *azc__member_take(azc_server *s) {
     if (s->free_members == NULL) {
-        azc__member_group *more = (azc__member_group *)azc__alloc(&s->mem, sizeof *more);
-        if (more == NULL) return NULL;
-        more->next = s->members;
-        s->members = more;
+        azc__member_group *group = (azc__member_group *)azc__alloc(&s->mem, sizeof *group);
+        if (group == NULL) return NULL;
+        group->next = s->members;
+        s->members = group;
         for (int i = 0; i < AZC__MEMBERS; i++) {
-            more->member[i].next = s->free_members;
-            s->free_members = &more->member[i];
+            group->member[i].next = s->free_members;
+            s->free_members = &group->member[i];
         }
     }
     azc__member *m = s->free_members;
@@ -3766,13 +3775,14 @@ static void azc__member_return(azc_server *s, azc__member *m) {
     if (--s->member_count > 0) return;
     s->free_members = NULL;
     while (s->members != NULL) {
-        azc__member_group *some = s->members;
-        s->members = some->next;
-        azc__free(&s->mem, some, sizeof *some);
+        azc__member_group *group = s->members;
+        s->members = group->next;
+        azc__free(&s->mem, group, sizeof *group);
     }
 }
 
-/* First in both lists, but that who a connection is stays before its rooms. */
+/* A new membership is the first of its room, and of its connection's rooms, behind the user's.
+ * Returns 0 without memory. */
 static int azc__member_add(azc_conn *conn, azc__room *room) {
     azc__member *m = azc__member_take(conn->server);
     if (m == NULL) return 0;
@@ -3798,11 +3808,10 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
 static void azc__member_free(azc_server *s, azc__member *m) {
     azc__room *room = m->room;
     azc__member_return(s, m);
-    room->refs--;
-    azc__room_release(s, room);
+    azc__room_unref(s, room);
 }
 
-/* Out of the room's list and count; the connection's own list still shows the room. */
+/* Leave the room's list and count. The connection's list still has the room, for on_close. */
 static void azc__member_leave_room(azc__member *m) {
     if (m->prev != NULL) m->prev->next = m->next;
     else m->room->first = m->next;
@@ -3812,7 +3821,7 @@ static void azc__member_leave_room(azc__member *m) {
     azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
 }
 
-/* Leave both lists. While a cursor may stand on the member, it waits in limbo. */
+/* Leave both lists. A cursor may stand on the member, so azc__room_sweep frees it later. */
 static void azc__member_remove(azc_server *s, azc__member *m) {
     azc__member_leave_room(m);
     if (m->prev_room != NULL) m->prev_room->next_room = m->next_room;
@@ -3823,8 +3832,9 @@ static void azc__member_remove(azc_server *s, azc__member *m) {
     s->limbo = m;
 }
 
-/* No cursor of before is in use: a callback has returned, or a poll begins. */
-static void azc__room_sweep(azc_server *s) {
+/* Free removed members. Call this only when every cursor is void: after a callback, or as a poll
+ * begins. */
+static AZC__RARE void azc__room_sweep(azc_server *s) {
     while (s->limbo != NULL) {
         azc__member *m = s->limbo;
         s->limbo = m->prev;
@@ -3833,21 +3843,24 @@ static void azc__room_sweep(azc_server *s) {
     s->cursors = 0;
 }
 
-/* Past max_memberships, or with so many rooms more past max_rooms? */
-static AZC__RARE int azc__room_full(const azc_server *s, int more) {
+/* Would one more membership, in this many new rooms, exceed the limits? */
+static AZC__RARE int azc__room_full(const azc_server *s, int new_rooms) {
     const azc_config *c = &s->config;
     return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
-           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
+           (c->max_rooms > 0 && s->room_named + (size_t)new_rooms > (size_t)c->max_rooms);
 }
 
-/* Make a connection a member of the room of that name. */
+/* ---- Join and leave ---- */
+
+/* Make a connection a member of a room. On an error nothing has changed: the history is prepared
+ * first, and is queued only once the connection is a member. */
 static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     azc_server *s = conn->server;
     azc__room *room = azc__room_find(s, conn->channel, name, len);
     if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
-    int more = room == NULL;
-    if (azc__seat_wanted(conn)) more += s->users->seat_missing(conn, room);
-    if (azc__room_full(s, more)) return AZC_ERR_FULL;
+    int new_rooms = room == NULL;
+    if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
+    if (azc__room_full(s, new_rooms)) return AZC_ERR_FULL;
     azc__out replay = {NULL, NULL, 0};
     int replays = room != NULL && room->keeps.history != NULL;
     int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
@@ -3874,7 +3887,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
-    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
+    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closing has left all rooms */
     const azc__room *r = azc__room_by_name(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
@@ -3899,14 +3912,35 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room) {
 
 /* ---- Cursors ---- */
 
-enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
+/* azc_cursor.azc__kind. AZC__C_USERS is a flag of the first two: stop once per user. */
+enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN, AZC__C_USERS = 4 };
 
-enum { AZC__C_USERS = 4 }; /* with the first two: each user once */
-
-/* A cursor of azc_users stops at one connection of each user. */
-static int azc__cursor_takes(azc_cursor *cursor, const azc__room *room) {
+/* Does the cursor stop at this connection? */
+static int azc__cursor_stops(azc_cursor *cursor, const azc__room *room) {
     return !(cursor->azc__kind & AZC__C_USERS) ||
            cursor->conn->server->users->first_of_user(cursor, room);
+}
+
+static int azc__cursor_next_conn(azc_cursor *cursor) {
+    while (cursor->azc__next != NULL) {
+        cursor->conn = (azc_conn *)cursor->azc__next;
+        cursor->azc__next = cursor->conn->u.link.next;
+        if (cursor->conn->state == AZC__OPEN && azc__cursor_stops(cursor, NULL)) return 1;
+    }
+    return 0;
+}
+
+/* A removed member has no connection, but still leads to the next one. */
+static int azc__cursor_next_member(azc_cursor *cursor, int of_conn) {
+    while (cursor->azc__next != NULL) {
+        const azc__member *m = (const azc__member *)cursor->azc__next;
+        cursor->azc__next = of_conn ? m->next_room : m->next;
+        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
+        cursor->conn = m->conn;
+        cursor->room = azc__room_name(m->room);
+        if (azc__cursor_stops(cursor, m->room)) return 1;
+    }
+    return 0;
 }
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
@@ -3928,22 +3962,10 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
 }
 
 AZC_API int azc_cursor_next(azc_cursor *cursor) {
-    while (cursor != NULL && cursor->azc__next != NULL) {
-        if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
-            cursor->conn = (azc_conn *)cursor->azc__next;
-            cursor->azc__next = cursor->conn->u.link.next;
-            if (cursor->conn->state == AZC__OPEN && azc__cursor_takes(cursor, NULL)) return 1;
-            continue;
-        }
-        azc__member *m = (azc__member *)cursor->azc__next;
-        int of_conn = cursor->azc__kind == AZC__C_CONN;
-        cursor->azc__next = of_conn ? m->next_room : m->next;
-        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
-        cursor->conn = m->conn;
-        cursor->room = azc__room_name(m->room);
-        if (azc__cursor_takes(cursor, m->room)) return 1;
-    }
-    return 0;
+    if (cursor == NULL) return 0;
+    int kind = cursor->azc__kind & ~AZC__C_USERS;
+    if (kind == AZC__C_CHANNEL) return azc__cursor_next_conn(cursor);
+    return azc__cursor_next_member(cursor, kind == AZC__C_CONN);
 }
 
 /* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
