@@ -3968,14 +3968,14 @@ AZC_API int azc_cursor_next(azc_cursor *cursor) {
     return azc__cursor_next_member(cursor, kind == AZC__C_CONN);
 }
 
-/* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
+/* ==== [14] SYSTEM: wrappers of system calls, and addresses ==================================== */
 
-/* Did a call fail for now only? */
+/* Did the last call fail only for now? */
 static int azc__sys_transient(void) {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
 }
 
-/* Milliseconds; without a clock time stands still. */
+/* Milliseconds. If there is no clock, time stands still. */
 static int64_t azc__sys_clock(const azc_server *s) {
     struct timespec t;
     if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
@@ -3986,19 +3986,7 @@ static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
     return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
 }
 
-/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static AZC__RARE void azc__fd_prepare(int fd) {
-    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
-}
-
-/* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
-static int azc__fd_nonblocking(int fd) {
-    azc__fd_prepare(fd);
-    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
-}
-
-static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
+static AZC__RARE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
@@ -4006,14 +3994,47 @@ static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov,
     return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
 }
 
-/* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
-static void azc__visitor_set_family(azc__visitor *who, int family) {
+/* Close-on-exec, so that children of the program do not inherit sockets and keep ports open. */
+static AZC__RARE void azc__fd_prepare(int fd) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+}
+
+/* For descriptors that the loop reads until they are empty. Returns 0 on failure. Connections do
+ * without it: their calls pass MSG_DONTWAIT. */
+static int azc__fd_nonblocking(int fd) {
+    azc__fd_prepare(fd);
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
+}
+
+typedef union azc__sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+} azc__sockaddr;
+
+/* The path of a "unix:/path" host, or NULL. */
+static AZC__RARE const char *azc__host_path(const char *host) {
+    return strncmp(host, "unix:", 5) == 0 ? host + 5 : NULL;
+}
+
+/* visitor->raw holds an address of this family. An IPv4 address in IPv6 form becomes IPv4. */
+static void azc__visitor_set_family(azc__visitor *visitor, int family) {
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
-        memcpy(who->raw, who->raw + 12, 4);
+    if (family == AF_INET6 && memcmp(visitor->raw, mapped, 12) == 0) {
+        memcpy(visitor->raw, visitor->raw + 12, 4);
         family = AF_INET;
     }
-    who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+    visitor->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+}
+
+static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address) {
+    int family = address->any.sa_family;
+    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
+                                  : offsetof(struct sockaddr_in6, sin6_addr);
+    memcpy(visitor->raw, (const char *)address + at, sizeof visitor->raw);
+    azc__visitor_set_family(visitor, family);
 }
 
 /* ==== [15] LOG: errors and events in words; prints only to the FILE that azc_logger got ======= */
@@ -5247,11 +5268,12 @@ static int azc__channel_check(const azc_channel *channel) {
 
 /* ==== [18] LOOP: waits, reads, flushes and turns ============================================== */
 
-/* ---- Readiness: these functions are all that knows poll(), or epoll ---- */
+/* ---- Readiness: the same functions for epoll and for poll ---- */
 
 #ifdef AZCHAN_USE_EPOLL
 
-/* Watch a source for events, none included; 0 on failure, possible only the first time. */
+/* Watch a source for events (0: for none). Returns 0 on failure, which can happen only the first
+ * time. */
 static inline int azc__source_watch(azc_server *s, azc__source *source, int events) {
     if (source->events == events) return 1;
     struct epoll_event e;
@@ -5265,21 +5287,22 @@ static inline int azc__source_watch(azc_server *s, azc__source *source, int even
     return 1;
 }
 
-/* Stop watching. Not while a scan of ready ones is under way. */
+/* Stop watching. Do not call it while ready sources are scanned. */
 static void azc__source_unwatch(azc_server *s, azc__source *source) {
-    struct epoll_event e; /* old kernels want one */
+    struct epoll_event e; /* Linux before 2.6.9 fails without one */
     memset(&e, 0, sizeof e);
     if (source->at >= 0) AZC_SYS(epoll_ctl)(s->epoll, EPOLL_CTL_DEL, source->fd, &e);
     source->at = -1;
     source->events = 0;
 }
 
-/* Wait; returns how many sources are ready, -1 with errno on failure. */
+/* Returns the number of ready sources; -1 with errno on failure. */
 static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(epoll_wait)(s->epoll, s->ready, AZC__MAX_READY, ms);
 }
 
-/* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
+/* The next ready source and its events. Call it once for each that azc__wait counted; *at is 0 at
+ * first. */
 static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     const struct epoll_event *e = &s->ready[(*at)++];
     *events = (int)e->events;
@@ -5288,20 +5311,21 @@ static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
-/* What a poll of the program's own should wait for, and what it found. Returns how many. */
-static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
+/* Write up to max descriptors for the program's own poll. Returns how many there are. */
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t max) {
     struct pollfd all = {s->epoll, POLLIN, 0};
-    if (most > 0) *fds = all;
+    if (max > 0) *fds = all;
     return 1;
 }
 
+/* Take the results of the program's own poll. Returns as azc__wait. */
 static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
 }
 
 #else
 
-/* Both arrays in one allocation: the sources, then what poll reads. */
+/* Both arrays are in one allocation: the sources, then the pollfds. */
 static int azc__source_grow(azc_server *s) {
     const size_t each = sizeof *s->sources + sizeof *s->polls;
     if (s->source_count < s->source_cap) return 1;
@@ -5327,7 +5351,7 @@ static inline int azc__source_watch(azc_server *s, azc__source *source, int even
     return 1;
 }
 
-/* The last source takes the place of the one that goes. */
+/* The last source moves into the gap. */
 static void azc__source_unwatch(azc_server *s, azc__source *source) {
     if (source->at < 0) return;
     uint32_t last = --s->source_count;
@@ -5351,8 +5375,8 @@ static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
 
-static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
-    size_t count = azc__min(s->source_count, most);
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t max) {
+    size_t count = azc__min(s->source_count, max);
     if (count > 0) memcpy(fds, s->polls, count * sizeof *fds);
     return s->source_count;
 }
@@ -5368,9 +5392,9 @@ static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t coun
 
 #endif
 
-/* ---- Sending ---- */
+/* ---- Flush ---- */
 
-/* Several pieces in one call. */
+/* Send several pieces in one call. Adds the bytes offered to *total. */
 static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     size_t n = 0;
@@ -5382,14 +5406,15 @@ static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total)
     return azc__sys_send(conn, iov, n);
 }
 
-/* Ask the kernel again in a while; poll would not wait. */
+/* Retry in AZC__RETRY_MS what failed for lack of kernel resources. poll cannot report that. */
 static void azc__retry_later(azc_server *s) {
     if (!s->retrying) s->retry = (uint32_t)s->now + AZC__RETRY_MS;
     s->retrying = 1;
 }
 
-/* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
- * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
+/* A send took nothing. A full socket buffer is normal: poll reports when there is room. But if poll
+ * has just reported room, it would do so again at once, so the connection is stuck until a retry;
+ * the same if the kernel lacks buffers, or sent 0 bytes. Any other error ends the connection. */
 static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
@@ -5401,13 +5426,13 @@ static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     }
 }
 
-/* All of many pieces went: that the kernel takes no more then is as it should be. */
+/* All pieces offered were sent and more follow, so a following EAGAIN is normal. */
 static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
     if (conn->ready) conn->heard = 1;
     conn->ready = 0;
 }
 
-/* One send of what the output holds, more only when the kernel took all of many pieces. */
+/* Send the output: one call, and more only while each takes AZC__MAX_IOV whole pieces. */
 static void azc__conn_flush(azc_conn *conn) {
     azc__out *out = &conn->out;
     azc_server *s = conn->server;
@@ -5420,8 +5445,10 @@ static void azc__conn_flush(azc_conn *conn) {
         ssize_t sent = one ? AZC_SYS(send)(conn->source.fd, head->data, total, AZC__MSG_FLAGS)
                            : azc__flush_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) azc__flush_stopped(conn, sent);
-        if (sent <= 0) return;
+        if (sent <= 0) {
+            azc__flush_stopped(conn, sent);
+            return;
+        }
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
@@ -5429,17 +5456,17 @@ static void azc__conn_flush(azc_conn *conn) {
     }
 }
 
-/* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
+/* Everything is sent: send our FIN. Once the peer's FIN is here too, the connection is dead. */
 static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
     if (conn->eof) azc__conn_end(conn, AZC__DEAD, 0);
     else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
 }
 
-/* ---- Reading ---- */
+/* ---- Read ---- */
 
-/* Read no more than may be answered: the message half received, and as much as the rest. So a
- * peer's own echoes never overrun its backlog. */
+/* Read at most what the backlog has room to echo, besides a message that is partly received. So a
+ * peer's own echoes never exceed max_backlog. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
@@ -5448,9 +5475,9 @@ static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
 
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
-    size_t most = s->config.read_buffer;
-    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_max(conn);
-    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
+    size_t max = s->config.read_buffer;
+    if (!AZC__FAST || conn->out.bytes >= s->read_free) max = azc__read_max(conn);
+    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
         s->stats.bytes_in += (size_t)n;
@@ -5462,18 +5489,26 @@ static inline void azc__conn_read(azc_conn *conn) {
     }
 }
 
-/* What a connection waits for. A peer whose answers pile up is not read until they went. */
-static inline int azc__conn_events(azc_conn *conn) {
-    if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
-        !conn->ready) return AZC__EVENT_READ;
-    if (conn->ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
+/* After a flush: a peer that made room is alive, and one with a long backlog is not read. */
+static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
+    if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int events = conn->eof || paused ? 0 : AZC__EVENT_READ;
+}
+
+/* The events to wait for. */
+static int azc__conn_events(const azc_conn *conn) {
+    int events = conn->eof || conn->paused ? 0 : AZC__EVENT_READ;
     if (conn->out.bytes > 0 ? !conn->source.stuck : conn->drain) events |= AZC__EVENT_WRITE;
     return events;
+}
+
+/* The hot path: azc__conn_pause would change nothing, and azc__conn_events be AZC__EVENT_READ. */
+static inline int azc__conn_only_reads(const azc_conn *conn) {
+    return AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
+           !conn->ready;
 }
 
 static void azc__conn_writable(azc_conn *conn) {
@@ -5485,21 +5520,22 @@ static void azc__conn_writable(azc_conn *conn) {
         azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
-/* More or other than bytes to read. Returns whether to read. */
-static AZC__ASIDE int azc__not_only_read(azc_conn *conn, int events) {
+/* The connection is ready for something else than reading alone. Returns 1 if it is to be read. An
+ * error of a connection that is not watched for reading ends it. */
+static AZC__ASIDE int azc__conn_ready_other(azc_conn *conn, int events) {
     if (events & AZC__EVENT_WRITE && conn->state != AZC__DEAD) azc__conn_writable(conn);
     if (events == AZC__EVENT_WRITE) return 0;
     if (conn->source.events & AZC__EVENT_READ) return 1;
-    if (conn->state != AZC__DEAD) azc__conn_drop(conn); /* reset while it was paused */
+    if (conn->state != AZC__DEAD) azc__conn_drop(conn);
     return 0;
 }
 
 static inline void azc__conn_ready(azc_conn *conn, int events) {
-    if (events != AZC__EVENT_READ && !azc__not_only_read(conn, events)) return;
+    if (events != AZC__EVENT_READ && !azc__conn_ready_other(conn, events)) return;
     if (conn->state != AZC__DEAD) azc__conn_read(conn);
 }
 
-/* ---- Newcomers ---- */
+/* ---- Accept ---- */
 
 static void azc__accept_resume(azc_server *s) {
     if (!s->accept_paused) return;
@@ -5512,7 +5548,8 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
     azc__source_watch(s, &s->listener, 0);
 }
 
-/* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
+/* At max_connections: drop the oldest connection without a channel, so that the next turn can accept.
+ * If there is none, newcomers wait in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
@@ -5526,33 +5563,21 @@ static void azc__accept_full(azc_server *s) {
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
 
-typedef union azc__sockaddr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un un;
-} azc__sockaddr;
-
-/* A connected socket becomes one of our connections. */
+/* Make a connection of a socket that has a peer. The server owns fd from now on. */
 static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
-    azc__visitor who;
-    int family = address->any.sa_family;
-    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
-                                  : offsetof(struct sockaddr_in6, sin6_addr);
-    memcpy(who.raw, (const char *)address + at, sizeof who.raw);
-    azc__visitor_set_family(&who, family);
+    azc__visitor peer;
+    azc__visitor_set(&peer, address);
     azc__fd_prepare(fd);
     s->stats.accepted++;
-    azc_conn *conn = azc__conn_make(s, fd, &who);
-    if (conn != NULL && azc__quota_enter(conn, &who) != 0) azc__conn_drop(conn);
-    else if (conn == NULL || !azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
-        azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
-        if (conn != NULL) azc__conn_drop(conn);
-        else AZC_SYS(close)(fd);
-    }
+    azc_conn *conn = azc__conn_make(s, fd, &peer);
+    int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
+    if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) return;
+    if (!refused) azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
+    if (conn != NULL) azc__conn_drop(conn);
+    else AZC_SYS(close)(fd);
 }
 
-/* Take one newcomer. Returns whether there may be another. */
+/* Accept one connection. Returns 1 if there may be another. */
 static int azc__accept(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
@@ -5564,7 +5589,7 @@ static int azc__accept(azc_server *s) {
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-        return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
+        return 1; /* EINTR, ECONNABORTED, and network errors of that peer: see accept(2) */
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
     azc__accept_pause(s);
     azc__retry_later(s);
@@ -5578,11 +5603,12 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
     }
 }
 
-static void azc__listener_remove(azc_server *s, int fd) {
+/* Close the listening socket, and unlink its path if this server created it. */
+static AZC__RARE void azc__listener_remove(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
-    if (s->config.listen_fd > 0) return; /* the path belongs to the giver */
-    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+    const char *path = s->config.listen_fd == 0 ? azc__host_path(s->config.host) : NULL;
+    if (path != NULL) AZC_SYS(unlink)(path);
 }
 
 static void azc__listener_close(azc_server *s) {
@@ -5592,8 +5618,9 @@ static void azc__listener_close(azc_server *s) {
     azc__listener_remove(s, s->listener.fd);
 }
 
-/* ---- Settling ---- */
+/* ---- Settle ---- */
 
+/* The only place where a connection is freed. */
 static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__source_unwatch(s, &conn->source);
@@ -5603,7 +5630,7 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Tell of each connection that ended; an on_close may end others, before it in the list too. */
+/* Call on_close for each connection that ended. An on_close may end others, anywhere in the list. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
@@ -5612,7 +5639,8 @@ static AZC__RARE void azc__settle_closes(azc_server *s) {
     }
 }
 
-/* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
+/* A connection that ended. Returns 1 if it must still be watched: not if it is freed, nor if an
+ * on_close has touched it, because then it is settled once more. */
 static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
     azc__settle_closes(conn->server);
@@ -5621,44 +5649,69 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     return 0;
 }
 
-/* Steps 5 to 7 of a turn, for the connections that were touched. A flush may end one, whose
- * on_close may touch others: those come around once more. */
+/* Steps 5 to 7 of a turn, for each connection that was touched. A flush may end a connection, and
+ * its on_close may touch others: they join the end of the list. */
 static void azc__settle(azc_server *s) {
     azc_conn *conn;
     azc__settle_closes(s);
     while ((conn = s->touched_first) != NULL) {
+        int events = AZC__EVENT_READ;
         s->touched_first = conn->next_touched;
         conn->touched = 0;
         if (conn->out.bytes > 0) azc__conn_flush(conn);
         if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
-        azc__source_watch(s, &conn->source, azc__conn_events(conn));
+        if (!azc__conn_only_reads(conn)) {
+            azc__conn_pause(conn);
+            events = azc__conn_events(conn);
+        }
+        azc__source_watch(s, &conn->source, events);
     }
 }
 
 /* ---- Deadlines ---- */
 
-/* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
-static AZC__RARE void azc__conn_expire(azc_conn *conn) {
-    int timer = conn->deadline, open = timer == AZC__DEADLINE_PING || timer == AZC__DEADLINE_PONG;
-    int heard = conn->heard;
-    conn->heard = 0;
-    int begun = timer == AZC__DEADLINE_HANDSHAKE, reads = heard && conn->out.bytes > 0;
-    if ((heard && open) ||
-        (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
-        azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
-    } else if (timer == AZC__DEADLINE_PING) {
-        azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
-        azc__send_control(conn, AZC__OP_PING, "", 0);
-    } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
-        azc__request_bad(conn, 408);
-    } else {
-        if (timer == AZC__DEADLINE_PONG)
-            azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
-        azc__conn_drop(conn);
-    }
+/* Silent for ping_ms: ping the peer. Anything it sends within pong_ms counts as the answer. */
+static void azc__conn_ping(azc_conn *conn) {
+    int waits = conn->server->deadline_ms[AZC__DEADLINE_PONG] >= 0;
+    azc__deadline_set(conn, waits ? AZC__DEADLINE_PONG : AZC__DEADLINE_PING);
+    azc__send_control(conn, AZC__OP_PING, "", 0);
 }
 
-/* What could not be done may be possible now. */
+/* The deadline that a peer with a sign of life gets next; AZC__DEADLINE_NONE if its time is over.
+ * Without a channel only reading counts: what is queued for it must become less. */
+static AZC__RARE int azc__deadline_extend(const azc_conn *conn) {
+    switch (conn->deadline) {
+    case AZC__DEADLINE_PING:
+    case AZC__DEADLINE_PONG: return AZC__DEADLINE_PING;
+    case AZC__DEADLINE_CLOSE: /* close_code 0: no channel; this is the last response */
+        if (conn->close_code != 0 || conn->server->stopping) return AZC__DEADLINE_NONE;
+    }
+    return conn->out.bytes > 0 ? conn->deadline : AZC__DEADLINE_NONE;
+}
+
+static AZC__RARE void azc__conn_expire(azc_conn *conn) {
+    int next = conn->heard ? azc__deadline_extend(conn) : AZC__DEADLINE_NONE;
+    conn->heard = 0;
+    if (next != AZC__DEADLINE_NONE) {
+        azc__deadline_set(conn, next);
+        return;
+    }
+    switch (conn->deadline) {
+    case AZC__DEADLINE_PING:
+        azc__conn_ping(conn);
+        return;
+    case AZC__DEADLINE_PONG:
+        azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
+        break;
+    case AZC__DEADLINE_HANDSHAKE:
+        if (conn->in == NULL || conn->out.bytes > 0) break;
+        azc__request_bad(conn, 408);
+        return;
+    }
+    azc__conn_drop(conn);
+}
+
+/* Retry what failed for lack of kernel resources. */
 static AZC__ASIDE void azc__retry(azc_server *s) {
     s->retrying = 0;
     azc__accept_resume(s);
@@ -5666,38 +5719,41 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL || !conn->source.stuck) continue;
         conn->source.stuck = 0;
-        conn->ready = 1; /* it is asked instead of poll */
+        conn->ready = 1; /* as if poll had reported room */
         azc__conn_touch(conn);
     }
 }
 
-static int azc__ms_sooner(int ms, int64_t left) {
-    return left < 0 ? 0 : left < ms ? (int)left : ms;
+/* The smaller of both, at least 0. */
+static AZC__RARE int azc__ms_sooner(int ms, int64_t other) {
+    return other < 0 ? 0 : other < ms ? (int)other : ms;
 }
 
-/* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
- * that much too late. */
+/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is the time of the last wake,
+ * so deadlines may be late by the length of one turn; timers are not. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__ms_sooner(least, azc__ms_until(s, s->retry));
+    int ms, soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
+    if (s->retrying) soonest = azc__ms_sooner(soonest, azc__ms_until(s, s->retry));
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &left) != NULL) least = azc__ms_sooner(least, left);
+        if (azc__deadline_next(s, i, &ms) != NULL) soonest = azc__ms_sooner(soonest, ms);
     }
-    if (s->wheel.due < INT64_MAX) least = azc__ms_sooner(least, s->wheel.due - azc__sys_clock(s));
-    return least == INT_MAX ? timeout_ms : least;
+    if (s->wheel.due < INT64_MAX)
+        soonest = azc__ms_sooner(soonest, s->wheel.due - azc__sys_clock(s));
+    return soonest == INT_MAX ? timeout_ms : soonest;
 }
 
 static void azc__conn_expire_all(azc_server *s) {
-    int left;
+    azc_conn *conn;
+    int ms;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
+        while ((conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0) azc__conn_expire(conn);
     }
     if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
 }
 
-/* ---- Stopping, and tasks of other threads ---- */
+/* ---- Stop, and tasks of other threads ---- */
 
-/* End every connection: those in channels are told 1001, or (at once) not even that. */
+/* End every connection: channels send 1001 and requests finish; or (at once) all are dropped. */
 static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
@@ -5708,14 +5764,13 @@ static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     }
 }
 
-/* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
     if (s->stopping != AZC__STOPPING) azc__conn_end_all(s, 0);
     s->stopping = AZC__STOPPING;
 }
 
-/* Another thread has something for us: azc_stop, or azc_post. */
-/* Run some of what was posted. Returns as read does. */
+/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record; that part is kept in
+ * s->post. Returns as read. */
 static ssize_t azc__posts_run(azc_server *s) {
     azc__post_record posts[AZC__MAX_POSTS], *post = posts;
     posts[0] = s->post;
@@ -5733,12 +5788,12 @@ static ssize_t azc__posts_run(azc_server *s) {
     return n;
 }
 
-static AZC__RARE void azc__wake_ready(azc_server *s) {
+static void azc__wake_ready(azc_server *s) {
     azc__posts_run(s);
     if (AZC__RAISED(s->stop_asked)) azc__stop_begin(s);
 }
 
-/* Nothing is posted any more; what was runs. */
+/* Refuse further posts, and run those that were accepted. */
 static void azc__posts_close(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
@@ -5746,28 +5801,28 @@ static void azc__posts_close(azc_server *s) {
     while (azc__posts_run(s) > 0) continue;
 }
 
-/* Into the pipe, whole or not at all. From any thread and any signal handler. */
+/* Write one record to the pipe, all or nothing. Callable from any thread and signal handler. */
 static int azc__wake(azc_server *s, const void *record, size_t size) {
-    int kept = errno;
+    int saved = errno;
     ssize_t n;
     if (s->wake_write < 0) return AZC_ERR_STATE;
     do n = AZC_SYS(write)(s->wake_write, record, size);
     while (n < 0 && errno == EINTR);
-    errno = kept;
+    errno = saved;
     return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
 }
 
 AZC_API void azc_stop(azc_server *server) {
     azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
+    AZC__RAISE(server->stop_asked); /* first: the pipe may be full of posts, and then wakes as well */
     azc__wake(server, &none, sizeof none);
 }
 
 /* ---- A turn ---- */
 
-/* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
- * lives on. */
+/* Steps 5 to 7. A turn also begins with them, because the program may have sent or closed between
+ * two polls. Returns 0 once the server has stopped and every connection is gone. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
     if (s->unwatched != NULL) s->watch->sweep(s);
@@ -5776,7 +5831,8 @@ static int azc__turn_settle(azc_server *s) {
     return !s->stopping || s->conn_count > 0;
 }
 
-/* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
+/* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
+ * the error of the wait. */
 static int azc__turn_run(azc_server *s, int ready) {
     int at = 0, events = 0;
     if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
@@ -5794,7 +5850,7 @@ static int azc__turn_run(azc_server *s, int ready) {
     return azc__turn_settle(s);
 }
 
-/* May a turn begin? */
+/* Returns AZC_OK if a turn may begin. */
 static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
     return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
@@ -5810,13 +5866,13 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     return result;
 }
 
-AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t max,
                               int *timeout_ms) {
     if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
     server->busy = 1;
     *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
     server->busy = 0;
-    return azc__wait_export(server, fds, fds != NULL ? most : 0);
+    return azc__wait_export(server, fds, fds != NULL ? max : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
