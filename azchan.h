@@ -4037,9 +4037,10 @@ static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address
     azc__visitor_set_family(visitor, family);
 }
 
-/* ==== [15] LOG: errors and events in words; prints only to the FILE that azc_logger got ======= */
+/* ==== [15] LOG: errors and events in words; the only section that prints ====================== */
 
-/* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
+/* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
+ * by ""), parameters. During a request they are in the scratch. */
 static const char *azc__strings(const azc_conn *conn) {
     if (conn->tail == NULL) return conn->server->scratch;
     return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
@@ -4053,8 +4054,10 @@ AZC_API const char *azc_target(const azc_conn *conn) {
     return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
-/* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
- * close code, error or limit, and more in words (NULL: those of the error). */
+/* Call config.log with one line.
+ *   conn    NULL: the line is about the server
+ *   number  a status, close code, error or limit
+ *   more    NULL: azc_strerror(number) */
 static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, const char *what,
                                   int number, const char *more) {
     char line[256];
@@ -4082,21 +4085,33 @@ static void azc__log_request(const azc_conn *conn) {
     fflush(s->log_file);
 }
 
-/* azc_use knows it by its address: it has to see what comes before and after the chain too. */
+static void azc__log_close(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    int code = conn->close_code;
+    if (code < 1016) s->stats.closed[code - 1000]++;
+    else s->stats.closed_app++;
+    if (s->log_file == NULL) return;
+    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+            (long)((uint32_t)(s->now / 1000) - conn->since));
+    fflush(s->log_file);
+}
+
+/* Does nothing as a handler: azc_use recognises its address and sets log_file, because the log also
+ * has requests that reach no handler. */
 AZC_API int azc_logger(azc_conn *conn, void *file) {
     (void)conn;
     (void)file;
     return AZC_OK;
 }
 
-/* Keep the words for azc_error; returns code. */
+/* Set the text of azc_error. Returns code. */
 static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
     snprintf(s->error, sizeof s->error, "%s: %s", what,
              code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
     return code;
 }
 
-/* Registration's errors are kept for azc_listen, the first one with its words. */
+/* The first error of azc_use, azc_add_* and the like is kept for azc_listen. Returns code. */
 static int azc__setup_error(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
@@ -4111,7 +4126,7 @@ AZC_API const char *azc_error(const azc_server *server) {
 
 /* ---- Deadlines ---- */
 
-/* The next settle step looks at this connection. */
+/* The settle step of this turn (or of the next, between polls) will look at the connection. */
 static void azc__conn_touch(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->touched) return;
@@ -4122,46 +4137,51 @@ static void azc__conn_touch(azc_conn *conn) {
     s->touched_last = conn;
 }
 
-/* The connection in slot n - 1, NULL for 0. */
-static azc_conn *azc__conn_at(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
+/* Lists of deadlines link by 1 + slot, which is half of a pointer; 0 is NULL. */
+static azc_conn *azc__conn_at(const azc_server *s, uint32_t link) {
+    return link != 0 ? s->slots[link - 1] : NULL;
+}
 
 static void azc__deadline_clear(azc_conn *conn) {
     azc_server *s = conn->server;
-    if (conn->deadline == AZC__DEADLINE_NONE) return;
-    azc_conn *prev = azc__conn_at(s, conn->prev_deadline), *next = azc__conn_at(s, conn->next_deadline);
-    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[conn->deadline]) = conn->next_deadline;
-    *(next != NULL ? &next->prev_deadline : &s->deadline_last[conn->deadline]) = conn->prev_deadline;
+    int kind = conn->deadline;
+    if (kind == AZC__DEADLINE_NONE) return;
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
+    azc_conn *next = azc__conn_at(s, conn->next_deadline);
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = conn->next_deadline;
+    *(next != NULL ? &next->prev_deadline : &s->deadline_last[kind]) = conn->prev_deadline;
     conn->deadline = AZC__DEADLINE_NONE;
 }
 
 static void azc__deadline_set(azc_conn *conn, int kind) {
     azc_server *s = conn->server;
-    uint32_t n = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
+    uint32_t link = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
     azc__deadline_clear(conn);
     conn->due = (uint32_t)(s->now + s->deadline_ms[kind]);
     conn->deadline = (uint8_t)kind;
     conn->prev_deadline = s->deadline_last[kind];
     conn->next_deadline = 0;
     azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
-    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = n;
-    s->deadline_last[kind] = n;
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = link;
+    s->deadline_last[kind] = link;
 }
 
-/* In how many ms that is; due has the low bits of the clock. */
+/* Milliseconds until due, which has the low bits of the clock. */
 static int azc__ms_until(const azc_server *s, uint32_t due) {
     return (int32_t)(due - (uint32_t)s->now);
 }
 
-/* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
-static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
+/* The connection of this class with the earliest deadline, and the ms until then. NULL if there is
+ * none, or if this class has no limit. */
+static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *ms) {
     azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__conn_at(s, s->deadline_first[kind]);
-    if (conn != NULL) *left = azc__ms_until(s, conn->due);
+    if (conn != NULL) *ms = azc__ms_until(s, conn->due);
     return conn;
 }
 
-/* ---- Birth, and what counts against max_per_address ---- */
+/* ---- Begin, and max_per_address ---- */
 
-/* A slot for a newcomer; one in nine is free at least, so the search is short. */
+/* Find a free slot; 0 without memory. At least one in nine is free, so the search is short. */
 static int azc__slot_take(azc_server *s, uint32_t *slot) {
     uint32_t count = (uint32_t)s->conn_count;
     if (count + count / 8 + 1 >= s->slot_cap) {
@@ -4179,7 +4199,7 @@ static int azc__slot_take(azc_server *s, uint32_t *slot) {
     return 1;
 }
 
-static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
+static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer) {
     uint32_t slot;
     if (!azc__slot_take(s, &slot)) return NULL;
     azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
@@ -4188,8 +4208,8 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) 
     conn->source.at = -1;
     conn->source.kind = AZC__CONN;
     conn->server = s;
-    conn->family = who->family;
-    memcpy(conn->u.raw, who->raw, sizeof who->raw);
+    conn->family = peer->family;
+    memcpy(conn->u.raw, peer->raw, sizeof peer->raw);
     conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
@@ -4200,25 +4220,25 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) 
     return conn;
 }
 
+/* An address is counted by a room without channel, whose name is the address. */
 static void azc__quota_leave(azc_conn *conn) {
     azc__room *address = conn->quota;
     if (address == NULL) return;
     conn->quota = NULL;
     address->count--;
-    address->refs--;
-    azc__room_release(conn->server, address);
+    azc__room_unref(conn->server, address);
 }
 
-/* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
- * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
- * may come in one connection. */
-static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
+/* Count the connection for this address. Returns 0, or the status to refuse it with: 429 past
+ * max_per_address, 503 without memory. A trusted proxy is not counted. Its visitors are, when they
+ * upgrade: one connection of the proxy may bring requests of many. */
+static int azc__quota_enter(azc_conn *conn, const azc__visitor *visitor) {
     azc_server *s = conn->server;
-    size_t len = who->family == AF_INET ? 4 : 16;
-    if (s->config.max_per_address <= 0 || who->family == 0) return 0;
-    if (s->proxies != NULL && s->proxies->trusts(s, who)) return 0;
-    azc__room *address = azc__room_find(s, NULL, who->raw, len);
-    if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
+    size_t len = visitor->family == AF_INET ? 4 : 16;
+    if (s->config.max_per_address <= 0 || visitor->family == 0) return 0;
+    if (s->proxies != NULL && s->proxies->trusts(s, visitor)) return 0;
+    azc__room *address = azc__room_find(s, NULL, visitor->raw, len);
+    if (address == NULL) address = azc__room_make(s, NULL, visitor->raw, len);
     if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
         address->count++;
         address->refs++;
@@ -4231,7 +4251,7 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
     return address != NULL ? 429 : 503;
 }
 
-/* Give a connection what outlives its request: zeroed data, and its strings. */
+/* Allocate what outlives the request: zeroed data, and a copy of the request's strings. */
 static int azc__tail_make(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
@@ -4268,8 +4288,8 @@ static void azc__conn_open(azc_conn *conn) {
 
 /* ---- End ---- */
 
-/* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
- * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
+/* Leave the lists and counts of the channel and of all rooms. The next pointers stay valid, so that
+ * loops over these lists may go on; conn->rooms stays for on_close. */
 static void azc__conn_unlink(azc_conn *conn) {
     *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
@@ -4278,8 +4298,8 @@ static void azc__conn_unlink(azc_conn *conn) {
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
 }
 
-/* The one way out of HTTP and OPEN. The first code stays: it is the cause. What was received stays
- * where it is, but for LINGER: the callback that has it may be the one that ended us. */
+/* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
+ * too, except in LINGER: the callback that ended the connection may still read it. */
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
@@ -4294,7 +4314,8 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     azc__conn_touch(conn);
 }
 
-/* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
+/* Queue a control frame in one piece, with an unsent NUL behind it: azc__conn_report_close passes
+ * the reason to on_close from there. Returns 0 without memory. */
 static int azc__send_control(azc_conn *conn, int opcode, const void *payload, size_t len) {
     size_t n = 2 + len;
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, n + 1);
@@ -4309,8 +4330,8 @@ static int azc__send_control(azc_conn *conn, int opcode, const void *payload, si
     return 1;
 }
 
-/* Send a Close frame, if none went yet: code, if it is not 1005, and reason. Without memory for it
- * the peer sees TCP end, and the program still gets its code. */
+/* Queue a Close frame, if none was queued before. Code 1005 means an empty payload. Without memory
+ * for the frame, the peer only gets a FIN, and on_close still gets the code. */
 static void azc__conn_close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
     unsigned char payload[AZC__MAX_CONTROL];
     payload[0] = (unsigned char)(code >> 8);
@@ -4322,7 +4343,7 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
     azc__conn_end(conn, state, code);
 }
 
-/* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
+/* Protocol error: send a Close with the code and stop reading. RFC 6455 7.1.7 */
 static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN)
         azc__log(conn, "failed with", code, code == 1009 ? "max_message" : "RFC 6455");
@@ -4331,30 +4352,23 @@ static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
-/* A callback has returned, or a turn begins: earlier cursors are void, and news is reported. */
+/* After a callback, and as a turn begins: every cursor is void, and changes of rooms are reported. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
     if (s->news_first != NULL) s->news->report(s);
 }
 
-/* The connection has ended: tell the program, then give up all that only the program needed. */
+/* Call on_close, then free what only callbacks use. */
 static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
-    int code = conn->close_code;
     conn->connected = 0;
     s->unreported--;
-    if (code < 1016) s->stats.closed[code - 1000]++;
-    else s->stats.closed_app++;
+    azc__log_close(conn);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
-    if (s->log_file != NULL) {
-        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
-                (long)((uint32_t)(s->now / 1000) - conn->since));
-        fflush(s->log_file);
-    }
-    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
+    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
     while (conn->rooms != NULL) {
         azc__member *m = conn->rooms;
@@ -4378,18 +4392,19 @@ static void azc__conn_free(azc_conn *conn) {
 
 /* ---- Sending ---- */
 
-/* Why may a message not be sent now? */
+/* Returns AZC_OK, or why this connection takes no message. */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__OPEN) return AZC_OK;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
 
-/* Outgoing text is checked, but for a message that is passed on as it came. */
+/* Outgoing text must be UTF-8. The text that on_message has just now was checked on arrival. */
 static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
     return (AZC__FAST && text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
+/* A message of this size would exceed max_backlog: do what when_full says. */
 static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
@@ -4403,8 +4418,8 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
 }
 
 static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
-    size_t most = conn->server->config.max_backlog;
-    return size > most || conn->out.bytes > most - size;
+    size_t max = conn->server->config.max_backlog;
+    return size > max || conn->out.bytes > max - size;
 }
 
 static inline void azc__queue_done(azc_conn *conn) {
@@ -4412,7 +4427,7 @@ static inline void azc__queue_done(azc_conn *conn) {
     azc__conn_touch(conn);
 }
 
-/* Fill in a message for which there is room at p. */
+/* Write a message to p, where there is room for it. */
 static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode, const void *data,
                                     size_t len) {
     azc__queue_done(conn);
@@ -4421,36 +4436,43 @@ static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode
     return AZC_OK;
 }
 
-/* A message that is large, or may lie over several pieces. A large one that nothing waits before
- * goes to the kernel at once, and only what that does not take is copied. */
+/* Offer a frame to the kernel. Returns the number of bytes sent: 0 also on an error, because the
+ * flush step meets it again and handles it. */
+static AZC__ASIDE size_t azc__queue_offer(azc_conn *conn, unsigned char *head, size_t head_len,
+                                          const void *data, size_t len) {
+    struct iovec iov[2];
+    iov[0].iov_base = head;
+    iov[0].iov_len = head_len;
+    iov[1].iov_base = (void *)(uintptr_t)data;
+    iov[1].iov_len = len;
+    ssize_t sent = azc__sys_send(conn, iov, 2);
+    if (sent <= 0) return 0;
+    conn->server->stats.bytes_out += (size_t)sent;
+    return (size_t)sent;
+}
+
+/* Queue a message over several pieces. If it is large and nothing is queued before it, the kernel
+ * is offered it first: what it takes need not be copied. */
 static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *data, size_t len) {
-    azc_server *s = conn->server;
     azc__out *out = &conn->out;
     unsigned char head[AZC__MAX_HEAD];
-    struct iovec iov[2];
-    size_t head_len = azc__frame_write(head, opcode, len), size = head_len + len;
-    ssize_t sent = 0;
-    if (len >= AZC__LARGE && out->bytes == 0) {
-        iov[0].iov_base = head;
-        iov[0].iov_len = head_len;
-        iov[1].iov_base = (void *)(uintptr_t)data;
-        iov[1].iov_len = len;
-        sent = azc__sys_send(conn, iov, 2);
-        if (sent < 0) sent = 0; /* the turn's end tells why */
-        s->stats.bytes_out += (size_t)sent;
-    }
-    if ((size_t)sent < size && !azc__out_reserve(&s->mem, out, size - (size_t)sent)) {
-        if (sent > 0) azc__conn_drop(conn); /* in the middle of a frame */
+    size_t head_len = azc__frame_write(head, opcode, len), sent = 0;
+    if (len >= AZC__LARGE && out->bytes == 0)
+        sent = azc__queue_offer(conn, head, head_len, data, len);
+    size_t unsent = head_len + len - sent;
+    if (unsent > 0 && !azc__out_reserve(&conn->server->mem, out, unsent)) {
+        if (sent > 0) azc__conn_drop(conn); /* a part of a frame was sent */
         return AZC_ERR_MEMORY;
     }
     azc__queue_done(conn);
-    size_t skip = azc__min((size_t)sent, head_len), rest = (size_t)sent - skip;
-    azc__out_write(out, head + skip, head_len - skip);
-    if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
+    size_t sent_head = azc__min(sent, head_len), sent_data = sent - sent_head;
+    azc__out_write(out, head + sent_head, head_len - sent_head);
+    if (sent_data < len)
+        azc__out_write(out, (const unsigned char *)data + sent_data, len - sent_data);
     return AZC_OK;
 }
 
-/* A message that the last piece has no room for, or the backlog. */
+/* Queue a message for which the last piece, or the backlog, has no room. */
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
@@ -4461,18 +4483,19 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
     return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
 }
 
-/* Queue a message. conn passed azc__send_check. */
+/* Queue a message. conn has passed azc__send_check. */
 static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
-    size_t size = len + azc__frame_overhead(len);
+    if (!AZC__FAST) return azc__queue_slow(conn, opcode, data, len);
+    size_t size = len + azc__frame_overhead(len), room = 0;
     azc__out *out = &conn->out;
-    size_t room = !AZC__FAST ? 0 : out->tail != NULL ? out->tail->room
-                  : size <= AZC__ONE_PIECE ? azc__out_first(&conn->server->mem, out) : 0;
-    if (!AZC__FAST || size > room || out->bytes + size > conn->server->config.max_backlog)
+    if (out->tail != NULL) room = out->tail->room;
+    else if (size <= AZC__ONE_PIECE) room = azc__out_first(&conn->server->mem, out);
+    if (size > room || out->bytes + size > conn->server->config.max_backlog)
         return azc__queue_slow(conn, opcode, data, len);
-    return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
+    return azc__queue_into(conn, azc__out_take(out, size), opcode, data, len);
 }
 
-/* Queue a whole frame that others send too. */
+/* Queue a whole frame, whose bytes other connections may send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
     if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
     if (azc__backlog_full(conn, block->len)) return azc__backlog_overflow(conn, block->len);
@@ -4482,18 +4505,21 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, text, len);
+static AZC__HOT int azc__send(azc_conn *conn, int opcode, const void *data, size_t len) {
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
     if (error != AZC_OK) return error;
-    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
-    return azc__queue(conn, AZC__OP_TEXT, text, len);
+    if (opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, (const char *)data, len))
+        return AZC_ERR_UTF8;
+    return azc__queue(conn, opcode, data, len);
+}
+
+AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
+    return azc__send(conn, AZC__OP_TEXT, text, len);
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
-    return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
+    return azc__send(conn, AZC__OP_BINARY, data, len);
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
@@ -4521,9 +4547,9 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     return AZC_OK;
 }
 
-/* ---- Broadcasting ---- */
+/* ---- Broadcast ---- */
 
-/* A whole frame, for many to refer to; the caller holds the first reference. */
+/* Make a whole frame that several outputs can refer to. The caller holds the first reference. */
 static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     size_t head = azc__frame_overhead(p->len);
     azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + p->len);
@@ -4537,50 +4563,54 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     return block;
 }
 
-/* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
- * error. */
-static int azc__broadcast_queue(azc_channel *channel, const azc__room *room, const azc__payload *payload,
-                        const azc_conn *except) {
+/* Is one frame for all connections better than a copy for each? With a key it must be. */
+static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
+    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->config.memory == NULL);
+}
+
+/* Returns 1 if the message was queued. block: the payload as a frame, or NULL. */
+static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__payload *p, azc__block *block) {
+    if (conn->state != AZC__OPEN) return 0;
+    return (block != NULL ? azc__queue_block(conn, block)
+                          : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
+}
+
+/* Queue a message to a room's members, or (room NULL) to the channel's connections. Returns the
+ * number of connections, or an error. A full backlog may end a connection, which leaves its lists
+ * but keeps its next pointers. */
+static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
+                                const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    const char *data = payload->data;
-    size_t len = payload->len;
-    int opcode = payload->opcode;
-    const azc__member *member = NULL;
-    azc_conn *next = channel->first;
     azc__block *block = NULL;
-    size_t most = channel->count;
-    int count = 0;
-    if (room != NULL) member = room->first, most = room->count, next = NULL;
-    if (payload->key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
+    int count = 0, keeps = room != NULL && room->keeps.history != NULL;
+    if (azc__broadcast_shares(s, payload, room != NULL ? room->count : channel->count)) {
         block = azc__block_make(&s->mem, payload);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, payload)) {
-        azc__block_release(&s->mem, block);
-        return AZC_ERR_MEMORY;
-    }
-    while (member != NULL || next != NULL) {
-        azc_conn *conn = member != NULL ? member->conn : next;
-        if (member != NULL) member = member->next;
-        else next = next->u.link.next;
-        if (conn != except && conn->state == AZC__OPEN)
-            count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
+    if (keeps && !s->history->keep(s, room, block, payload)) {
+        count = AZC_ERR_MEMORY;
+    } else if (room != NULL) {
+        for (const azc__member *m = room->first; m != NULL; m = m->next)
+            if (m->conn != except) count += azc__broadcast_one(m->conn, payload, block);
+    } else {
+        for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
+            if (conn != except) count += azc__broadcast_one(conn, payload, block);
     }
     azc__block_release(&s->mem, block);
     return count;
 }
 
-/* Why may this not be broadcast? AZC_NUL becomes the length. */
+/* Returns AZC_OK, or why this cannot be broadcast. Replaces AZC_NUL by the length. */
 static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
     if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
         return AZC_ERR_FULL;
     if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
-    return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
+    if (p->opcode != AZC__OP_TEXT) return AZC_OK;
+    return azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
-/* To the room of that name, or with NULL to the channel. Returns as azc__broadcast_queue. */
+/* Returns as azc__broadcast_queue: 0 if there is no room of this name. */
 static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
                           const azc_conn *except) {
     int error = azc__payload_check(channel, room, p);
@@ -4589,8 +4619,9 @@ static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *
     return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
 }
 
-/* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
-static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+/* Pass a local broadcast to on_publish, unless count is an error. Returns AZC_OK, or that error. */
+static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p,
+                                  int count) {
     if (count < 0) return count;
     if (channel->on_publish != NULL)
         channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
@@ -4624,15 +4655,15 @@ AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
-    const azc__member *m = conn != NULL ? azc__member_first(conn) : NULL;
-    if (conn != NULL && m == NULL) return AZC_ERR_STATE;
-    return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
-                         conn);
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    const azc__member *m = azc__member_first(conn);
+    if (m == NULL) return AZC_ERR_STATE;
+    return azc_broadcast(conn->channel, azc__room_name(m->room), text, len, conn);
 }
 
-/* ---- Receiving ---- */
+/* ---- Receive ---- */
 
-/* What a peer hears of an error that nobody else takes. */
+/* The answer to a callback's error in a channel without on_error. */
 static void azc__callback_error(azc_conn *conn, int result) {
     azc__log(conn, "a callback returned", result, NULL);
     const char *json = result == AZC_ERR_JSON
@@ -4641,7 +4672,7 @@ static void azc__callback_error(azc_conn *conn, int result) {
     azc_send_text(conn, json, strlen(json));
 }
 
-/* A callback has returned, and its error is somebody's business. */
+/* After a callback of a connection: report its error, if result is one. */
 static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
@@ -4652,12 +4683,13 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
 }
 
-/* Show the program what came; for the time of the callback a NUL stands behind it. */
+/* Call on_message, on_binary, on_ping or on_pong. While it runs, a NUL replaces the byte behind the
+ * data, which may belong to the next frame. */
 static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
     const azc_channel_desc *desc = &conn->channel->desc;
     unsigned char behind = data[len];
-    int result = 0;
+    int result = AZC_OK;
     data[len] = 0;
     if (opcode == AZC__OP_TEXT) {
         const char *text = (const char *)data;
@@ -4674,11 +4706,11 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
 }
 
-/* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
+/* A Close frame answers ours, or is echoed. RFC 6455 5.5.1 */
 static void azc__receive_close(azc_conn *conn, const azc__event *e) {
-    size_t given = e->len >= 2 ? 2 : 0;
-    int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
-    azc__conn_close(conn, AZC__LINGER, code, e->data + given, e->len - given);
+    if (e->len < 2) azc__conn_close(conn, AZC__LINGER, 1005, NULL, 0);
+    else azc__conn_close(conn, AZC__LINGER, (int)azc__big_endian(e->data, 2), e->data + 2,
+                         e->len - 2);
 }
 
 static void azc__receive_event(azc_conn *conn, const azc__event *e) {
@@ -4694,17 +4726,18 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
     azc__conn_deliver(conn, e->kind, e->data, e->len);
 }
 
-/* Feed frame bytes of any kind. */
+/* Take frame bytes of any kind. Returns the bytes taken, at least one. While we wait for the peer's
+ * Close, its messages are discarded. */
 static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
-    uint64_t most = AZC__DISCARD;
+    uint64_t max_message = AZC__DISCARD;
     e.parts = NULL;
     if (conn->state == AZC__OPEN) {
         e.parts = conn->channel->parts;
-        most = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
+        max_message = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
     }
-    size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
+    size_t used = azc__decode(&s->mem, &conn->in, max_message, p, n, &e);
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
     azc__receive_event(conn, &e);
@@ -4712,8 +4745,9 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
     return used;
 }
 
-/* Feed an open connection; p has a writable byte behind its n. Returns the bytes taken, at least
- * one. What comes most, a whole message in a short frame, needs few of the rules. */
+/* Take bytes of an open connection; there is a writable byte behind them. Returns the bytes taken,
+ * at least one. The hot path is the most common input: a whole message, in one short frame. Its head
+ * is 0x80 + opcode, 0x80 + length, and four bytes of mask; any other bit takes the other path. */
 static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
@@ -4725,13 +4759,13 @@ static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t 
         return n;
     }
     conn->server->stats.messages_in++;
-    /* Two calls, so that each is made for its kind. */
+    /* Two calls, so that the compiler makes one for each opcode. */
     if (opcode == AZC__OP_TEXT) azc__conn_deliver(conn, AZC__OP_TEXT, p + 6, len);
     else azc__conn_deliver(conn, AZC__OP_BINARY, p + 6, len);
     return 6 + len;
 }
 
-/* ---- What a program may ask ---- */
+/* ---- Properties ---- */
 
 AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
 AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
