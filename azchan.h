@@ -1401,6 +1401,7 @@ typedef struct azc__request {
     size_t all_len;       /* bytes in extra: extra_len, and the header's own lines */
     int field_count;
     int status;           /* of the answer */
+    const char *allow;    /* the Allow field of a 405 */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
@@ -4804,80 +4805,118 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn) {
 
 /* ==== [17] REQUEST: from a head to an answer or an open channel; RFC 9110, 6455 4.2 =========== */
 
-/* ---- Answers ---- */
+/* ---- Respond ---- */
 
-/* The status line, and a newline behind it; returns its length without that. */
+/* Reason phrases of the statuses that are in use. RFC 9110 15 */
+static const struct {
+    uint16_t status;
+    char reason[32];
+} azc__reasons[] = {
+    {101, "Switching Protocols"},
+    {200, "OK"},
+    {204, "No Content"},
+    {302, "Found"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+};
+
+/* Write the status line, without its end: AZC__VERSION_LEN bytes, then "404 Not Found". Returns its
+ * length. */
+enum { AZC__VERSION_LEN = 9 };
 static size_t azc__respond_status(int status, char out[64]) {
-    const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
-        "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
-        "404 Not Found\0" "405 Method Not Allowed\0" "408 Request Timeout\0"
-        "413 Content Too Large\0" "414 URI Too Long\0" "426 Upgrade Required\0"
-        "429 Too Many Requests\0" "431 Request Header Fields Too Large\0"
-        "500 Internal Server Error\0" "501 Not Implemented\0" "503 Service Unavailable\0"
-        "505 HTTP Version Not Supported\0";
-    while (*p && atoi(p) != status) p = azc__string_next(p);
-    const char *reason = *p ? p + 4 : status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
-    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s\n", status, reason) - 1;
+    const char *reason = status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
+    for (size_t i = 0; i < sizeof azc__reasons / sizeof *azc__reasons; i++) {
+        if (azc__reasons[i].status == status) reason = azc__reasons[i].reason;
+    }
+    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
 }
 
-/* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
- * or subprotocol, are shorter than AZC__OWN_EXTRA. */
+/* Add a field to the response. Lines are separated by CRLF, not ended by it, so it comes first.
+ * AZC__OWN_EXTRA is enough for all fields of ours, with the longest type or subprotocol. */
 static void azc__respond_field(azc__request *r, const char *name, const char *value) {
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
-/* Queue a response. The body is copied, or with `keep` referred to where it is; NULL: it is the
- * status in words. */
+/* These have no body and no Content-Length. RFC 9110 6.4.1, 8.6 */
+static AZC__RARE int azc__respond_bodyless(int status) {
+    return status == 101 || status == 204 || status == 304;
+}
+
+static AZC__RARE void azc__respond_fields(azc__request *r, int status, const char *type,
+                                          size_t len) {
+    char number[24];
+    if (type != NULL) azc__respond_field(r, "Content-Type", type);
+    if (!azc__respond_bodyless(status)) {
+        snprintf(number, sizeof number, "%zu", len);
+        azc__respond_field(r, "Content-Length", number);
+    }
+    if (status == 101) azc__respond_field(r, "Connection", "Upgrade");
+    else if (status == 426) azc__respond_field(r, "Connection", "close, Upgrade");
+    else if (!r->keep_alive) azc__respond_field(r, "Connection", "close");
+}
+
+/* Queue a response, all or nothing. With `keep` a large body is not copied but sent from where it
+ * is. Returns AZC_OK or AZC_ERR_MEMORY. */
 static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
                         int keep) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    char line[64], number[24];
-    size_t n = azc__respond_status(status, line);
+    char line[64];
+    size_t line_len = azc__respond_status(status, line);
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
-    if (body == NULL && len > 0) body = line + 9, len = n - 8;
-    if (type != NULL) azc__respond_field(r, "Content-Type", type);
-    if (status == 204 || status == 304) len = 0;
-    else if (status != 101) {
-        snprintf(number, sizeof number, "%zu", len);
-        azc__respond_field(r, "Content-Length", number);
-    }
-    const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
-                             : r->keep_alive ? NULL : "close";
-    if (connection != NULL) azc__respond_field(r, "Connection", connection);
-    if (r->head_only) len = 0;
-    size_t total = n + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
-    if (!azc__out_reserve(&s->mem, &conn->out, total + copied)) {
-        r->all_len = r->extra_len; /* the rest is not for the 503 that follows */
+    azc__respond_fields(r, status, type, len);
+    if (r->head_only || azc__respond_bodyless(status)) len = 0;
+    size_t head = line_len + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
+    if (!azc__out_reserve(&s->mem, &conn->out, head + copied)) {
+        r->all_len = r->extra_len; /* the 503 that follows has other fields */
         return AZC_ERR_MEMORY;
     }
-    azc__out_write(&conn->out, line, n);
+    azc__out_write(&conn->out, line, line_len);
     azc__out_write(&conn->out, r->extra, r->all_len);
     azc__out_write(&conn->out, "\r\n\r\n", 4);
     azc__out_write(&conn->out, body, copied);
     if (!azc__out_refer(&s->mem, &conn->out, body, len - copied, NULL)) azc__conn_drop(conn);
     r->answered = 1;
     r->status = status;
-    r->sent = total + len;
+    r->sent = head + len;
     azc__conn_touch(conn);
     return AZC_OK;
 }
 
-/* Answer with an error of our own; the connection ends after it, or without memory for it. */
-static void azc__respond_error(azc_conn *conn, int status, const char *allow) {
+/* Answer with a status of ours. Its words are the body, and the connection ends after it. */
+static void azc__respond_error(azc_conn *conn, int status) {
     azc__request *r = &conn->server->request;
+    char line[64];
+    size_t len = azc__respond_status(status, line);
+    line[len++] = '\n';
     r->keep_alive = 0;
-    if (status == 405) azc__respond_field(r, "Allow", allow);
+    if (status == 405) azc__respond_field(r, "Allow", r->allow);
     if (status == 426) {
         azc__respond_field(r, "Upgrade", "websocket");
         azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
-    azc__respond(conn, status, "text/plain", NULL, 1, 0);
+    azc__respond(conn, status, "text/plain", line + AZC__VERSION_LEN, len - AZC__VERSION_LEN, 0);
 }
 
-/* What a handler's result asks for: 0 to go on, or a status. */
+/* ---- Pages ---- */
+
+/* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
@@ -4887,21 +4926,17 @@ static int azc__handler_status(azc_conn *conn, int result) {
 }
 
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
-    if (page->handler == NULL) {
-        azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
-        return 503; /* without memory for that */
-    }
+    if (page->handler == NULL)
+        return azc__respond(conn, 200, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
     int status = azc__handler_status(conn, page->handler(conn, page->userdata));
-    if (status == 0 && !conn->server->request.answered) {
-        azc__log(conn, "a callback returned", 0, "without azc_reply");
-        return 500;
-    }
-    return status;
+    if (status != 0 || conn->server->request.answered) return status;
+    azc__log(conn, "a callback returned", 0, "without azc_reply");
+    return 500;
 }
 
 /* ---- Upgrades ---- */
 
-/* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
+/* The first subprotocol of the channel's list that the peer offers. Returns 1 + its index, or 0. */
 static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
     for (const char *p = channel->subprotocols; *p; p = azc__string_next(p), n++) {
@@ -4910,84 +4945,93 @@ static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__r
     return 0;
 }
 
-static void azc__upgrade_respond(azc_conn *conn, const char *key) {
-    azc__request *r = &conn->server->request;
-    char accept[29];
-    const char *chosen = azc_subprotocol(conn);
-    azc__accept_key(key, accept);
-    azc__respond_field(r, "Upgrade", "websocket");
-    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
-    if (chosen != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", chosen);
-    azc__respond(conn, 101, NULL, NULL, 0, 0);
-}
-
-/* Open the channel, RFC 6455 4.2. Returns the status that refuses it, if nobody has answered. */
-static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
-    azc_server *s = conn->server;
-    azc__request *r = &s->request;
+/* Returns 0, or the status that refuses the handshake. RFC 6455 4.2.1 */
+static int azc__upgrade_check(azc_conn *conn, const char *key) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
     const char *version = azc__http_only(r, "Sec-WebSocket-Version");
-    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
         azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
         return 403;
     }
-    if (r->proxied) {
-        azc__quota_leave(conn); /* an earlier request's */
-        int refused = azc__quota_enter(conn, &r->visitor);
-        if (refused != 0) return refused;
-    }
+    if (!r->proxied) return 0;
+    azc__quota_leave(conn); /* an earlier request may have entered another visitor */
+    return azc__quota_enter(conn, &r->visitor);
+}
+
+static int azc__upgrade_respond(azc_conn *conn, const char *key) {
+    azc__request *r = &conn->server->request;
+    char accept[29];
+    const char *subprotocol = azc_subprotocol(conn);
+    azc__accept_key(key, accept);
+    azc__respond_field(r, "Upgrade", "websocket");
+    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
+    if (subprotocol != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", subprotocol);
+    return azc__respond(conn, 101, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
+}
+
+/* Open the channel. Returns 0 if the request was answered, with 101 or by on_upgrade; else the
+ * status that refuses it, and the connection belongs to no channel as before. RFC 6455 4.2.2 */
+static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+    azc__request *r = &conn->server->request;
+    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
+    int status = azc__upgrade_check(conn, key);
+    if (status != 0) return status;
     if (!azc__tail_make(conn, channel)) return 503;
     conn->subprotocol = azc__upgrade_subprotocol(channel, r);
-    int status = 0;
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
-    if (status == 0 && !r->answered) {
-        azc__upgrade_respond(conn, key);
-        status = 503; /* without memory for that */
-    }
+    if (status == 0 && !r->answered) status = azc__upgrade_respond(conn, key);
     if (r->status == 101) {
         azc__conn_open(conn);
         return 0;
     }
-    if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* its user */
+    if (conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms); /* azc_set_user's */
     azc__tail_free(conn);
     return status;
 }
 
-/* ---- From bytes to an answer ---- */
+/* ---- Requests ---- */
 
-/* Let the chain of azc_use have the request, then who it is for. Returns the status to refuse it
- * with if it was not answered; *allow is 405's header. */
-static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
+/* Returns 0, or the status that refuses the request for a channel or a page. */
+static int azc__request_check(const azc__request *r, int for_channel) {
+    int get = strcmp(r->method, "GET") == 0;
+    if (!get && (for_channel || !r->head_only)) return 405;
+    if (r->chunked) return 501;
+    if (r->body > 0) return 413;
+    return for_channel && !r->upgrade ? 426 : 0;
+}
+
+/* Call the handlers of azc_use, then serve the channel or page of the path. If both have the path,
+ * an upgrade is for the channel. Returns 0 if the request was answered, else the status. */
+static AZC__RARE int azc__request_serve(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     for (const azc__use_link *use = s->uses; use != NULL; use = use->next) {
         int status = azc__handler_status(conn, use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
-    const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
-    const azc__route *page = azc__route_find(s->page_routes, r->segments, r->count);
-    const azc__route *route = page == NULL || r->upgrade ? channel : page;
+    const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
+    int for_channel = r->upgrade || route == NULL;
+    if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
     if (route == NULL) return 404;
-    int get = strcmp(r->method, "GET") == 0;
-    if (route == channel) *allow = "GET";
-    if (!get && (route == channel || !r->head_only)) return 405;
-    if (r->chunked) return 501;
-    if (r->body > 0) return 413;
-    if (route == channel && !r->upgrade) return 426;
+    if (for_channel) r->allow = "GET";
+    int status = azc__request_check(r, for_channel);
+    if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
-    return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
-                            : azc__page_serve(conn, (const azc__page *)route->target);
+    return for_channel ? azc__upgrade(conn, (azc_channel *)route->target)
+                       : azc__page_serve(conn, (const azc__page *)route->target);
 }
 
-/* Fill the scratch with the request's strings, as far as the request is sound. */
-static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
+/* Fill the scratch with the strings of azc__strings: for a request that is not sound (status is
+ * not 0), the peer and "-". Returns the status, -400 for a bad path or query. */
+static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + s->config.max_request * 3 + 64;
-    const azc__visitor *visitor = &r->visitor;
+    const azc__visitor *visitor = &r->visitor; /* the peer, unless a proxy names another */
     r->visitor.family = conn->family;
     memcpy(r->visitor.raw, conn->u.raw, sizeof r->visitor.raw);
     if (status == 0 && s->proxies != NULL) s->proxies->forwarded(s, r);
@@ -5006,37 +5050,43 @@ static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     return status;
 }
 
-/* A request is at hand, sound (status 0) or not: answer it, one way or the other. */
-static void azc__request_answer(azc_conn *conn, int status) {
+/* The request at hand is malformed (a negative status) or sound (0): answer it. */
+static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    const char *allow = "GET, HEAD";
     s->current = conn;
+    r->allow = "GET, HEAD";
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
-    if (status == 0) status = azc__request_serve(conn, &allow);
+    if (status == 0) status = azc__request_serve(conn);
     else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
                   : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
-    if (!r->answered) azc__respond_error(conn, status, allow);
+    if (!r->answered) azc__respond_error(conn, status);
     azc__log_request(conn);
     s->current = NULL;
+}
+
+/* As azc__request_respond; then the channel opens, or the next request may come, or it ends. */
+static void azc__request_answer(azc_conn *conn, int status) {
+    const azc_server *s = conn->server;
+    azc__request_respond(conn, status);
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
         if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
-        if (r->keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
+        if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
         else azc__conn_end(conn, AZC__LINGER, 0);
     }
 }
 
-/* No head to speak of: too long, malformed, too late. */
-static AZC__RARE void azc__request_bad(azc_conn *conn, int status) {
+/* Answer a request whose head is unusable: too long, malformed or too late. */
+static void azc__request_bad(azc_conn *conn, int status) {
     memset(&conn->server->request, 0, offsetof(azc__request, extra));
     azc__request_answer(conn, -status);
 }
 
-/* Keep the bytes of a head that is not complete. */
+/* Keep the bytes of an incomplete head. Returns 0 without memory. */
 static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     if (!azc__in_make(&s->mem, &conn->in)) return 0;
@@ -5048,7 +5098,9 @@ static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsign
     return 1;
 }
 
-/* Feed bytes of a request head; returns the bytes taken, at least one. */
+/* ---- Receive ---- */
+
+/* Take bytes of a request head. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
@@ -5060,8 +5112,10 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
-    if (k <= 0) conn->heard = 0; /* a head is a sign of life when it is whole */
-    if (k <= 0) return used;
+    if (k <= 0) {
+        conn->heard = 0; /* only a whole head counts as a sign of life */
+        return used;
+    }
     azc__in *in = conn->in;
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
@@ -5072,29 +5126,29 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     return used;
 }
 
-/* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
+/* Take bytes from the peer, cut anywhere. There is a writable byte behind them. */
 static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
     for (size_t used; n > 0; p += used, n -= used) {
         if (conn->state == AZC__OPEN) used = azc__receive_open(conn, p, n);
         else if (conn->state == AZC__HTTP) used = azc__receive_head(conn, p, n);
         else if (conn->state == AZC__CLOSING) used = azc__receive_frames(conn, p, n);
         else {
-            conn->heard = 0; /* who talks on has not read */
+            conn->heard = 0; /* a peer that keeps sending has not read our last bytes */
             return;
         }
     }
 }
 
-/* The peer ended its direction of TCP. */
+/* The peer sent its FIN. */
 static void azc__receive_eof(azc_conn *conn) {
     conn->eof = 1;
     if (conn->state < AZC__LINGER) azc__conn_end(conn, AZC__LINGER, 1006);
     else azc__conn_touch(conn);
 }
 
-/* ---- What a handler may ask and answer ---- */
+/* ---- Properties of a request ---- */
 
-/* The first argument's name, "" when there is none. */
+/* The name of the first query argument, or "". */
 static const char *azc__strings_query(const azc_conn *conn) {
     return azc__string_next(azc__string_next(azc__strings(conn)));
 }
@@ -5115,7 +5169,7 @@ AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
     return conn == NULL || name == NULL ? NULL : azc__pairs_find(azc__strings_query(conn), name);
 }
 
-/* The request at hand, if it is this connection's. */
+/* The request at hand, or NULL if it is not this connection's. */
 static azc__request *azc__request_of(const azc_conn *conn) {
     return conn != NULL && conn->server->current == conn ? &conn->server->request : NULL;
 }
@@ -5133,7 +5187,7 @@ AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     azc__request *r = azc__request_of(conn);
     if (r == NULL || name == NULL) return NULL;
-    if (r->cookies == NULL) { /* split at the first call, as queries are */
+    if (r->cookies == NULL) { /* the first call splits them */
         const azc_server *s = conn->server;
         char *out = r->cookies = s->scratch + s->config.max_request * 5 + 128;
         const char *p;
@@ -5189,7 +5243,8 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     return AZC_OK;
 }
 
-/* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
+/* Add a route to a channel or page, which must begin with the address of its route. The route owns
+ * the target; on an error the target is freed. */
 static int azc__route_add(azc_server *s, azc__route **list, const char *path, void *target,
                           size_t size) {
     azc__route *route;
@@ -5216,9 +5271,9 @@ static int azc__page_make(azc_server *s, const char *path, const azc__page *from
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
 
-static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
+static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int valid) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
+    int error = !valid || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__page_make(s, path, page);
     return error == AZC_OK ? AZC_OK : azc__setup_error(s, error, path);
 }
@@ -5231,8 +5286,8 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
     page.bytes = bytes;
     page.len = len;
     page.type = type;
-    int good = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
-    return azc__page_add(server, path, &page, good);
+    int valid = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
+    return azc__page_add(server, path, &page, valid);
 }
 
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
@@ -5244,7 +5299,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
     return azc__page_add(server, path, &page, handler != NULL);
 }
 
-/* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
+/* Copy a list of tokens to zeroed memory, NUL-terminated each. Returns 0 for a malformed list. */
 static int azc__channel_subprotocols(char *out, const char *list) {
     const char *item;
     size_t len;
@@ -5294,7 +5349,7 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
     return NULL;
 }
 
-/* May a part's callback be set now? */
+/* Returns AZC_OK, or why a callback cannot be set now. */
 static int azc__channel_check(const azc_channel *channel) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
     return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
