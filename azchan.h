@@ -5975,46 +5975,47 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 
 /* ==== [19] LISTEN: the listening socket ======================================================= */
 
-/* The port in the digits of s, or -1. */
-static int azc__host_port(const char *s) {
-    int port = 0;
-    if (*s == 0) return -1;
+/* ---- Addresses ---- */
+
+/* Read a port. Returns 0 unless s is a decimal number up to 65535. */
+static int azc__host_port(const char *s, int *port) {
+    int value = 0;
+    if (*s == 0) return 0;
     for (; *s; s++) {
-        if (!azc__digit(*s) || (port = port * 10 + *s - '0') > 65535) return -1;
+        if (!azc__digit(*s) || (value = value * 10 + *s - '0') > 65535) return 0;
     }
-    return port;
+    *port = value;
+    return 1;
 }
 
-/* Split "host:port", "[host]:port", "host" or "port". *port stays as it is without one. Returns 0 for
- * a bad one. */
+/* Split "host:port", "[host]:port", "host" or "port"; a host with two colons is an IPv6 address. No
+ * host, or "localhost", is 127.0.0.1. Without a port, *port stays. Returns 0 for a malformed text. */
 static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
-    size_t len = strcspn(text, ":");
-    const char *colon = strchr(text + len, ':');
+    size_t len = strcspn(text, ":"), colons = 0;
     memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
-    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__host_port(text)) >= 0;
+    if (text[strspn(text, "0123456789")] == 0) return azc__host_port(text, port);
+    for (const char *p = text; *p; p++) colons += *p == ':';
+    if (colons > 1) len = strlen(text);
+    const char *rest = text + len; /* "" or ":port" */
     if (*text == '[') {
         len = strcspn(++text, "]");
         if (text[len] == 0) return 0;
-        colon = text[len + 1] != 0 ? text + len + 1 : NULL;
-        if (colon != NULL && *colon != ':') return 0;
-    } else if (colon != NULL && strchr(colon + 1, ':') != NULL) { /* IPv6 */
-        len = strlen(text);
-        colon = NULL;
+        rest = text + len + 1;
     }
     if (len >= INET6_ADDRSTRLEN) return 0;
-    if (strncmp(text, "localhost", len) != 0 || len != 9) {
+    if (len != 9 || memcmp(text, "localhost", 9) != 0) {
         memcpy(host, text, len);
         host[len] = 0;
     }
-    return colon == NULL || (*port = azc__host_port(colon + 1)) >= 0;
+    return *rest == 0 || (*rest == ':' && azc__host_port(rest + 1, port));
 }
 
-/* Make the address of config.host; returns its length, 0 for a bad one. */
+/* Make the address of config.host. Returns its length, or 0 for a bad host. */
 static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     char host[INET6_ADDRSTRLEN];
+    const char *path = azc__host_path(s->config.host);
     memset(address, 0, sizeof *address);
-    if (strncmp(s->config.host, "unix:", 5) == 0) {
-        const char *path = s->config.host + 5;
+    if (path != NULL) {
         size_t len = strlen(path);
         if (len == 0 || len >= sizeof address->un.sun_path) return 0;
         address->un.sun_family = AF_UNIX;
@@ -6022,7 +6023,7 @@ static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
         return sizeof address->un;
     }
     if (!azc__host_split(s->config.host, host, &s->config.port)) return 0;
-    address->v4.sin_port = htons((uint16_t)s->config.port); /* IPv6 has it in the same place */
+    address->v4.sin_port = htons((uint16_t)s->config.port); /* at the same place in sockaddr_in6 */
     if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
         return sizeof address->v4;
@@ -6032,7 +6033,9 @@ static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     return sizeof address->v6;
 }
 
-/* A socket file that nobody answers on is left over from a process that was killed. */
+/* ---- Open ---- */
+
+/* Unlink a socket path that refuses connections: its process was killed. */
 static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
@@ -6043,7 +6046,7 @@ static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len
     AZC_SYS(close)(fd);
 }
 
-/* Returns 0 on failure. */
+/* Returns 0 on failure, with errno. */
 static int azc__listen_bind(int fd, const azc__sockaddr *address, socklen_t len) {
     int family = address->any.sa_family;
     if (family == AF_UNIX) azc__listen_unlink_stale(address, len);
@@ -6061,67 +6064,78 @@ static int azc__listen_error(azc_server *s) {
     int e = errno;
     snprintf(s->error, sizeof s->error, "port %d on %s: %s", s->config.port, s->config.host,
              strerror(e));
-    return e == EADDRINUSE ? AZC_ERR_IN_USE
-           : e == EADDRNOTAVAIL || e == EACCES || e == EAFNOSUPPORT || e == ENOENT || e == ENOTDIR
-           ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
+    switch (e) {
+    case EADDRINUSE: return AZC_ERR_IN_USE;
+    case EADDRNOTAVAIL:
+    case EACCES:
+    case EAFNOSUPPORT:
+    case ENOENT:
+    case ENOTDIR: return AZC_ERR_ADDRESS;
+    default: return AZC_ERR_SYSTEM;
+    }
 }
 
-/* A listening socket of our own; returns it or an error. */
-static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
-    socklen_t len = azc__listen_address(s, address);
-    if (len == 0)
-        return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
-    int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
+/* Open a listening socket on config.host. Returns it, or an error. */
+static int azc__listen_open(azc_server *s) {
+    azc__sockaddr address;
+    socklen_t len = azc__listen_address(s, &address);
+    if (len == 0) return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
+    int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0), bad = 0;
     if (fd < 0) return azc__listen_error(s);
-    int bad = 0;
-    if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
+    if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
         bad = azc__sys_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, address, len)) return fd;
-    int code = azc__listen_error(s);
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, &address, len)) return fd;
+    int error = azc__listen_error(s);
     AZC_SYS(close)(fd);
-    return code;
+    return error;
 }
 
-static int azc__listen_on(azc_server *s, int fd) {
-    /* Accepted sockets inherit it, which saves a call for each. */
+/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 if it is one peer's socket. */
+static int azc__listen_given(azc_server *s, int *listens) {
+    int fd = s->config.listen_fd;
+    socklen_t size = sizeof *listens;
+    if (AZC_SYS(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, &size) < 0 ||
+        !azc__fd_nonblocking(fd)) return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
+    return fd;
+}
+
+/* ---- Start ---- */
+
+/* Accept connections from this socket. They inherit TCP_NODELAY, which saves a call for each. */
+static int azc__listen_all(azc_server *s, int fd) {
     azc__sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
 }
 
-/* The socket is a peer's, and there will be no others. */
-static int azc__listen_one(azc_server *s, int fd) {
+/* Serve only the peer of this socket, then stop. */
+static void azc__listen_one(azc_server *s, int fd) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
     azc__accept_conn(s, fd, &address);
     s->stopping = AZC__SHUTTING_DOWN;
-    return AZC_OK;
 }
 
 static int azc__listen_start(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
-    int given = s->config.listen_fd, listens = 1;
-    socklen_t size = sizeof listens;
-    memset(&address, 0, sizeof address);
-    if (given > 0 &&
-        (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
-         !azc__fd_nonblocking(given)))
-        return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
-    int fd = given > 0 ? given : azc__listen_open(s, &address);
+    int listens = 1, error = AZC_OK, given = s->config.listen_fd > 0;
+    int fd = given ? azc__listen_given(s, &listens) : azc__listen_open(s);
     if (fd < 0) return fd;
+    memset(&address, 0, sizeof address);
     AZC_SYS(getsockname)(fd, &address.any, &len);
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
-    int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
-    if (error != AZC_OK && given <= 0) azc__listener_remove(s, fd);
+    if (listens) error = azc__listen_all(s, fd);
+    else azc__listen_one(s, fd);
     if (error == AZC_OK) s->listening = 1;
+    else if (!given) azc__listener_remove(s, fd);
     return error;
 }
 
-/* All channels are known: lay out the slots, once. */
+/* All channels are known now: lay out config.memory, once. Returns 0 if it is too small. */
 static int azc__listen_fixed(azc_server *s) {
     azc__fixed *f = (azc__fixed *)s->mem.userdata;
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
@@ -6135,7 +6149,7 @@ AZC_API int azc_listen(azc_server *server) {
     if (server->failed) return server->failed;
     if (server->config.memory != NULL && !azc__listen_fixed(server))
         return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
-                                           "azc_memory_bound, max_data or max_setup");
+                                                "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen_start(server);
 }
 
