@@ -6155,27 +6155,34 @@ AZC_API int azc_listen(azc_server *server) {
 
 AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
 
-/* ==== [20] SERVER: configuration, birth and death ============================================= */
+/* ==== [20] SERVER: configuration, begin and end =============================================== */
 
 /* ---- Configuration ---- */
 
-/* Every default but those of the texts. The four sizes, and the four deadlines, stand in the config
- * one behind the other. */
-static AZC__RARE void azc__config_fill(azc_config *c) {
-    static const uint16_t kib[4] = {8, 64, 256, 64}, ms[AZC__DEADLINE_COUNT] = {10000, 30000, 10000, 3000};
-    size_t *sizes = (size_t *)(void *)((char *)c + offsetof(azc_config, max_request));
-    int *deadlines = (int *)(void *)((char *)c + offsetof(azc_config, handshake_ms));
+/* Descriptors that connections may use: the process's limit less 16, at least 16. */
+static int azc__config_fds(void) {
     struct rlimit fds;
-    int most = 1 << 20;
-    for (int i = 0; i < 4; i++) {
-        if (sizes[i] == 0) sizes[i] = (size_t)kib[i] << 10;
-        if (deadlines[i] == 0) deadlines[i] = ms[i];
-    }
-    if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < (rlim_t)most + 16)
-        most = fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
-    if (c->max_connections == 0 || c->max_connections > most) c->max_connections = most;
-    size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
-    if (c->max_backlog < least) c->max_backlog = least;
+    int max = 1 << 20;
+    if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) < 0 || fds.rlim_cur >= (rlim_t)max + 16) return max;
+    return fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
+}
+
+/* Every default is here. */
+static AZC__RARE void azc__config_fill(azc_config *c) {
+    int fds = azc__config_fds();
+    if (c->host == NULL) c->host = "127.0.0.1";
+    if (c->origins == NULL) c->origins = "";
+    if (c->max_request == 0) c->max_request = 8 << 10;
+    if (c->max_message == 0) c->max_message = 64 << 10;
+    if (c->max_backlog == 0) c->max_backlog = 256 << 10;
+    if (c->read_buffer == 0) c->read_buffer = 64 << 10;
+    if (c->handshake_ms == 0) c->handshake_ms = 10000;
+    if (c->ping_ms == 0) c->ping_ms = 30000;
+    if (c->pong_ms == 0) c->pong_ms = 10000;
+    if (c->close_ms == 0) c->close_ms = 3000;
+    if (c->max_connections == 0 || c->max_connections > fds) c->max_connections = fds;
+    size_t min_backlog = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
+    if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
     if (c->memory == NULL) return;
     if (c->max_rooms == 0) c->max_rooms = c->max_connections;
     if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
@@ -6183,7 +6190,8 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_setup == 0) c->max_setup = 4 << 10;
 }
 
-/* What is out of range, or NULL. Sums and products of the rest stay within size_t. */
+/* Returns the name of what is out of range, or NULL. These ranges keep all sums and products of the
+ * fields within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
     int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
     size_t over = (size_t)((unsigned)c->port >> 16);
@@ -6193,17 +6201,16 @@ static const char *azc__config_bad(const azc_config *c) {
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
 
+/* Copy host and origins, and allocate the scratch behind them. Returns 0 without memory. */
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
-    const char *host = c->host != NULL ? c->host : "127.0.0.1";
-    const char *origins = c->origins != NULL ? c->origins : "";
-    s->strings_size = azc__scratch_size(c) + strlen(host) + strlen(origins) + 2;
-    char *at = s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
-    if (at == NULL) return 0;
-    c->host = at;
-    at = stpcpy(at, host) + 1;
-    c->origins = *origins ? at : NULL;
-    s->scratch = stpcpy(at, origins) + 1;
+    s->strings_size = azc__scratch_size(c) + strlen(c->host) + strlen(c->origins) + 2;
+    s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
+    if (s->strings == NULL) return 0;
+    char *origins = stpcpy(s->strings, c->host) + 1;
+    s->scratch = stpcpy(origins, c->origins) + 1;
+    c->host = s->strings;
+    c->origins = *origins != 0 ? origins : NULL; /* NULL: pages of the same origin */
     return 1;
 }
 
@@ -6214,7 +6221,7 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     memset(&c, 0, sizeof c);
     if (config != NULL) c = *config;
     if (azc__config_bad(&c) != NULL) return 0;
-    c.memory = &c; /* any */
+    c.memory = &c; /* any address: for the defaults of fixed memory */
     azc__config_fill(&c);
     azc__fixed_kinds(&c, kinds);
     for (int i = 0; i < AZC__KINDS; i++)
@@ -6222,7 +6229,7 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
 }
 
-/* ---- Birth ---- */
+/* ---- Memory ---- */
 
 static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
     (void)userdata;
@@ -6232,52 +6239,37 @@ static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size
     return NULL;
 }
 
-/* Room hashes are seeded so that peers cannot foresee them. */
-static void azc__server_seed(azc_server *s) {
-    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    s->seed[0] = (uint32_t)s->now; /* in need */
-    s->seed[1] = (uint32_t)(uintptr_t)s;
-    if (fd < 0) return;
-    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
-    (void)n;
-    AZC_SYS(close)(fd);
-}
-
-/* The pipe by which azc_stop and azc_post wake the loop. */
-static int azc__server_open(azc_server *s) {
-    int fds[2];
-    if (AZC_SYS(pipe)(fds) < 0)
-        return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
-    s->wake.fd = fds[0];
-    s->wake_write = fds[1];
-    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
-        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
-#ifdef AZCHAN_USE_EPOLL
-    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
-    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
-#endif
-    return AZC_OK;
-}
-
-/* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
-static void azc__server_mem(azc__mem *mem, const azc_config *config) {
+/* Use config.memory, which begins with an azc__fixed. Returns 0 if it is too small for that. */
+static int azc__server_mem_fixed(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
-    size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
-    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
-    mem->userdata = config->alloc_userdata;
-    if (start == NULL) return;
-    mem->alloc = azc__fixed_alloc;
-    mem->userdata = NULL;
-    skip %= sizeof(azc__aligned);
-    if (config->memory_size < skip + size) return;
+    size_t skip = (size_t)(0 - (uintptr_t)start) % sizeof(azc__aligned);
+    size_t size = azc__align(sizeof(azc__fixed));
+    if (config->memory_size < skip + size) return 0;
     azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
     f->next = start + skip + size;
     f->end = start + config->memory_size;
+    mem->alloc = azc__fixed_alloc;
     mem->userdata = f;
+    return 1;
 }
 
-static void azc__server_fixed(azc_server *s) {
+/* Choose the allocator. Returns 0 if config.memory is too small to begin with. */
+static int azc__server_mem(azc__mem *mem, const azc_config *config) {
+    memset(mem, 0, sizeof *mem);
+    if (config->memory != NULL) return azc__server_mem_fixed(mem, config);
+    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
+    mem->userdata = config->alloc_userdata;
+    return 1;
+}
+
+/* What the allocator's pool and the tables begin with. */
+static void azc__server_pool(azc_server *s) {
     const azc_config *c = &s->config;
+    memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
+    s->pool.max_bytes = AZC__POOL;
+    s->pool.piece_max = SIZE_MAX;
+    s->pool.array_first = s->room_first = 16;
+    if (c->memory == NULL) return;
     for (int i = 0; i < AZC__CLASSES; i++)
         s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
     s->pool.max_bytes = 0;
@@ -6288,7 +6280,7 @@ static void azc__server_fixed(azc_server *s) {
     s->tail_least = azc__fixed_tail(c);
 }
 
-/* ---- Death ---- */
+/* ---- End ---- */
 
 static void azc__server_free_routes(const azc__mem *mem, azc__route *route) {
     for (azc__route *next; route != NULL; route = next) {
@@ -6324,61 +6316,6 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s, sizeof *s);
 }
 
-/* The memory of a server, everything else at its start. */
-static azc_server *azc__server_make(const azc_config *config) {
-    azc__mem mem;
-    azc__server_mem(&mem, config);
-    azc_server *s = mem.userdata == NULL && config->memory != NULL ? NULL
-                    : (azc_server *)azc__zalloc(&mem, sizeof *s);
-    if (s == NULL) return NULL;
-    s->mem = mem;
-    s->mem.pool = &s->pool;
-    memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
-    s->pool.max_bytes = AZC__POOL;
-    s->pool.piece_max = SIZE_MAX;
-    s->pool.array_first = 16;
-    s->config = *config;
-    s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
-    s->wake.kind = AZC__WAKE;
-    s->listener.kind = AZC__LISTENER;
-    s->wheel.due = INT64_MAX;
-#ifdef AZCHAN_USE_EPOLL
-    s->epoll = -1;
-#endif
-    const char *bad = azc__config_bad(config);
-    if (bad != NULL) {
-        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
-        s->config.max_request = s->config.read_buffer = 0;
-    }
-    azc__config_fill(&s->config);
-    const azc_config *c = &s->config;
-    s->room_first = 16;
-    if (c->memory != NULL) azc__server_fixed(s);
-    if (AZC__FAST)
-        s->read_free = c->max_backlog -
-                       azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
-    s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
-    memcpy(s->deadline_ms, (const char *)c + offsetof(azc_config, handshake_ms), sizeof s->deadline_ms);
-    s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
-    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
-    azc__server_free(s);
-    return NULL;
-}
-
-AZC_API azc_server *azc_create(const azc_config *config) {
-    azc_config none;
-    memset(&none, 0, sizeof none);
-    azc_server *s = azc__server_make(config != NULL ? config : &none);
-    if (s == NULL) return NULL;
-    s->now = azc__sys_clock(s);
-    azc__server_seed(s);
-    int error = azc__server_open(s);
-    if (error == AZC_OK && !azc__source_watch(s, &s->wake, AZC__EVENT_READ))
-        error = azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
-    if (s->failed == AZC_OK) s->failed = error;
-    return s;
-}
-
 AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
     if (server->busy) return AZC_ERR_STATE;
@@ -6395,6 +6332,97 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->history != NULL) server->history->free(server);
     azc__server_free(server);
     return AZC_OK;
+}
+
+/* ---- Begin ---- */
+
+/* Random seeds, so that peers cannot foresee the hashes of rooms. */
+static void azc__server_seed(azc_server *s) {
+    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    s->seed[0] = (uint32_t)s->now; /* if there is no better source */
+    s->seed[1] = (uint32_t)(uintptr_t)s;
+    if (fd < 0) return;
+    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
+    (void)n;
+    AZC_SYS(close)(fd);
+}
+
+/* Open the pipe by which azc_stop and azc_post wake the loop, and epoll. */
+static int azc__server_open(azc_server *s) {
+    int fds[2];
+    if (AZC_SYS(pipe)(fds) < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
+    s->wake.fd = fds[0];
+    s->wake_write = fds[1];
+    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
+        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
+    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
+#endif
+    if (azc__source_watch(s, &s->wake, AZC__EVENT_READ)) return AZC_OK;
+    return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
+}
+
+/* The fields whose initial value is not zero. */
+static void azc__server_init(azc_server *s) {
+    s->wake.fd = s->wake.at = s->wake_write = -1;
+    s->wake.kind = AZC__WAKE;
+    s->listener.fd = s->listener.at = -1;
+    s->listener.kind = AZC__LISTENER;
+    s->wheel.due = INT64_MAX;
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = -1;
+#endif
+}
+
+/* Check the config and fill in its defaults, and what follows from it. A bad config is an error of
+ * azc_listen; until then its sizes must not matter. */
+static void azc__server_configure(azc_server *s) {
+    azc_config *c = &s->config;
+    const char *bad = azc__config_bad(c);
+    if (bad != NULL) {
+        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
+        c->max_request = c->read_buffer = 0;
+    }
+    azc__config_fill(c);
+    if (AZC__FAST)
+        s->read_free = c->max_backlog -
+                       azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
+    s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
+    s->deadline_ms[AZC__DEADLINE_HANDSHAKE] = c->handshake_ms;
+    s->deadline_ms[AZC__DEADLINE_PING] = c->ping_ms;
+    s->deadline_ms[AZC__DEADLINE_PONG] = c->pong_ms;
+    s->deadline_ms[AZC__DEADLINE_CLOSE] = c->close_ms;
+}
+
+/* Allocate and configure a server. Opens nothing. NULL without memory. */
+static azc_server *azc__server_make(const azc_config *config) {
+    azc__mem mem;
+    if (!azc__server_mem(&mem, config)) return NULL;
+    azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
+    if (s == NULL) return NULL;
+    s->mem = mem;
+    s->mem.pool = &s->pool;
+    s->config = *config;
+    azc__server_init(s);
+    azc__server_configure(s);
+    azc__server_pool(s);
+    s->read_buffer = (unsigned char *)azc__alloc(&mem, s->config.read_buffer + 1);
+    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
+    azc__server_free(s);
+    return NULL;
+}
+
+AZC_API azc_server *azc_create(const azc_config *config) {
+    azc_config none;
+    memset(&none, 0, sizeof none);
+    azc_server *s = azc__server_make(config != NULL ? config : &none);
+    if (s == NULL) return NULL;
+    s->now = azc__sys_clock(s);
+    azc__server_seed(s);
+    int error = azc__server_open(s);
+    if (s->failed == AZC_OK) s->failed = error;
+    return s;
 }
 
 AZC_API int azc_run(azc_server *server) {
