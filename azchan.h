@@ -1406,6 +1406,7 @@ typedef struct azc__request {
     size_t all_len;       /* bytes in extra: extra_len, and the header's own lines */
     int field_count;
     int status;           /* of the answer */
+    const char *allow;    /* the Allow field of a 405 */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
@@ -3708,7 +3709,9 @@ AZC_API int azc_put_finish(azc_writer *w) {
     return w->azc__failed;
 }
 
-/* ==== [13] ROOM: names to members, in one hash table of the server; pure ====================== */
+/* ==== [13] ROOM: rooms and their members; one hash table per server =========================== */
+
+/* ---- Names ---- */
 
 static void azc__sip_round(uint32_t v[4]) {
     v[0] += v[1], v[1] = azc__rotl(v[1], 5) ^ v[0], v[0] = azc__rotl(v[0], 16);
@@ -3717,15 +3720,14 @@ static void azc__sip_round(uint32_t v[4]) {
     v[2] += v[1], v[1] = azc__rotl(v[1], 13) ^ v[2], v[2] = azc__rotl(v[2], 16);
 }
 
-/* HalfSipHash-2-4 (Aumasson and Bernstein): room names come from peers, who must not be able to
- * choose them into one bucket. Words are read in this machine's order; only we see the hash. */
+/* HalfSipHash-2-4 (Aumasson and Bernstein). Peers choose room names, and must not be able to put
+ * many into one bucket. Words are read in native byte order: the hash never leaves the process. */
 static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t len) {
     uint32_t v[4] = {seed[0], seed[1], seed[0] ^ 0x6c796765, seed[1] ^ 0x74656462}, word;
     const unsigned char *p = (const unsigned char *)bytes;
-    for (size_t n = 4, rest = len; n == 4; p += n, rest -= n) { /* the last is short */
-        unsigned char four[4] = {0, 0, 0, (unsigned char)len}; /* behind the rest */
-        n = azc__min(rest, 4);
-        memcpy(four, p, n);
+    for (size_t at = 0; at <= len; at += 4) {
+        unsigned char four[4] = {0, 0, 0, (unsigned char)len}; /* the last word ends in len */
+        memcpy(four, p + at, azc__min(len - at, 4));
         memcpy(&word, four, 4);
         v[3] ^= word;
         for (int i = 0; i < 2; i++) azc__sip_round(v);
@@ -3739,8 +3741,11 @@ static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
 
 static int azc__room_valid(const char *name) {
-    return strlen(name) - 1 < AZC__MAX_ROOM; /* not 0 either */
+    size_t len = strlen(name);
+    return len > 0 && len <= AZC__MAX_ROOM;
 }
+
+/* ---- The table ---- */
 
 static AZC__RARE uint32_t azc__room_hash(const azc_server *s, const azc_channel *channel,
                                         const void *name, size_t len) {
@@ -3768,8 +3773,9 @@ static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
     *bucket = room;
 }
 
-/* Double the table when it is full. Without memory for that the chains grow instead. */
-static int azc__room_table_grow(azc_server *s) {
+/* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
+ * is no table at all. */
+static AZC__RARE int azc__room_table_grow(azc_server *s) {
     uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
     if (s->room_count < old_cap) return 1;
@@ -3787,7 +3793,7 @@ static int azc__room_table_grow(azc_server *s) {
     return 1;
 }
 
-/* Where there is no room there is no table. */
+/* A server without rooms has no table. */
 static AZC__RARE void azc__room_table_trim(azc_server *s) {
     if (s->room_count > 0) return;
     azc__free(&s->mem, s->rooms, s->room_cap * sizeof(azc__room *));
@@ -3800,24 +3806,27 @@ static size_t azc__room_size(const azc_server *s, size_t len) {
     return size < s->room_least ? s->room_least : size;
 }
 
-/* name: len bytes; a NUL goes behind them. */
-static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
+/* The new room has no references yet: azc__room_release frees it. Returns NULL without memory. */
+static AZC__RARE azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
                                  size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
     azc__room *room = (azc__room *)azc__zalloc(&s->mem, azc__room_size(s, len));
-    if (room == NULL) azc__room_table_trim(s);
-    if (room == NULL) return NULL;
+    if (room == NULL) {
+        azc__room_table_trim(s);
+        return NULL;
+    }
     room->channel = channel;
     room->len = (uint32_t)len;
     room->notify = channel != NULL && channel->on_room != NULL && *(const char *)name != 0;
     room->hash = azc__room_hash(s, channel, name, len);
-    memcpy(room + 1, name, len);
+    memcpy(room + 1, name, len); /* the NUL behind it is there already */
     azc__room_link(s, room);
     s->room_count++;
     s->room_named += channel != NULL;
     return room;
 }
 
+/* Free the room, unless something still refers to it. */
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
     if (room->pair) s->pair_end(s, room);
@@ -3830,8 +3839,8 @@ static void azc__room_release(azc_server *s, azc__room *room) {
     azc__room_table_trim(s);
 }
 
-/* Give back a reference; NULL is fine. */
-static void azc__room_unref(azc_server *s, azc__room *room) {
+/* Drop one reference. room may be NULL. */
+static AZC__RARE void azc__room_unref(azc_server *s, azc__room *room) {
     if (room == NULL) return;
     room->refs--;
     azc__room_release(s, room);
@@ -3855,14 +3864,14 @@ static azc__pair azc__pair_of(const azc__room *room) {
     return pair;
 }
 
-/* The pair's room is released: so are both rooms that it holds. */
+/* azc_server.pair_end: a pair's room is being freed, so drop its references to both rooms. */
 static void azc__pair_end(azc_server *s, const azc__room *room) {
     azc__pair pair = azc__pair_of(room);
     azc__room_unref(s, pair.room);
     azc__room_unref(s, pair.user);
 }
 
-/* A room for the pair, which holds a reference to both of its rooms; NULL without memory. */
+/* Make the room of a pair. It holds a reference to each room of the pair. NULL without memory. */
 static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
     azc__room *room = azc__room_make(channel->server, channel, pair, sizeof *pair);
     if (room == NULL) return NULL;
@@ -3875,50 +3884,51 @@ static azc__room *azc__pair_room(azc_channel *channel, const azc__pair *pair) {
 
 /* ---- Members ---- */
 
-/* The room's members came or went. */
+/* Call this after each change of room->count. */
 static inline void azc__room_changed(azc_server *s, azc__room *room) {
     if (room->notify && !room->queued) s->news->changed(s, room);
 }
 
-/* The user that a connection is, or NULL. This membership is its first: azc__member_add. */
+/* The room that stands for the connection's user, or NULL. Its membership is always the first in
+ * conn->rooms: see azc__member_add. */
 static azc__room *azc__user_of(const azc_conn *conn) {
     azc__member *m = conn->rooms;
     return m != NULL && *azc__room_name(m->room) == 0 ? m->room : NULL;
 }
 
-/* Does the channel want to know in which rooms the connection's user is? */
+/* Is the presence of the connection's user counted, per room? */
 static int azc__seat_wanted(const azc_conn *conn) {
     return conn->channel->on_presence != NULL && azc__user_of(conn) != NULL; /* NOLINT: open */
 }
 
-/* Where the list of a connection's rooms begins. */
+/* The first membership of a connection in a room that the program named. */
 static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
-/* Whichever list is shorter tells whether conn is in the room. */
+/* Search the connection's list and the room's list side by side: the shorter one ends the search. */
 static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room) {
-    azc__member *mine = conn->rooms, *theirs = room->first;
-    while (mine != NULL && theirs != NULL) {
-        if (mine->room == room) return mine;
-        if (theirs->conn == conn) return theirs;
-        mine = mine->next_room;
-        theirs = theirs->next;
+    azc__member *by_conn = conn->rooms, *by_room = room->first;
+    while (by_conn != NULL && by_room != NULL) {
+        if (by_conn->room == room) return by_conn;
+        if (by_room->conn == conn) return by_room;
+        by_conn = by_conn->next_room;
+        by_room = by_room->next;
     }
     return NULL;
 }
 
-/* Memberships come many at once, for an allocator's word for each would be a quarter more. They
- * go all at once too, when the last is free. */
+/* Memberships are allocated in groups: a malloc header for each would add 25 %. All groups are
+ * freed together, when no membership is in use. */
 static azc__member *azc__member_take(azc_server *s) {
     if (s->free_members == NULL) {
-        azc__member_group *more = (azc__member_group *)azc__alloc(&s->mem, sizeof *more);
-        if (more == NULL) return NULL;
-        more->next = s->members;
-        s->members = more;
+        azc__member_group *group = (azc__member_group *)azc__alloc(&s->mem, sizeof *group);
+        if (group == NULL) return NULL;
+        group->next = s->members;
+        s->members = group;
         for (int i = 0; i < AZC__MEMBERS; i++) {
-            more->member[i].next = s->free_members;
-            s->free_members = &more->member[i];
+            group->member[i].next = s->free_members;
+            s->free_members = &group->member[i];
         }
     }
     azc__member *m = s->free_members;
@@ -3934,13 +3944,14 @@ static void azc__member_return(azc_server *s, azc__member *m) {
     if (--s->member_count > 0) return;
     s->free_members = NULL;
     while (s->members != NULL) {
-        azc__member_group *some = s->members;
-        s->members = some->next;
-        azc__free(&s->mem, some, sizeof *some);
+        azc__member_group *group = s->members;
+        s->members = group->next;
+        azc__free(&s->mem, group, sizeof *group);
     }
 }
 
-/* First in both lists, but that who a connection is stays before its rooms. */
+/* A new membership is the first of its room, and of its connection's rooms, behind the user's.
+ * Returns 0 without memory. */
 static int azc__member_add(azc_conn *conn, azc__room *room) {
     azc__member *m = azc__member_take(conn->server);
     if (m == NULL) return 0;
@@ -3966,11 +3977,10 @@ static int azc__member_add(azc_conn *conn, azc__room *room) {
 static void azc__member_free(azc_server *s, azc__member *m) {
     azc__room *room = m->room;
     azc__member_return(s, m);
-    room->refs--;
-    azc__room_release(s, room);
+    azc__room_unref(s, room);
 }
 
-/* Out of the room's list and count; the connection's own list still shows the room. */
+/* Leave the room's list and count. The connection's list still has the room, for on_close. */
 static void azc__member_leave_room(azc__member *m) {
     if (m->prev != NULL) m->prev->next = m->next;
     else m->room->first = m->next;
@@ -3980,7 +3990,7 @@ static void azc__member_leave_room(azc__member *m) {
     azc__room_changed(m->conn->server, m->room); /* NOLINT: not left yet */
 }
 
-/* Leave both lists. While a cursor may stand on the member, it waits in limbo. */
+/* Leave both lists. A cursor may stand on the member, so azc__room_sweep frees it later. */
 static void azc__member_remove(azc_server *s, azc__member *m) {
     azc__member_leave_room(m);
     if (m->prev_room != NULL) m->prev_room->next_room = m->next_room;
@@ -3991,8 +4001,9 @@ static void azc__member_remove(azc_server *s, azc__member *m) {
     s->limbo = m;
 }
 
-/* No cursor of before is in use: a callback has returned, or a poll begins. */
-static void azc__room_sweep(azc_server *s) {
+/* Free removed members. Call this only when every cursor is void: after a callback, or as a poll
+ * begins. */
+static AZC__RARE void azc__room_sweep(azc_server *s) {
     while (s->limbo != NULL) {
         azc__member *m = s->limbo;
         s->limbo = m->prev;
@@ -4001,21 +4012,24 @@ static void azc__room_sweep(azc_server *s) {
     s->cursors = 0;
 }
 
-/* Past max_memberships, or with so many rooms more past max_rooms? */
-static AZC__RARE int azc__room_full(const azc_server *s, int more) {
+/* Would one more membership, in this many new rooms, exceed the limits? */
+static AZC__RARE int azc__room_full(const azc_server *s, int new_rooms) {
     const azc_config *c = &s->config;
     return (c->max_memberships > 0 && s->member_count >= (size_t)c->max_memberships) ||
-           (c->max_rooms > 0 && s->room_named + (size_t)more > (size_t)c->max_rooms);
+           (c->max_rooms > 0 && s->room_named + (size_t)new_rooms > (size_t)c->max_rooms);
 }
 
-/* Make a connection a member of the room of that name. */
+/* ---- Join and leave ---- */
+
+/* Make a connection a member of a room. On an error nothing has changed: the history is prepared
+ * first, and is queued only once the connection is a member. */
 static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     azc_server *s = conn->server;
     azc__room *room = azc__room_find(s, conn->channel, name, len);
     if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
-    int more = room == NULL;
-    if (azc__seat_wanted(conn)) more += s->users->seat_missing(conn, room);
-    if (azc__room_full(s, more)) return AZC_ERR_FULL;
+    int new_rooms = room == NULL;
+    if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
+    if (azc__room_full(s, new_rooms)) return AZC_ERR_FULL;
     azc__out replay = {NULL, NULL, 0};
     int replays = room != NULL && room->keeps.history != NULL;
     int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
@@ -4042,7 +4056,7 @@ AZC_API int azc_join(azc_conn *conn, const char *room) {
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
     int error = azc__room_check(conn, room);
-    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closed: it has left */
+    if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closing has left all rooms */
     const azc__room *r = azc__room_by_name(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
     if (m != NULL) azc__member_remove(conn->server, m);
@@ -4067,14 +4081,35 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room) {
 
 /* ---- Cursors ---- */
 
-enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN };
+/* azc_cursor.azc__kind. AZC__C_USERS is a flag of the first two: stop once per user. */
+enum { AZC__C_CHANNEL, AZC__C_ROOM, AZC__C_CONN, AZC__C_USERS = 4 };
 
-enum { AZC__C_USERS = 4 }; /* with the first two: each user once */
-
-/* A cursor of azc_users stops at one connection of each user. */
-static int azc__cursor_takes(azc_cursor *cursor, const azc__room *room) {
+/* Does the cursor stop at this connection? */
+static int azc__cursor_stops(azc_cursor *cursor, const azc__room *room) {
     return !(cursor->azc__kind & AZC__C_USERS) ||
            cursor->conn->server->users->first_of_user(cursor, room);
+}
+
+static int azc__cursor_next_conn(azc_cursor *cursor) {
+    while (cursor->azc__next != NULL) {
+        cursor->conn = (azc_conn *)cursor->azc__next;
+        cursor->azc__next = cursor->conn->u.link.next;
+        if (cursor->conn->state == AZC__OPEN && azc__cursor_stops(cursor, NULL)) return 1;
+    }
+    return 0;
+}
+
+/* A removed member has no connection, but still leads to the next one. */
+static int azc__cursor_next_member(azc_cursor *cursor, int of_conn) {
+    while (cursor->azc__next != NULL) {
+        const azc__member *m = (const azc__member *)cursor->azc__next;
+        cursor->azc__next = of_conn ? m->next_room : m->next;
+        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
+        cursor->conn = m->conn;
+        cursor->room = azc__room_name(m->room);
+        if (azc__cursor_stops(cursor, m->room)) return 1;
+    }
+    return 0;
 }
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
@@ -4096,32 +4131,20 @@ AZC_API azc_cursor azc_rooms(azc_conn *conn) {
 }
 
 AZC_API int azc_cursor_next(azc_cursor *cursor) {
-    while (cursor != NULL && cursor->azc__next != NULL) {
-        if ((cursor->azc__kind & 3) == AZC__C_CHANNEL) {
-            cursor->conn = (azc_conn *)cursor->azc__next;
-            cursor->azc__next = cursor->conn->u.link.next;
-            if (cursor->conn->state == AZC__OPEN && azc__cursor_takes(cursor, NULL)) return 1;
-            continue;
-        }
-        azc__member *m = (azc__member *)cursor->azc__next;
-        int of_conn = cursor->azc__kind == AZC__C_CONN;
-        cursor->azc__next = of_conn ? m->next_room : m->next;
-        if (m->conn == NULL || (!of_conn && m->conn->state != AZC__OPEN)) continue;
-        cursor->conn = m->conn;
-        cursor->room = azc__room_name(m->room);
-        if (azc__cursor_takes(cursor, m->room)) return 1;
-    }
-    return 0;
+    if (cursor == NULL) return 0;
+    int kind = cursor->azc__kind & ~AZC__C_USERS;
+    if (kind == AZC__C_CHANNEL) return azc__cursor_next_conn(cursor);
+    return azc__cursor_next_member(cursor, kind == AZC__C_CONN);
 }
 
-/* ==== [14] SYSTEM: thin wrappers of system calls ============================================== */
+/* ==== [14] SYSTEM: wrappers of system calls, and addresses ==================================== */
 
-/* Did a call fail for now only? */
+/* Did the last call fail only for now? */
 static int azc__sys_transient(void) {
     return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
 }
 
-/* Milliseconds; without a clock time stands still. */
+/* Milliseconds. If there is no clock, time stands still. */
 static int64_t azc__sys_clock(const azc_server *s) {
     struct timespec t;
     if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
@@ -4132,19 +4155,7 @@ static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
     return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
 }
 
-/* Close-on-exec, so that a program that forks keeps no ports open in its children. */
-static AZC__RARE void azc__fd_prepare(int fd) {
-    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
-}
-
-/* What the loop reads until it is empty must not block it. Returns 1, or 0 on failure. */
-static int azc__fd_nonblocking(int fd) {
-    azc__fd_prepare(fd);
-    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
-}
-
-static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
+static AZC__RARE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
@@ -4152,19 +4163,53 @@ static AZC__ASIDE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov,
     return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
 }
 
-/* What kind of address it is: one of IPv4 in IPv6's form is one of IPv4. */
-static void azc__visitor_set_family(azc__visitor *who, int family) {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (family == AF_INET6 && memcmp(who->raw, mapped, 12) == 0) {
-        memcpy(who->raw, who->raw + 12, 4);
-        family = AF_INET;
-    }
-    who->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+/* Close-on-exec, so that children of the program do not inherit sockets and keep ports open. */
+static AZC__RARE void azc__fd_prepare(int fd) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
 }
 
-/* ==== [15] LOG: errors and events in words; prints only to the FILE that azc_logger got ======= */
+/* For descriptors that the loop reads until they are empty. Returns 0 on failure. Connections do
+ * without it: their calls pass MSG_DONTWAIT. */
+static int azc__fd_nonblocking(int fd) {
+    azc__fd_prepare(fd);
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
+}
 
-/* Peer, target, query arguments, parameters: one after the other, NUL behind each. */
+typedef union azc__sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+} azc__sockaddr;
+
+/* The path of a "unix:/path" host, or NULL. */
+static AZC__RARE const char *azc__host_path(const char *host) {
+    return strncmp(host, "unix:", 5) == 0 ? host + 5 : NULL;
+}
+
+/* visitor->raw holds an address of this family. An IPv4 address in IPv6 form becomes IPv4. */
+static void azc__visitor_set_family(azc__visitor *visitor, int family) {
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (family == AF_INET6 && memcmp(visitor->raw, mapped, 12) == 0) {
+        memcpy(visitor->raw, visitor->raw + 12, 4);
+        family = AF_INET;
+    }
+    visitor->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+}
+
+static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address) {
+    int family = address->any.sa_family;
+    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
+                                  : offsetof(struct sockaddr_in6, sin6_addr);
+    memcpy(visitor->raw, (const char *)address + at, sizeof visitor->raw);
+    azc__visitor_set_family(visitor, family);
+}
+
+/* ==== [15] LOG: errors and events in words; the only section that prints ====================== */
+
+/* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
+ * by ""), parameters. During a request they are in the scratch. */
 static const char *azc__strings(const azc_conn *conn) {
     if (conn->tail == NULL) return conn->server->scratch;
     return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
@@ -4178,8 +4223,10 @@ AZC_API const char *azc_target(const azc_conn *conn) {
     return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
-/* A line for the program: about whom (conn, or NULL: the server), what happened, with which status,
- * close code, error or limit, and more in words (NULL: those of the error). */
+/* Call config.log with one line.
+ *   conn    NULL: the line is about the server
+ *   number  a status, close code, error or limit
+ *   more    NULL: azc_strerror(number) */
 static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, const char *what,
                                   int number, const char *more) {
     char line[256];
@@ -4207,21 +4254,33 @@ static void azc__log_request(const azc_conn *conn) {
     fflush(s->log_file);
 }
 
-/* azc_use knows it by its address: it has to see what comes before and after the chain too. */
+static void azc__log_close(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    int code = conn->close_code;
+    if (code < 1016) s->stats.closed[code - 1000]++;
+    else s->stats.closed_app++;
+    if (s->log_file == NULL) return;
+    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+            (long)((uint32_t)(s->now / 1000) - conn->since));
+    fflush(s->log_file);
+}
+
+/* Does nothing as a handler: azc_use recognises its address and sets log_file, because the log also
+ * has requests that reach no handler. */
 AZC_API int azc_logger(azc_conn *conn, void *file) {
     (void)conn;
     (void)file;
     return AZC_OK;
 }
 
-/* Keep the words for azc_error; returns code. */
+/* Set the text of azc_error. Returns code. */
 static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
     snprintf(s->error, sizeof s->error, "%s: %s", what,
              code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
     return code;
 }
 
-/* Registration's errors are kept for azc_listen, the first one with its words. */
+/* The first error of azc_use, azc_add_* and the like is kept for azc_listen. Returns code. */
 static int azc__setup_error(azc_server *s, int code, const char *path) {
     if (s->failed || s->listening) return code;
     s->failed = code;
@@ -4236,7 +4295,7 @@ AZC_API const char *azc_error(const azc_server *server) {
 
 /* ---- Deadlines ---- */
 
-/* The next settle step looks at this connection. */
+/* The settle step of this turn (or of the next, between polls) will look at the connection. */
 static void azc__conn_touch(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->touched) return;
@@ -4247,46 +4306,51 @@ static void azc__conn_touch(azc_conn *conn) {
     s->touched_last = conn;
 }
 
-/* The connection in slot n - 1, NULL for 0. */
-static azc_conn *azc__conn_at(const azc_server *s, uint32_t n) { return n ? s->slots[n - 1] : NULL; }
+/* Lists of deadlines link by 1 + slot, which is half of a pointer; 0 is NULL. */
+static azc_conn *azc__conn_at(const azc_server *s, uint32_t link) {
+    return link != 0 ? s->slots[link - 1] : NULL;
+}
 
 static void azc__deadline_clear(azc_conn *conn) {
     azc_server *s = conn->server;
-    if (conn->deadline == AZC__DEADLINE_NONE) return;
-    azc_conn *prev = azc__conn_at(s, conn->prev_deadline), *next = azc__conn_at(s, conn->next_deadline);
-    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[conn->deadline]) = conn->next_deadline;
-    *(next != NULL ? &next->prev_deadline : &s->deadline_last[conn->deadline]) = conn->prev_deadline;
+    int kind = conn->deadline;
+    if (kind == AZC__DEADLINE_NONE) return;
+    azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
+    azc_conn *next = azc__conn_at(s, conn->next_deadline);
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = conn->next_deadline;
+    *(next != NULL ? &next->prev_deadline : &s->deadline_last[kind]) = conn->prev_deadline;
     conn->deadline = AZC__DEADLINE_NONE;
 }
 
 static void azc__deadline_set(azc_conn *conn, int kind) {
     azc_server *s = conn->server;
-    uint32_t n = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
+    uint32_t link = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
     azc__deadline_clear(conn);
     conn->due = (uint32_t)(s->now + s->deadline_ms[kind]);
     conn->deadline = (uint8_t)kind;
     conn->prev_deadline = s->deadline_last[kind];
     conn->next_deadline = 0;
     azc_conn *prev = azc__conn_at(s, conn->prev_deadline);
-    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = n;
-    s->deadline_last[kind] = n;
+    *(prev != NULL ? &prev->next_deadline : &s->deadline_first[kind]) = link;
+    s->deadline_last[kind] = link;
 }
 
-/* In how many ms that is; due has the low bits of the clock. */
+/* Milliseconds until due, which has the low bits of the clock. */
 static int azc__ms_until(const azc_server *s, uint32_t due) {
     return (int32_t)(due - (uint32_t)s->now);
 }
 
-/* The first of a class to meet its deadline, and in how many ms; NULL if none will. */
-static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *left) {
+/* The connection of this class with the earliest deadline, and the ms until then. NULL if there is
+ * none, or if this class has no limit. */
+static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *ms) {
     azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__conn_at(s, s->deadline_first[kind]);
-    if (conn != NULL) *left = azc__ms_until(s, conn->due);
+    if (conn != NULL) *ms = azc__ms_until(s, conn->due);
     return conn;
 }
 
-/* ---- Birth, and what counts against max_per_address ---- */
+/* ---- Begin, and max_per_address ---- */
 
-/* A slot for a newcomer; one in nine is free at least, so the search is short. */
+/* Find a free slot; 0 without memory. At least one in nine is free, so the search is short. */
 static int azc__slot_take(azc_server *s, uint32_t *slot) {
     uint32_t count = (uint32_t)s->conn_count;
     if (count + count / 8 + 1 >= s->slot_cap) {
@@ -4304,7 +4368,7 @@ static int azc__slot_take(azc_server *s, uint32_t *slot) {
     return 1;
 }
 
-static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) {
+static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer) {
     uint32_t slot;
     if (!azc__slot_take(s, &slot)) return NULL;
     azc_conn *conn = (azc_conn *)azc__zalloc(&s->mem, sizeof *conn);
@@ -4313,8 +4377,8 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) 
     conn->source.at = -1;
     conn->source.kind = AZC__CONN;
     conn->server = s;
-    conn->family = who->family;
-    memcpy(conn->u.raw, who->raw, sizeof who->raw);
+    conn->family = peer->family;
+    memcpy(conn->u.raw, peer->raw, sizeof peer->raw);
     conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
     conn->id = ++s->serial << AZC__SLOT_BITS | slot;
@@ -4325,25 +4389,25 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *who) 
     return conn;
 }
 
+/* An address is counted by a room without channel, whose name is the address. */
 static void azc__quota_leave(azc_conn *conn) {
     azc__room *address = conn->quota;
     if (address == NULL) return;
     conn->quota = NULL;
     address->count--;
-    address->refs--;
-    azc__room_release(conn->server, address);
+    azc__room_unref(conn->server, address);
 }
 
-/* One more of this address. Returns 0, or the status that refuses it: 429 past max_per_address,
- * 503 without memory. Proxies are not counted, their visitors are: by upgrades, for all of them
- * may come in one connection. */
-static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
+/* Count the connection for this address. Returns 0, or the status to refuse it with: 429 past
+ * max_per_address, 503 without memory. A trusted proxy is not counted. Its visitors are, when they
+ * upgrade: one connection of the proxy may bring requests of many. */
+static int azc__quota_enter(azc_conn *conn, const azc__visitor *visitor) {
     azc_server *s = conn->server;
-    size_t len = who->family == AF_INET ? 4 : 16;
-    if (s->config.max_per_address <= 0 || who->family == 0) return 0;
-    if (s->proxies != NULL && s->proxies->trusts(s, who)) return 0;
-    azc__room *address = azc__room_find(s, NULL, who->raw, len);
-    if (address == NULL) address = azc__room_make(s, NULL, who->raw, len);
+    size_t len = visitor->family == AF_INET ? 4 : 16;
+    if (s->config.max_per_address <= 0 || visitor->family == 0) return 0;
+    if (s->proxies != NULL && s->proxies->trusts(s, visitor)) return 0;
+    azc__room *address = azc__room_find(s, NULL, visitor->raw, len);
+    if (address == NULL) address = azc__room_make(s, NULL, visitor->raw, len);
     if (address != NULL && address->count < (uint32_t)s->config.max_per_address) {
         address->count++;
         address->refs++;
@@ -4356,7 +4420,7 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *who) {
     return address != NULL ? 429 : 503;
 }
 
-/* Give a connection what outlives its request: zeroed data, and its strings. */
+/* Allocate what outlives the request: zeroed data, and a copy of the request's strings. */
 static int azc__tail_make(azc_conn *conn, azc_channel *channel) {
     azc_server *s = conn->server;
     size_t len = (size_t)(s->strings_at - s->scratch), size = channel->data_size + len;
@@ -4393,8 +4457,8 @@ static void azc__conn_open(azc_conn *conn) {
 
 /* ---- End ---- */
 
-/* Out of the channel's list, its rooms' lists, and their counts. The next pointers stay, for the
- * sake of whoever walks the lists now; the connection's own list of rooms stays for on_close. */
+/* Leave the lists and counts of the channel and of all rooms. The next pointers stay valid, so that
+ * loops over these lists may go on; conn->rooms stays for on_close. */
 static void azc__conn_unlink(azc_conn *conn) {
     *conn->u.link.prev = conn->u.link.next;
     if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
@@ -4403,8 +4467,8 @@ static void azc__conn_unlink(azc_conn *conn) {
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
 }
 
-/* The one way out of HTTP and OPEN. The first code stays: it is the cause. What was received stays
- * where it is, but for LINGER: the callback that has it may be the one that ended us. */
+/* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
+ * too, except in LINGER: the callback that ended the connection may still read it. */
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
@@ -4419,7 +4483,8 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     azc__conn_touch(conn);
 }
 
-/* Queue a control frame in one stretch, with a NUL behind it: see reason_len. */
+/* Queue a control frame in one piece, with an unsent NUL behind it: azc__conn_report_close passes
+ * the reason to on_close from there. Returns 0 without memory. */
 static int azc__send_control(azc_conn *conn, int opcode, const void *payload, size_t len) {
     size_t n = 2 + len;
     unsigned char *p = azc__out_claim(&conn->server->mem, &conn->out, n + 1);
@@ -4434,8 +4499,8 @@ static int azc__send_control(azc_conn *conn, int opcode, const void *payload, si
     return 1;
 }
 
-/* Send a Close frame, if none went yet: code, if it is not 1005, and reason. Without memory for it
- * the peer sees TCP end, and the program still gets its code. */
+/* Queue a Close frame, if none was queued before. Code 1005 means an empty payload. Without memory
+ * for the frame, the peer only gets a FIN, and on_close still gets the code. */
 static void azc__conn_close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
     unsigned char payload[AZC__MAX_CONTROL];
     payload[0] = (unsigned char)(code >> 8);
@@ -4447,7 +4512,7 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
     azc__conn_end(conn, state, code);
 }
 
-/* The peer broke the protocol: tell it why, and listen no more. RFC 6455 7.1.7 */
+/* Protocol error: send a Close with the code and stop reading. RFC 6455 7.1.7 */
 static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
     if (conn->state == AZC__OPEN)
         azc__log(conn, "failed with", code, code == 1009 ? "max_message" : "RFC 6455");
@@ -4456,30 +4521,23 @@ static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
-/* A callback has returned, or a turn begins: earlier cursors are void, and news is reported. */
+/* After a callback, and as a turn begins: every cursor is void, and changes of rooms are reported. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
     if (s->news_first != NULL) s->news->report(s);
 }
 
-/* The connection has ended: tell the program, then give up all that only the program needed. */
+/* Call on_close, then free what only callbacks use. */
 static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     azc_server *s = conn->server;
     azc_channel *channel = conn->channel;
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
-    int code = conn->close_code;
     conn->connected = 0;
     s->unreported--;
-    if (code < 1016) s->stats.closed[code - 1000]++;
-    else s->stats.closed_app++;
+    azc__log_close(conn);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
-    if (s->log_file != NULL) {
-        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
-                (long)((uint32_t)(s->now / 1000) - conn->since));
-        fflush(s->log_file);
-    }
-    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, code, reason);
+    if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
     while (conn->rooms != NULL) {
         azc__member *m = conn->rooms;
@@ -4503,18 +4561,19 @@ static void azc__conn_free(azc_conn *conn) {
 
 /* ---- Sending ---- */
 
-/* Why may a message not be sent now? */
+/* Returns AZC_OK, or why this connection takes no message. */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
     if (conn->state == AZC__OPEN) return AZC_OK;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
 
-/* Outgoing text is checked, but for a message that is passed on as it came. */
+/* Outgoing text must be UTF-8. The text that on_message has just now was checked on arrival. */
 static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
     return (AZC__FAST && text == s->checked && len == s->checked_len) || azc__utf8_valid(text, len);
 }
 
+/* A message of this size would exceed max_backlog: do what when_full says. */
 static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
@@ -4528,8 +4587,8 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
 }
 
 static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
-    size_t most = conn->server->config.max_backlog;
-    return size > most || conn->out.bytes > most - size;
+    size_t max = conn->server->config.max_backlog;
+    return size > max || conn->out.bytes > max - size;
 }
 
 static inline void azc__queue_done(azc_conn *conn) {
@@ -4537,7 +4596,7 @@ static inline void azc__queue_done(azc_conn *conn) {
     azc__conn_touch(conn);
 }
 
-/* Fill in a message for which there is room at p. */
+/* Write a message to p, where there is room for it. */
 static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode, const void *data,
                                     size_t len) {
     azc__queue_done(conn);
@@ -4546,36 +4605,43 @@ static AZC__HOT int azc__queue_into(azc_conn *conn, unsigned char *p, int opcode
     return AZC_OK;
 }
 
-/* A message that is large, or may lie over several pieces. A large one that nothing waits before
- * goes to the kernel at once, and only what that does not take is copied. */
+/* Offer a frame to the kernel. Returns the number of bytes sent: 0 also on an error, because the
+ * flush step meets it again and handles it. */
+static AZC__ASIDE size_t azc__queue_offer(azc_conn *conn, unsigned char *head, size_t head_len,
+                                          const void *data, size_t len) {
+    struct iovec iov[2];
+    iov[0].iov_base = head;
+    iov[0].iov_len = head_len;
+    iov[1].iov_base = (void *)(uintptr_t)data;
+    iov[1].iov_len = len;
+    ssize_t sent = azc__sys_send(conn, iov, 2);
+    if (sent <= 0) return 0;
+    conn->server->stats.bytes_out += (size_t)sent;
+    return (size_t)sent;
+}
+
+/* Queue a message over several pieces. If it is large and nothing is queued before it, the kernel
+ * is offered it first: what it takes need not be copied. */
 static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *data, size_t len) {
-    azc_server *s = conn->server;
     azc__out *out = &conn->out;
     unsigned char head[AZC__MAX_HEAD];
-    struct iovec iov[2];
-    size_t head_len = azc__frame_write(head, opcode, len), size = head_len + len;
-    ssize_t sent = 0;
-    if (len >= AZC__LARGE && out->bytes == 0) {
-        iov[0].iov_base = head;
-        iov[0].iov_len = head_len;
-        iov[1].iov_base = (void *)(uintptr_t)data;
-        iov[1].iov_len = len;
-        sent = azc__sys_send(conn, iov, 2);
-        if (sent < 0) sent = 0; /* the turn's end tells why */
-        s->stats.bytes_out += (size_t)sent;
-    }
-    if ((size_t)sent < size && !azc__out_reserve(&s->mem, out, size - (size_t)sent)) {
-        if (sent > 0) azc__conn_drop(conn); /* in the middle of a frame */
+    size_t head_len = azc__frame_write(head, opcode, len), sent = 0;
+    if (len >= AZC__LARGE && out->bytes == 0)
+        sent = azc__queue_offer(conn, head, head_len, data, len);
+    size_t unsent = head_len + len - sent;
+    if (unsent > 0 && !azc__out_reserve(&conn->server->mem, out, unsent)) {
+        if (sent > 0) azc__conn_drop(conn); /* a part of a frame was sent */
         return AZC_ERR_MEMORY;
     }
     azc__queue_done(conn);
-    size_t skip = azc__min((size_t)sent, head_len), rest = (size_t)sent - skip;
-    azc__out_write(out, head + skip, head_len - skip);
-    if (rest < len) azc__out_write(out, (const unsigned char *)data + rest, len - rest);
+    size_t sent_head = azc__min(sent, head_len), sent_data = sent - sent_head;
+    azc__out_write(out, head + sent_head, head_len - sent_head);
+    if (sent_data < len)
+        azc__out_write(out, (const unsigned char *)data + sent_data, len - sent_data);
     return AZC_OK;
 }
 
-/* A message that the last piece has no room for, or the backlog. */
+/* Queue a message for which the last piece, or the backlog, has no room. */
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
@@ -4586,18 +4652,19 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
     return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
 }
 
-/* Queue a message. conn passed azc__send_check. */
+/* Queue a message. conn has passed azc__send_check. */
 static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, size_t len) {
-    size_t size = len + azc__frame_overhead(len);
+    if (!AZC__FAST) return azc__queue_slow(conn, opcode, data, len);
+    size_t size = len + azc__frame_overhead(len), room = 0;
     azc__out *out = &conn->out;
-    size_t room = !AZC__FAST ? 0 : out->tail != NULL ? out->tail->room
-                  : size <= AZC__ONE_PIECE ? azc__out_first(&conn->server->mem, out) : 0;
-    if (!AZC__FAST || size > room || out->bytes + size > conn->server->config.max_backlog)
+    if (out->tail != NULL) room = out->tail->room;
+    else if (size <= AZC__ONE_PIECE) room = azc__out_first(&conn->server->mem, out);
+    if (size > room || out->bytes + size > conn->server->config.max_backlog)
         return azc__queue_slow(conn, opcode, data, len);
-    return azc__queue_into(conn, azc__out_take(&conn->out, size), opcode, data, len);
+    return azc__queue_into(conn, azc__out_take(out, size), opcode, data, len);
 }
 
-/* Queue a whole frame that others send too. */
+/* Queue a whole frame, whose bytes other connections may send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
     if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
     if (azc__backlog_full(conn, block->len)) return azc__backlog_overflow(conn, block->len);
@@ -4607,18 +4674,21 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(text, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, text, len);
+static AZC__HOT int azc__send(azc_conn *conn, int opcode, const void *data, size_t len) {
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    int error = azc__send_check(conn, data, len);
     if (error != AZC_OK) return error;
-    if (!azc__text_valid(conn->server, text, len)) return AZC_ERR_UTF8;
-    return azc__queue(conn, AZC__OP_TEXT, text, len);
+    if (opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, (const char *)data, len))
+        return AZC_ERR_UTF8;
+    return azc__queue(conn, opcode, data, len);
+}
+
+AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
+    return azc__send(conn, AZC__OP_TEXT, text, len);
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
-    return error != AZC_OK ? error : azc__queue(conn, AZC__OP_BINARY, data, len);
+    return azc__send(conn, AZC__OP_BINARY, data, len);
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
@@ -4646,9 +4716,9 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     return AZC_OK;
 }
 
-/* ---- Broadcasting ---- */
+/* ---- Broadcast ---- */
 
-/* A whole frame, for many to refer to; the caller holds the first reference. */
+/* Make a whole frame that several outputs can refer to. The caller holds the first reference. */
 static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     size_t head = azc__frame_overhead(p->len);
     azc__block *block = (azc__block *)azc__alloc(mem, sizeof *block + head + p->len);
@@ -4662,50 +4732,54 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     return block;
 }
 
-/* Queue a message to a room's members, or with NULL to the channel's. Returns to how many, or an
- * error. */
-static int azc__broadcast_queue(azc_channel *channel, const azc__room *room, const azc__payload *payload,
-                        const azc_conn *except) {
+/* Is one frame for all connections better than a copy for each? With a key it must be. */
+static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
+    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->config.memory == NULL);
+}
+
+/* Returns 1 if the message was queued. block: the payload as a frame, or NULL. */
+static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__payload *p, azc__block *block) {
+    if (conn->state != AZC__OPEN) return 0;
+    return (block != NULL ? azc__queue_block(conn, block)
+                          : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
+}
+
+/* Queue a message to a room's members, or (room NULL) to the channel's connections. Returns the
+ * number of connections, or an error. A full backlog may end a connection, which leaves its lists
+ * but keeps its next pointers. */
+static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
+                                const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    const char *data = payload->data;
-    size_t len = payload->len;
-    int opcode = payload->opcode;
-    const azc__member *member = NULL;
-    azc_conn *next = channel->first;
     azc__block *block = NULL;
-    size_t most = channel->count;
-    int count = 0;
-    if (room != NULL) member = room->first, most = room->count, next = NULL;
-    if (payload->key != 0 || (most > 1 && len >= AZC__SHARE && s->config.memory == NULL)) {
+    int count = 0, keeps = room != NULL && room->keeps.history != NULL;
+    if (azc__broadcast_shares(s, payload, room != NULL ? room->count : channel->count)) {
         block = azc__block_make(&s->mem, payload);
         if (block == NULL) return AZC_ERR_MEMORY;
     }
-    if (room != NULL && room->keeps.history != NULL && !s->history->keep(s, room, block, payload)) {
-        azc__block_release(&s->mem, block);
-        return AZC_ERR_MEMORY;
-    }
-    while (member != NULL || next != NULL) {
-        azc_conn *conn = member != NULL ? member->conn : next;
-        if (member != NULL) member = member->next;
-        else next = next->u.link.next;
-        if (conn != except && conn->state == AZC__OPEN)
-            count += (block != NULL ? azc__queue_block(conn, block)
-                                    : azc__queue(conn, opcode, data, len)) == AZC_OK;
+    if (keeps && !s->history->keep(s, room, block, payload)) {
+        count = AZC_ERR_MEMORY;
+    } else if (room != NULL) {
+        for (const azc__member *m = room->first; m != NULL; m = m->next)
+            if (m->conn != except) count += azc__broadcast_one(m->conn, payload, block);
+    } else {
+        for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
+            if (conn != except) count += azc__broadcast_one(conn, payload, block);
     }
     azc__block_release(&s->mem, block);
     return count;
 }
 
-/* Why may this not be broadcast? AZC_NUL becomes the length. */
+/* Returns AZC_OK, or why this cannot be broadcast. Replaces AZC_NUL by the length. */
 static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
     if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
         return AZC_ERR_FULL;
     if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
-    return p->opcode != AZC__OP_TEXT || azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
+    if (p->opcode != AZC__OP_TEXT) return AZC_OK;
+    return azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
 }
 
-/* To the room of that name, or with NULL to the channel. Returns as azc__broadcast_queue. */
+/* Returns as azc__broadcast_queue: 0 if there is no room of this name. */
 static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
                           const azc_conn *except) {
     int error = azc__payload_check(channel, room, p);
@@ -4714,8 +4788,9 @@ static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *
     return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
 }
 
-/* PROCESSES: on_publish sees what was broadcast here. Returns AZC_OK, or count if it is an error. */
-static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p, int count) {
+/* Pass a local broadcast to on_publish, unless count is an error. Returns AZC_OK, or that error. */
+static int azc__broadcast_publish(azc_channel *channel, const char *room, const azc__payload *p,
+                                  int count) {
     if (count < 0) return count;
     if (channel->on_publish != NULL)
         channel->on_publish(channel, room, p->data, p->len, p->opcode == AZC__OP_BINARY);
@@ -4749,15 +4824,15 @@ AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
-    const azc__member *m = conn != NULL ? azc__member_first(conn) : NULL;
-    if (conn != NULL && m == NULL) return AZC_ERR_STATE;
-    return azc_broadcast(azc_channel_of(conn), m != NULL ? azc__room_name(m->room) : NULL, text, len,
-                         conn);
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    const azc__member *m = azc__member_first(conn);
+    if (m == NULL) return AZC_ERR_STATE;
+    return azc_broadcast(conn->channel, azc__room_name(m->room), text, len, conn);
 }
 
-/* ---- Receiving ---- */
+/* ---- Receive ---- */
 
-/* What a peer hears of an error that nobody else takes. */
+/* The answer to a callback's error in a channel without on_error. */
 static void azc__callback_error(azc_conn *conn, int result) {
     azc__log(conn, "a callback returned", result, NULL);
     const char *json = result == AZC_ERR_JSON
@@ -4766,7 +4841,7 @@ static void azc__callback_error(azc_conn *conn, int result) {
     azc_send_text(conn, json, strlen(json));
 }
 
-/* A callback has returned, and its error is somebody's business. */
+/* After a callback of a connection: report its error, if result is one. */
 static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
@@ -4777,12 +4852,13 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
 }
 
-/* Show the program what came; for the time of the callback a NUL stands behind it. */
+/* Call on_message, on_binary, on_ping or on_pong. While it runs, a NUL replaces the byte behind the
+ * data, which may belong to the next frame. */
 static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
     azc_server *s = conn->server;
     const azc_channel_desc *desc = &conn->channel->desc;
     unsigned char behind = data[len];
-    int result = 0;
+    int result = AZC_OK;
     data[len] = 0;
     if (opcode == AZC__OP_TEXT) {
         const char *text = (const char *)data;
@@ -4799,11 +4875,11 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
 }
 
-/* RFC 6455 5.5.1: echo the peer's Close, and we are done; or it answers ours. */
+/* A Close frame answers ours, or is echoed. RFC 6455 5.5.1 */
 static void azc__receive_close(azc_conn *conn, const azc__event *e) {
-    size_t given = e->len >= 2 ? 2 : 0;
-    int code = given ? (int)azc__big_endian(e->data, 2) : 1005;
-    azc__conn_close(conn, AZC__LINGER, code, e->data + given, e->len - given);
+    if (e->len < 2) azc__conn_close(conn, AZC__LINGER, 1005, NULL, 0);
+    else azc__conn_close(conn, AZC__LINGER, (int)azc__big_endian(e->data, 2), e->data + 2,
+                         e->len - 2);
 }
 
 static void azc__receive_event(azc_conn *conn, const azc__event *e) {
@@ -4819,17 +4895,18 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
     azc__conn_deliver(conn, e->kind, e->data, e->len);
 }
 
-/* Feed frame bytes of any kind. */
+/* Take frame bytes of any kind. Returns the bytes taken, at least one. While we wait for the peer's
+ * Close, its messages are discarded. */
 static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
-    uint64_t most = AZC__DISCARD;
+    uint64_t max_message = AZC__DISCARD;
     e.parts = NULL;
     if (conn->state == AZC__OPEN) {
         e.parts = conn->channel->parts;
-        most = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
+        max_message = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
     }
-    size_t used = azc__decode(&s->mem, &conn->in, most, p, n, &e);
+    size_t used = azc__decode(&s->mem, &conn->in, max_message, p, n, &e);
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
     azc__receive_event(conn, &e);
@@ -4837,8 +4914,9 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
     return used;
 }
 
-/* Feed an open connection; p has a writable byte behind its n. Returns the bytes taken, at least
- * one. What comes most, a whole message in a short frame, needs few of the rules. */
+/* Take bytes of an open connection; there is a writable byte behind them. Returns the bytes taken,
+ * at least one. The hot path is the most common input: a whole message, in one short frame. Its head
+ * is 0x80 + opcode, 0x80 + length, and four bytes of mask; any other bit takes the other path. */
 static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
@@ -4850,13 +4928,13 @@ static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t 
         return n;
     }
     conn->server->stats.messages_in++;
-    /* Two calls, so that each is made for its kind. */
+    /* Two calls, so that the compiler makes one for each opcode. */
     if (opcode == AZC__OP_TEXT) azc__conn_deliver(conn, AZC__OP_TEXT, p + 6, len);
     else azc__conn_deliver(conn, AZC__OP_BINARY, p + 6, len);
     return 6 + len;
 }
 
-/* ---- What a program may ask ---- */
+/* ---- Properties ---- */
 
 AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
 AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
@@ -4895,80 +4973,118 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn) {
 
 /* ==== [17] REQUEST: from a head to an answer or an open channel; RFC 9110, 6455 4.2 =========== */
 
-/* ---- Answers ---- */
+/* ---- Respond ---- */
 
-/* The status line, and a newline behind it; returns its length without that. */
+/* Reason phrases of the statuses that are in use. RFC 9110 15 */
+static const struct {
+    uint16_t status;
+    char reason[32];
+} azc__reasons[] = {
+    {101, "Switching Protocols"},
+    {200, "OK"},
+    {204, "No Content"},
+    {302, "Found"},
+    {304, "Not Modified"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {408, "Request Timeout"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {503, "Service Unavailable"},
+    {505, "HTTP Version Not Supported"},
+};
+
+/* Write the status line, without its end: AZC__VERSION_LEN bytes, then "404 Not Found". Returns its
+ * length. */
+enum { AZC__VERSION_LEN = 9 };
 static size_t azc__respond_status(int status, char out[64]) {
-    const char *p = "101 Switching Protocols\0" "200 OK\0" "204 No Content\0" "302 Found\0"
-        "304 Not Modified\0" "400 Bad Request\0" "401 Unauthorized\0" "403 Forbidden\0"
-        "404 Not Found\0" "405 Method Not Allowed\0" "408 Request Timeout\0"
-        "413 Content Too Large\0" "414 URI Too Long\0" "426 Upgrade Required\0"
-        "429 Too Many Requests\0" "431 Request Header Fields Too Large\0"
-        "500 Internal Server Error\0" "501 Not Implemented\0" "503 Service Unavailable\0"
-        "505 HTTP Version Not Supported\0";
-    while (*p && atoi(p) != status) p = azc__string_next(p);
-    const char *reason = *p ? p + 4 : status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
-    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s\n", status, reason) - 1;
+    const char *reason = status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
+    for (size_t i = 0; i < sizeof azc__reasons / sizeof *azc__reasons; i++) {
+        if (azc__reasons[i].status == status) reason = azc__reasons[i].reason;
+    }
+    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
 }
 
-/* Add a field to the answer; the line before it is ended first. All of ours, with the longest type
- * or subprotocol, are shorter than AZC__OWN_EXTRA. */
+/* Add a field to the response. Lines are separated by CRLF, not ended by it, so it comes first.
+ * AZC__OWN_EXTRA is enough for all fields of ours, with the longest type or subprotocol. */
 static void azc__respond_field(azc__request *r, const char *name, const char *value) {
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
-/* Queue a response. The body is copied, or with `keep` referred to where it is; NULL: it is the
- * status in words. */
+/* These have no body and no Content-Length. RFC 9110 6.4.1, 8.6 */
+static AZC__RARE int azc__respond_bodyless(int status) {
+    return status == 101 || status == 204 || status == 304;
+}
+
+static AZC__RARE void azc__respond_fields(azc__request *r, int status, const char *type,
+                                          size_t len) {
+    char number[24];
+    if (type != NULL) azc__respond_field(r, "Content-Type", type);
+    if (!azc__respond_bodyless(status)) {
+        snprintf(number, sizeof number, "%zu", len);
+        azc__respond_field(r, "Content-Length", number);
+    }
+    if (status == 101) azc__respond_field(r, "Connection", "Upgrade");
+    else if (status == 426) azc__respond_field(r, "Connection", "close, Upgrade");
+    else if (!r->keep_alive) azc__respond_field(r, "Connection", "close");
+}
+
+/* Queue a response, all or nothing. With `keep` a large body is not copied but sent from where it
+ * is. Returns AZC_OK or AZC_ERR_MEMORY. */
 static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
                         int keep) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    char line[64], number[24];
-    size_t n = azc__respond_status(status, line);
+    char line[64];
+    size_t line_len = azc__respond_status(status, line);
     if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
-    if (body == NULL && len > 0) body = line + 9, len = n - 8;
-    if (type != NULL) azc__respond_field(r, "Content-Type", type);
-    if (status == 204 || status == 304) len = 0;
-    else if (status != 101) {
-        snprintf(number, sizeof number, "%zu", len);
-        azc__respond_field(r, "Content-Length", number);
-    }
-    const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
-                             : r->keep_alive ? NULL : "close";
-    if (connection != NULL) azc__respond_field(r, "Connection", connection);
-    if (r->head_only) len = 0;
-    size_t total = n + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
-    if (!azc__out_reserve(&s->mem, &conn->out, total + copied)) {
-        r->all_len = r->extra_len; /* the rest is not for the 503 that follows */
+    azc__respond_fields(r, status, type, len);
+    if (r->head_only || azc__respond_bodyless(status)) len = 0;
+    size_t head = line_len + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
+    if (!azc__out_reserve(&s->mem, &conn->out, head + copied)) {
+        r->all_len = r->extra_len; /* the 503 that follows has other fields */
         return AZC_ERR_MEMORY;
     }
-    azc__out_write(&conn->out, line, n);
+    azc__out_write(&conn->out, line, line_len);
     azc__out_write(&conn->out, r->extra, r->all_len);
     azc__out_write(&conn->out, "\r\n\r\n", 4);
     azc__out_write(&conn->out, body, copied);
     if (!azc__out_refer(&s->mem, &conn->out, body, len - copied, NULL)) azc__conn_drop(conn);
     r->answered = 1;
     r->status = status;
-    r->sent = total + len;
+    r->sent = head + len;
     azc__conn_touch(conn);
     return AZC_OK;
 }
 
-/* Answer with an error of our own; the connection ends after it, or without memory for it. */
-static void azc__respond_error(azc_conn *conn, int status, const char *allow) {
+/* Answer with a status of ours. Its words are the body, and the connection ends after it. */
+static void azc__respond_error(azc_conn *conn, int status) {
     azc__request *r = &conn->server->request;
+    char line[64];
+    size_t len = azc__respond_status(status, line);
+    line[len++] = '\n';
     r->keep_alive = 0;
-    if (status == 405) azc__respond_field(r, "Allow", allow);
+    if (status == 405) azc__respond_field(r, "Allow", r->allow);
     if (status == 426) {
         azc__respond_field(r, "Upgrade", "websocket");
         azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
-    azc__respond(conn, status, "text/plain", NULL, 1, 0);
+    azc__respond(conn, status, "text/plain", line + AZC__VERSION_LEN, len - AZC__VERSION_LEN, 0);
 }
 
-/* What a handler's result asks for: 0 to go on, or a status. */
+/* ---- Pages ---- */
+
+/* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
     if (result == AZC_OK || conn->server->request.answered) return 0;
@@ -4978,21 +5094,17 @@ static int azc__handler_status(azc_conn *conn, int result) {
 }
 
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
-    if (page->handler == NULL) {
-        azc__respond(conn, 200, page->type, page->bytes, page->len, 1);
-        return 503; /* without memory for that */
-    }
+    if (page->handler == NULL)
+        return azc__respond(conn, 200, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
     int status = azc__handler_status(conn, page->handler(conn, page->userdata));
-    if (status == 0 && !conn->server->request.answered) {
-        azc__log(conn, "a callback returned", 0, "without azc_reply");
-        return 500;
-    }
-    return status;
+    if (status != 0 || conn->server->request.answered) return status;
+    azc__log(conn, "a callback returned", 0, "without azc_reply");
+    return 500;
 }
 
 /* ---- Upgrades ---- */
 
-/* The server's first preference among what the peer offers. Returns 1 + its index, 0 for none. */
+/* The first subprotocol of the channel's list that the peer offers. Returns 1 + its index, or 0. */
 static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__request *r) {
     uint8_t n = 1;
     for (const char *p = channel->subprotocols; *p; p = azc__string_next(p), n++) {
@@ -5001,84 +5113,93 @@ static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__r
     return 0;
 }
 
-static void azc__upgrade_respond(azc_conn *conn, const char *key) {
-    azc__request *r = &conn->server->request;
-    char accept[29];
-    const char *chosen = azc_subprotocol(conn);
-    azc__accept_key(key, accept);
-    azc__respond_field(r, "Upgrade", "websocket");
-    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
-    if (chosen != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", chosen);
-    azc__respond(conn, 101, NULL, NULL, 0, 0);
-}
-
-/* Open the channel, RFC 6455 4.2. Returns the status that refuses it, if nobody has answered. */
-static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
-    azc_server *s = conn->server;
-    azc__request *r = &s->request;
+/* Returns 0, or the status that refuses the handshake. RFC 6455 4.2.1 */
+static int azc__upgrade_check(azc_conn *conn, const char *key) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
     const char *version = azc__http_only(r, "Sec-WebSocket-Version");
-    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
         azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
         return 403;
     }
-    if (r->proxied) {
-        azc__quota_leave(conn); /* an earlier request's */
-        int refused = azc__quota_enter(conn, &r->visitor);
-        if (refused != 0) return refused;
-    }
+    if (!r->proxied) return 0;
+    azc__quota_leave(conn); /* an earlier request may have entered another visitor */
+    return azc__quota_enter(conn, &r->visitor);
+}
+
+static int azc__upgrade_respond(azc_conn *conn, const char *key) {
+    azc__request *r = &conn->server->request;
+    char accept[29];
+    const char *subprotocol = azc_subprotocol(conn);
+    azc__accept_key(key, accept);
+    azc__respond_field(r, "Upgrade", "websocket");
+    azc__respond_field(r, "Sec-WebSocket-Accept", accept);
+    if (subprotocol != NULL) azc__respond_field(r, "Sec-WebSocket-Protocol", subprotocol);
+    return azc__respond(conn, 101, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
+}
+
+/* Open the channel. Returns 0 if the request was answered, with 101 or by on_upgrade; else the
+ * status that refuses it, and the connection belongs to no channel as before. RFC 6455 4.2.2 */
+static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+    azc__request *r = &conn->server->request;
+    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
+    int status = azc__upgrade_check(conn, key);
+    if (status != 0) return status;
     if (!azc__tail_make(conn, channel)) return 503;
     conn->subprotocol = azc__upgrade_subprotocol(channel, r);
-    int status = 0;
     if (channel->desc.on_upgrade != NULL)
         status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
-    if (status == 0 && !r->answered) {
-        azc__upgrade_respond(conn, key);
-        status = 503; /* without memory for that */
-    }
+    if (status == 0 && !r->answered) status = azc__upgrade_respond(conn, key);
     if (r->status == 101) {
         azc__conn_open(conn);
         return 0;
     }
-    if (conn->rooms != NULL) azc__member_remove(s, conn->rooms); /* its user */
+    if (conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms); /* azc_set_user's */
     azc__tail_free(conn);
     return status;
 }
 
-/* ---- From bytes to an answer ---- */
+/* ---- Requests ---- */
 
-/* Let the chain of azc_use have the request, then who it is for. Returns the status to refuse it
- * with if it was not answered; *allow is 405's header. */
-static AZC__RARE int azc__request_serve(azc_conn *conn, const char **allow) {
+/* Returns 0, or the status that refuses the request for a channel or a page. */
+static int azc__request_check(const azc__request *r, int for_channel) {
+    int get = strcmp(r->method, "GET") == 0;
+    if (!get && (for_channel || !r->head_only)) return 405;
+    if (r->chunked) return 501;
+    if (r->body > 0) return 413;
+    return for_channel && !r->upgrade ? 426 : 0;
+}
+
+/* Call the handlers of azc_use, then serve the channel or page of the path. If both have the path,
+ * an upgrade is for the channel. Returns 0 if the request was answered, else the status. */
+static AZC__RARE int azc__request_serve(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     for (const azc__use_link *use = s->uses; use != NULL; use = use->next) {
         int status = azc__handler_status(conn, use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
-    const azc__route *channel = azc__route_find(s->channel_routes, r->segments, r->count);
-    const azc__route *page = azc__route_find(s->page_routes, r->segments, r->count);
-    const azc__route *route = page == NULL || r->upgrade ? channel : page;
+    const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
+    int for_channel = r->upgrade || route == NULL;
+    if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
     if (route == NULL) return 404;
-    int get = strcmp(r->method, "GET") == 0;
-    if (route == channel) *allow = "GET";
-    if (!get && (route == channel || !r->head_only)) return 405;
-    if (r->chunked) return 501;
-    if (r->body > 0) return 413;
-    if (route == channel && !r->upgrade) return 426;
+    if (for_channel) r->allow = "GET";
+    int status = azc__request_check(r, for_channel);
+    if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
-    return route == channel ? azc__upgrade(conn, (azc_channel *)route->target)
-                            : azc__page_serve(conn, (const azc__page *)route->target);
+    return for_channel ? azc__upgrade(conn, (azc_channel *)route->target)
+                       : azc__page_serve(conn, (const azc__page *)route->target);
 }
 
-/* Fill the scratch with the request's strings, as far as the request is sound. */
-static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
+/* Fill the scratch with the strings of azc__strings: for a request that is not sound (status is
+ * not 0), the peer and "-". Returns the status, -400 for a bad path or query. */
+static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + azc__scratch_strings(&s->config);
-    const azc__visitor *visitor = &r->visitor;
+    const azc__visitor *visitor = &r->visitor; /* the peer, unless a proxy names another */
     r->visitor.family = conn->family;
     memcpy(r->visitor.raw, conn->u.raw, sizeof r->visitor.raw);
     if (status == 0 && s->proxies != NULL) s->proxies->forwarded(s, r);
@@ -5097,37 +5218,43 @@ static int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     return status;
 }
 
-/* A request is at hand, sound (status 0) or not: answer it, one way or the other. */
-static void azc__request_answer(azc_conn *conn, int status) {
+/* The request at hand is malformed (a negative status) or sound (0): answer it. */
+static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
-    const char *allow = "GET, HEAD";
     s->current = conn;
+    r->allow = "GET, HEAD";
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
-    if (status == 0) status = azc__request_serve(conn, &allow);
+    if (status == 0) status = azc__request_serve(conn);
     else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
                   : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
-    if (!r->answered) azc__respond_error(conn, status, allow);
+    if (!r->answered) azc__respond_error(conn, status);
     azc__log_request(conn);
     s->current = NULL;
+}
+
+/* As azc__request_respond; then the channel opens, or the next request may come, or it ends. */
+static void azc__request_answer(azc_conn *conn, int status) {
+    const azc_server *s = conn->server;
+    azc__request_respond(conn, status);
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
         if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
-        if (r->keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
+        if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
         else azc__conn_end(conn, AZC__LINGER, 0);
     }
 }
 
-/* No head to speak of: too long, malformed, too late. */
-static AZC__RARE void azc__request_bad(azc_conn *conn, int status) {
+/* Answer a request whose head is unusable: too long, malformed or too late. */
+static void azc__request_bad(azc_conn *conn, int status) {
     memset(&conn->server->request, 0, offsetof(azc__request, extra));
     azc__request_answer(conn, -status);
 }
 
-/* Keep the bytes of a head that is not complete. */
+/* Keep the bytes of an incomplete head. Returns 0 without memory. */
 static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     if (!azc__in_make(&s->mem, &conn->in)) return 0;
@@ -5139,7 +5266,9 @@ static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsign
     return 1;
 }
 
-/* Feed bytes of a request head; returns the bytes taken, at least one. */
+/* ---- Receive ---- */
+
+/* Take bytes of a request head. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
@@ -5151,8 +5280,10 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
-    if (k <= 0) conn->heard = 0; /* a head is a sign of life when it is whole */
-    if (k <= 0) return used;
+    if (k <= 0) {
+        conn->heard = 0; /* only a whole head counts as a sign of life */
+        return used;
+    }
     azc__in *in = conn->in;
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
@@ -5163,29 +5294,29 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     return used;
 }
 
-/* All that a peer ever sends comes through here, in any cuts. p has a writable byte behind n. */
+/* Take bytes from the peer, cut anywhere. There is a writable byte behind them. */
 static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
     for (size_t used; n > 0; p += used, n -= used) {
         if (conn->state == AZC__OPEN) used = azc__receive_open(conn, p, n);
         else if (conn->state == AZC__HTTP) used = azc__receive_head(conn, p, n);
         else if (conn->state == AZC__CLOSING) used = azc__receive_frames(conn, p, n);
         else {
-            conn->heard = 0; /* who talks on has not read */
+            conn->heard = 0; /* a peer that keeps sending has not read our last bytes */
             return;
         }
     }
 }
 
-/* The peer ended its direction of TCP. */
+/* The peer sent its FIN. */
 static void azc__receive_eof(azc_conn *conn) {
     conn->eof = 1;
     if (conn->state < AZC__LINGER) azc__conn_end(conn, AZC__LINGER, 1006);
     else azc__conn_touch(conn);
 }
 
-/* ---- What a handler may ask and answer ---- */
+/* ---- Properties of a request ---- */
 
-/* The first argument's name, "" when there is none. */
+/* The name of the first query argument, or "". */
 static const char *azc__strings_query(const azc_conn *conn) {
     return azc__string_next(azc__string_next(azc__strings(conn)));
 }
@@ -5206,7 +5337,7 @@ AZC_API const char *azc_query(const azc_conn *conn, const char *name) {
     return conn == NULL || name == NULL ? NULL : azc__pairs_find(azc__strings_query(conn), name);
 }
 
-/* The request at hand, if it is this connection's. */
+/* The request at hand, or NULL if it is not this connection's. */
 static azc__request *azc__request_of(const azc_conn *conn) {
     return conn != NULL && conn->server->current == conn ? &conn->server->request : NULL;
 }
@@ -5224,7 +5355,7 @@ AZC_API const char *azc_header(const azc_conn *conn, const char *name) {
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     azc__request *r = azc__request_of(conn);
     if (r == NULL || name == NULL) return NULL;
-    if (r->cookies == NULL) { /* split at the first call, as queries are */
+    if (r->cookies == NULL) { /* the first call splits them */
         const azc_server *s = conn->server;
         char *out = r->cookies = s->scratch + azc__scratch_cookies(&s->config);
         const char *p;
@@ -5280,7 +5411,8 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     return AZC_OK;
 }
 
-/* Lead a path to a channel or page, which is the route's from now on, and gone after an error. */
+/* Add a route to a channel or page, which must begin with the address of its route. The route owns
+ * the target; on an error the target is freed. */
 static int azc__route_add(azc_server *s, azc__route **list, const char *path, void *target,
                           size_t size) {
     azc__route *route;
@@ -5307,9 +5439,9 @@ static int azc__page_make(azc_server *s, const char *path, const azc__page *from
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
 
-static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int good) {
+static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int valid) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    int error = !good || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
+    int error = !valid || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
     if (error == AZC_OK) error = azc__page_make(s, path, page);
     return error == AZC_OK ? AZC_OK : azc__setup_error(s, error, path);
 }
@@ -5322,8 +5454,8 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
     page.bytes = bytes;
     page.len = len;
     page.type = type;
-    int good = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
-    return azc__page_add(server, path, &page, good);
+    int valid = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
+    return azc__page_add(server, path, &page, valid);
 }
 
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
@@ -5335,7 +5467,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
     return azc__page_add(server, path, &page, handler != NULL);
 }
 
-/* Subprotocols are tokens; copy them with a NUL behind each. Returns 0 for a bad list. */
+/* Copy a list of tokens to zeroed memory, NUL-terminated each. Returns 0 for a malformed list. */
 static int azc__channel_subprotocols(char *out, const char *list) {
     const char *item;
     size_t len;
@@ -5385,7 +5517,7 @@ AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc 
     return NULL;
 }
 
-/* May a part's callback be set now? */
+/* Returns AZC_OK, or why a callback cannot be set now. */
 static int azc__channel_check(const azc_channel *channel) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
     return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
@@ -5393,11 +5525,12 @@ static int azc__channel_check(const azc_channel *channel) {
 
 /* ==== [18] LOOP: waits, reads, flushes and turns ============================================== */
 
-/* ---- Readiness: these functions are all that knows poll(), or epoll ---- */
+/* ---- Readiness: the same functions for epoll and for poll ---- */
 
 #ifdef AZCHAN_USE_EPOLL
 
-/* Watch a source for events, none included; 0 on failure, possible only the first time. */
+/* Watch a source for events (0: for none). Returns 0 on failure, which can happen only the first
+ * time. */
 static inline int azc__source_watch(azc_server *s, azc__source *source, int events) {
     if (source->events == events) return 1;
     struct epoll_event e;
@@ -5411,21 +5544,22 @@ static inline int azc__source_watch(azc_server *s, azc__source *source, int even
     return 1;
 }
 
-/* Stop watching. Not while a scan of ready ones is under way. */
+/* Stop watching. Do not call it while ready sources are scanned. */
 static void azc__source_unwatch(azc_server *s, azc__source *source) {
-    struct epoll_event e; /* old kernels want one */
+    struct epoll_event e; /* Linux before 2.6.9 fails without one */
     memset(&e, 0, sizeof e);
     if (source->at >= 0) AZC_SYS(epoll_ctl)(s->epoll, EPOLL_CTL_DEL, source->fd, &e);
     source->at = -1;
     source->events = 0;
 }
 
-/* Wait; returns how many sources are ready, -1 with errno on failure. */
+/* Returns the number of ready sources; -1 with errno on failure. */
 static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(epoll_wait)(s->epoll, s->ready, AZC__MAX_READY, ms);
 }
 
-/* The next ready source from index *at on, with its events. Call it as often as azc__wait said. */
+/* The next ready source and its events. Call it once for each that azc__wait counted; *at is 0 at
+ * first. */
 static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     const struct epoll_event *e = &s->ready[(*at)++];
     *events = (int)e->events;
@@ -5434,20 +5568,21 @@ static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_SYSTEM };
 
-/* What a poll of the program's own should wait for, and what it found. Returns how many. */
-static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
+/* Write up to max descriptors for the program's own poll. Returns how many there are. */
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t max) {
     struct pollfd all = {s->epoll, POLLIN, 0};
-    if (most > 0) *fds = all;
+    if (max > 0) *fds = all;
     return 1;
 }
 
+/* Take the results of the program's own poll. Returns as azc__wait. */
 static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t count) {
     return count > 0 && fds[0].revents != 0 ? azc__wait(s, 0) : 0;
 }
 
 #else
 
-/* Both arrays in one allocation: the sources, then what poll reads. */
+/* Both arrays are in one allocation: the sources, then the pollfds. */
 static int azc__source_grow(azc_server *s) {
     const size_t each = sizeof *s->sources + sizeof *s->polls;
     if (s->source_count < s->source_cap) return 1;
@@ -5473,7 +5608,7 @@ static inline int azc__source_watch(azc_server *s, azc__source *source, int even
     return 1;
 }
 
-/* The last source takes the place of the one that goes. */
+/* The last source moves into the gap. */
 static void azc__source_unwatch(azc_server *s, azc__source *source) {
     if (source->at < 0) return;
     uint32_t last = --s->source_count;
@@ -5497,8 +5632,8 @@ static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
 
 enum { AZC__ERR_WATCH = AZC_ERR_MEMORY };
 
-static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t most) {
-    size_t count = azc__min(s->source_count, most);
+static size_t azc__wait_export(const azc_server *s, struct pollfd *fds, size_t max) {
+    size_t count = azc__min(s->source_count, max);
     if (count > 0) memcpy(fds, s->polls, count * sizeof *fds);
     return s->source_count;
 }
@@ -5514,9 +5649,9 @@ static int azc__wait_import(azc_server *s, const struct pollfd *fds, size_t coun
 
 #endif
 
-/* ---- Sending ---- */
+/* ---- Flush ---- */
 
-/* Several pieces in one call. */
+/* Send several pieces in one call. Adds the bytes offered to *total. */
 static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total) {
     struct iovec iov[AZC__MAX_IOV];
     size_t n = 0;
@@ -5528,14 +5663,15 @@ static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total)
     return azc__sys_send(conn, iov, n);
 }
 
-/* Ask the kernel again in a while; poll would not wait. */
+/* Retry in AZC__RETRY_MS what failed for lack of kernel resources. poll cannot report that. */
 static void azc__retry_later(azc_server *s) {
     if (!s->retrying) s->retry = (uint32_t)s->now + AZC__RETRY_MS;
     s->retrying = 1;
 }
 
-/* Full, or broken; or, though poll says to go on, the kernel takes nothing (it has no buffers, or a
- * transport took 0 bytes): then poll would say so again at once, and we wait a little. */
+/* A send took nothing. A full socket buffer is normal: poll reports when there is room. But if poll
+ * has just reported room, it would do so again at once, so the connection is stuck until a retry;
+ * the same if the kernel lacks buffers, or sent 0 bytes. Any other error ends the connection. */
 static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     int full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
     if (full && !conn->ready) return;
@@ -5547,13 +5683,13 @@ static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     }
 }
 
-/* All of many pieces went: that the kernel takes no more then is as it should be. */
+/* All pieces offered were sent and more follow, so a following EAGAIN is normal. */
 static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
     if (conn->ready) conn->heard = 1;
     conn->ready = 0;
 }
 
-/* One send of what the output holds, more only when the kernel took all of many pieces. */
+/* Send the output: one call, and more only while each takes AZC__MAX_IOV whole pieces. */
 static void azc__conn_flush(azc_conn *conn) {
     azc__out *out = &conn->out;
     azc_server *s = conn->server;
@@ -5566,8 +5702,10 @@ static void azc__conn_flush(azc_conn *conn) {
         ssize_t sent = one ? AZC_SYS(send)(conn->source.fd, head->data, total, AZC__MSG_FLAGS)
                            : azc__flush_pieces(conn, &total);
         if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) azc__flush_stopped(conn, sent);
-        if (sent <= 0) return;
+        if (sent <= 0) {
+            azc__flush_stopped(conn, sent);
+            return;
+        }
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
@@ -5575,17 +5713,17 @@ static void azc__conn_flush(azc_conn *conn) {
     }
 }
 
-/* All is sent and we have closed: tell TCP; and when the peer has too, it is over. */
+/* Everything is sent: send our FIN. Once the peer's FIN is here too, the connection is dead. */
 static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
     if (conn->eof) azc__conn_end(conn, AZC__DEAD, 0);
     else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
 }
 
-/* ---- Reading ---- */
+/* ---- Read ---- */
 
-/* Read no more than may be answered: the message half received, and as much as the rest. So a
- * peer's own echoes never overrun its backlog. */
+/* Read at most what the backlog has room to echo, besides a message that is partly received. So a
+ * peer's own echoes never exceed max_backlog. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
@@ -5594,9 +5732,9 @@ static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
 
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
-    size_t most = s->config.read_buffer;
-    if (!AZC__FAST || conn->out.bytes >= s->read_free) most = azc__read_max(conn);
-    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, most, MSG_DONTWAIT);
+    size_t max = s->config.read_buffer;
+    if (!AZC__FAST || conn->out.bytes >= s->read_free) max = azc__read_max(conn);
+    ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
         s->stats.bytes_in += (size_t)n;
@@ -5608,18 +5746,26 @@ static inline void azc__conn_read(azc_conn *conn) {
     }
 }
 
-/* What a connection waits for. A peer whose answers pile up is not read until they went. */
-static inline int azc__conn_events(azc_conn *conn) {
-    if (AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
-        !conn->ready) return AZC__EVENT_READ;
-    if (conn->ready && !conn->source.stuck) conn->heard = 1; /* the peer made room */
+/* After a flush: a peer that made room is alive, and one with a long backlog is not read. */
+static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
+    if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
     int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
-    int events = conn->eof || paused ? 0 : AZC__EVENT_READ;
+}
+
+/* The events to wait for. */
+static int azc__conn_events(const azc_conn *conn) {
+    int events = conn->eof || conn->paused ? 0 : AZC__EVENT_READ;
     if (conn->out.bytes > 0 ? !conn->source.stuck : conn->drain) events |= AZC__EVENT_WRITE;
     return events;
+}
+
+/* The hot path: azc__conn_pause would change nothing, and azc__conn_events be AZC__EVENT_READ. */
+static inline int azc__conn_only_reads(const azc_conn *conn) {
+    return AZC__FAST && conn->out.bytes == 0 && !conn->drain && !conn->eof && !conn->paused &&
+           !conn->ready;
 }
 
 static void azc__conn_writable(azc_conn *conn) {
@@ -5631,21 +5777,22 @@ static void azc__conn_writable(azc_conn *conn) {
         azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
-/* More or other than bytes to read. Returns whether to read. */
-static AZC__ASIDE int azc__not_only_read(azc_conn *conn, int events) {
+/* The connection is ready for something else than reading alone. Returns 1 if it is to be read. An
+ * error of a connection that is not watched for reading ends it. */
+static AZC__ASIDE int azc__conn_ready_other(azc_conn *conn, int events) {
     if (events & AZC__EVENT_WRITE && conn->state != AZC__DEAD) azc__conn_writable(conn);
     if (events == AZC__EVENT_WRITE) return 0;
     if (conn->source.events & AZC__EVENT_READ) return 1;
-    if (conn->state != AZC__DEAD) azc__conn_drop(conn); /* reset while it was paused */
+    if (conn->state != AZC__DEAD) azc__conn_drop(conn);
     return 0;
 }
 
 static inline void azc__conn_ready(azc_conn *conn, int events) {
-    if (events != AZC__EVENT_READ && !azc__not_only_read(conn, events)) return;
+    if (events != AZC__EVENT_READ && !azc__conn_ready_other(conn, events)) return;
     if (conn->state != AZC__DEAD) azc__conn_read(conn);
 }
 
-/* ---- Newcomers ---- */
+/* ---- Accept ---- */
 
 static void azc__accept_resume(azc_server *s) {
     if (!s->accept_paused) return;
@@ -5658,7 +5805,8 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
     azc__source_watch(s, &s->listener, 0);
 }
 
-/* A newcomer waits, and we are full: the oldest unfinished request makes room for the next turn. */
+/* At max_connections: drop the oldest connection without a channel, so that the next turn can accept.
+ * If there is none, newcomers wait in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
@@ -5672,33 +5820,21 @@ static void azc__accept_full(azc_server *s) {
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
 
-typedef union azc__sockaddr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un un;
-} azc__sockaddr;
-
-/* A connected socket becomes one of our connections. */
+/* Make a connection of a socket that has a peer. The server owns fd from now on. */
 static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
-    azc__visitor who;
-    int family = address->any.sa_family;
-    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
-                                  : offsetof(struct sockaddr_in6, sin6_addr);
-    memcpy(who.raw, (const char *)address + at, sizeof who.raw);
-    azc__visitor_set_family(&who, family);
+    azc__visitor peer;
+    azc__visitor_set(&peer, address);
     azc__fd_prepare(fd);
     s->stats.accepted++;
-    azc_conn *conn = azc__conn_make(s, fd, &who);
-    if (conn != NULL && azc__quota_enter(conn, &who) != 0) azc__conn_drop(conn);
-    else if (conn == NULL || !azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
-        azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
-        if (conn != NULL) azc__conn_drop(conn);
-        else AZC_SYS(close)(fd);
-    }
+    azc_conn *conn = azc__conn_make(s, fd, &peer);
+    int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
+    if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) return;
+    if (!refused) azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
+    if (conn != NULL) azc__conn_drop(conn);
+    else AZC_SYS(close)(fd);
 }
 
-/* Take one newcomer. Returns whether there may be another. */
+/* Accept one connection. Returns 1 if there may be another. */
 static int azc__accept(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
@@ -5710,7 +5846,7 @@ static int azc__accept(azc_server *s) {
     }
     if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
     if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-        return 1; /* EINTR, ECONNABORTED, and a peer's network errors: see accept(2) */
+        return 1; /* EINTR, ECONNABORTED, and network errors of that peer: see accept(2) */
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
     azc__accept_pause(s);
     azc__retry_later(s);
@@ -5724,11 +5860,12 @@ static AZC__RARE void azc__listener_ready(azc_server *s) {
     }
 }
 
-static void azc__listener_remove(azc_server *s, int fd) {
+/* Close the listening socket, and unlink its path if this server created it. */
+static AZC__RARE void azc__listener_remove(azc_server *s, int fd) {
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
-    if (s->config.listen_fd > 0) return; /* the path belongs to the giver */
-    if (strncmp(s->config.host, "unix:", 5) == 0) AZC_SYS(unlink)(s->config.host + 5);
+    const char *path = s->config.listen_fd == 0 ? azc__host_path(s->config.host) : NULL;
+    if (path != NULL) AZC_SYS(unlink)(path);
 }
 
 static void azc__listener_close(azc_server *s) {
@@ -5738,8 +5875,9 @@ static void azc__listener_close(azc_server *s) {
     azc__listener_remove(s, s->listener.fd);
 }
 
-/* ---- Settling ---- */
+/* ---- Settle ---- */
 
+/* The only place where a connection is freed. */
 static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__source_unwatch(s, &conn->source);
@@ -5749,7 +5887,7 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Tell of each connection that ended; an on_close may end others, before it in the list too. */
+/* Call on_close for each connection that ended. An on_close may end others, anywhere in the list. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
@@ -5758,7 +5896,8 @@ static AZC__RARE void azc__settle_closes(azc_server *s) {
     }
 }
 
-/* A connection that ended; an on_close may have given it more to send. Returns whether it lives. */
+/* A connection that ended. Returns 1 if it must still be watched: not if it is freed, nor if an
+ * on_close has touched it, because then it is settled once more. */
 static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     if (conn->state == AZC__LINGER && conn->out.bytes == 0) azc__conn_linger(conn);
     azc__settle_closes(conn->server);
@@ -5767,44 +5906,69 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     return 0;
 }
 
-/* Steps 5 to 7 of a turn, for the connections that were touched. A flush may end one, whose
- * on_close may touch others: those come around once more. */
+/* Steps 5 to 7 of a turn, for each connection that was touched. A flush may end a connection, and
+ * its on_close may touch others: they join the end of the list. */
 static void azc__settle(azc_server *s) {
     azc_conn *conn;
     azc__settle_closes(s);
     while ((conn = s->touched_first) != NULL) {
+        int events = AZC__EVENT_READ;
         s->touched_first = conn->next_touched;
         conn->touched = 0;
         if (conn->out.bytes > 0) azc__conn_flush(conn);
         if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
-        azc__source_watch(s, &conn->source, azc__conn_events(conn));
+        if (!azc__conn_only_reads(conn)) {
+            azc__conn_pause(conn);
+            events = azc__conn_events(conn);
+        }
+        azc__source_watch(s, &conn->source, events);
     }
 }
 
 /* ---- Deadlines ---- */
 
-/* A deadline passed. A page's last reader has time while it reads; a stop waits for nobody. */
-static AZC__RARE void azc__conn_expire(azc_conn *conn) {
-    int timer = conn->deadline, open = timer == AZC__DEADLINE_PING || timer == AZC__DEADLINE_PONG;
-    int heard = conn->heard;
-    conn->heard = 0;
-    int begun = timer == AZC__DEADLINE_HANDSHAKE, reads = heard && conn->out.bytes > 0;
-    if ((heard && open) ||
-        (reads && (begun || (conn->close_code == 0 && !conn->server->stopping)))) {
-        azc__deadline_set(conn, open ? AZC__DEADLINE_PING : timer);
-    } else if (timer == AZC__DEADLINE_PING) {
-        azc__deadline_set(conn, conn->server->deadline_ms[AZC__DEADLINE_PONG] < 0 ? timer : AZC__DEADLINE_PONG);
-        azc__send_control(conn, AZC__OP_PING, "", 0);
-    } else if (begun && conn->in != NULL && conn->out.bytes == 0) {
-        azc__request_bad(conn, 408);
-    } else {
-        if (timer == AZC__DEADLINE_PONG)
-            azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
-        azc__conn_drop(conn);
-    }
+/* Silent for ping_ms: ping the peer. Anything it sends within pong_ms counts as the answer. */
+static void azc__conn_ping(azc_conn *conn) {
+    int waits = conn->server->deadline_ms[AZC__DEADLINE_PONG] >= 0;
+    azc__deadline_set(conn, waits ? AZC__DEADLINE_PONG : AZC__DEADLINE_PING);
+    azc__send_control(conn, AZC__OP_PING, "", 0);
 }
 
-/* What could not be done may be possible now. */
+/* The deadline that a peer with a sign of life gets next; AZC__DEADLINE_NONE if its time is over.
+ * Without a channel only reading counts: what is queued for it must become less. */
+static AZC__RARE int azc__deadline_extend(const azc_conn *conn) {
+    switch (conn->deadline) {
+    case AZC__DEADLINE_PING:
+    case AZC__DEADLINE_PONG: return AZC__DEADLINE_PING;
+    case AZC__DEADLINE_CLOSE: /* close_code 0: no channel; this is the last response */
+        if (conn->close_code != 0 || conn->server->stopping) return AZC__DEADLINE_NONE;
+    }
+    return conn->out.bytes > 0 ? conn->deadline : AZC__DEADLINE_NONE;
+}
+
+static AZC__RARE void azc__conn_expire(azc_conn *conn) {
+    int next = conn->heard ? azc__deadline_extend(conn) : AZC__DEADLINE_NONE;
+    conn->heard = 0;
+    if (next != AZC__DEADLINE_NONE) {
+        azc__deadline_set(conn, next);
+        return;
+    }
+    switch (conn->deadline) {
+    case AZC__DEADLINE_PING:
+        azc__conn_ping(conn);
+        return;
+    case AZC__DEADLINE_PONG:
+        azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
+        break;
+    case AZC__DEADLINE_HANDSHAKE:
+        if (conn->in == NULL || conn->out.bytes > 0) break;
+        azc__request_bad(conn, 408);
+        return;
+    }
+    azc__conn_drop(conn);
+}
+
+/* Retry what failed for lack of kernel resources. */
 static AZC__ASIDE void azc__retry(azc_server *s) {
     s->retrying = 0;
     azc__accept_resume(s);
@@ -5812,38 +5976,41 @@ static AZC__ASIDE void azc__retry(azc_server *s) {
         azc_conn *conn = s->slots[i];
         if (conn == NULL || !conn->source.stuck) continue;
         conn->source.stuck = 0;
-        conn->ready = 1; /* it is asked instead of poll */
+        conn->ready = 1; /* as if poll had reported room */
         azc__conn_touch(conn);
     }
 }
 
-static int azc__ms_sooner(int ms, int64_t left) {
-    return left < 0 ? 0 : left < ms ? (int)left : ms;
+/* The smaller of both, at least 0. */
+static AZC__RARE int azc__ms_sooner(int ms, int64_t other) {
+    return other < 0 ? 0 : other < ms ? (int)other : ms;
 }
 
-/* Until the earliest deadline, but no longer than timeout_ms. `now` is that of a wake ago: at most
- * that much too late. */
+/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is the time of the last wake,
+ * so deadlines may be late by the length of one turn; timers are not. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int left, least = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) least = azc__ms_sooner(least, azc__ms_until(s, s->retry));
+    int ms, soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
+    if (s->retrying) soonest = azc__ms_sooner(soonest, azc__ms_until(s, s->retry));
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &left) != NULL) least = azc__ms_sooner(least, left);
+        if (azc__deadline_next(s, i, &ms) != NULL) soonest = azc__ms_sooner(soonest, ms);
     }
-    if (s->wheel.due < INT64_MAX) least = azc__ms_sooner(least, s->wheel.due - azc__sys_clock(s));
-    return least == INT_MAX ? timeout_ms : least;
+    if (s->wheel.due < INT64_MAX)
+        soonest = azc__ms_sooner(soonest, s->wheel.due - azc__sys_clock(s));
+    return soonest == INT_MAX ? timeout_ms : soonest;
 }
 
 static void azc__conn_expire_all(azc_server *s) {
-    int left;
+    azc_conn *conn;
+    int ms;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        for (azc_conn *c; (c = azc__deadline_next(s, i, &left)) != NULL && left <= 0;) azc__conn_expire(c);
+        while ((conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0) azc__conn_expire(conn);
     }
     if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
 }
 
-/* ---- Stopping, and tasks of other threads ---- */
+/* ---- Stop, and tasks of other threads ---- */
 
-/* End every connection: those in channels are told 1001, or (at once) not even that. */
+/* End every connection: channels send 1001 and requests finish; or (at once) all are dropped. */
 static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     for (uint32_t i = 0; i < s->slot_count; i++) {
         azc_conn *conn = s->slots[i];
@@ -5854,14 +6021,13 @@ static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
     }
 }
 
-/* azc_stop was called: no more newcomers, 1001 to all. */
 static void azc__stop_begin(azc_server *s) {
     if (s->stopping != AZC__STOPPING) azc__conn_end_all(s, 0);
     s->stopping = AZC__STOPPING;
 }
 
-/* Another thread has something for us: azc_stop, or azc_post. */
-/* Run some of what was posted. Returns as read does. */
+/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record; that part is kept in
+ * s->post. Returns as read. */
 static ssize_t azc__posts_run(azc_server *s) {
     azc__post_record posts[AZC__MAX_POSTS], *post = posts;
     posts[0] = s->post;
@@ -5879,12 +6045,12 @@ static ssize_t azc__posts_run(azc_server *s) {
     return n;
 }
 
-static AZC__RARE void azc__wake_ready(azc_server *s) {
+static void azc__wake_ready(azc_server *s) {
     azc__posts_run(s);
     if (AZC__RAISED(s->stop_asked)) azc__stop_begin(s);
 }
 
-/* Nothing is posted any more; what was runs. */
+/* Refuse further posts, and run those that were accepted. */
 static void azc__posts_close(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
@@ -5892,28 +6058,28 @@ static void azc__posts_close(azc_server *s) {
     while (azc__posts_run(s) > 0) continue;
 }
 
-/* Into the pipe, whole or not at all. From any thread and any signal handler. */
+/* Write one record to the pipe, all or nothing. Callable from any thread and signal handler. */
 static int azc__wake(azc_server *s, const void *record, size_t size) {
-    int kept = errno;
+    int saved = errno;
     ssize_t n;
     if (s->wake_write < 0) return AZC_ERR_STATE;
     do n = AZC_SYS(write)(s->wake_write, record, size);
     while (n < 0 && errno == EINTR);
-    errno = kept;
+    errno = saved;
     return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
 }
 
 AZC_API void azc_stop(azc_server *server) {
     azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* where it is seen when the pipe is full of posts */
+    AZC__RAISE(server->stop_asked); /* first: the pipe may be full of posts, and then wakes as well */
     azc__wake(server, &none, sizeof none);
 }
 
 /* ---- A turn ---- */
 
-/* Steps 5 to 7; they come first too, for what the program did between. Returns whether the server
- * lives on. */
+/* Steps 5 to 7. A turn also begins with them, because the program may have sent or closed between
+ * two polls. Returns 0 once the server has stopped and every connection is gone. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
     if (s->unwatched != NULL) s->watch->sweep(s);
@@ -5922,7 +6088,8 @@ static int azc__turn_settle(azc_server *s) {
     return !s->stopping || s->conn_count > 0;
 }
 
-/* A BYTE'S WAY from step 2 on, with so many sources ready; negative: errno has the wait's error. */
+/* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
+ * the error of the wait. */
 static int azc__turn_run(azc_server *s, int ready) {
     int at = 0, events = 0;
     if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
@@ -5940,7 +6107,7 @@ static int azc__turn_run(azc_server *s, int ready) {
     return azc__turn_settle(s);
 }
 
-/* May a turn begin? */
+/* Returns AZC_OK if a turn may begin. */
 static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
     return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
@@ -5956,13 +6123,13 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     return result;
 }
 
-AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t most,
+AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t max,
                               int *timeout_ms) {
     if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
     server->busy = 1;
     *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
     server->busy = 0;
-    return azc__wait_export(server, fds, fds != NULL ? most : 0);
+    return azc__wait_export(server, fds, fds != NULL ? max : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
@@ -5976,46 +6143,47 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
 
 /* ==== [19] LISTEN: the listening socket ======================================================= */
 
-/* The port in the digits of s, or -1. */
-static int azc__host_port(const char *s) {
-    int port = 0;
-    if (*s == 0) return -1;
+/* ---- Addresses ---- */
+
+/* Read a port. Returns 0 unless s is a decimal number up to 65535. */
+static int azc__host_port(const char *s, int *port) {
+    int value = 0;
+    if (*s == 0) return 0;
     for (; *s; s++) {
-        if (!azc__digit(*s) || (port = port * 10 + *s - '0') > 65535) return -1;
+        if (!azc__digit(*s) || (value = value * 10 + *s - '0') > 65535) return 0;
     }
-    return port;
+    *port = value;
+    return 1;
 }
 
-/* Split "host:port", "[host]:port", "host" or "port". *port stays as it is without one. Returns 0 for
- * a bad one. */
+/* Split "host:port", "[host]:port", "host" or "port"; a host with two colons is an IPv6 address. No
+ * host, or "localhost", is 127.0.0.1. Without a port, *port stays. Returns 0 for a malformed text. */
 static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
-    size_t len = strcspn(text, ":");
-    const char *colon = strchr(text + len, ':');
+    size_t len = strcspn(text, ":"), colons = 0;
     memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
-    if (text[strspn(text, "0123456789")] == 0) return (*port = azc__host_port(text)) >= 0;
+    if (text[strspn(text, "0123456789")] == 0) return azc__host_port(text, port);
+    for (const char *p = text; *p; p++) colons += *p == ':';
+    if (colons > 1) len = strlen(text);
+    const char *rest = text + len; /* "" or ":port" */
     if (*text == '[') {
         len = strcspn(++text, "]");
         if (text[len] == 0) return 0;
-        colon = text[len + 1] != 0 ? text + len + 1 : NULL;
-        if (colon != NULL && *colon != ':') return 0;
-    } else if (colon != NULL && strchr(colon + 1, ':') != NULL) { /* IPv6 */
-        len = strlen(text);
-        colon = NULL;
+        rest = text + len + 1;
     }
     if (len >= INET6_ADDRSTRLEN) return 0;
-    if (strncmp(text, "localhost", len) != 0 || len != 9) {
+    if (len != 9 || memcmp(text, "localhost", 9) != 0) {
         memcpy(host, text, len);
         host[len] = 0;
     }
-    return colon == NULL || (*port = azc__host_port(colon + 1)) >= 0;
+    return *rest == 0 || (*rest == ':' && azc__host_port(rest + 1, port));
 }
 
-/* Make the address of config.host; returns its length, 0 for a bad one. */
+/* Make the address of config.host. Returns its length, or 0 for a bad host. */
 static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     char host[INET6_ADDRSTRLEN];
+    const char *path = azc__host_path(s->config.host);
     memset(address, 0, sizeof *address);
-    if (strncmp(s->config.host, "unix:", 5) == 0) {
-        const char *path = s->config.host + 5;
+    if (path != NULL) {
         size_t len = strlen(path);
         if (len == 0 || len >= sizeof address->un.sun_path) return 0;
         address->un.sun_family = AF_UNIX;
@@ -6023,7 +6191,7 @@ static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
         return sizeof address->un;
     }
     if (!azc__host_split(s->config.host, host, &s->config.port)) return 0;
-    address->v4.sin_port = htons((uint16_t)s->config.port); /* IPv6 has it in the same place */
+    address->v4.sin_port = htons((uint16_t)s->config.port); /* at the same place in sockaddr_in6 */
     if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
         address->v4.sin_family = AF_INET;
         return sizeof address->v4;
@@ -6033,7 +6201,9 @@ static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
     return sizeof address->v6;
 }
 
-/* A socket file that nobody answers on is left over from a process that was killed. */
+/* ---- Open ---- */
+
+/* Unlink a socket path that refuses connections: its process was killed. */
 static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
@@ -6044,7 +6214,7 @@ static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len
     AZC_SYS(close)(fd);
 }
 
-/* Returns 0 on failure. */
+/* Returns 0 on failure, with errno. */
 static int azc__listen_bind(int fd, const azc__sockaddr *address, socklen_t len) {
     int family = address->any.sa_family;
     if (family == AF_UNIX) azc__listen_unlink_stale(address, len);
@@ -6062,67 +6232,78 @@ static int azc__listen_error(azc_server *s) {
     int e = errno;
     snprintf(s->error, sizeof s->error, "port %d on %s: %s", s->config.port, s->config.host,
              strerror(e));
-    return e == EADDRINUSE ? AZC_ERR_IN_USE
-           : e == EADDRNOTAVAIL || e == EACCES || e == EAFNOSUPPORT || e == ENOENT || e == ENOTDIR
-           ? AZC_ERR_ADDRESS : AZC_ERR_SYSTEM;
+    switch (e) {
+    case EADDRINUSE: return AZC_ERR_IN_USE;
+    case EADDRNOTAVAIL:
+    case EACCES:
+    case EAFNOSUPPORT:
+    case ENOENT:
+    case ENOTDIR: return AZC_ERR_ADDRESS;
+    default: return AZC_ERR_SYSTEM;
+    }
 }
 
-/* A listening socket of our own; returns it or an error. */
-static int azc__listen_open(azc_server *s, azc__sockaddr *address) {
-    socklen_t len = azc__listen_address(s, address);
-    if (len == 0)
-        return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
-    int fd = AZC_SYS(socket)(address->any.sa_family, SOCK_STREAM, 0);
+/* Open a listening socket on config.host. Returns it, or an error. */
+static int azc__listen_open(azc_server *s) {
+    azc__sockaddr address;
+    socklen_t len = azc__listen_address(s, &address);
+    if (len == 0) return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
+    int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0), bad = 0;
     if (fd < 0) return azc__listen_error(s);
-    int bad = 0;
-    if (s->config.reuse_port && address->any.sa_family != AF_UNIX)
+    if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
         bad = azc__sys_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, address, len)) return fd;
-    int code = azc__listen_error(s);
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, &address, len)) return fd;
+    int error = azc__listen_error(s);
     AZC_SYS(close)(fd);
-    return code;
+    return error;
 }
 
-static int azc__listen_on(azc_server *s, int fd) {
-    /* Accepted sockets inherit it, which saves a call for each. */
+/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 if it is one peer's socket. */
+static int azc__listen_given(azc_server *s, int *listens) {
+    int fd = s->config.listen_fd;
+    socklen_t size = sizeof *listens;
+    if (AZC_SYS(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, &size) < 0 ||
+        !azc__fd_nonblocking(fd)) return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
+    return fd;
+}
+
+/* ---- Start ---- */
+
+/* Accept connections from this socket. They inherit TCP_NODELAY, which saves a call for each. */
+static int azc__listen_all(azc_server *s, int fd) {
     azc__sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
 }
 
-/* The socket is a peer's, and there will be no others. */
-static int azc__listen_one(azc_server *s, int fd) {
+/* Serve only the peer of this socket, then stop. */
+static void azc__listen_one(azc_server *s, int fd) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
     azc__accept_conn(s, fd, &address);
     s->stopping = AZC__SHUTTING_DOWN;
-    return AZC_OK;
 }
 
 static int azc__listen_start(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = sizeof address;
-    int given = s->config.listen_fd, listens = 1;
-    socklen_t size = sizeof listens;
-    memset(&address, 0, sizeof address);
-    if (given > 0 &&
-        (AZC_SYS(getsockopt)(given, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 ||
-         !azc__fd_nonblocking(given)))
-        return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
-    int fd = given > 0 ? given : azc__listen_open(s, &address);
+    int listens = 1, error = AZC_OK, given = s->config.listen_fd > 0;
+    int fd = given ? azc__listen_given(s, &listens) : azc__listen_open(s);
     if (fd < 0) return fd;
+    memset(&address, 0, sizeof address);
     AZC_SYS(getsockname)(fd, &address.any, &len);
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
-    int error = listens ? azc__listen_on(s, fd) : azc__listen_one(s, fd);
-    if (error != AZC_OK && given <= 0) azc__listener_remove(s, fd);
+    if (listens) error = azc__listen_all(s, fd);
+    else azc__listen_one(s, fd);
     if (error == AZC_OK) s->listening = 1;
+    else if (!given) azc__listener_remove(s, fd);
     return error;
 }
 
-/* All channels are known: lay out the slots, once. */
+/* All channels are known now: lay out config.memory, once. Returns 0 if it is too small. */
 static int azc__listen_fixed(azc_server *s) {
     azc__fixed *f = (azc__fixed *)s->mem.userdata;
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
@@ -6136,33 +6317,40 @@ AZC_API int azc_listen(azc_server *server) {
     if (server->failed) return server->failed;
     if (server->config.memory != NULL && !azc__listen_fixed(server))
         return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
-                                           "azc_memory_bound, max_data or max_setup");
+                                                "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen_start(server);
 }
 
 AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
 
-/* ==== [20] SERVER: configuration, birth and death ============================================= */
+/* ==== [20] SERVER: configuration, begin and end =============================================== */
 
 /* ---- Configuration ---- */
 
-/* Every default but those of the texts. The four sizes, and the four deadlines, stand in the config
- * one behind the other. */
-static AZC__RARE void azc__config_fill(azc_config *c) {
-    static const uint16_t kib[4] = {8, 64, 256, 64}, ms[AZC__DEADLINE_COUNT] = {10000, 30000, 10000, 3000};
-    size_t *sizes = (size_t *)(void *)((char *)c + offsetof(azc_config, max_request));
-    int *deadlines = (int *)(void *)((char *)c + offsetof(azc_config, handshake_ms));
+/* Descriptors that connections may use: the process's limit less 16, at least 16. */
+static int azc__config_fds(void) {
     struct rlimit fds;
-    int most = 1 << 20;
-    for (int i = 0; i < 4; i++) {
-        if (sizes[i] == 0) sizes[i] = (size_t)kib[i] << 10;
-        if (deadlines[i] == 0) deadlines[i] = ms[i];
-    }
-    if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < (rlim_t)most + 16)
-        most = fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
-    if (c->max_connections == 0 || c->max_connections > most) c->max_connections = most;
-    size_t least = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
-    if (c->max_backlog < least) c->max_backlog = least;
+    int max = 1 << 20;
+    if (AZC_SYS(getrlimit)(RLIMIT_NOFILE, &fds) < 0 || fds.rlim_cur >= (rlim_t)max + 16) return max;
+    return fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
+}
+
+/* Every default is here. */
+static AZC__RARE void azc__config_fill(azc_config *c) {
+    int fds = azc__config_fds();
+    if (c->host == NULL) c->host = "127.0.0.1";
+    if (c->origins == NULL) c->origins = "";
+    if (c->max_request == 0) c->max_request = 8 << 10;
+    if (c->max_message == 0) c->max_message = 64 << 10;
+    if (c->max_backlog == 0) c->max_backlog = 256 << 10;
+    if (c->read_buffer == 0) c->read_buffer = 64 << 10;
+    if (c->handshake_ms == 0) c->handshake_ms = 10000;
+    if (c->ping_ms == 0) c->ping_ms = 30000;
+    if (c->pong_ms == 0) c->pong_ms = 10000;
+    if (c->close_ms == 0) c->close_ms = 3000;
+    if (c->max_connections == 0 || c->max_connections > fds) c->max_connections = fds;
+    size_t min_backlog = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
+    if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
     if (c->memory == NULL) return;
     if (c->max_rooms == 0) c->max_rooms = c->max_connections;
     if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
@@ -6170,7 +6358,8 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_setup == 0) c->max_setup = 4 << 10;
 }
 
-/* What is out of range, or NULL. Sums and products of the rest stay within size_t. */
+/* Returns the name of what is out of range, or NULL. These ranges keep all sums and products of the
+ * fields within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
     int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
     size_t over = (size_t)((unsigned)c->port >> 16);
@@ -6180,17 +6369,16 @@ static const char *azc__config_bad(const azc_config *c) {
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
 
+/* Copy host and origins, and allocate the scratch behind them. Returns 0 without memory. */
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
-    const char *host = c->host != NULL ? c->host : "127.0.0.1";
-    const char *origins = c->origins != NULL ? c->origins : "";
-    s->strings_size = azc__scratch_size(c) + strlen(host) + strlen(origins) + 2;
-    char *at = s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
-    if (at == NULL) return 0;
-    c->host = at;
-    at = stpcpy(at, host) + 1;
-    c->origins = *origins ? at : NULL;
-    s->scratch = stpcpy(at, origins) + 1;
+    s->strings_size = azc__scratch_size(c) + strlen(c->host) + strlen(c->origins) + 2;
+    s->strings = (char *)azc__alloc(&s->mem, s->strings_size);
+    if (s->strings == NULL) return 0;
+    char *origins = stpcpy(s->strings, c->host) + 1;
+    s->scratch = stpcpy(origins, c->origins) + 1;
+    c->host = s->strings;
+    c->origins = *origins != 0 ? origins : NULL; /* NULL: pages of the same origin */
     return 1;
 }
 
@@ -6201,7 +6389,7 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     memset(&c, 0, sizeof c);
     if (config != NULL) c = *config;
     if (azc__config_bad(&c) != NULL) return 0;
-    c.memory = &c; /* any */
+    c.memory = &c; /* any address: for the defaults of fixed memory */
     azc__config_fill(&c);
     azc__fixed_kinds(&c, kinds);
     for (int i = 0; i < AZC__KINDS; i++)
@@ -6209,7 +6397,7 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
 }
 
-/* ---- Birth ---- */
+/* ---- Memory ---- */
 
 static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
     (void)userdata;
@@ -6219,52 +6407,37 @@ static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size
     return NULL;
 }
 
-/* Room hashes are seeded so that peers cannot foresee them. */
-static void azc__server_seed(azc_server *s) {
-    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    s->seed[0] = (uint32_t)s->now; /* in need */
-    s->seed[1] = (uint32_t)(uintptr_t)s;
-    if (fd < 0) return;
-    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
-    (void)n;
-    AZC_SYS(close)(fd);
-}
-
-/* The pipe by which azc_stop and azc_post wake the loop. */
-static int azc__server_open(azc_server *s) {
-    int fds[2];
-    if (AZC_SYS(pipe)(fds) < 0)
-        return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
-    s->wake.fd = fds[0];
-    s->wake_write = fds[1];
-    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
-        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
-#ifdef AZCHAN_USE_EPOLL
-    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
-    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
-#endif
-    return AZC_OK;
-}
-
-/* Where a server's memory comes from. user stays NULL if config.memory is too small to begin. */
-static void azc__server_mem(azc__mem *mem, const azc_config *config) {
+/* Use config.memory, which begins with an azc__fixed. Returns 0 if it is too small for that. */
+static int azc__server_mem_fixed(azc__mem *mem, const azc_config *config) {
     unsigned char *start = (unsigned char *)config->memory;
-    size_t size = azc__align(sizeof(azc__fixed)), skip = (size_t)(0 - (uintptr_t)start);
-    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
-    mem->userdata = config->alloc_userdata;
-    if (start == NULL) return;
-    mem->alloc = azc__fixed_alloc;
-    mem->userdata = NULL;
-    skip %= sizeof(azc__aligned);
-    if (config->memory_size < skip + size) return;
+    size_t skip = (size_t)(0 - (uintptr_t)start) % sizeof(azc__aligned);
+    size_t size = azc__align(sizeof(azc__fixed));
+    if (config->memory_size < skip + size) return 0;
     azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
     f->next = start + skip + size;
     f->end = start + config->memory_size;
+    mem->alloc = azc__fixed_alloc;
     mem->userdata = f;
+    return 1;
 }
 
-static void azc__server_fixed(azc_server *s) {
+/* Choose the allocator. Returns 0 if config.memory is too small to begin with. */
+static int azc__server_mem(azc__mem *mem, const azc_config *config) {
+    memset(mem, 0, sizeof *mem);
+    if (config->memory != NULL) return azc__server_mem_fixed(mem, config);
+    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
+    mem->userdata = config->alloc_userdata;
+    return 1;
+}
+
+/* What the allocator's pool and the tables begin with. */
+static void azc__server_pool(azc_server *s) {
     const azc_config *c = &s->config;
+    memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
+    s->pool.max_bytes = AZC__POOL;
+    s->pool.piece_max = SIZE_MAX;
+    s->pool.array_first = s->room_first = 16;
+    if (c->memory == NULL) return;
     for (int i = 0; i < AZC__CLASSES; i++)
         s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
     s->pool.max_bytes = 0;
@@ -6275,7 +6448,7 @@ static void azc__server_fixed(azc_server *s) {
     s->tail_least = azc__fixed_tail(c);
 }
 
-/* ---- Death ---- */
+/* ---- End ---- */
 
 static void azc__server_free_routes(const azc__mem *mem, azc__route *route) {
     for (azc__route *next; route != NULL; route = next) {
@@ -6311,61 +6484,6 @@ static void azc__server_free(azc_server *s) {
     azc__free(&mem, s, sizeof *s);
 }
 
-/* The memory of a server, everything else at its start. */
-static azc_server *azc__server_make(const azc_config *config) {
-    azc__mem mem;
-    azc__server_mem(&mem, config);
-    azc_server *s = mem.userdata == NULL && config->memory != NULL ? NULL
-                    : (azc_server *)azc__zalloc(&mem, sizeof *s);
-    if (s == NULL) return NULL;
-    s->mem = mem;
-    s->mem.pool = &s->pool;
-    memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
-    s->pool.max_bytes = AZC__POOL;
-    s->pool.piece_max = SIZE_MAX;
-    s->pool.array_first = 16;
-    s->config = *config;
-    s->wake.fd = s->wake.at = s->listener.fd = s->listener.at = s->wake_write = -1;
-    s->wake.kind = AZC__WAKE;
-    s->listener.kind = AZC__LISTENER;
-    s->wheel.due = INT64_MAX;
-#ifdef AZCHAN_USE_EPOLL
-    s->epoll = -1;
-#endif
-    const char *bad = azc__config_bad(config);
-    if (bad != NULL) {
-        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
-        s->config.max_request = s->config.read_buffer = 0;
-    }
-    azc__config_fill(&s->config);
-    const azc_config *c = &s->config;
-    s->room_first = 16;
-    if (c->memory != NULL) azc__server_fixed(s);
-    if (AZC__FAST)
-        s->read_free = c->max_backlog -
-                       azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
-    s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
-    memcpy(s->deadline_ms, (const char *)c + offsetof(azc_config, handshake_ms), sizeof s->deadline_ms);
-    s->read_buffer = (unsigned char *)azc__alloc(&mem, c->read_buffer + 1);
-    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
-    azc__server_free(s);
-    return NULL;
-}
-
-AZC_API azc_server *azc_create(const azc_config *config) {
-    azc_config none;
-    memset(&none, 0, sizeof none);
-    azc_server *s = azc__server_make(config != NULL ? config : &none);
-    if (s == NULL) return NULL;
-    s->now = azc__sys_clock(s);
-    azc__server_seed(s);
-    int error = azc__server_open(s);
-    if (error == AZC_OK && !azc__source_watch(s, &s->wake, AZC__EVENT_READ))
-        error = azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
-    if (s->failed == AZC_OK) s->failed = error;
-    return s;
-}
-
 AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
     if (server->busy) return AZC_ERR_STATE;
@@ -6382,6 +6500,97 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->history != NULL) server->history->free(server);
     azc__server_free(server);
     return AZC_OK;
+}
+
+/* ---- Begin ---- */
+
+/* Random seeds, so that peers cannot foresee the hashes of rooms. */
+static void azc__server_seed(azc_server *s) {
+    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    s->seed[0] = (uint32_t)s->now; /* if there is no better source */
+    s->seed[1] = (uint32_t)(uintptr_t)s;
+    if (fd < 0) return;
+    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
+    (void)n;
+    AZC_SYS(close)(fd);
+}
+
+/* Open the pipe by which azc_stop and azc_post wake the loop, and epoll. */
+static int azc__server_open(azc_server *s) {
+    int fds[2];
+    if (AZC_SYS(pipe)(fds) < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
+    s->wake.fd = fds[0];
+    s->wake_write = fds[1];
+    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
+        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
+    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
+#endif
+    if (azc__source_watch(s, &s->wake, AZC__EVENT_READ)) return AZC_OK;
+    return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
+}
+
+/* The fields whose initial value is not zero. */
+static void azc__server_init(azc_server *s) {
+    s->wake.fd = s->wake.at = s->wake_write = -1;
+    s->wake.kind = AZC__WAKE;
+    s->listener.fd = s->listener.at = -1;
+    s->listener.kind = AZC__LISTENER;
+    s->wheel.due = INT64_MAX;
+#ifdef AZCHAN_USE_EPOLL
+    s->epoll = -1;
+#endif
+}
+
+/* Check the config and fill in its defaults, and what follows from it. A bad config is an error of
+ * azc_listen; until then its sizes must not matter. */
+static void azc__server_configure(azc_server *s) {
+    azc_config *c = &s->config;
+    const char *bad = azc__config_bad(c);
+    if (bad != NULL) {
+        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
+        c->max_request = c->read_buffer = 0;
+    }
+    azc__config_fill(c);
+    if (AZC__FAST)
+        s->read_free = c->max_backlog -
+                       azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
+    s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
+    s->deadline_ms[AZC__DEADLINE_HANDSHAKE] = c->handshake_ms;
+    s->deadline_ms[AZC__DEADLINE_PING] = c->ping_ms;
+    s->deadline_ms[AZC__DEADLINE_PONG] = c->pong_ms;
+    s->deadline_ms[AZC__DEADLINE_CLOSE] = c->close_ms;
+}
+
+/* Allocate and configure a server. Opens nothing. NULL without memory. */
+static azc_server *azc__server_make(const azc_config *config) {
+    azc__mem mem;
+    if (!azc__server_mem(&mem, config)) return NULL;
+    azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
+    if (s == NULL) return NULL;
+    s->mem = mem;
+    s->mem.pool = &s->pool;
+    s->config = *config;
+    azc__server_init(s);
+    azc__server_configure(s);
+    azc__server_pool(s);
+    s->read_buffer = (unsigned char *)azc__alloc(&mem, s->config.read_buffer + 1);
+    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
+    azc__server_free(s);
+    return NULL;
+}
+
+AZC_API azc_server *azc_create(const azc_config *config) {
+    azc_config none;
+    memset(&none, 0, sizeof none);
+    azc_server *s = azc__server_make(config != NULL ? config : &none);
+    if (s == NULL) return NULL;
+    s->now = azc__sys_clock(s);
+    azc__server_seed(s);
+    int error = azc__server_open(s);
+    if (s->failed == AZC_OK) s->failed = error;
+    return s;
 }
 
 AZC_API int azc_run(azc_server *server) {
