@@ -1,4 +1,4 @@
-# Of the lines that gcovr found not to be reached, which does tests/uncovered not name?
+# Compare the lines that gcovr found not run with those in tests/uncovered.
 #     awk -f tests/uncovered.awk gcovr's-report azchan.h tests/uncovered
 FNR == 1 { file++ }
 
@@ -22,7 +22,7 @@ file == 2 && FNR in missed {
 }
 
 file == 3 && NF && !/^#/ && !($0 in left) {
-    print "tests/uncovered: reached, or no more: " $0
+    print "tests/uncovered: the line is run or gone: " $0
     bad = 1
 }
 
@@ -30,7 +30,7 @@ file == 3 { delete left[$0] }
 
 END {
     for (key in left) {
-        print "azchan.h:" left[key] ": not reached, and not named in tests/uncovered: " key
+        print "azchan.h:" left[key] ": not run, and not in tests/uncovered: " key
         bad = 1
     }
     exit bad
