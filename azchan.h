@@ -218,10 +218,9 @@
 
    FIXED MEMORY. A program without malloc names a block, and the server uses nothing else:
 
-       static unsigned char memory[400 << 10];
+       static unsigned char memory[400 << 10];       // at least azc_memory_bound(&config)
        config.max_connections = 16;                  // and the other limits
-       config.memory = memory;
-       config.memory_size = sizeof memory;           // at least azc_memory_bound(&config)
+       azc_server *server = azc_create_in(memory, sizeof memory, &config);
 
    Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
    max_rooms or max_memberships and a send beyond max_backlog return AZC_ERR_FULL as always. The
@@ -470,13 +469,10 @@ typedef struct azc_config {
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
     void *alloc_userdata;
-    void *memory;         /* NULL: use alloc. Otherwise the server uses only these bytes: see FIXED
-                             MEMORY. max_rooms is then max_connections by default, and
-                             max_memberships twice that */
-    size_t memory_size;   /* bytes of memory. The next two count only with memory: */
-    size_t max_data;      /* bytes of the largest data_size, 64 */
-    size_t max_setup;     /* bytes for the program's channels, pages and handlers with their paths,
-                             4 KiB. Beyond either azc_listen returns AZC_ERR_MEMORY */
+    size_t max_data;      /* only with azc_create_in: bytes of the largest data_size, 64 */
+    size_t max_setup;     /* only with azc_create_in: bytes for the program's channels, pages and
+                             handlers with their paths, 4 KiB. Beyond either azc_listen returns
+                             AZC_ERR_MEMORY */
     int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
                              and the kernel distributes new connections among them */
     int listen_fd;        /* a socket to use instead of host and port; it belongs to the server once
@@ -500,8 +496,16 @@ AZC_API azc_server *azc_create(const azc_config *config);
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
-/* The bytes that config.memory must have so that, within the other fields' limits, no call runs out
- * of memory: see FIXED MEMORY. 0 for a bad config, SIZE_MAX for more than there can be. */
+/* Create a server that uses these bytes and nothing else: see FIXED MEMORY. config.alloc is ignored;
+ * max_rooms is max_connections by default, and max_memberships twice that.
+ *   memory,size  yours; free or reuse it after azc_destroy
+ *   returns   as azc_create. NULL also if size is too small to begin with; azc_listen returns
+ *             AZC_ERR_MEMORY if it is less than azc_memory_bound
+ *   call      as azc_create */
+AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *config);
+
+/* The size that azc_create_in needs so that, within the limits of the config, no call runs out of
+ * memory. 0 for a bad config, SIZE_MAX for more than there can be. */
 AZC_API size_t azc_memory_bound(const azc_config *config);
 
 /* Bind to config.host and config.port, and listen.
@@ -795,7 +799,7 @@ typedef struct azc_message {
  *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
  *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
  *             (with period_ms: max_rooms); with to as azc_send_text; with json as azc_put_finish.
- *             With config.memory key and period_ms may return AZC_ERR_MEMORY at any time
+ *             With azc_create_in key and period_ms may return AZC_ERR_MEMORY at any time
  *   cost      one copy; with key, a look at each queued message of each connection
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
@@ -842,7 +846,7 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
  *   messages  at most so many; 0 keeps none from now on
  *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog. A
  *             message larger than that is not kept, and drops all that came before it
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with config.memory)
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with azc_create_in)
  *   call      anywhere, from azc_add_channel on; again for other numbers
  * Such a room stays when it is empty. azc_join then also returns AZC_ERR_FULL if the history does
  * not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: it has not joined, and
@@ -1204,7 +1208,7 @@ enum {
     AZC__FIRST_PIECE = 1,       /* class of an output's first piece: most answers fit */
     AZC__PIECE = 4,             /* smallest class of the pieces behind it */
     AZC__ONE_PIECE = 440,       /* bytes that fit any piece, except one that refers to others */
-    AZC__FIXED_PIECE = 1024,    /* bytes of every piece with config.memory */
+    AZC__FIXED_PIECE = 1024,    /* bytes of every piece in fixed memory */
     AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
@@ -1243,7 +1247,7 @@ typedef struct azc__pool {
     size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
     size_t bytes;         /* free in all lists: at most max_bytes, 0 after an idle wait */
-    size_t max_bytes;     /* AZC__POOL; 0 with config.memory, whose slots are a pool already */
+    size_t max_bytes;     /* AZC__POOL; 0 in fixed memory, whose slots are a pool already */
     size_t piece_max;     /* payload bytes of one piece */
     uint32_t array_first; /* elements of a new array; it doubles when it is full */
 } azc__pool;
@@ -1255,13 +1259,13 @@ typedef struct azc__mem {
     azc__pool *pool;
 } azc__mem;
 
-/* config.memory: the slots of one size. */
+/* Fixed memory: the slots of one size. */
 typedef struct azc__slots {
     size_t size;
     azc__spare *free;
 } azc__slots;
 
-/* Stands at the start of config.memory. */
+/* Stands at the start of the memory of azc_create_in. */
 typedef struct azc__fixed {
     unsigned char *next, *end; /* the bytes that no slot has taken yet */
     int kinds;                 /* used elements of slots; 0 until azc_listen */
@@ -1594,6 +1598,12 @@ typedef struct azc__watched {
  * azc_server, call through it where the part joins, and set it to the part's azc__PART_functions in
  * each public function that may be a program's first. A single function needs no struct. */
 
+/* azc_create_in sets this one. */
+typedef struct azc__fixed_join {
+    void (*begin)(azc_server *s); /* sizes of pools, arrays and tables */
+    int (*lay)(azc_server *s);    /* all channels are known: lay out the slots. 0: too little memory */
+} azc__fixed_join;
+
 typedef struct azc__timers_join {
     void (*run)(azc_server *s); /* when wheel.due has come */
     void (*free)(azc_server *s);
@@ -1770,7 +1780,7 @@ struct azc_server {
     char *strings;       /* one allocation: host and origins, copied, and the scratch */
     size_t strings_size;
     uint32_t room_first; /* buckets of a new table */
-    size_t tail_least, room_least; /* config.memory: bytes of each tail and room */
+    size_t tail_least, room_least; /* fixed memory: bytes of each tail and room */
     azc_conn *current;   /* whose request is being answered, or NULL */
     azc__pool pool;
     azc_statistics stats;
@@ -1780,6 +1790,7 @@ struct azc_server {
     azc__post_record post; /* post_len bytes of one that was not read whole */
     size_t post_len;
 
+    const azc__fixed_join *fixed;
     const azc__timers_join *timers;
     const azc__watch_join *watch;
     const azc__news_join *news;
@@ -2154,7 +2165,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
     return 1;
 }
 
-/* ==== [6] FIXED: config.memory as slots of a few sizes; the manual says why it is enough ====== */
+/* ==== [6] FIXED: memory in slots of a few sizes; the manual says why it is enough ============= */
 
 static size_t azc__align(size_t size) {
     const size_t to = sizeof(azc__aligned);
@@ -3906,7 +3917,8 @@ static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
-/* Search the connection's list and the room's list side by side: the shorter one ends the search. */
+/* Search the connection's list and the room's list side by side: the shorter one ends the
+ * search. */
 static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room) {
     azc__member *by_conn = conn->rooms, *by_room = room->first;
     while (by_conn != NULL && by_room != NULL) {
@@ -4521,7 +4533,8 @@ static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
-/* After a callback, and as a turn begins: every cursor is void, and changes of rooms are reported. */
+/* After a callback, and as a turn begins: every cursor is void, and changes of rooms are
+ * reported. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
     if (s->news_first != NULL) s->news->report(s);
@@ -4646,7 +4659,7 @@ static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *dat
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
     if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
-    if (!AZC__FAST || size > AZC__ONE_PIECE || s->config.memory != NULL)
+    if (!AZC__FAST || size > AZC__ONE_PIECE || s->fixed != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
     return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
@@ -4734,7 +4747,7 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
 
 /* Is one frame for all connections better than a copy for each? With a key it must be. */
 static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
-    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->config.memory == NULL);
+    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL);
 }
 
 /* Returns 1 if the message was queued. block: the payload as a frame, or NULL. */
@@ -4915,8 +4928,9 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
 }
 
 /* Take bytes of an open connection; there is a writable byte behind them. Returns the bytes taken,
- * at least one. The hot path is the most common input: a whole message, in one short frame. Its head
- * is 0x80 + opcode, 0x80 + length, and four bytes of mask; any other bit takes the other path. */
+ * at least one. The hot path is the most common input: a whole message, in one short frame. Its
+ * head is 0x80 + opcode, 0x80 + length, and four bytes of mask; any other bit takes the other
+ * path. */
 static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
@@ -5805,8 +5819,8 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
     azc__source_watch(s, &s->listener, 0);
 }
 
-/* At max_connections: drop the oldest connection without a channel, so that the next turn can accept.
- * If there is none, newcomers wait in the kernel's queue. */
+/* At max_connections: drop the oldest connection without a channel, so that the next turn can
+ * accept. If there is none, newcomers wait in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
     const char *what = "newcomers wait";
@@ -5887,7 +5901,8 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Call on_close for each connection that ended. An on_close may end others, anywhere in the list. */
+/* Call on_close for each connection that ended. An on_close may end others, anywhere in the
+ * list. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
@@ -5986,8 +6001,8 @@ static AZC__RARE int azc__ms_sooner(int ms, int64_t other) {
     return other < 0 ? 0 : other < ms ? (int)other : ms;
 }
 
-/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is the time of the last wake,
- * so deadlines may be late by the length of one turn; timers are not. */
+/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is the time of the last
+ * wake, so deadlines may be late by the length of one turn; timers are not. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     int ms, soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
     if (s->retrying) soonest = azc__ms_sooner(soonest, azc__ms_until(s, s->retry));
@@ -6026,8 +6041,8 @@ static void azc__stop_begin(azc_server *s) {
     s->stopping = AZC__STOPPING;
 }
 
-/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record; that part is kept in
- * s->post. Returns as read. */
+/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record; that part is kept
+ * in s->post. Returns as read. */
 static ssize_t azc__posts_run(azc_server *s) {
     azc__post_record posts[AZC__MAX_POSTS], *post = posts;
     posts[0] = s->post;
@@ -6157,7 +6172,8 @@ static int azc__host_port(const char *s, int *port) {
 }
 
 /* Split "host:port", "[host]:port", "host" or "port"; a host with two colons is an IPv6 address. No
- * host, or "localhost", is 127.0.0.1. Without a port, *port stays. Returns 0 for a malformed text. */
+ * host, or "localhost", is 127.0.0.1. Without a port, *port stays. Returns 0 for a malformed
+ * text. */
 static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
     size_t len = strcspn(text, ":"), colons = 0;
     memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
@@ -6258,7 +6274,8 @@ static int azc__listen_open(azc_server *s) {
     return error;
 }
 
-/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 if it is one peer's socket. */
+/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 if it is one peer's
+ * socket. */
 static int azc__listen_given(azc_server *s, int *listens) {
     int fd = s->config.listen_fd;
     socklen_t size = sizeof *listens;
@@ -6303,19 +6320,10 @@ static int azc__listen_start(azc_server *s) {
     return error;
 }
 
-/* All channels are known now: lay out config.memory, once. Returns 0 if it is too small. */
-static int azc__listen_fixed(azc_server *s) {
-    azc__fixed *f = (azc__fixed *)s->mem.userdata;
-    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
-        if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
-    }
-    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
-}
-
 AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
-    if (server->config.memory != NULL && !azc__listen_fixed(server))
+    if (server->fixed != NULL && !server->fixed->lay(server))
         return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
                                                 "azc_memory_bound, max_data or max_setup");
     return server->listening ? AZC_OK : azc__listen_start(server);
@@ -6335,7 +6343,7 @@ static int azc__config_fds(void) {
     return fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
 }
 
-/* Every default is here. */
+/* Every default is here, but for those of azc__fixed_fill. */
 static AZC__RARE void azc__config_fill(azc_config *c) {
     int fds = azc__config_fds();
     if (c->host == NULL) c->host = "127.0.0.1";
@@ -6351,11 +6359,6 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_connections == 0 || c->max_connections > fds) c->max_connections = fds;
     size_t min_backlog = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
-    if (c->memory == NULL) return;
-    if (c->max_rooms == 0) c->max_rooms = c->max_connections;
-    if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
-    if (c->max_data == 0) c->max_data = 64;
-    if (c->max_setup == 0) c->max_setup = 4 << 10;
 }
 
 /* Returns the name of what is out of range, or NULL. These ranges keep all sums and products of the
@@ -6382,21 +6385,6 @@ static int azc__config_strings(azc_server *s) {
     return 1;
 }
 
-AZC_API size_t azc_memory_bound(const azc_config *config) {
-    azc_config c;
-    azc__kind kinds[AZC__KINDS];
-    uint64_t sum = sizeof(azc__aligned);
-    memset(&c, 0, sizeof c);
-    if (config != NULL) c = *config;
-    if (azc__config_bad(&c) != NULL) return 0;
-    c.memory = &c; /* any address: for the defaults of fixed memory */
-    azc__config_fill(&c);
-    azc__fixed_kinds(&c, kinds);
-    for (int i = 0; i < AZC__KINDS; i++)
-        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
-    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
-}
-
 /* ---- Memory ---- */
 
 static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size_t new_size) {
@@ -6407,45 +6395,12 @@ static void *azc__default_alloc(void *userdata, void *ptr, size_t old_size, size
     return NULL;
 }
 
-/* Use config.memory, which begins with an azc__fixed. Returns 0 if it is too small for that. */
-static int azc__server_mem_fixed(azc__mem *mem, const azc_config *config) {
-    unsigned char *start = (unsigned char *)config->memory;
-    size_t skip = (size_t)(0 - (uintptr_t)start) % sizeof(azc__aligned);
-    size_t size = azc__align(sizeof(azc__fixed));
-    if (config->memory_size < skip + size) return 0;
-    azc__fixed *f = (azc__fixed *)memset(start + skip, 0, size);
-    f->next = start + skip + size;
-    f->end = start + config->memory_size;
-    mem->alloc = azc__fixed_alloc;
-    mem->userdata = f;
-    return 1;
-}
-
-/* Choose the allocator. Returns 0 if config.memory is too small to begin with. */
-static int azc__server_mem(azc__mem *mem, const azc_config *config) {
-    memset(mem, 0, sizeof *mem);
-    if (config->memory != NULL) return azc__server_mem_fixed(mem, config);
-    mem->alloc = config->alloc != NULL ? config->alloc : azc__default_alloc;
-    mem->userdata = config->alloc_userdata;
-    return 1;
-}
-
 /* What the allocator's pool and the tables begin with. */
 static void azc__server_pool(azc_server *s) {
-    const azc_config *c = &s->config;
     memcpy(s->pool.class_size, azc__heap_classes, sizeof azc__heap_classes);
     s->pool.max_bytes = AZC__POOL;
     s->pool.piece_max = SIZE_MAX;
     s->pool.array_first = s->room_first = 16;
-    if (c->memory == NULL) return;
-    for (int i = 0; i < AZC__CLASSES; i++)
-        s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
-    s->pool.max_bytes = 0;
-    s->pool.piece_max = AZC__FIXED_PIECE - sizeof(azc__piece);
-    s->pool.array_first = (uint32_t)azc__fixed_array(c);
-    s->room_first = (uint32_t)azc__fixed_table(c);
-    s->room_least = azc__fixed_room();
-    s->tail_least = azc__fixed_tail(c);
 }
 
 /* ---- End ---- */
@@ -6563,35 +6518,102 @@ static void azc__server_configure(azc_server *s) {
     s->deadline_ms[AZC__DEADLINE_CLOSE] = c->close_ms;
 }
 
-/* Allocate and configure a server. Opens nothing. NULL without memory. */
-static azc_server *azc__server_make(const azc_config *config) {
-    azc__mem mem;
-    if (!azc__server_mem(&mem, config)) return NULL;
-    azc_server *s = (azc_server *)azc__zalloc(&mem, sizeof *s);
+/* Allocate, configure and open a server. fixed may be NULL. NULL without memory. */
+static azc_server *azc__server_make(const azc__mem *mem, const azc_config *config,
+                                    const azc__fixed_join *fixed) {
+    azc_server *s = (azc_server *)azc__zalloc(mem, sizeof *s);
     if (s == NULL) return NULL;
-    s->mem = mem;
+    s->mem = *mem;
     s->mem.pool = &s->pool;
-    s->config = *config;
+    if (config != NULL) s->config = *config;
     azc__server_init(s);
     azc__server_configure(s);
     azc__server_pool(s);
-    s->read_buffer = (unsigned char *)azc__alloc(&mem, s->config.read_buffer + 1);
-    if (azc__config_strings(s) && s->read_buffer != NULL) return s;
-    azc__server_free(s);
-    return NULL;
-}
-
-AZC_API azc_server *azc_create(const azc_config *config) {
-    azc_config none;
-    memset(&none, 0, sizeof none);
-    azc_server *s = azc__server_make(config != NULL ? config : &none);
-    if (s == NULL) return NULL;
+    s->fixed = fixed;
+    if (fixed != NULL) fixed->begin(s);
+    s->read_buffer = (unsigned char *)azc__alloc(mem, s->config.read_buffer + 1);
+    if (!azc__config_strings(s) || s->read_buffer == NULL) {
+        azc__server_free(s);
+        return NULL;
+    }
     s->now = azc__sys_clock(s);
     azc__server_seed(s);
     int error = azc__server_open(s);
     if (s->failed == AZC_OK) s->failed = error;
     return s;
 }
+
+AZC_API azc_server *azc_create(const azc_config *config) {
+    azc__mem mem = {azc__default_alloc, NULL, NULL};
+    if (config != NULL && config->alloc != NULL) {
+        mem.alloc = config->alloc;
+        mem.userdata = config->alloc_userdata;
+    }
+    return azc__server_make(&mem, config, NULL);
+}
+
+/* ---- In fixed memory ---- */
+
+static void azc__fixed_fill(azc_config *c) {
+    if (c->max_rooms == 0) c->max_rooms = c->max_connections;
+    if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
+    if (c->max_data == 0) c->max_data = 64;
+    if (c->max_setup == 0) c->max_setup = 4 << 10;
+}
+
+static void azc__fixed_begin(azc_server *s) {
+    const azc_config *c = &s->config;
+    azc__fixed_fill(&s->config);
+    for (int i = 0; i < AZC__CLASSES; i++)
+        s->pool.class_size[i] = i > AZC__PIECE ? azc__fixed_data(c) : (size_t)AZC__FIXED_PIECE;
+    s->pool.max_bytes = 0;
+    s->pool.piece_max = AZC__FIXED_PIECE - sizeof(azc__piece);
+    s->pool.array_first = (uint32_t)azc__fixed_array(c);
+    s->room_first = (uint32_t)azc__fixed_table(c);
+    s->room_least = azc__fixed_room();
+    s->tail_least = azc__fixed_tail(c);
+}
+
+/* All channels are known now: lay out the slots, once. Returns 0 if it is too small. */
+static int azc__fixed_ready(azc_server *s) {
+    azc__fixed *f = (azc__fixed *)s->mem.userdata;
+    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
+        if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
+    }
+    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
+}
+
+static const azc__fixed_join azc__fixed_server = {azc__fixed_begin, azc__fixed_ready};
+
+AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *config) {
+    azc__mem mem = {azc__fixed_alloc, NULL, NULL};
+    unsigned char *start = (unsigned char *)memory;
+    size_t skip = (size_t)(0 - (uintptr_t)start) % sizeof(azc__aligned);
+    size_t own = azc__align(sizeof(azc__fixed));
+    if (start == NULL || size < skip + own) return NULL;
+    azc__fixed *f = (azc__fixed *)memset(start + skip, 0, own);
+    f->next = start + skip + own;
+    f->end = start + size;
+    mem.userdata = f;
+    return azc__server_make(&mem, config, &azc__fixed_server);
+}
+
+AZC_API size_t azc_memory_bound(const azc_config *config) {
+    azc_config c;
+    azc__kind kinds[AZC__KINDS];
+    uint64_t sum = sizeof(azc__aligned);
+    memset(&c, 0, sizeof c);
+    if (config != NULL) c = *config;
+    if (azc__config_bad(&c) != NULL) return 0;
+    azc__config_fill(&c);
+    azc__fixed_fill(&c);
+    azc__fixed_kinds(&c, kinds);
+    for (int i = 0; i < AZC__KINDS; i++)
+        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
+    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
+}
+
+/* ---- Running ---- */
 
 AZC_API int azc_run(azc_server *server) {
     int result = azc_listen(server);
@@ -7242,7 +7264,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
         (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
         return AZC_ERR_ARGUMENT;
     azc_server *s = channel->server;
-    if (s->config.memory != NULL) return AZC_ERR_STATE;
+    if (s->fixed != NULL) return AZC_ERR_STATE;
     s->history = &azc__history_functions;
     azc__room *r = azc__room_by_name(channel, room);
     azc__history *h = NULL;
@@ -7658,10 +7680,10 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           azc_json_finish), azc_cursor_next (azc_next), azc_set_history (azc_keep), AZC_PART_*.
           azc_send and azc_message replace azc_send_latest and azc_broadcast_latest, _throttled and
           _batched. New: azc_send_all, azc_send_others, azc_send_room, AZC_NUL, azc_version,
-          azc_stop_on_signals; config.host takes a port. Broadcasts return AZC_OK, and every result
-          of a callback other than AZC_OK is a failure. Optional parts attach themselves: on_part,
-          on_presence, on_publish, on_room and trusted proxies are set by functions, and
-          AZCHAN_CORE is gone.
+          azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a port.
+          Broadcasts return AZC_OK, and every result of a callback other than AZC_OK is a failure.
+          Optional parts attach themselves: on_part, on_presence, on_publish, on_room and trusted
+          proxies are set by functions, and AZCHAN_CORE is gone.
    0.1    The first version.
 */
 

@@ -17,14 +17,12 @@ int main(int argc, char **argv) {
     config.max_message = 1024;
     config.max_backlog = 4096;
     config.read_buffer = 2048;
-    config.memory = memory;
-    config.memory_size = sizeof memory;
 
     azc_channel_desc relay = {0};
     relay.path = "/relay";
     relay.on_message = azc_send_all;
 
-    azc_server *server = azc_create(&config);
+    azc_server *server = azc_create_in(memory, sizeof memory, &config);
     azc_stop_on_signals(server);
     azc_add_channel(server, &relay);
     if (azc_listen(server) == AZC_OK) {

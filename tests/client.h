@@ -227,6 +227,12 @@ static inline azc_config quick(void) {
 }
 
 /* A server not yet listening. config NULL: quick(). */
+/* The block that the next create puts its server in, once; NULL: the heap. */
+static struct {
+    void *memory;
+    size_t size;
+} create_block;
+
 static inline azc_server *create(const azc_config *config) {
     azc_config c = config ? *config : quick();
     if (running.servers++ == 0) {
@@ -234,7 +240,9 @@ static inline azc_server *create(const azc_config *config) {
         running.descriptors = descriptors();
         memory.peak = memory.bytes, memory.fail = memory.none = 0;
     }
-    azc_server *server = azc_create(&c);
+    azc_server *server = create_block.memory == NULL ? azc_create(&c)
+                         : azc_create_in(create_block.memory, create_block.size, &c);
+    create_block.memory = NULL;
     if (!server) puts("azc_create: NULL"), abort();
     return server;
 }

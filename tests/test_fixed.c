@@ -135,15 +135,17 @@ static int replying(azc_conn *conn, void *user) {
     return result == AZC_ERR_FULL ? 503 : counted(result);
 }
 
+static size_t block_size; /* what the server got of block */
+
 static int begin(size_t less) {
     azc_config c = config_make();
     c.log = logged;
-    c.memory = block.bytes + random_below(16); /* any alignment */
-    c.memory_size = azc_memory_bound(&c) - less;
-    if (!CHECK(c.memory_size + 16 < sizeof block)) return 0;
+    void *memory = block.bytes + random_below(16); /* any alignment */
+    block_size = azc_memory_bound(&c) - less;
+    if (!CHECK(block_size + 16 < sizeof block)) return 0;
     memset(block.bytes, 0xA5, sizeof block);
     armed = MALLOC_ABORTS;
-    server = azc_create(&c);
+    server = azc_create_in(memory, block_size, &c);
     azc_channel_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.path = "/:any/x";
@@ -327,7 +329,7 @@ static void adversary(double seconds) {
     }
     armed = 0;
     printf("%s: %ld operations in %ld rounds within %lu bytes; %lu of %lu pieces used at most\n",
-           test.program, operations, rounds, (unsigned long)server->config.memory_size,
+           test.program, operations, rounds, (unsigned long)block_size,
            (unsigned long)(pieces - least), (unsigned long)pieces);
     armed = MALLOC_ABORTS;
 }
@@ -398,19 +400,17 @@ static void fixed(void) {
         c.max_rooms = -1;
         CHECK_INT(azc_memory_bound(&c), 0);
         c.max_rooms = 0;
-        c.memory = block.bytes;
+        CHECK(azc_create_in(NULL, sizeof block, &c) == NULL);
         for (size_t n = 0; n < 6000; n += 7) { /* less than a server */
-            c.memory_size = n;
-            azc_server *small = azc_create(&c);
+            azc_server *small = azc_create_in(block.bytes, n, &c);
             if (small != NULL) CHECK_INT(azc_listen(small), AZC_ERR_MEMORY);
             azc_destroy(small);
         }
-        c.memory_size = azc_memory_bound(&c);
         azc_channel_desc desc;
         memset(&desc, 0, sizeof desc);
         desc.path = "/";
         desc.data_size = DATA + 1;
-        azc_server *large = azc_create(&c);
+        azc_server *large = azc_create_in(block.bytes, azc_memory_bound(&c), &c);
         azc_add_channel(large, &desc);
         CHECK_INT(azc_listen(large), AZC_ERR_MEMORY);
         azc_destroy(large);

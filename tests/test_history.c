@@ -230,7 +230,7 @@ static void history_limits(void) {
         expect_numbers(b, 2, 6);
         finish(server);
     }
-    TEST("with config.memory azc_set_history is AZC_ERR_STATE") {
+    TEST("in fixed memory azc_set_history is AZC_ERR_STATE") {
         static union {
             long double align;
             char bytes[1 << 20];
@@ -238,7 +238,7 @@ static void history_limits(void) {
         azc_config config = quick();
         config.max_connections = 4;
         config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
-        config.memory = &fixed, config.memory_size = sizeof fixed;
+        create_block.memory = &fixed, create_block.size = sizeof fixed;
         azc_server *server = serve(&config, quiet());
         CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_ERR_STATE);
         client *a = listener(server, "r");

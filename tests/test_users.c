@@ -488,7 +488,7 @@ static void without_memory(void) {
         EXPECT_EVENTS("ada in hall; ");
         finish(server);
     }
-    TEST("with config.memory users never fail for memory within the limits") {
+    TEST("in fixed memory users never fail for memory within the limits") {
         static union {
             long double align;
             char bytes[1 << 20];
@@ -497,8 +497,8 @@ static void without_memory(void) {
         config.max_connections = 8, config.max_rooms = 8 + 8 + 1, config.max_memberships = 16;
         config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
         CHECK(azc_memory_bound(&config) < sizeof fixed);
-        config.memory = &fixed, config.memory_size = azc_memory_bound(&config);
         for (int round = 0; round < 3; round++) {
+            create_block.memory = &fixed, create_block.size = azc_memory_bound(&config);
             azc_server *server = serve(&config, hall_desc());
             halls = served;
             client *all[8];
