@@ -109,6 +109,13 @@ static inline int expect_events(const char *want, const char *file, int line) {
     return ok;
 }
 
+/* A word of one letter, as the argument of callbacks that note it: letter(0) is "a". */
+static inline void *letter(int n) {
+    static char letters[26][2];
+    letters[n][0] = (char)('a' + n);
+    return letters[n];
+}
+
 static inline int count_of(const char *text, const char *word) {
     int n = 0;
     for (; (text = strstr(text, word)) != NULL; text += strlen(word)) n++;
@@ -601,6 +608,24 @@ static inline size_t put_frame(unsigned char *out, int first, const void *data, 
     for (size_t i = 0; i < len; i++)
         out[n++] = (unsigned char)(((const unsigned char *)data)[i] ^ (mask ? mask[i % 4] : 0));
     return n;
+}
+
+/* A request and frames that are sent in one segment. */
+typedef struct batch {
+    unsigned char bytes[1024];
+    size_t len;
+} batch;
+
+static inline batch batch_of(const char *request) {
+    batch b;
+    b.len = strlen(request);
+    if (b.len >= sizeof b.bytes) abort();
+    memcpy(b.bytes, request, b.len);
+    return b;
+}
+static inline void batch_add(batch *b, int first, const char *text) {
+    if (b->len + strlen(text) + 14 > sizeof b->bytes) abort();
+    b->len += put_frame(b->bytes + b->len, first, text, strlen(text), SHORTEST, some_mask);
 }
 
 /* Send one masked frame. */

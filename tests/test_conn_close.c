@@ -86,12 +86,10 @@ static void closing(void) {
         settle(server);
         EXPECT_EVENTS("connect; close 1006; ");
         c = join_channel(server, "/t");
-        unsigned char out[200];
-        size_t n = put_frame(out, FIN | CLOSE, "\x03\xe8", 2, SHORTEST, some_mask);
-        n += put_frame(out + n, FIN | TEXT, "late", 4, SHORTEST, some_mask);
-        n += put_frame(out + n, FIN | PING, "later", 5, SHORTEST, some_mask);
-        n += put_frame(out + n, 0xff, "bad", 3, SHORTEST, NULL);
-        client_send(c, out, n);
+        batch b = batch_of("");
+        batch_add(&b, FIN | CLOSE, "\x03\xe8"), batch_add(&b, FIN | TEXT, "late");
+        batch_add(&b, FIN | PING, "later"), batch_add(&b, 0xff, "bad");
+        client_send(c, b.bytes, b.len);
         EXPECT_CLOSE(c, 1000, "");
         EXPECT_EOF(c);
         EXPECT_EVENTS("connect; close 1000; ");
@@ -103,12 +101,10 @@ static void closing(void) {
         azc_server *server = serve(NULL, d);
         client *c = join_channel(server, "/t");
         close_code = 4001, close_reason = "expired";
-        unsigned char out[200];
-        size_t n = put_frame(out, FIN | TEXT, "one", 3, SHORTEST, some_mask);
-        n += put_frame(out + n, FIN | TEXT, "two", 3, SHORTEST, some_mask);
-        n += put_frame(out + n, FIN | PING, "three", 5, SHORTEST, some_mask);
-        n += put_frame(out + n, FIN | BINARY, "four", 4, SHORTEST, some_mask);
-        client_send(c, out, n);
+        batch b = batch_of("");
+        batch_add(&b, FIN | TEXT, "one"), batch_add(&b, FIN | TEXT, "two");
+        batch_add(&b, FIN | PING, "three"), batch_add(&b, FIN | BINARY, "four");
+        client_send(c, b.bytes, b.len);
         for (int i = 0; i < 100 && !strstr(tape_text(&events), "text"); i++) azc_poll(server, 1);
         EXPECT_EVENTS("connect; text one; closed; close 4001 expired; ");
         EXPECT_CLOSE(c, 4001, "expired");
@@ -118,35 +114,22 @@ static void closing(void) {
         EXPECT_EVENTS("");
         finish(server);
     }
-    TEST("azc_close in on_connect, after a message") {
+    TEST("azc_close in on_connect: a message before it is sent, and no frame is delivered") {
         azc_channel_desc d = recorder("/t");
         d.on_connect = close_connect;
         azc_server *server = serve(NULL, d);
-        client *c = join_channel(server, "/t");
-        EXPECT_TEXT(c, "Unauthorized");
-        EXPECT_CLOSE(c, 4001, "go away");
-        end_of(c);
-        EXPECT_EVENTS("connect; close 4001 go away; ");
-        finish(server);
-    }
-    TEST("frames in the request's segment are not delivered when on_connect closes") {
-        azc_channel_desc d = recorder("/t");
-        d.on_connect = close_connect;
-        azc_server *server = serve(NULL, d);
-        unsigned char all[512];
-        static const char head[] = "GET /t HTTP/1.1\r\n" UPGRADE "\r\n";
-        size_t n = sizeof head - 1;
-        memcpy(all, head, n);
-        n += put_frame(all + n, FIN | TEXT, "eager", 5, SHORTEST, some_mask);
-        n += put_frame(all + n, FIN | PING, "eager", 5, SHORTEST, some_mask);
-        client *c = client_open(server);
-        client_send(c, all, n);
-        answer a;
-        CHECK_INT(client_answer(c, &a), 101);
-        EXPECT_TEXT(c, "Unauthorized");
-        EXPECT_CLOSE(c, 4001, "go away");
-        end_of(c);
-        EXPECT_EVENTS("connect; close 4001 go away; ");
+        for (int eager = 0; eager < 2; eager++) {
+            batch b = batch_of("GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+            if (eager) batch_add(&b, FIN | TEXT, "eager"), batch_add(&b, FIN | PING, "eager");
+            client *c = client_open(server);
+            client_send(c, b.bytes, b.len);
+            answer a;
+            CHECK_INT(client_answer(c, &a), 101);
+            EXPECT_TEXT(c, "Unauthorized");
+            EXPECT_CLOSE(c, 4001, "go away");
+            end_of(c);
+            EXPECT_EVENTS("connect; close 4001 go away; ");
+        }
         finish(server);
     }
     TEST("azc_close between polls: queued messages are sent first, on_close runs next turn") {

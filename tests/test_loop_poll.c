@@ -3,31 +3,7 @@
 #include "../azchan.h"
 #include "test.h"
 #include "client.h"
-
-static azc_server *server;
-
-static void put_byte(int fd) { CHECK(write(fd, "x", 1) == 1); }
-static void pair(int fds[2]) { CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0); }
-static void close_both(const int fds[2]) { close(fds[0]), close(fds[1]); }
-
-static const char *events_of(int events) {
-    return events == AZC_READ ? "read" : events == AZC_WRITE ? "write"
-           : events == (AZC_READ | AZC_WRITE) ? "read write" : "?";
-}
-static void tell(azc_server *s, int fd, int events, void *user) {
-    CHECK(s == server && fd >= 0);
-    note("%s %s", (const char *)user, events_of(events));
-}
-static char names[26][2];
-static void *name(int n) {
-    names[n][0] = (char)('a' + n);
-    return names[n];
-}
-/* The test has so many descriptors open that the server knows nothing of, or left open. */
-static void end(int own) {
-    running.descriptors += own;
-    finish(server);
-}
+#include "watching.h"
 
 /* ---- Our descriptors in the program's loop --------------------------------------------------- */
 
@@ -107,7 +83,7 @@ static void lending(void) {
         azc_poll_begin(server, fds, 64, &wait);
         CHECK(wait > 0 && wait <= 5000);
         azc_poll_end(server, fds, 0);
-        azc_after(server, 200, note_task, name(0));
+        azc_after(server, 200, note_task, letter(0));
         wait = -1;
         azc_poll_begin(server, fds, 64, &wait);
         CHECK(wait >= 0 && wait <= 200);
@@ -180,7 +156,7 @@ static void lending(void) {
         server = serve(NULL, echoer("/t"));
         client *c = join_channel(server, "/t");
         pair(own);
-        CHECK_INT(azc_watch(server, own[0], AZC_READ, tell, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, own[0], AZC_READ, tell, letter(0)), AZC_OK);
         size_t n = azc_poll_begin(server, fds, 64, &wait);
         client_close(c);
         settle(server); /* own[0] has its place now */
@@ -196,7 +172,7 @@ static void lending(void) {
         server = serve(NULL, recorder("/t"));
         client *c = join_channel(server, "/t");
         tape_clear(&events);
-        azc_post(server, note_task, name(0));
+        azc_post(server, note_task, letter(0));
         CHECK_INT(own_turn(-1), 1);
         EXPECT_EVENTS("a; ");
         azc_stop(server);

@@ -13,12 +13,6 @@ static void say(azc_server *s, void *arg) {
     note("%s", (const char *)arg);
 }
 
-static char letters[26][2];
-static void *letter(int n) {
-    letters[n][0] = (char)('a' + n);
-    return letters[n];
-}
-
 /* ---- One thread ------------------------------------------------------------------------------ */
 
 static void post_again(azc_server *s, void *arg) {
@@ -48,7 +42,7 @@ static int signal_result;
 static void on_signal(int number) {
     (void)number;
     errno = EDOM;
-    signal_result = azc_post(signalled, say, letters[0]);
+    signal_result = azc_post(signalled, say, letter(0));
     if (errno != EDOM) signal_result = -1000;
 }
 

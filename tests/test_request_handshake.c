@@ -71,6 +71,17 @@ static int upgrade_101(azc_server *server, const char *text) {
     return status;
 }
 
+/* A client that offers this is answered 101 without the field. */
+static void expect_not_granted(const char *field, const char *offer) {
+    azc_server *server = serve(NULL, recorder("/t"));
+    client *c = client_open(server);
+    answer a;
+    client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "%s: %s\r\n\r\n", field, offer);
+    CHECK_INT(client_answer(c, &a), 101);
+    CHECK(answer_field(&a, field, NULL) == NULL);
+    finish(server);
+}
+
 static void let_in(void) {
     TEST("the handshake of RFC 6455 1.3 is answered with the accept key of RFC 6455 1.3") {
         azc_server *server = serve(NULL, recorder("/chat"));
@@ -155,13 +166,10 @@ static void let_in(void) {
         azc_channel_desc d = recorder("/t");
         azc_server *server = serve(NULL, d);
         client *c = client_open(server);
-        unsigned char all[1024];
-        size_t n = sizeof "GET /t HTTP/1.1\r\n" UPGRADE "\r\n" - 1;
-        memcpy(all, "GET /t HTTP/1.1\r\n" UPGRADE "\r\n", n);
-        n += put_frame(all + n, FIN | TEXT, "early", 5, SHORTEST, some_mask);
-        n += put_frame(all + n, FIN | BINARY, "bird", 4, SHORTEST, some_mask);
-        n += put_header(all + n, FIN | TEXT, 3, SHORTEST, some_mask); /* and half of another */
-        client_send(c, all, n);
+        batch b = batch_of("GET /t HTTP/1.1\r\n" UPGRADE "\r\n");
+        batch_add(&b, FIN | TEXT, "early"), batch_add(&b, FIN | BINARY, "bird");
+        b.len += put_header(b.bytes + b.len, FIN | TEXT, 3, SHORTEST, some_mask); /* a part */
+        client_send(c, b.bytes, b.len);
         answer a;
         CHECK_INT(client_answer(c, &a), 101);
         settle(server);
@@ -206,15 +214,8 @@ static void let_in(void) {
         finish(server);
     }
     TEST("extensions are never granted") {
-        azc_server *server = serve(NULL, recorder("/t"));
-        client *c = client_open(server);
-        answer a;
-        client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE
-                        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, "
-                        "x-webkit-deflate-frame\r\n\r\n");
-        CHECK_INT(client_answer(c, &a), 101);
-        CHECK(answer_field(&a, "Sec-WebSocket-Extensions", NULL) == NULL);
-        finish(server);
+        expect_not_granted("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, "
+                                                       "x-webkit-deflate-frame");
     }
     TEST("an absolute-form target is served by its path and query (RFC 9112 3.2.2)") {
         azc_channel_desc d = recorder("/t");
@@ -856,13 +857,7 @@ static void program_says(void) {
         finish(server);
     }
     TEST("a channel without subprotocols grants none") {
-        azc_server *server = serve(NULL, recorder("/t"));
-        client *c = client_open(server);
-        answer a;
-        client_print(c, "GET /t HTTP/1.1\r\n" UPGRADE "Sec-WebSocket-Protocol: chat\r\n\r\n");
-        CHECK_INT(client_answer(c, &a), 101);
-        CHECK(answer_field(&a, "Sec-WebSocket-Protocol", NULL) == NULL);
-        finish(server);
+        expect_not_granted("Sec-WebSocket-Protocol", "chat");
     }
 }
 

@@ -26,12 +26,6 @@ static void say(azc_server *s, void *arg) {
     note("%s", (const char *)arg);
 }
 
-static char letters[26][2];
-static void *letter(int n) {
-    letters[n][0] = (char)('a' + n);
-    return letters[n];
-}
-
 /* ---- When ------------------------------------------------------------------------------------ */
 
 static uint64_t self;

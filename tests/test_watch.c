@@ -3,39 +3,17 @@
 #include "../azchan.h"
 #include "test.h"
 #include "client.h"
+#include "watching.h"
 #include <limits.h>
 
-static azc_server *server;
-
-static void put_byte(int fd) { CHECK(write(fd, "x", 1) == 1); }
 static int get_byte(int fd) {
     char byte;
     return read(fd, &byte, 1) == 1;
 }
-static void pair(int fds[2]) { CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0); }
-static void close_both(const int fds[2]) { close(fds[0]), close(fds[1]); }
 
-static const char *events_of(int events) {
-    return events == AZC_READ ? "read" : events == AZC_WRITE ? "write"
-           : events == (AZC_READ | AZC_WRITE) ? "read write" : "?";
-}
-static void tell(azc_server *s, int fd, int events, void *user) {
-    CHECK(s == server && fd >= 0);
-    note("%s %s", (const char *)user, events_of(events));
-}
 static void tell_other(azc_server *s, int fd, int events, void *user) {
     (void)s, (void)fd;
     note("other %s %s", (const char *)user, events_of(events));
-}
-static char names[26][2];
-static void *name(int n) {
-    names[n][0] = (char)('a' + n);
-    return names[n];
-}
-/* The test has so many descriptors open that the server knows nothing of, or left open. */
-static void end(int own) {
-    running.descriptors += own;
-    finish(server);
 }
 static void poll_now(void) { azc_poll(server, 0); }
 
@@ -70,7 +48,7 @@ static void watching(void) {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, letter(0)), AZC_OK);
         poll_now();
         EXPECT_EVENTS("");
         put_byte(fds[1]);
@@ -90,24 +68,24 @@ static void watching(void) {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ | AZC_WRITE, tell, name(1)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, letter(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ | AZC_WRITE, tell, letter(1)), AZC_OK);
         poll_now();
         EXPECT_EVENTS("b write; ");
         put_byte(fds[1]);
         poll_now();
         EXPECT_EVENTS("b read write; ");
-        CHECK_INT(azc_watch(server, fds[0], AZC_WRITE, tell_other, name(2)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_WRITE, tell_other, letter(2)), AZC_OK);
         poll_now();
         EXPECT_EVENTS("other c write; ");
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, letter(0)), AZC_OK);
         poll_now();
         EXPECT_EVENTS("a read; ");
         CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK);
         poll_now(), poll_now();
         EXPECT_EVENTS("");
         CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK); /* not watched: fine too */
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(3)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, letter(3)), AZC_OK);
         poll_now();
         EXPECT_EVENTS("d read; ");
         end(2);
@@ -117,13 +95,13 @@ static void watching(void) {
         int fds[2], other[2];
         server = serve(NULL, recorder("/t"));
         CHECK(pipe(fds) == 0);
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, tell, letter(0)), AZC_OK);
         close(fds[1]);
         poll_now();
         EXPECT_EVENTS("a read; ");
         CHECK_INT(azc_watch(server, fds[0], 0, NULL, NULL), AZC_OK);
         CHECK(pipe(other) == 0);
-        CHECK_INT(azc_watch(server, other[1], AZC_WRITE, tell, name(1)), AZC_OK);
+        CHECK_INT(azc_watch(server, other[1], AZC_WRITE, tell, letter(1)), AZC_OK);
         close(other[0]);
         poll_now();
         EXPECT_EVENTS("b read write; ");
@@ -135,7 +113,7 @@ static void watching(void) {
         server = serve(NULL, recorder("/t"));
         for (int i = 0; i < 3; i++) {
             pair(fds[i]);
-            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, stop_victim, name(i)), AZC_OK);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, stop_victim, letter(i)), AZC_OK);
             put_byte(fds[i][1]);
         }
         victim = fds[1][0];
@@ -156,7 +134,7 @@ static void watching(void) {
         int fds[2];
         server = serve(NULL, recorder("/t"));
         pair(fds);
-        CHECK_INT(azc_watch(server, fds[0], AZC_READ, begin_anew, name(0)), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0], AZC_READ, begin_anew, letter(0)), AZC_OK);
         put_byte(fds[1]);
         poll_now();
         EXPECT_EVENTS("a read; ");
@@ -176,7 +154,7 @@ static void watching(void) {
         for (int i = 0; i < 10; i++) peers[i] = join_channel(server, "/t");
         for (int i = 0; i < MANY; i++) {
             pair(fds[i]);
-            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, letter(0)), AZC_OK);
             if (i % 20 != 0) continue;
             client_close(peers[i / 20]);
             peers[i / 20] = join_channel(server, "/t");
@@ -226,7 +204,7 @@ static void watching(void) {
         CHECK_INT(azc_watch(server, fds[0], 2, tell, NULL), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_watch(server, fds[0], -1, tell, NULL), AZC_ERR_ARGUMENT);
         FILE *plain = tmpfile();
-        int result = azc_watch(server, fileno(plain), AZC_READ, tell, name(0));
+        int result = azc_watch(server, fileno(plain), AZC_READ, tell, letter(0));
         poll_now();
 #ifdef AZCHAN_USE_EPOLL
         CHECK_INT(result, AZC_ERR_SYSTEM);
@@ -245,12 +223,12 @@ static void watching(void) {
         for (int i = 0; i < 40; i++) {
             pair(fds[i]);
             memory.none = 1; /* whether for the struct or for the array that grows */
-            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_ERR_MEMORY);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, letter(0)), AZC_ERR_MEMORY);
             memory.none = 0, memory.fail = 2;
-            int second = azc_watch(server, fds[i][0], AZC_READ, tell, name(0));
+            int second = azc_watch(server, fds[i][0], AZC_READ, tell, letter(0));
             CHECK(second == AZC_OK || (second == AZC_ERR_MEMORY && memory.fail == 0));
             memory.fail = 0;
-            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, letter(0)), AZC_OK);
             put_byte(fds[i][1]);
         }
         poll_now();
@@ -268,7 +246,7 @@ static void watching(void) {
         server = create(&config);
         for (int i = 0; i < FIRST; i++) {
             pair(fds[i]);
-            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, name(0)), AZC_OK);
+            CHECK_INT(azc_watch(server, fds[i][0], AZC_READ, tell, letter(0)), AZC_OK);
         }
 #ifndef AZCHAN_USE_EPOLL
         int open = descriptors();
