@@ -496,8 +496,8 @@ AZC_API azc_server *azc_create(const azc_config *config);
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
-/* Create a server that uses these bytes and nothing else: see FIXED MEMORY. config.alloc is ignored;
- * max_rooms is max_connections by default, and max_memberships twice that.
+/* Create a server that uses these bytes and nothing else: see FIXED MEMORY. config.alloc does not
+ * matter; max_rooms is max_connections by default, and max_memberships twice that.
  *   memory,size  yours; free or reuse it after azc_destroy
  *   returns   as azc_create. NULL also if size is too small to begin with; azc_listen returns
  *             AZC_ERR_MEMORY if it is less than azc_memory_bound
@@ -1601,7 +1601,7 @@ typedef struct azc__watched {
 /* azc_create_in sets this one. */
 typedef struct azc__fixed_join {
     void (*begin)(azc_server *s); /* sizes of pools, arrays and tables */
-    int (*lay)(azc_server *s);    /* all channels are known: lay out the slots. 0: too little memory */
+    int (*lay)(azc_server *s);    /* azc_listen: lay out the slots; 0: too little memory */
 } azc__fixed_join;
 
 typedef struct azc__timers_join {
@@ -5269,7 +5269,8 @@ static void azc__request_bad(azc_conn *conn, int status) {
 }
 
 /* Keep the bytes of an incomplete head. Returns 0 without memory. */
-static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p, size_t n) {
+static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsigned char *p,
+                             size_t n) {
     azc_server *s = conn->server;
     if (!azc__in_make(&s->mem, &conn->in)) return 0;
     azc__in *in = conn->in;
@@ -6087,7 +6088,7 @@ static int azc__wake(azc_server *s, const void *record, size_t size) {
 AZC_API void azc_stop(azc_server *server) {
     azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* first: the pipe may be full of posts, and then wakes as well */
+    AZC__RAISE(server->stop_asked); /* first: a pipe that is full of posts wakes the loop too */
     azc__wake(server, &none, sizeof none);
 }
 
