@@ -1133,10 +1133,11 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #endif
 #define AZC__FAST (!AZCHAN_SMALL)
 
-/* AZC__HOT marks functions that run for every message: they are inlined. AZC__RARE and AZC__ASIDE
- * mark functions that do not: they stay out of line, so that the hot path keeps its registers. An
- * AZC__ASIDE function has one caller, so with AZCHAN_SMALL the compiler may merge the two.
- * azc__lane is the integer by which payloads are unmasked: a vector where the compiler has one. */
+/* Hints for the compiler:
+ *   AZC__HOT    runs for every message: inline it
+ *   AZC__RARE   does not: keep it out of line, so that the hot path keeps its registers
+ *   AZC__ASIDE  the same; with AZCHAN_SMALL it may be inlined in its only caller
+ *   azc__lane   the widest integer by which to unmask payloads; AZC__LANE_OR joins its words */
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
 #else
@@ -1160,7 +1161,8 @@ typedef uint64_t azc__lane;
 #define AZC_ASSERT(x) ((void)0)
 #endif
 
-/* For an int that any thread or signal handler may change: set it to 1, read it, add to it. */
+/* For an int or a pointer that any thread or signal handler may change: set the int to 1, read it,
+ * add to it; set the pointer, read it. */
 #if defined(__GNUC__)
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
@@ -2563,7 +2565,7 @@ static inline int azc__unmask(unsigned char *p, size_t n, const unsigned char ma
 }
 
 static int azc__close_code_valid(unsigned code) {
-    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
            (code >= 3000 && code <= 4999);
 }
 
@@ -2793,7 +2795,7 @@ static AZC__ASIDE int azc__http_scan(azc__scan *scan, const unsigned char *p, si
 static const char *azc__http_next(const azc__request *r, const char *name, int *at) {
     while (*at < r->field_count) {
         const azc__field *f = &r->fields[(*at)++];
-        if (AZC__FAST && (*f->name | 32) != (*name | 32)) continue;
+        if (AZC__FAST && (*f->name | 32) != (*name | 32)) continue; /* most names */
         if (azc__is_nocase(f->name, strlen(f->name), name)) return f->value;
     }
     return NULL;
@@ -2917,8 +2919,8 @@ static int azc__http_framing(azc__request *r) {
 static int azc__http_lines(azc__request *r, char *head, size_t len) {
     char *line = head;
     for (char *end; line < head + len; line = end + 1) {
-        end = (char *)memchr(line, '\n', (size_t)(head + len - line));
-        end[-1] = 0; /* the CR */
+        end = strchr(line, '\n'); /* the head ends with one and contains no NUL */
+        end[-1] = 0;              /* the CR; NOLINT: not NULL */
         if (*line == 0) continue; /* an empty line: the first, perhaps, and the last */
         int status = r->method == NULL ? azc__http_request_line(r, line)
                                        : azc__http_field_line(r, line);
