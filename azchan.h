@@ -3919,8 +3919,7 @@ static azc__member *azc__member_first(const azc_conn *conn) {
     return azc__user_of(conn) != NULL ? conn->rooms->next_room : conn->rooms;
 }
 
-/* Search the connection's list and the room's list side by side: the shorter one ends the
- * search. */
+/* Search the lists of the connection and of the room side by side: the shorter ends the search. */
 static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room) {
     azc__member *by_conn = conn->rooms, *by_room = room->first;
     while (by_conn != NULL && by_room != NULL) {
@@ -4309,7 +4308,7 @@ AZC_API const char *azc_error(const azc_server *server) {
 
 /* ---- Deadlines ---- */
 
-/* The settle step of this turn (or of the next, between polls) will look at the connection. */
+/* Let the settle step look at the connection: in this turn, or between polls in the next. */
 static void azc__conn_touch(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->touched) return;
@@ -4482,7 +4481,7 @@ static void azc__conn_unlink(azc_conn *conn) {
 }
 
 /* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
- * too, except in LINGER: the callback that ended the connection may still read it. */
+ * until the connection lingers: the callback that ended it may still read them. */
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
@@ -4535,8 +4534,7 @@ static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
 
-/* After a callback, and as a turn begins: every cursor is void, and changes of rooms are
- * reported. */
+/* After a callback, and as a turn begins: every cursor is void; report the rooms that changed. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
     azc__room_sweep(s);
     if (s->news_first != NULL) s->news->report(s);
@@ -4574,7 +4572,7 @@ static void azc__conn_free(azc_conn *conn) {
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
-/* ---- Sending ---- */
+/* ---- Send ---- */
 
 /* Returns AZC_OK, or why this connection takes no message. */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
@@ -4747,7 +4745,7 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     return block;
 }
 
-/* Is one frame for all connections better than a copy for each? With a key it must be. */
+/* Is one frame for all better than a copy for each connection? A key is kept in the frame. */
 static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
     return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL);
 }
@@ -4930,9 +4928,8 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
 }
 
 /* Take bytes of an open connection; there is a writable byte behind them. Returns the bytes taken,
- * at least one. The hot path is the most common input: a whole message, in one short frame. Its
- * head is 0x80 + opcode, 0x80 + length, and four bytes of mask; any other bit takes the other
- * path. */
+ * at least one. The hot path is for the most common input, a whole message in one short frame: its
+ * head is 0x80 + opcode, 0x80 + length and a mask. Any other head takes the slow path. */
 static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t n) {
     unsigned opcode = n > 6 ? p[0] - 0x80u : 0, len = n > 6 ? p[1] - 0x80u : 0;
     if (!AZC__FAST || (opcode != AZC__OP_TEXT && opcode != AZC__OP_BINARY) ||
@@ -5029,7 +5026,7 @@ static size_t azc__respond_status(int status, char out[64]) {
     return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
 }
 
-/* Add a field to the response. Lines are separated by CRLF, not ended by it, so it comes first.
+/* Add a field to the response. Each line begins with CRLF, because the line before has none yet.
  * AZC__OWN_EXTRA is enough for all fields of ours, with the longest type or subprotocol. */
 static void azc__respond_field(azc__request *r, const char *name, const char *value) {
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
@@ -5210,8 +5207,8 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
                        : azc__page_serve(conn, (const azc__page *)route->target);
 }
 
-/* Fill the scratch with the strings of azc__strings: for a request that is not sound (status is
- * not 0), the peer and "-". Returns the status, -400 for a bad path or query. */
+/* Fill the scratch with the strings of azc__strings; for a malformed request (status not 0), only
+ * the peer and "-". Returns the status, or -400 for a bad path or query. */
 static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int status) {
     azc_server *s = conn->server;
     char *out = s->scratch, *segments = out + azc__scratch_strings(&s->config);
@@ -5234,7 +5231,7 @@ static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int s
     return status;
 }
 
-/* The request at hand is malformed (a negative status) or sound (0): answer it. */
+/* Answer the request at hand. status is 0, or negative if the request is malformed. */
 static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
@@ -5250,7 +5247,7 @@ static void azc__request_respond(azc_conn *conn, int status) {
     s->current = NULL;
 }
 
-/* As azc__request_respond; then the channel opens, or the next request may come, or it ends. */
+/* Answer as azc__request_respond does. Then call on_connect, wait for the next request, or end. */
 static void azc__request_answer(azc_conn *conn, int status) {
     const azc_server *s = conn->server;
     azc__request_respond(conn, status);
@@ -5499,7 +5496,7 @@ static int azc__channel_subprotocols(char *out, const char *list) {
     return 1;
 }
 
-/* Payloads of fewer bytes take the short path of azc__receive_open. */
+/* Payloads of fewer bytes may take the hot path of azc__receive_open. */
 static unsigned azc__channel_short_end(const azc_server *s) {
     return (unsigned)azc__min(s->config.max_message, 125) + 1;
 }
@@ -5822,7 +5819,7 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
     azc__source_watch(s, &s->listener, 0);
 }
 
-/* At max_connections: drop the oldest connection without a channel, so that the next turn can
+/* At max_connections: drop the oldest connection that has no channel yet, so that the next turn can
  * accept. If there is none, newcomers wait in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
@@ -5904,8 +5901,7 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Call on_close for each connection that ended. An on_close may end others, anywhere in the
- * list. */
+/* Call on_close for each connection that ended. An on_close may end others, even earlier ones. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
     while (s->unreported > 0) {
         for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
@@ -5952,13 +5948,13 @@ static void azc__conn_ping(azc_conn *conn) {
     azc__send_control(conn, AZC__OP_PING, "", 0);
 }
 
-/* The deadline that a peer with a sign of life gets next; AZC__DEADLINE_NONE if its time is over.
- * Without a channel only reading counts: what is queued for it must become less. */
+/* The next deadline of a peer that showed a sign of life, or AZC__DEADLINE_NONE. Without a channel
+ * it gets more time only while it downloads what is queued. */
 static AZC__RARE int azc__deadline_extend(const azc_conn *conn) {
     switch (conn->deadline) {
     case AZC__DEADLINE_PING:
     case AZC__DEADLINE_PONG: return AZC__DEADLINE_PING;
-    case AZC__DEADLINE_CLOSE: /* close_code 0: no channel; this is the last response */
+    case AZC__DEADLINE_CLOSE: /* close_code 0: it had no channel */
         if (conn->close_code != 0 || conn->server->stopping) return AZC__DEADLINE_NONE;
     }
     return conn->out.bytes > 0 ? conn->deadline : AZC__DEADLINE_NONE;
@@ -6004,8 +6000,8 @@ static AZC__RARE int azc__ms_sooner(int ms, int64_t other) {
     return other < 0 ? 0 : other < ms ? (int)other : ms;
 }
 
-/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is the time of the last
- * wake, so deadlines may be late by the length of one turn; timers are not. */
+/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is when the last wait ended:
+ * a deadline may be late by the length of one turn, but no timer is. */
 static int azc__wait_ms(const azc_server *s, int timeout_ms) {
     int ms, soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
     if (s->retrying) soonest = azc__ms_sooner(soonest, azc__ms_until(s, s->retry));
@@ -6044,8 +6040,8 @@ static void azc__stop_begin(azc_server *s) {
     s->stopping = AZC__STOPPING;
 }
 
-/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record; that part is kept
- * in s->post. Returns as read. */
+/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record: s->post keeps that
+ * part. Returns as read. */
 static ssize_t azc__posts_run(azc_server *s) {
     azc__post_record posts[AZC__MAX_POSTS], *post = posts;
     posts[0] = s->post;
@@ -6090,7 +6086,7 @@ static int azc__wake(azc_server *s, const void *record, size_t size) {
 AZC_API void azc_stop(azc_server *server) {
     azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* first: a pipe that is full of posts wakes the loop too */
+    AZC__RAISE(server->stop_asked); /* first: a full pipe wakes the loop too */
     azc__wake(server, &none, sizeof none);
 }
 
@@ -6174,9 +6170,8 @@ static int azc__host_port(const char *s, int *port) {
     return 1;
 }
 
-/* Split "host:port", "[host]:port", "host" or "port"; a host with two colons is an IPv6 address. No
- * host, or "localhost", is 127.0.0.1. Without a port, *port stays. Returns 0 for a malformed
- * text. */
+/* Split "host:port", "[host]:port", "host" or "port". A host with two colons is an IPv6 address. No
+ * host and "localhost" mean 127.0.0.1. Without a port, *port is kept. Returns 0 for a bad text. */
 static int azc__host_split(const char *text, char host[INET6_ADDRSTRLEN], int *port) {
     size_t len = strcspn(text, ":"), colons = 0;
     memcpy(host, "127.0.0.1", sizeof "127.0.0.1");
@@ -6277,8 +6272,7 @@ static int azc__listen_open(azc_server *s) {
     return error;
 }
 
-/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 if it is one peer's
- * socket. */
+/* Check config.listen_fd. Returns it, or an error. *listens becomes 0 for a connected socket. */
 static int azc__listen_given(azc_server *s, int *listens) {
     int fd = s->config.listen_fd;
     socklen_t size = sizeof *listens;
