@@ -2080,7 +2080,7 @@ static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
 static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
     const unsigned char *from = (const unsigned char *)bytes;
     while (n > 0) {
-        size_t part = azc__min(n, out->tail->room);
+        size_t part = azc__min(n, out->tail->room); /* NOLINT: azc__out_reserve made room */
         memcpy(azc__out_take(out, part), from, part);
         from += part;
         n -= part;
