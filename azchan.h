@@ -2093,7 +2093,7 @@ static AZC__HOT unsigned char *azc__out_take(azc__out *out, size_t n) {
 static void azc__out_write(azc__out *out, const void *bytes, size_t n) {
     const unsigned char *from = (const unsigned char *)bytes;
     while (n > 0) {
-        size_t part = azc__min(n, out->tail->room);
+        size_t part = azc__min(n, out->tail->room); /* NOLINT: azc__out_reserve made room */
         memcpy(azc__out_take(out, part), from, part);
         from += part;
         n -= part;
@@ -5041,9 +5041,9 @@ static AZC__RARE int azc__respond_bodyless(int status) {
 
 static AZC__RARE void azc__respond_fields(azc__request *r, int status, const char *type,
                                           size_t len) {
-    char number[24];
     if (type != NULL) azc__respond_field(r, "Content-Type", type);
     if (!azc__respond_bodyless(status)) {
+        char number[24];
         snprintf(number, sizeof number, "%zu", len);
         azc__respond_field(r, "Content-Length", number);
     }
@@ -6014,10 +6014,10 @@ static int azc__wait_ms(const azc_server *s, int timeout_ms) {
 }
 
 static void azc__conn_expire_all(azc_server *s) {
-    azc_conn *conn;
     int ms;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        while ((conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0) azc__conn_expire(conn);
+        for (azc_conn *conn; (conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0;)
+            azc__conn_expire(conn);
     }
     if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
 }
@@ -6717,11 +6717,11 @@ static azc__timer **azc__wheel_next(azc__wheel *w, int *level) {
  * the slot that is running: azc__wheel_add makes each due later than now. */
 static AZC__RARE void azc__wheel_run(azc_server *s) {
     azc__wheel *w = &s->wheel;
-    azc__timer **slot, *timer;
+    azc__timer **slot;
     int level;
     while ((slot = azc__wheel_next(w, &level)) != NULL && w->due <= s->now) {
         w->at = w->due;
-        while ((timer = *slot) != NULL) {
+        for (azc__timer *timer; (timer = *slot) != NULL;) {
             azc__wheel_remove(w, timer);
             if (level > 0) azc__wheel_put(w, timer);
             else timer->fn(s, timer);
@@ -7425,9 +7425,11 @@ static int azc__rate_take(azc__rate *r, const azc_message *m, const azc__payload
 static int azc__message_check(const azc_message *m) {
     int payloads = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
     int targets = (m->room != NULL) + (m->user != NULL) + (m->to != NULL);
-    char name[AZC__MAX_ROOM + 1];
     int bad = payloads != 1 || targets > 1 || m->period_ms < 0;
-    if (m->user != NULL) bad |= azc__user_name(name, m->user) == 0;
+    if (m->user != NULL) {
+        char name[AZC__MAX_ROOM + 1];
+        bad |= azc__user_name(name, m->user) == 0;
+    }
     if (m->to != NULL) bad |= m->except != NULL || m->period_ms > 0;
     if (m->batch) bad |= m->binary != NULL || m->except != NULL || m->key != 0 || m->period_ms == 0;
     if (m->period_ms > 0) bad |= m->key == 0 && !m->batch;
@@ -7582,11 +7584,11 @@ static const char *azc__proxies_last(const azc__request *r, const char *name, si
 static void azc__proxies_visitor(azc__request *r, const char *proxies) {
     const azc__visitor peer = r->visitor;
     azc__visitor next;
-    const char *at, *item;
+    const char *at;
     size_t len;
     int known = 0;
     for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        while ((item = azc__list_next(&at, &len)) != NULL) {
+        for (const char *item; (item = azc__list_next(&at, &len)) != NULL;) {
             int address = azc__proxies_address(item, len, &next) && next.family != 0;
             if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
             r->visitor = address ? next : peer;
