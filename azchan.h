@@ -577,7 +577,8 @@ typedef void (*azc_task)(azc_server *server, void *arg);
  * than ms, azc_every skips missed ticks and stays on schedule.
  *   ms        0 or more; for azc_every 1 or more
  *   arg       kept, never touched; free it yourself: azc_destroy drops the timers that are left
- *   returns   a number for azc_cancel, never 0 and never used again; 0: no memory, a bad argument
+ *   returns   a number for azc_cancel, never 0, and never used again among the next 2^40 timers; 0:
+ *             no memory, or a bad argument
  *   cost      setting, cancelling and running cost the same among any number of timers
  *   call      anywhere */
 AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg);
@@ -706,7 +707,7 @@ AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const v
                                  size_t len, const azc_conn *except);
 
 /* Bytes queued and not yet taken by the kernel; messages to this connection that were refused with
- * AZC_ERR_FULL, broadcasts included. Anywhere. */
+ * AZC_ERR_FULL, broadcasts included (it stops at UINT32_MAX). Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
@@ -1198,6 +1199,9 @@ typedef uint64_t azc__lane;
  *                       to it, and is freed with the last one
  *
  * Exactly one request is at work at a time, so azc__request is part of the server. */
+
+/* Rooms, and memberships, are counted up to this: so a room's references fit 32 bits. */
+#define AZC__MOST ((uint32_t)1 << 31)
 
 enum {
     AZC__MAX_FIELDS = 64,       /* fields of a request head */
@@ -1826,6 +1830,12 @@ struct azc_server {
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
 
+/* Sums and products of sizes that a program chooses: SIZE_MAX for more than there can be. */
+static size_t azc__plus(size_t a, size_t b) { return a < SIZE_MAX - b ? a + b : SIZE_MAX; }
+static size_t azc__times(size_t a, size_t b) {
+    return b == 0 || a < SIZE_MAX / b ? a * b : SIZE_MAX;
+}
+
 /* Resolve a length of AZC_NUL or more: strlen for AZC_NUL, SIZE_MAX for an impossible length. NULL
  * data gets a length of 1, because callers return AZC_ERR_ARGUMENT for NULL with bytes. */
 static AZC__RARE size_t azc__measure(const void *data, size_t len) {
@@ -2171,7 +2181,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
 
 static size_t azc__align(size_t size) {
     const size_t to = sizeof(azc__aligned);
-    return (size + to - 1) / to * to;
+    return azc__plus(size, to - 1) / to * to;
 }
 
 /* Find the slots of this size, or start a list for it. NULL if there are too many sizes. */
@@ -2223,7 +2233,9 @@ static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t
     return slots != NULL ? azc__fixed_take(f, slots, size) : NULL;
 }
 
-/* ---- Sizes; azc_memory_bound adds them up ---- */
+/* ---- Sizes; azc_memory_bound adds them up ----
+ * azc__config_bad and the limit of max_connections keep the sums here within size_t. What many
+ * objects take together need not fit it: such products saturate. */
 
 /* The scratch holds the strings of the request at hand in three parts, each string with a NUL. The
  * head has at most n = max_request bytes, and at least 17 of them are not of the target.
@@ -2261,7 +2273,7 @@ static size_t azc__fixed_rooms(const azc_config *c) {
 
 static size_t azc__fixed_table(const azc_config *c) {
     size_t table = 16;
-    while (table < azc__fixed_rooms(c)) table *= 2;
+    while (table < azc__fixed_rooms(c) && table < AZC__MOST) table *= 2;
     return table;
 }
 
@@ -2314,12 +2326,12 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {c->max_setup, 1},
         {array * AZC__SOURCE_SIZE, 1},
         {array * sizeof(azc_conn *), 1},
-        {azc__fixed_table(c) * sizeof(azc__room *), 1},
+        {azc__times(azc__fixed_table(c), sizeof(azc__room *)), 1},
         {sizeof(azc__member_group), groups},
         {azc__fixed_room(), azc__fixed_rooms(c)},
         {sizeof(azc_conn), n},
         {azc__fixed_tail(c), n},
-        {AZC__FIXED_PIECE, n * pieces},
+        {AZC__FIXED_PIECE, azc__times(n, pieces)},
         {azc__fixed_data(c), n},
     };
     memcpy(out, kinds, sizeof kinds);
@@ -3787,10 +3799,11 @@ static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
 }
 
 /* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
- * is no table at all. */
+ * is no table at all, or no room can be added. */
 static AZC__RARE int azc__room_table_grow(azc_server *s) {
     uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
+    if (s->room_count >= AZC__MOST) return 0;
     if (s->room_count < old_cap) return 1;
     azc__room **rooms = (azc__room **)azc__zalloc(&s->mem, cap * sizeof *rooms);
     if (rooms == NULL) return old_cap > 0;
@@ -3934,6 +3947,7 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
 /* Memberships are allocated in groups: a malloc header for each would add 25 %. All groups are
  * freed together, when no membership is in use. */
 static azc__member *azc__member_take(azc_server *s) {
+    if (s->member_count >= AZC__MOST) return NULL;
     if (s->free_members == NULL) {
         azc__member_group *group = (azc__member_group *)azc__alloc(&s->mem, sizeof *group);
         if (group == NULL) return NULL;
@@ -4394,7 +4408,8 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer)
     memcpy(conn->u.raw, peer->raw, sizeof peer->raw);
     conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
-    conn->id = ++s->serial << AZC__SLOT_BITS | slot;
+    if (++s->serial >> (64 - AZC__SLOT_BITS) != 0) s->serial = 1; /* no id is 0 */
+    conn->id = s->serial << AZC__SLOT_BITS | slot;
     s->slots[slot] = conn;
     s->conn_count++;
     s->stats.connections++;
@@ -4591,7 +4606,7 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
-    conn->dropped++;
+    conn->dropped += conn->dropped < UINT32_MAX;
     s->stats.dropped++;
     azc__log(conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
     if (!drop) azc__conn_close(conn, AZC__CLOSING, 1013, NULL, 0);
@@ -6358,8 +6373,8 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
 }
 
-/* Returns the name of what is out of range, or NULL. These ranges keep all sums and products of the
- * fields within size_t. */
+/* Returns the name of what is out of range, or NULL. These ranges keep what one connection needs
+ * within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
     int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
     size_t over = (size_t)((unsigned)c->port >> 16);
@@ -6598,7 +6613,7 @@ AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *c
 AZC_API size_t azc_memory_bound(const azc_config *config) {
     azc_config c;
     azc__kind kinds[AZC__KINDS];
-    uint64_t sum = sizeof(azc__aligned);
+    size_t sum = sizeof(azc__aligned);
     memset(&c, 0, sizeof c);
     if (config != NULL) c = *config;
     if (azc__config_bad(&c) != NULL) return 0;
@@ -6606,8 +6621,8 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     azc__fixed_fill(&c);
     azc__fixed_kinds(&c, kinds);
     for (int i = 0; i < AZC__KINDS; i++)
-        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
-    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
+        sum = azc__plus(sum, azc__times(azc__align(kinds[i].size), kinds[i].count));
+    return sum;
 }
 
 /* ---- Running ---- */
@@ -6750,6 +6765,7 @@ static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
 static void azc__task_return(azc_server *s, azc__task_slot *task) {
     azc__wheel_remove(&s->wheel, &task->timer);
     task->id += (uint64_t)1 << AZC__SLOT_BITS;
+    if (task->id <= AZC__SLOT_MASK) task->id |= (uint64_t)1 << AZC__SLOT_BITS; /* no id is 0 */
     task->next_free = s->free_task;
     s->free_task = task;
 }
