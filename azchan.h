@@ -223,16 +223,16 @@
        azc_server *server = azc_create_in(memory, sizeof memory, &config);
 
    Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
-   max_rooms or max_memberships and a send beyond max_backlog return AZC_ERR_FULL as always. The
+   max_rooms or max_memberships, a send beyond max_backlog and azc_watch beyond max_watched return
+   AZC_ERR_FULL, and azc_after beyond max_timers returns 0. The
    reason: azc_listen divides the block into slots, for each kind of object as many as can exist at
    once. A slot serves its own kind only, so nothing fragments. The kinds: connections; what they
    keep of their request (2.5 max_request and max_data); a partial message (max_message) each; rooms
-   with the longest name; memberships; and 1 KiB pieces of output, enough for max_backlog even if
-   each wastes the length of a control frame, and for the answers to one read full of pings. Arrays
-   have their final size at once. Broadcasts are copied to each output, not shared. Timers and
-   watched descriptors use what the block has beyond the bound. History needs the heap
-   (azc_set_history returns AZC_ERR_STATE). Latest values and rates may return AZC_ERR_MEMORY at any
-   time.
+   with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces of output,
+   enough for max_backlog even if each wastes the length of a control frame, and for the answers to
+   one read full of pings. Arrays have their final size at once. Broadcasts are copied to each
+   output, not shared. History, latest values and rates need the heap: azc_set_history, and azc_send
+   with key or period_ms, return AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -473,6 +473,10 @@ typedef struct azc_config {
     size_t max_setup;     /* only with azc_create_in: bytes for the program's channels, pages and
                              handlers with their paths, 4 KiB. Beyond either azc_listen returns
                              AZC_ERR_MEMORY */
+    int max_watched;      /* only with azc_create_in: descriptors of azc_watch at once, 8. Beyond it
+                             AZC_ERR_FULL */
+    int max_timers;       /* only with azc_create_in: timers of azc_after and azc_every at once, 8.
+                             Beyond it they return 0 */
     int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
                              and the kernel distributes new connections among them */
     int listen_fd;        /* a socket to use instead of host and port; it belongs to the server once
@@ -578,7 +582,7 @@ typedef void (*azc_task)(azc_server *server, void *arg);
  *   ms        0 or more; for azc_every 1 or more
  *   arg       kept, never touched; free it yourself: azc_destroy drops the timers that are left
  *   returns   a number for azc_cancel, never 0, and never used again among the next 2^40 timers; 0:
- *             no memory, or a bad argument
+ *             no memory, a bad argument, or (with azc_create_in) beyond max_timers
  *   cost      setting, cancelling and running cost the same among any number of timers
  *   call      anywhere */
 AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg);
@@ -604,7 +608,8 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *   events    AZC_READ, AZC_WRITE or both. Call again to replace events or fn; 0 stops watching (fn
  *             and userdata do not matter; AZC_OK if it was not watched). fn receives the events
  *             that are ready; errors and hang-ups are AZC_READ
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_FULL (with azc_create_in: max_watched; nothing
+ *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
  *             two the descriptor may be watched as before, or not at all
  *   call      anywhere, fn included: a stopped fd is never reported again, not even in this turn */
@@ -799,8 +804,8 @@ typedef struct azc_message {
  *
  *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
  *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
- *             (with period_ms: max_rooms); with to as azc_send_text; with json as azc_put_finish.
- *             With azc_create_in key and period_ms may return AZC_ERR_MEMORY at any time
+ *             (with period_ms: max_rooms) | AZC_ERR_STATE (key or period_ms with azc_create_in);
+ *             with to as azc_send_text; with json as azc_put_finish
  *   cost      one copy; with key, a look at each queued message of each connection
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
@@ -1194,7 +1199,8 @@ typedef uint64_t azc__lane;
  *       azc__history, azc__rate    what a room keeps: freed by their parts
  *     azc__task_slot    a timer of azc_after or azc_every: kept for the next one, freed by
  *                       azc_destroy
- *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped
+ *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped,
+ *                       unless azc_watch used it again
  *   azc__block          the frame of a large broadcast: counts the pieces and histories that refer
  *                       to it, and is freed with the last one
  *
@@ -1585,12 +1591,13 @@ typedef struct azc__task_slot {
     int every; /* ms; 0: once */
 } azc__task_slot;
 
-/* WATCH: a descriptor of the program. fn NULL: stopped, and freed when the turn ends. */
+/* WATCH: a descriptor of the program. fn NULL: stopped; used again, or freed when the turn ends. */
 typedef struct azc__watched {
     azc__source source;
     struct azc__watched *next;
     azc_watcher fn;
     void *userdata;
+    int stale; /* used again in this turn: what poll reported of its source is another's */
 } azc__watched;
 
 /* ---- Where optional parts join ----
@@ -1617,7 +1624,7 @@ typedef struct azc__timers_join {
 
 typedef struct azc__watch_join {
     void (*ready)(azc_server *s, azc__source *source, int events);
-    void (*sweep)(azc_server *s); /* free what was stopped; never during a scan of ready sources */
+    void (*sweep)(azc_server *s); /* if something was stopped; never during a scan of ready sources */
     void (*free)(azc_server *s);
 } azc__watch_join;
 
@@ -1820,6 +1827,8 @@ struct azc_server {
     azc__task_slot **tasks;   /* by the slot of their id */
     azc__task_slot *free_task;
     azc__watched *watched, *unwatched; /* unwatched: to be freed when the turn ends */
+    uint32_t watched_count;   /* in both lists */
+    uint32_t watch_stopped;   /* something was stopped in this turn */
     azc__wheel wheel;
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
@@ -2258,10 +2267,11 @@ static size_t azc__scratch_size(const azc_config *c) {
     return azc__scratch_cookies(c) + c->max_request;
 }
 
-/* Elements of an array: one for each connection, and some for the listener, the pipe and watched
- * descriptors. */
+/* Elements of an array, which serves for the connections by slot, for timers, and for the sources
+ * of poll: connections, watched descriptors, the listener and the pipe. */
 static size_t azc__fixed_array(const azc_config *c) {
-    return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18;
+    return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18 +
+           (size_t)c->max_watched + (size_t)c->max_timers;
 }
 
 static size_t azc__fixed_room(void) { return sizeof(azc__room) + AZC__MAX_ROOM + 1; }
@@ -2304,7 +2314,8 @@ typedef struct azc__kind {
 } azc__kind;
 
 /* The first kinds are allocated before azc_listen lays out slots for the others. */
-enum { AZC__KINDS_FIRST = 6, AZC__KINDS = 14 };
+enum { AZC__KINDS_FIRST = 6, AZC__KIND_ARRAY = 6, AZC__KIND_TIMER = 14, AZC__KIND_WATCHED,
+       AZC__KINDS };
 
 /* epoll keeps the list of sources in the kernel. */
 #ifdef AZCHAN_USE_EPOLL
@@ -2325,7 +2336,7 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {azc__scratch_size(c), 1},
         {c->max_setup, 1},
         {array * AZC__SOURCE_SIZE, 1},
-        {array * sizeof(azc_conn *), 1},
+        {array * sizeof(azc_conn *), 2},
         {azc__times(azc__fixed_table(c), sizeof(azc__room *)), 1},
         {sizeof(azc__member_group), groups},
         {azc__fixed_room(), azc__fixed_rooms(c)},
@@ -2333,14 +2344,20 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {azc__fixed_tail(c), n},
         {AZC__FIXED_PIECE, azc__times(n, pieces)},
         {azc__fixed_data(c), n},
+        {sizeof(azc__task_slot), (size_t)c->max_timers},
+        {sizeof(azc__watched), (size_t)c->max_watched},
     };
     memcpy(out, kinds, sizeof kinds);
 }
 
-/* Make the slots, when azc_listen begins. Returns 0 if the memory is too small. */
-static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
+/* Make the slots, when azc_listen begins: fewer for timers and watched descriptors, if the program
+ * has some already. Returns 0 if the memory is too small. */
+static int azc__fixed_lay(azc__fixed *f, const azc_server *s) {
     azc__kind kinds[AZC__KINDS];
-    azc__fixed_kinds(c, kinds);
+    azc__fixed_kinds(&s->config, kinds);
+    kinds[AZC__KIND_ARRAY].count -= s->tasks != NULL;
+    kinds[AZC__KIND_TIMER].count -= s->task_count;
+    kinds[AZC__KIND_WATCHED].count -= s->watched_count;
     for (int i = AZC__KINDS_FIRST; i < AZC__KINDS; i++) {
         size_t size = azc__align(kinds[i].size);
         azc__slots *slots = azc__fixed_slots(f, size);
@@ -6111,7 +6128,7 @@ AZC_API void azc_stop(azc_server *server) {
  * two polls. Returns 0 once the server has stopped and every connection is gone. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
-    if (s->unwatched != NULL) s->watch->sweep(s);
+    if (s->watch_stopped) s->watch->sweep(s);
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
     return !s->stopping || s->conn_count > 0;
@@ -6376,8 +6393,10 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
 /* Returns the name of what is out of range, or NULL. These ranges keep what one connection needs
  * within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
-    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
+    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships |
+                 c->max_watched | c->max_timers;
     size_t over = (size_t)((unsigned)c->port >> 16);
+    over |= (size_t)((unsigned)(c->max_watched | c->max_timers) >> AZC__SLOT_BITS);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
     over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
@@ -6571,6 +6590,8 @@ static void azc__fixed_fill(azc_config *c) {
     if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
     if (c->max_data == 0) c->max_data = 64;
     if (c->max_setup == 0) c->max_setup = 4 << 10;
+    if (c->max_watched == 0) c->max_watched = 8;
+    if (c->max_timers == 0) c->max_timers = 8;
 }
 
 static void azc__fixed_begin(azc_server *s) {
@@ -6592,7 +6613,7 @@ static int azc__fixed_ready(azc_server *s) {
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
         if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
     }
-    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
+    return f->kinds > 0 || azc__fixed_lay(f, s);
 }
 
 static const azc__fixed_join azc__fixed_server = {azc__fixed_begin, azc__fixed_ready};
@@ -6790,6 +6811,7 @@ static azc__task_slot *azc__task_take(azc_server *s) {
         s->free_task = task->next_free;
         return task;
     }
+    if (s->fixed != NULL && s->task_count >= (uint32_t)s->config.max_timers) return NULL;
     if (s->task_count == s->task_cap) {
         void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
         if (tasks == NULL) return NULL;
@@ -6900,25 +6922,29 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
-/* fn is NULL if an earlier callback of this turn stopped the watch. */
+/* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
 static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
-    if (w->fn == NULL) return;
+    if (w->fn == NULL || w->stale) return;
     w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
     azc__callback_done(s);
 }
 
 /* Must not run during a scan of ready sources: the scan may still reach them. */
 static void azc__watch_free_list(azc_server *s, azc__watched **list) {
-    for (azc__watched *w; (w = *list) != NULL;) {
+    for (azc__watched *w; (w = *list) != NULL; s->watched_count--) {
         *list = w->next;
         azc__source_unwatch(s, &w->source);
         azc__free(&s->mem, w, sizeof *w);
     }
 }
 
-static void azc__watch_sweep(azc_server *s) { azc__watch_free_list(s, &s->unwatched); }
+static void azc__watch_sweep(azc_server *s) {
+    azc__watch_free_list(s, &s->unwatched);
+    for (azc__watched *w = s->watched; w != NULL; w = w->next) w->stale = 0;
+    s->watch_stopped = 0;
+}
 
 static void azc__watch_free(azc_server *s) {
     azc__watch_free_list(s, &s->watched);
@@ -6928,6 +6954,13 @@ static void azc__watch_free(azc_server *s) {
 static const azc__watch_join azc__watch_functions = {azc__watch_ready, azc__watch_sweep,
                                                      azc__watch_free};
 
+static void azc__watch_retire(azc_server *s, azc__watched *w) {
+    w->fn = NULL;
+    w->next = s->unwatched;
+    s->unwatched = w;
+    s->watch_stopped = 1;
+}
+
 /* Stop watching. The current scan may still reach the source, so it is freed later. epoll must
  * forget it at once: it knows the descriptor by its number, which may name another file soon. */
 static void azc__watch_stop(azc_server *s, azc__watched **at) {
@@ -6936,16 +6969,38 @@ static void azc__watch_stop(azc_server *s, azc__watched **at) {
     azc__source_unwatch(s, &w->source);
 #endif
     *at = w->next;
-    w->fn = NULL;
-    w->next = s->unwatched;
-    s->unwatched = w;
+    azc__watch_retire(s, w);
 }
 
-static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
+/* A struct for another descriptor: one that was stopped in this turn, or a new one. So the number
+ * of structs never exceeds the number of descriptors that were watched at once. */
+static int azc__watch_take(azc_server *s, azc__watched **out) {
+    azc__watched *w = s->unwatched;
+    if (w != NULL) {
+        s->unwatched = w->next;
+        w->stale = 1;
+    } else {
+        const azc_config *c = &s->config;
+        if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched) return AZC_ERR_FULL;
+        w = (azc__watched *)azc__zalloc(&s->mem, sizeof *w);
+        if (w == NULL) return AZC_ERR_MEMORY;
+        w->source.at = -1;
+        w->source.kind = AZC__WATCHED;
+        s->watched_count++;
+    }
+    *out = w;
+    return AZC_OK;
+}
+
+static int azc__watch_start(azc_server *s, azc__watched *w, int fd, int events) {
     int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) |
                 (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    w->source.fd = fd;
+#ifndef AZCHAN_USE_EPOLL
+    if (w->source.at >= 0) s->polls[w->source.at].fd = fd;
+#endif
     if (!azc__source_watch(s, &w->source, wants)) {
-        azc__free(&s->mem, w, sizeof *w);
+        azc__watch_retire(s, w);
         return AZC__ERR_WATCH;
     }
     w->next = s->watched;
@@ -6956,20 +7011,16 @@ static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
     if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
         (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
-    azc__watched *w = NULL, **at = &server->watched;
+    azc__watched *w, **at = &server->watched;
     server->watch = &azc__watch_functions;
-    if (events != 0) {
-        w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
-        if (w == NULL) return AZC_ERR_MEMORY;
-        w->source.fd = fd;
-        w->source.at = -1;
-        w->source.kind = AZC__WATCHED;
-        w->fn = fn;
-        w->userdata = userdata;
-    }
     while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
     if (*at != NULL) azc__watch_stop(server, at);
-    return w != NULL ? azc__watch_start(server, w, events) : AZC_OK;
+    if (events == 0) return AZC_OK;
+    int error = azc__watch_take(server, &w);
+    if (error != AZC_OK) return error;
+    w->fn = fn;
+    w->userdata = userdata;
+    return azc__watch_start(server, w, fd, events);
 }
 
 /* ==== [26] SHUTDOWN: close the peers one by one, spread over time ============================= */
@@ -7527,6 +7578,8 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
     channel->server->replace = azc__replace;
     int error = azc__message_check(message);
+    if (error == AZC_OK && channel->server->fixed != NULL &&
+        (message->key != 0 || message->period_ms > 0)) error = AZC_ERR_STATE;
     if (error == AZC_OK) error = azc__message_payload(channel, message, &payload);
     if (error != AZC_OK) return error;
     int count = message->to != NULL ? azc__message_to(channel, message->to, &payload)

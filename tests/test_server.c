@@ -7,7 +7,7 @@
 
 static void servers(void) {
     TEST("a bad config is kept for azc_listen to return") {
-        for (int i = 0; i < 10; i++) {
+        for (int i = 0; i < 14; i++) {
             azc_config config = quick();
             if (i == 0) config.port = 65536;
             if (i == 1) config.port = -1;
@@ -19,6 +19,10 @@ static void servers(void) {
             if (i == 7) config.max_per_address = -1;
             if (i == 8) config.max_rooms = -1;
             if (i == 9) config.max_memberships = -1;
+            if (i == 10) config.max_watched = -1;
+            if (i == 11) config.max_timers = -1;
+            if (i == 12) config.max_watched = INT_MAX;
+            if (i == 13) config.max_timers = INT_MAX;
             azc_server *server = create(&config);
             azc_channel_desc d = recorder("/t");
             azc_add_channel(server, &d);
