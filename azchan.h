@@ -223,16 +223,16 @@
        azc_server *server = azc_create_in(memory, sizeof memory, &config);
 
    Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
-   max_rooms or max_memberships and a send beyond max_backlog return AZC_ERR_FULL as always. The
+   max_rooms or max_memberships, a send beyond max_backlog and azc_watch beyond max_watched return
+   AZC_ERR_FULL, and azc_after beyond max_timers returns 0. The
    reason: azc_listen divides the block into slots, for each kind of object as many as can exist at
    once. A slot serves its own kind only, so nothing fragments. The kinds: connections; what they
    keep of their request (2.5 max_request and max_data); a partial message (max_message) each; rooms
-   with the longest name; memberships; and 1 KiB pieces of output, enough for max_backlog even if
-   each wastes the length of a control frame, and for the answers to one read full of pings. Arrays
-   have their final size at once. Broadcasts are copied to each output, not shared. Timers and
-   watched descriptors use what the block has beyond the bound. History needs the heap
-   (azc_set_history returns AZC_ERR_STATE). Latest values and rates may return AZC_ERR_MEMORY at any
-   time.
+   with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces of output,
+   enough for max_backlog even if each wastes the length of a control frame, and for the answers to
+   one read full of pings. Arrays have their final size at once. Broadcasts are copied to each
+   output, not shared. History, latest values and rates need the heap: azc_set_history, and azc_send
+   with key or period_ms, return AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -473,6 +473,10 @@ typedef struct azc_config {
     size_t max_setup;     /* only with azc_create_in: bytes for the program's channels, pages and
                              handlers with their paths, 4 KiB. Beyond either azc_listen returns
                              AZC_ERR_MEMORY */
+    int max_watched;      /* only with azc_create_in: descriptors of azc_watch at once, 8. Beyond it
+                             AZC_ERR_FULL */
+    int max_timers;       /* only with azc_create_in: timers of azc_after and azc_every at once, 8.
+                             Beyond it they return 0 */
     int reuse_port;       /* 1: other processes of this user may listen there too (SO_REUSEPORT),
                              and the kernel distributes new connections among them */
     int listen_fd;        /* a socket to use instead of host and port; it belongs to the server once
@@ -577,7 +581,8 @@ typedef void (*azc_task)(azc_server *server, void *arg);
  * than ms, azc_every skips missed ticks and stays on schedule.
  *   ms        0 or more; for azc_every 1 or more
  *   arg       kept, never touched; free it yourself: azc_destroy drops the timers that are left
- *   returns   a number for azc_cancel, never 0 and never used again; 0: no memory, a bad argument
+ *   returns   a number for azc_cancel, never 0, and never used again among the next 2^40 timers; 0:
+ *             no memory, a bad argument, or (with azc_create_in) beyond max_timers
  *   cost      setting, cancelling and running cost the same among any number of timers
  *   call      anywhere */
 AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg);
@@ -603,7 +608,8 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *   events    AZC_READ, AZC_WRITE or both. Call again to replace events or fn; 0 stops watching (fn
  *             and userdata do not matter; AZC_OK if it was not watched). fn receives the events
  *             that are ready; errors and hang-ups are AZC_READ
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_FULL (with azc_create_in: max_watched; nothing
+ *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
  *             two the descriptor may be watched as before, or not at all
  *   call      anywhere, fn included: a stopped fd is never reported again, not even in this turn */
@@ -706,7 +712,7 @@ AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const v
                                  size_t len, const azc_conn *except);
 
 /* Bytes queued and not yet taken by the kernel; messages to this connection that were refused with
- * AZC_ERR_FULL, broadcasts included. Anywhere. */
+ * AZC_ERR_FULL, broadcasts included (it stops at UINT32_MAX). Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
@@ -798,8 +804,8 @@ typedef struct azc_message {
  *
  *   returns   AZC_OK, also when nobody is there or it is held | AZC_ERR_ARGUMENT (fields that
  *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
- *             (with period_ms: max_rooms); with to as azc_send_text; with json as azc_put_finish.
- *             With azc_create_in key and period_ms may return AZC_ERR_MEMORY at any time
+ *             (with period_ms: max_rooms) | AZC_ERR_STATE (key or period_ms with azc_create_in);
+ *             with to as azc_send_text; with json as azc_put_finish
  *   cost      one copy; with key, a look at each queued message of each connection
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
@@ -1193,11 +1199,15 @@ typedef uint64_t azc__lane;
  *       azc__history, azc__rate    what a room keeps: freed by their parts
  *     azc__task_slot    a timer of azc_after or azc_every: kept for the next one, freed by
  *                       azc_destroy
- *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped
+ *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped,
+ *                       unless azc_watch used it again
  *   azc__block          the frame of a large broadcast: counts the pieces and histories that refer
  *                       to it, and is freed with the last one
  *
  * Exactly one request is at work at a time, so azc__request is part of the server. */
+
+/* Rooms, and memberships, are counted up to this: so a room's references fit 32 bits. */
+#define AZC__MOST ((uint32_t)1 << 31)
 
 enum {
     AZC__MAX_FIELDS = 64,       /* fields of a request head */
@@ -1581,12 +1591,13 @@ typedef struct azc__task_slot {
     int every; /* ms; 0: once */
 } azc__task_slot;
 
-/* WATCH: a descriptor of the program. fn NULL: stopped, and freed when the turn ends. */
+/* WATCH: a descriptor of the program. fn NULL: stopped; used again, or freed when the turn ends. */
 typedef struct azc__watched {
     azc__source source;
     struct azc__watched *next;
     azc_watcher fn;
     void *userdata;
+    int stale; /* used again in this turn: what poll reported of its source is another's */
 } azc__watched;
 
 /* ---- Where optional parts join ----
@@ -1613,7 +1624,7 @@ typedef struct azc__timers_join {
 
 typedef struct azc__watch_join {
     void (*ready)(azc_server *s, azc__source *source, int events);
-    void (*sweep)(azc_server *s); /* free what was stopped; never during a scan of ready sources */
+    void (*sweep)(azc_server *s); /* if something was stopped; never during a scan of ready sources */
     void (*free)(azc_server *s);
 } azc__watch_join;
 
@@ -1816,6 +1827,8 @@ struct azc_server {
     azc__task_slot **tasks;   /* by the slot of their id */
     azc__task_slot *free_task;
     azc__watched *watched, *unwatched; /* unwatched: to be freed when the turn ends */
+    uint32_t watched_count;   /* in both lists */
+    uint32_t watch_stopped;   /* something was stopped in this turn */
     azc__wheel wheel;
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
@@ -1825,6 +1838,12 @@ struct azc_server {
 /* ==== [4] BYTES: numbers, characters, strings and lists of strings; pure ====================== */
 
 static size_t azc__min(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Sums and products of sizes that a program chooses: SIZE_MAX for more than there can be. */
+static size_t azc__plus(size_t a, size_t b) { return a < SIZE_MAX - b ? a + b : SIZE_MAX; }
+static size_t azc__times(size_t a, size_t b) {
+    return b == 0 || a < SIZE_MAX / b ? a * b : SIZE_MAX;
+}
 
 /* Resolve a length of AZC_NUL or more: strlen for AZC_NUL, SIZE_MAX for an impossible length. NULL
  * data gets a length of 1, because callers return AZC_ERR_ARGUMENT for NULL with bytes. */
@@ -2171,7 +2190,7 @@ static int azc__grow(azc__mem *mem, unsigned char **data, size_t *cap, size_t ne
 
 static size_t azc__align(size_t size) {
     const size_t to = sizeof(azc__aligned);
-    return (size + to - 1) / to * to;
+    return azc__plus(size, to - 1) / to * to;
 }
 
 /* Find the slots of this size, or start a list for it. NULL if there are too many sizes. */
@@ -2223,7 +2242,9 @@ static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t
     return slots != NULL ? azc__fixed_take(f, slots, size) : NULL;
 }
 
-/* ---- Sizes; azc_memory_bound adds them up ---- */
+/* ---- Sizes; azc_memory_bound adds them up ----
+ * azc__config_bad and the limit of max_connections keep the sums here within size_t. What many
+ * objects take together need not fit it: such products saturate. */
 
 /* The scratch holds the strings of the request at hand in three parts, each string with a NUL. The
  * head has at most n = max_request bytes, and at least 17 of them are not of the target.
@@ -2246,10 +2267,11 @@ static size_t azc__scratch_size(const azc_config *c) {
     return azc__scratch_cookies(c) + c->max_request;
 }
 
-/* Elements of an array: one for each connection, and some for the listener, the pipe and watched
- * descriptors. */
+/* Elements of an array, which serves for the connections by slot, for timers, and for the sources
+ * of poll: connections, watched descriptors, the listener and the pipe. */
 static size_t azc__fixed_array(const azc_config *c) {
-    return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18;
+    return (size_t)c->max_connections + (size_t)c->max_connections / 8 + 18 +
+           (size_t)c->max_watched + (size_t)c->max_timers;
 }
 
 static size_t azc__fixed_room(void) { return sizeof(azc__room) + AZC__MAX_ROOM + 1; }
@@ -2261,7 +2283,7 @@ static size_t azc__fixed_rooms(const azc_config *c) {
 
 static size_t azc__fixed_table(const azc_config *c) {
     size_t table = 16;
-    while (table < azc__fixed_rooms(c)) table *= 2;
+    while (table < azc__fixed_rooms(c) && table < AZC__MOST) table *= 2;
     return table;
 }
 
@@ -2292,7 +2314,8 @@ typedef struct azc__kind {
 } azc__kind;
 
 /* The first kinds are allocated before azc_listen lays out slots for the others. */
-enum { AZC__KINDS_FIRST = 6, AZC__KINDS = 14 };
+enum { AZC__KINDS_FIRST = 6, AZC__KIND_ARRAY = 6, AZC__KIND_TIMER = 14, AZC__KIND_WATCHED,
+       AZC__KINDS };
 
 /* epoll keeps the list of sources in the kernel. */
 #ifdef AZCHAN_USE_EPOLL
@@ -2313,22 +2336,28 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {azc__scratch_size(c), 1},
         {c->max_setup, 1},
         {array * AZC__SOURCE_SIZE, 1},
-        {array * sizeof(azc_conn *), 1},
-        {azc__fixed_table(c) * sizeof(azc__room *), 1},
+        {array * sizeof(azc_conn *), 2},
+        {azc__times(azc__fixed_table(c), sizeof(azc__room *)), 1},
         {sizeof(azc__member_group), groups},
         {azc__fixed_room(), azc__fixed_rooms(c)},
         {sizeof(azc_conn), n},
         {azc__fixed_tail(c), n},
-        {AZC__FIXED_PIECE, n * pieces},
+        {AZC__FIXED_PIECE, azc__times(n, pieces)},
         {azc__fixed_data(c), n},
+        {sizeof(azc__task_slot), (size_t)c->max_timers},
+        {sizeof(azc__watched), (size_t)c->max_watched},
     };
     memcpy(out, kinds, sizeof kinds);
 }
 
-/* Make the slots, when azc_listen begins. Returns 0 if the memory is too small. */
-static int azc__fixed_lay(azc__fixed *f, const azc_config *c) {
+/* Make the slots, when azc_listen begins: fewer for timers and watched descriptors, if the program
+ * has some already. Returns 0 if the memory is too small. */
+static int azc__fixed_lay(azc__fixed *f, const azc_server *s) {
     azc__kind kinds[AZC__KINDS];
-    azc__fixed_kinds(c, kinds);
+    azc__fixed_kinds(&s->config, kinds);
+    kinds[AZC__KIND_ARRAY].count -= s->tasks != NULL;
+    kinds[AZC__KIND_TIMER].count -= s->task_count;
+    kinds[AZC__KIND_WATCHED].count -= s->watched_count;
     for (int i = AZC__KINDS_FIRST; i < AZC__KINDS; i++) {
         size_t size = azc__align(kinds[i].size);
         azc__slots *slots = azc__fixed_slots(f, size);
@@ -3787,10 +3816,11 @@ static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
 }
 
 /* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
- * is no table at all. */
+ * is no table at all, or no room can be added. */
 static AZC__RARE int azc__room_table_grow(azc_server *s) {
     uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
+    if (s->room_count >= AZC__MOST) return 0;
     if (s->room_count < old_cap) return 1;
     azc__room **rooms = (azc__room **)azc__zalloc(&s->mem, cap * sizeof *rooms);
     if (rooms == NULL) return old_cap > 0;
@@ -3934,6 +3964,7 @@ static azc__member *azc__member_find(const azc_conn *conn, const azc__room *room
 /* Memberships are allocated in groups: a malloc header for each would add 25 %. All groups are
  * freed together, when no membership is in use. */
 static azc__member *azc__member_take(azc_server *s) {
+    if (s->member_count >= AZC__MOST) return NULL;
     if (s->free_members == NULL) {
         azc__member_group *group = (azc__member_group *)azc__alloc(&s->mem, sizeof *group);
         if (group == NULL) return NULL;
@@ -4394,7 +4425,8 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer)
     memcpy(conn->u.raw, peer->raw, sizeof peer->raw);
     conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
-    conn->id = ++s->serial << AZC__SLOT_BITS | slot;
+    if (++s->serial >> (64 - AZC__SLOT_BITS) != 0) s->serial = 1; /* no id is 0 */
+    conn->id = s->serial << AZC__SLOT_BITS | slot;
     s->slots[slot] = conn;
     s->conn_count++;
     s->stats.connections++;
@@ -4591,7 +4623,7 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
-    conn->dropped++;
+    conn->dropped += conn->dropped < UINT32_MAX;
     s->stats.dropped++;
     azc__log(conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
     if (!drop) azc__conn_close(conn, AZC__CLOSING, 1013, NULL, 0);
@@ -6096,7 +6128,7 @@ AZC_API void azc_stop(azc_server *server) {
  * two polls. Returns 0 once the server has stopped and every connection is gone. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
-    if (s->unwatched != NULL) s->watch->sweep(s);
+    if (s->watch_stopped) s->watch->sweep(s);
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
     return !s->stopping || s->conn_count > 0;
@@ -6358,11 +6390,13 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
 }
 
-/* Returns the name of what is out of range, or NULL. These ranges keep all sums and products of the
- * fields within size_t. */
+/* Returns the name of what is out of range, or NULL. These ranges keep what one connection needs
+ * within size_t. */
 static const char *azc__config_bad(const azc_config *c) {
-    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships;
+    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships |
+                 c->max_watched | c->max_timers;
     size_t over = (size_t)((unsigned)c->port >> 16);
+    over |= (size_t)((unsigned)(c->max_watched | c->max_timers) >> AZC__SLOT_BITS);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
     over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
@@ -6556,6 +6590,8 @@ static void azc__fixed_fill(azc_config *c) {
     if (c->max_memberships == 0) c->max_memberships = 2 * c->max_connections;
     if (c->max_data == 0) c->max_data = 64;
     if (c->max_setup == 0) c->max_setup = 4 << 10;
+    if (c->max_watched == 0) c->max_watched = 8;
+    if (c->max_timers == 0) c->max_timers = 8;
 }
 
 static void azc__fixed_begin(azc_server *s) {
@@ -6577,7 +6613,7 @@ static int azc__fixed_ready(azc_server *s) {
     for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
         if (((azc_channel *)route->target)->desc.data_size > s->config.max_data) return 0;
     }
-    return f->kinds > 0 || azc__fixed_lay(f, &s->config);
+    return f->kinds > 0 || azc__fixed_lay(f, s);
 }
 
 static const azc__fixed_join azc__fixed_server = {azc__fixed_begin, azc__fixed_ready};
@@ -6598,7 +6634,7 @@ AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *c
 AZC_API size_t azc_memory_bound(const azc_config *config) {
     azc_config c;
     azc__kind kinds[AZC__KINDS];
-    uint64_t sum = sizeof(azc__aligned);
+    size_t sum = sizeof(azc__aligned);
     memset(&c, 0, sizeof c);
     if (config != NULL) c = *config;
     if (azc__config_bad(&c) != NULL) return 0;
@@ -6606,8 +6642,8 @@ AZC_API size_t azc_memory_bound(const azc_config *config) {
     azc__fixed_fill(&c);
     azc__fixed_kinds(&c, kinds);
     for (int i = 0; i < AZC__KINDS; i++)
-        sum += (uint64_t)azc__align(kinds[i].size) * kinds[i].count;
-    return sum > SIZE_MAX ? SIZE_MAX : (size_t)sum;
+        sum = azc__plus(sum, azc__times(azc__align(kinds[i].size), kinds[i].count));
+    return sum;
 }
 
 /* ---- Running ---- */
@@ -6750,6 +6786,7 @@ static void azc__wheel_add(azc_server *s, azc__timer *timer, int ms) {
 static void azc__task_return(azc_server *s, azc__task_slot *task) {
     azc__wheel_remove(&s->wheel, &task->timer);
     task->id += (uint64_t)1 << AZC__SLOT_BITS;
+    if (task->id <= AZC__SLOT_MASK) task->id |= (uint64_t)1 << AZC__SLOT_BITS; /* no id is 0 */
     task->next_free = s->free_task;
     s->free_task = task;
 }
@@ -6774,6 +6811,7 @@ static azc__task_slot *azc__task_take(azc_server *s) {
         s->free_task = task->next_free;
         return task;
     }
+    if (s->fixed != NULL && s->task_count >= (uint32_t)s->config.max_timers) return NULL;
     if (s->task_count == s->task_cap) {
         void *tasks = azc__twice(&s->mem, s->tasks, &s->task_cap, sizeof *s->tasks);
         if (tasks == NULL) return NULL;
@@ -6884,25 +6922,29 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
-/* fn is NULL if an earlier callback of this turn stopped the watch. */
+/* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
 static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
-    if (w->fn == NULL) return;
+    if (w->fn == NULL || w->stale) return;
     w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
     azc__callback_done(s);
 }
 
 /* Must not run during a scan of ready sources: the scan may still reach them. */
 static void azc__watch_free_list(azc_server *s, azc__watched **list) {
-    for (azc__watched *w; (w = *list) != NULL;) {
+    for (azc__watched *w; (w = *list) != NULL; s->watched_count--) {
         *list = w->next;
         azc__source_unwatch(s, &w->source);
         azc__free(&s->mem, w, sizeof *w);
     }
 }
 
-static void azc__watch_sweep(azc_server *s) { azc__watch_free_list(s, &s->unwatched); }
+static void azc__watch_sweep(azc_server *s) {
+    azc__watch_free_list(s, &s->unwatched);
+    for (azc__watched *w = s->watched; w != NULL; w = w->next) w->stale = 0;
+    s->watch_stopped = 0;
+}
 
 static void azc__watch_free(azc_server *s) {
     azc__watch_free_list(s, &s->watched);
@@ -6912,6 +6954,13 @@ static void azc__watch_free(azc_server *s) {
 static const azc__watch_join azc__watch_functions = {azc__watch_ready, azc__watch_sweep,
                                                      azc__watch_free};
 
+static void azc__watch_retire(azc_server *s, azc__watched *w) {
+    w->fn = NULL;
+    w->next = s->unwatched;
+    s->unwatched = w;
+    s->watch_stopped = 1;
+}
+
 /* Stop watching. The current scan may still reach the source, so it is freed later. epoll must
  * forget it at once: it knows the descriptor by its number, which may name another file soon. */
 static void azc__watch_stop(azc_server *s, azc__watched **at) {
@@ -6920,16 +6969,38 @@ static void azc__watch_stop(azc_server *s, azc__watched **at) {
     azc__source_unwatch(s, &w->source);
 #endif
     *at = w->next;
-    w->fn = NULL;
-    w->next = s->unwatched;
-    s->unwatched = w;
+    azc__watch_retire(s, w);
 }
 
-static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
+/* A struct for another descriptor: one that was stopped in this turn, or a new one. So the number
+ * of structs never exceeds the number of descriptors that were watched at once. */
+static int azc__watch_take(azc_server *s, azc__watched **out) {
+    azc__watched *w = s->unwatched;
+    if (w != NULL) {
+        s->unwatched = w->next;
+        w->stale = 1;
+    } else {
+        const azc_config *c = &s->config;
+        if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched) return AZC_ERR_FULL;
+        w = (azc__watched *)azc__zalloc(&s->mem, sizeof *w);
+        if (w == NULL) return AZC_ERR_MEMORY;
+        w->source.at = -1;
+        w->source.kind = AZC__WATCHED;
+        s->watched_count++;
+    }
+    *out = w;
+    return AZC_OK;
+}
+
+static int azc__watch_start(azc_server *s, azc__watched *w, int fd, int events) {
     int wants = (events & AZC_READ ? AZC__EVENT_READ : 0) |
                 (events & AZC_WRITE ? AZC__EVENT_WRITE : 0);
+    w->source.fd = fd;
+#ifndef AZCHAN_USE_EPOLL
+    if (w->source.at >= 0) s->polls[w->source.at].fd = fd;
+#endif
     if (!azc__source_watch(s, &w->source, wants)) {
-        azc__free(&s->mem, w, sizeof *w);
+        azc__watch_retire(s, w);
         return AZC__ERR_WATCH;
     }
     w->next = s->watched;
@@ -6940,20 +7011,16 @@ static int azc__watch_start(azc_server *s, azc__watched *w, int events) {
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
     if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
         (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
-    azc__watched *w = NULL, **at = &server->watched;
+    azc__watched *w, **at = &server->watched;
     server->watch = &azc__watch_functions;
-    if (events != 0) {
-        w = (azc__watched *)azc__zalloc(&server->mem, sizeof *w);
-        if (w == NULL) return AZC_ERR_MEMORY;
-        w->source.fd = fd;
-        w->source.at = -1;
-        w->source.kind = AZC__WATCHED;
-        w->fn = fn;
-        w->userdata = userdata;
-    }
     while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
     if (*at != NULL) azc__watch_stop(server, at);
-    return w != NULL ? azc__watch_start(server, w, events) : AZC_OK;
+    if (events == 0) return AZC_OK;
+    int error = azc__watch_take(server, &w);
+    if (error != AZC_OK) return error;
+    w->fn = fn;
+    w->userdata = userdata;
+    return azc__watch_start(server, w, fd, events);
 }
 
 /* ==== [26] SHUTDOWN: close the peers one by one, spread over time ============================= */
@@ -7513,6 +7580,8 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
     channel->server->replace = azc__replace;
     int error = azc__message_check(message);
+    if (error == AZC_OK && channel->server->fixed != NULL &&
+        (message->key != 0 || message->period_ms > 0)) error = AZC_ERR_STATE;
     if (error == AZC_OK) error = azc__message_payload(channel, message, &payload);
     if (error != AZC_OK) return error;
     int count = message->to != NULL ? azc__message_to(channel, message->to, &payload)

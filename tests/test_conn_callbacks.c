@@ -225,6 +225,39 @@ static void callbacks(void) {
         CHECK(azc_find(server, ~(uint64_t)0) == NULL);
         finish(server);
     }
+    TEST("an id is never 0, even when its serial number begins anew") {
+        azc_server *server = serve(NULL, recorder("/t"));
+        client *all[4];
+        server->serial = ((uint64_t)1 << 40) - 3;
+        uint64_t ids[4];
+        for (int i = 0; i < 4; i++) {
+            all[i] = join_channel(server, "/t");
+            ids[i] = azc_id(member_of(served));
+            CHECK(ids[i] >> AZC__SLOT_BITS != 0); /* in slot 0 the id would be 0 */
+            CHECK(azc_find(server, ids[i]) == member_of(served));
+            for (int j = 0; j < i; j++) CHECK(ids[i] != ids[j]);
+            client_text(all[i], "hi");
+        }
+        CHECK(ids[1] > ids[3]);
+        finish(server);
+    }
+    TEST("the number of refused messages stops at the largest") {
+        azc_config config = quick();
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP;
+        config.log = NULL;
+        azc_server *server = serve(&config, d);
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        static char large[300 << 10];
+        conn->dropped = UINT32_MAX - 1;
+        for (int i = 0; i < 3; i++)
+            CHECK_INT(azc_send_binary(conn, large, sizeof large), AZC_ERR_FULL);
+        CHECK(azc_dropped(conn) == UINT32_MAX);
+        CHECK_INT(azc_stats(server)->dropped, 3);
+        client_close(c);
+        finish(server);
+    }
     TEST("data_size bytes are zero, aligned, and each connection's own") {
         azc_channel_desc d = recorder("/t");
         d.data_size = 24;

@@ -36,7 +36,8 @@ void free(void *ptr) {
 
 /* ---- The server ------------------------------------------------------------------------------- */
 
-enum { MOST = 12, ROOMS = 7, MEMBERSHIPS = 30, DATA = 100, BLOCK = 1 << 20 };
+enum { MOST = 12, ROOMS = 17, MEMBERSHIPS = 30, DATA = 100, WATCHED = 5, TIMERS = 9,
+       BLOCK = 1 << 20 };
 
 static union {
     long double align;
@@ -60,6 +61,8 @@ static azc_config config_make(void) {
     c.max_memberships = MEMBERSHIPS;
     c.max_data = DATA;
     c.max_setup = 2048;
+    c.max_watched = WATCHED;
+    c.max_timers = TIMERS;
     c.ping_ms = c.pong_ms = c.close_ms = 50; /* deadlines take part */
     return c;
 }
@@ -80,10 +83,86 @@ static void logged(void *user, const char *message) {
     }
 }
 
+/* ---- Timers and watched descriptors, always as many as there may be ---- */
+
+static int pipes[WATCHED + 2][2]; /* always readable */
+static int watches[WATCHED + 2], watch_count; /* 1: it is watched */
+static uint64_t timers[TIMERS];
+static int timer_count;
+
+static void watched(azc_server *s, int fd, int events, void *user) {
+    (void)user;
+    CHECK(s == server && events != 0 && fd >= 0);
+    if (random_below(2)) azc_stats(s);
+}
+
+/* Stop, start or change one. Beyond max_watched it is AZC_ERR_FULL; within, it never fails. */
+static void watch_anything(void) {
+    int i = (int)random_below(WATCHED + 2), events = (int)random_below(2) ? AZC_READ : 0;
+    int full = events != 0 && !watches[i] && watch_count == WATCHED;
+    CHECK_INT(counted(azc_watch(server, pipes[i][0], events, watched, NULL)),
+              full ? AZC_ERR_FULL : AZC_OK);
+    if (full) return;
+    watch_count += (events != 0) - watches[i];
+    watches[i] = events != 0;
+}
+
+static void timer_done(azc_server *s, void *arg) {
+    (void)arg;
+    CHECK(s == server);
+    operations++;
+}
+
+static void timer_anything(void) {
+    if (random_below(3) && timer_count > 0) {
+        CHECK_INT(azc_cancel(server, timers[--timer_count]), AZC_OK);
+        return;
+    }
+    int ms = 1 + (int)random_below(random_below(2) ? 10 : 100000);
+    uint64_t id = azc_every(server, ms, timer_done, NULL);
+    operations++;
+    CHECK((id == 0) == (timer_count == TIMERS));
+    if (id != 0) timers[timer_count++] = id;
+}
+
+static void posted(azc_server *s, void *arg) {
+    (void)arg;
+    CHECK(s == server);
+}
+
+/* azc_send, without key and period_ms, which need the heap. */
+static void send_anything(azc_conn *conn, const char *room, size_t len) {
+    char json[200];
+    azc_message m;
+    memset(&m, 0, sizeof m);
+    m.text = bytes;
+    m.len = len % 1400;
+    switch (random_below(6)) {
+    case 0: m.room = room; break;
+    case 1: m.user = "ada"; break;
+    case 2: if (m.len <= 9000 - azc_backlog(conn) - 10) m.to = conn; break;
+    case 3: m.text = NULL, m.binary = bytes, m.except = conn; break;
+    case 4: m.local = 1; break;
+    default: m.room = room; break;
+    }
+    azc_writer w = azc_put_begin(json, sizeof json);
+    if (random_below(4) == 0 && m.text != NULL) {
+        azc_put_string(&w, "name", "value");
+        m.text = NULL, m.json = &w;
+    }
+    counted(azc_send(channel, &m));
+    m.json = NULL, m.binary = NULL, m.text = bytes;
+    m.key = 7;
+    CHECK_INT(azc_send(channel, &m), AZC_ERR_STATE);
+    m.key = 0, m.to = NULL, m.except = NULL, m.batch = 1, m.period_ms = 1;
+    CHECK_INT(azc_send(channel, &m), AZC_ERR_STATE);
+    CHECK_INT(azc_set_history(channel, room, 1, 100), AZC_ERR_STATE);
+}
+
 /* What a program may do to a connection, at any time. */
 static void anything(azc_conn *conn) {
     char name[300];
-    int kind = (int)random_below(16);
+    int kind = (int)random_below(24);
     size_t len = random_below(random_below(3) ? 300 : 9000);
     memset(name, 'r', sizeof name);
     name[random_below(2) ? 1 : 254] = 0; /* a long or a short one of each */
@@ -102,6 +181,17 @@ static void anything(azc_conn *conn) {
         while (azc_backlog(conn) + 200 < 9000)
             if (counted(azc_send_binary(conn, bytes, random_below(130))) != AZC_OK) break;
         break;
+    case 15: for (int i = 0; i < 20; i++) watch_anything(); break; /* many in one turn */
+    case 16: for (int i = 0; i < 20; i++) timer_anything(); break;
+    case 17: case 18: send_anything(conn, name, len); break;
+    case 19:
+        name[0] = (char)('A' + random_below(3)); /* users with long names, and short ones */
+        name[random_below(2) ? 1 : 254] = 0;
+        counted(azc_set_user(conn, random_below(2) ? "ada" : name));
+        break;
+    case 20: counted(azc_post(server, posted, NULL)); break;
+    case 21: counted(azc_deliver(channel, name, bytes, len % 1400, len % 2)); break;
+    case 22: for (azc_cursor c = azc_users(channel, name); azc_cursor_next(&c);) operations++; break;
     default: break;
     }
 }
@@ -124,6 +214,18 @@ static int on_any(azc_conn *conn, const void *data, size_t len) {
 static int on_text(azc_conn *conn, const char *text, size_t len) {
     counted(azc_send_text(conn, text, len));
     return on_any(conn, text, len);
+}
+
+static void on_presence(azc_channel *c, const char *room, const char *user, int present) {
+    CHECK(c == channel && *room && *user && present >= 0);
+    counted(azc_broadcast(c, room, user, AZC_NUL, NULL));
+}
+static void on_room(azc_channel *c, const char *room, int present) {
+    CHECK(c == channel && *room && present >= 0);
+}
+static void on_publish(azc_channel *c, const char *room, const void *data, size_t len, int binary) {
+    (void)room, (void)binary;
+    CHECK(c == channel && (data != NULL || len == 0));
 }
 
 static int on_open(azc_conn *conn) { return filling ? AZC_OK : on_any(conn, NULL, 0); }
@@ -155,6 +257,12 @@ static int begin(size_t less) {
     desc.on_message = on_text;
     desc.on_binary = desc.on_ping = desc.on_pong = on_any;
     channel = azc_add_channel(server, &desc);
+    azc_on_presence(channel, on_presence);
+    azc_on_room(channel, on_room);
+    azc_on_publish(channel, on_publish);
+    timer_count = watch_count = 0;
+    memset(watches, 0, sizeof watches);
+    for (int i = 0; i < 30; i++) timer_anything(), watch_anything(); /* before azc_listen, too */
     azc_add_page(server, "/page", "text/plain", page, sizeof page);
     azc_add_page(server, "/short", "text/plain", short_page, sizeof short_page);
     azc_add_handler(server, "/reply", replying, NULL);
@@ -302,7 +410,18 @@ static void empty(size_t laid) {
         if ((long)t.tv_sec > until) break;
     }
     CHECK_INT(azc_stats(server)->connections, 0);
-    CHECK(laid - all_free() <= 2); /* the array of ids and the room table may stay */
+    /* The array of ids and the room table may stay; timers and watched descriptors do, and all of
+     * them are still there to be had. */
+    CHECK(laid - all_free() <= 2 + 1 + TIMERS + WATCHED);
+    azc_poll(server, 0);
+    while (timer_count > 0) azc_cancel(server, timers[--timer_count]);
+    for (int i = 0; i < WATCHED + 2; i++)
+        if (watches[i]) azc_watch(server, pipes[i][0], watches[i] = 0, NULL, NULL);
+    watch_count = 0;
+    for (int i = 0; i < TIMERS; i++)
+        CHECK((timers[timer_count++] = azc_after(server, 1 << 30, timer_done, NULL)) != 0);
+    for (int i = 0; i < WATCHED; i++, watch_count++)
+        CHECK_INT(azc_watch(server, pipes[i][0], watches[i] = AZC_READ, watched, NULL), AZC_OK);
 }
 
 static void adversary(double seconds) {
@@ -390,6 +509,10 @@ static void fixed(void) {
     bytes[sizeof bytes - 1] = 0;
     memset(page, 'p', sizeof page);
     memset(peers, -1, sizeof peers);
+    for (int i = 0; i < WATCHED + 2; i++) {
+        CHECK(pipe(pipes[i]) == 0);
+        CHECK(write(pipes[i][1], "x", 1) == 1);
+    }
     TEST("less memory than azc_memory_bound, or data over max_data, is an error of azc_listen") {
         CHECK(!begin(2048)); /* of max_setup something was left */
         CHECK_INT(azc_listen(server), AZC_ERR_MEMORY);

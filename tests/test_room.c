@@ -327,6 +327,19 @@ static void memory_fails(void) {
         CHECK(b->rooms == NULL);
         end();
     }
+    TEST("counts of rooms, members and references end at 2^31: beyond it, a join fails") {
+        begin();
+        CHECK_INT(azc_join(a, "x"), AZC_OK);
+        server.member_count += ((uint32_t)1 << 31) - 1;
+        CHECK_INT(azc_join(b, "x"), AZC_ERR_MEMORY);
+        server.member_count -= ((uint32_t)1 << 31) - 1;
+        server.room_count += ((uint32_t)1 << 31) - 1;
+        CHECK_INT(azc_join(b, "y"), AZC_ERR_MEMORY);
+        server.room_count -= ((uint32_t)1 << 31) - 1;
+        CHECK_INT(azc_join(b, "x"), AZC_OK);
+        CHECK_STR(in(&channels[0], "x"), "ab");
+        end();
+    }
     TEST("a table that cannot double still works, with longer chains") {
         begin();
         char name[16];

@@ -3,10 +3,11 @@
 #include "../azchan.h"
 #include "test.h"
 #include "client.h"
+#include <limits.h>
 
 static void servers(void) {
     TEST("a bad config is kept for azc_listen to return") {
-        for (int i = 0; i < 10; i++) {
+        for (int i = 0; i < 14; i++) {
             azc_config config = quick();
             if (i == 0) config.port = 65536;
             if (i == 1) config.port = -1;
@@ -18,6 +19,10 @@ static void servers(void) {
             if (i == 7) config.max_per_address = -1;
             if (i == 8) config.max_rooms = -1;
             if (i == 9) config.max_memberships = -1;
+            if (i == 10) config.max_watched = -1;
+            if (i == 11) config.max_timers = -1;
+            if (i == 12) config.max_watched = INT_MAX;
+            if (i == 13) config.max_timers = INT_MAX;
             azc_server *server = create(&config);
             azc_channel_desc d = recorder("/t");
             azc_add_channel(server, &d);
@@ -48,6 +53,48 @@ static void servers(void) {
         azc_broadcast(c2, NULL, "still", 5, NULL);
         EXPECT_TEXT(b, "still");
         finish(two);
+    }
+}
+
+/* The bound of so many connections. */
+static size_t bound(int connections, size_t max_message, size_t max_backlog, int max_rooms) {
+    azc_config config = quick();
+    config.max_connections = connections;
+    config.max_message = max_message, config.max_backlog = max_backlog;
+    config.max_rooms = max_rooms;
+    config.max_per_address = max_rooms > 0;
+    return azc_memory_bound(&config);
+}
+
+static void memory_bounds(void) {
+    const size_t most = SIZE_MAX / 4; /* the largest max_message and max_backlog */
+    TEST("azc_memory_bound is SIZE_MAX for more than there can be, and never less than for less") {
+        CHECK_INT(bound(16, most, 0, 0) == SIZE_MAX, 1);
+        CHECK_INT(bound(4096, 0, most, 0) == SIZE_MAX, 1);
+        CHECK_INT(bound(4096, most, most, 0) == SIZE_MAX, 1);
+        CHECK_INT(bound(4096, 0, most / 8 * 7 - 24 * 1024 * 1024, 0) == SIZE_MAX, 1);
+        size_t before = 0;
+        for (size_t size = 1 << 12; size <= most / 2; size *= 2) {
+            CHECK(bound(16, size, 0, 0) >= before);
+            before = bound(16, size, 0, 0);
+            CHECK(before > size); /* and it is not the bound of something smaller */
+            CHECK(bound(16, size + size / 3, 0, 0) >= before);
+            CHECK(bound(4096, 0, size, 0) >= bound(4096, 0, size / 2, 0));
+        }
+        for (int n = 16; n <= 4096; n *= 2) /* 32 bits: once 3,938,544 bytes, and once 0 */
+            CHECK(bound(n, 0, 914353040, 0) >= bound(n / 2, 0, 914353040, 0));
+        CHECK(bound(4096, 0, 914353040, 0) >= SIZE_MAX / 2 || sizeof(size_t) > 4);
+        CHECK(bound(4096, 0, (size_t)1 << 29, 0) >= SIZE_MAX / 2 || sizeof(size_t) > 4);
+    }
+    TEST("azc_memory_bound returns for INT_MAX rooms, which are no table of 0 buckets") {
+        size_t most_rooms = bound(16, 0, 0, INT_MAX);
+        CHECK(most_rooms >= bound(16, 0, 0, INT_MAX / 2));
+        CHECK(most_rooms == SIZE_MAX || sizeof(size_t) > 4);
+        azc_config config = quick();
+        config.max_rooms = INT_MAX;
+        config.max_per_address = 1;
+        config.max_connections = 16;
+        CHECK_INT(azc__fixed_table(&config), (size_t)1 << 31); /* room_cap is a uint32_t */
     }
 }
 
@@ -264,6 +311,7 @@ static void bad_use(void) {
 int main(int argc, char **argv) {
     test_start(argc, argv);
     servers();
+    memory_bounds();
     bad_use();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();

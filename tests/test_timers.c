@@ -207,6 +207,39 @@ static void cancelling(void) {
         CHECK_INT(azc_cancel(server, given), AZC_ERR_ARGUMENT);
         end();
     }
+    TEST("the number of a timer is never 0, even when its serial number begins anew") {
+        begin();
+        CHECK_INT(azc_cancel(server, azc_after(server, 1, say, letter(0))), AZC_OK);
+        server->tasks[0]->id = UINT64_MAX - AZC__SLOT_MASK; /* the last number of slot 0 */
+        uint64_t last = azc_after(server, 1, say, letter(0));
+        CHECK(last == UINT64_MAX - AZC__SLOT_MASK);
+        CHECK_INT(azc_cancel(server, last), AZC_OK);
+        uint64_t first = azc_after(server, 1, say, letter(1));
+        CHECK(first != 0);
+        CHECK_INT(azc_cancel(server, last), AZC_ERR_ARGUMENT);
+        pass(2);
+        EXPECT_EVENTS("b; ");
+        end();
+    }
+    TEST("peers' deadlines go on when the low 32 bits of the clock begin anew") {
+        for (int early = 0; early < 60000; early += 3000) {
+            begin_at((1LL << 32) * 7 - early);
+            client *c = join_channel(server, "/t"), *idle = client_open(server);
+            settle(server);
+            pass(9900);
+            CHECK_INT(server->conn_count, 2);
+            pass(200); /* handshake_ms */
+            CHECK_INT(server->conn_count, 1);
+            client_close(idle);
+            CHECK_INT(azc_backlog(member_of(served)), 0);
+            pass(50000), pass(50000); /* ping_ms, perhaps twice */
+            EXPECT_FRAME(c, PING, "", 0);
+            EXPECT_EVENTS("connect; ");
+            pass(10001); /* pong_ms */
+            EXPECT_EVENTS("close 1006; ");
+            end();
+        }
+    }
     TEST("an azc_every may cancel itself; an azc_after cannot be cancelled once it runs") {
         begin();
         self = azc_every(server, 10, cancel_self, letter(0));

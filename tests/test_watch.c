@@ -43,6 +43,14 @@ static void say_to_all(azc_server *s, int fd, int events, void *user) {
     if (n > 0) azc_broadcast(served, NULL, text, (size_t)n, NULL);
 }
 
+static void stop_and_start(azc_server *s, int fd, int events, void *user) {
+    (void)fd, (void)events, (void)user;
+    for (int i = 0; i < 3000; i++) {
+        CHECK_INT(azc_watch(s, victim, 0, NULL, NULL), AZC_OK);
+        CHECK_INT(azc_watch(s, victim, AZC_READ, tell, letter(1)), AZC_OK);
+    }
+}
+
 static void watching(void) {
     TEST("fn runs in exactly the turns in which its descriptor is ready") {
         int fds[2];
@@ -193,6 +201,32 @@ static void watching(void) {
         }
         end(2);
         close_both(fds);
+    }
+    TEST("stopped and watched anew thousands of times in a turn, it is still one, and exact") {
+        int fds[3][2];
+        server = serve(NULL, recorder("/t"));
+        for (int i = 0; i < 3; i++) pair(fds[i]), put_byte(fds[i][1]);
+        CHECK_INT(azc_watch(server, fds[0][0], AZC_READ, stop_and_start, NULL), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[1][0], AZC_READ, tell, letter(1)), AZC_OK);
+        victim = fds[1][0];
+        poll_now();
+        size_t held = memory.bytes;
+        tape_clear(&events);
+        for (int i = 0; i < 3; i++) {
+            poll_now();
+            CHECK_INT(memory.bytes, held);
+            CHECK_INT(server->watched_count, 2);
+            CHECK_INT(count_of(tape_text(&events), "b read; ") <= 1, 1);
+            tape_clear(&events);
+        }
+        /* the struct of a stopped descriptor serves another, whose events are not the first's */
+        CHECK_INT(azc_watch(server, victim, 0, NULL, NULL), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[0][0], 0, NULL, NULL), AZC_OK);
+        CHECK_INT(azc_watch(server, fds[2][0], AZC_WRITE, tell, letter(2)), AZC_OK);
+        poll_now();
+        EXPECT_EVENTS("c write; ");
+        end(6);
+        for (int i = 0; i < 3; i++) close_both(fds[i]);
     }
     TEST("bad arguments are refused, and so are descriptors that epoll refuses") {
         int fds[2];
