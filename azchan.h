@@ -283,8 +283,9 @@
    other site acts for its visitors; 8 KiB for a request head, more than browsers send, and 10 s, so
    that slow peers do not occupy connections (if all are taken, the oldest unfinished request is
    dropped); pings, so that dead peers do not occupy them either. A peer can hold one max_message
-   and two max_backlog of memory, 576 KiB: max_connections times that is the most, so lower these on
-   a small board.
+   and two max_backlog of memory, 576 KiB; and two max_backlog more, 1088 KiB in all, if it can join
+   several rooms with a history. max_connections times that is the most, so lower these on a small
+   board.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -644,7 +645,8 @@ typedef struct azc_channel_desc {
     size_t data_size;         /* bytes of azc_data per connection, zeroed */
     void *userdata;           /* for azc_userdata; kept, never touched */
     int when_full;            /* AZC_FULL_CLOSE: a send beyond max_backlog closes (1013);
-                                 AZC_FULL_DROP: it only returns AZC_ERR_FULL */
+                                 AZC_FULL_DROP: it only returns AZC_ERR_FULL, and the newest
+                                 message of each key waits: see azc_message */
     int (*on_upgrade)(azc_conn *conn); /* before the 101. AZC_OK accepts; an HTTP status refuses
                                  (401, 403, ...), or azc_reply with your own; else: 500 */
     int (*on_connect)(azc_conn *conn);
@@ -711,8 +713,11 @@ AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *te
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except);
 
-/* Bytes queued and not yet taken by the kernel; messages to this connection that were refused with
- * AZC_ERR_FULL, broadcasts included (it stops at UINT32_MAX). Anywhere. */
+/* What counts against max_backlog: the bytes of messages and frames that are queued and not yet
+ * taken by the kernel, and the structs (100 bytes or less) of each message with a key. Replays of
+ * azc_join do not count: they have a limit of their own.
+ * azc_dropped: messages to this connection that were refused with AZC_ERR_FULL, broadcasts
+ * included; it stops at UINT32_MAX. Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
@@ -734,7 +739,7 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
 
 /* Join or leave a room: a name in its channel, 1 to 255 bytes. A room exists while it has members.
  *   azc_join  AZC_OK, also if already in it | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL
- *             (max_rooms, max_memberships) | AZC_ERR_MEMORY (not joined) | AZC_ERR_STATE (a
+ *             (max_rooms, max_memberships; replays: see azc_set_history) | AZC_ERR_MEMORY (not joined) | AZC_ERR_STATE (a
  *             request)
  *   azc_leave AZC_OK, also if not in it | AZC_ERR_ARGUMENT | AZC_ERR_STATE
  *   call      anywhere; a connection that ends leaves all its rooms */
@@ -782,18 +787,23 @@ typedef struct azc_message {
     const azc_conn *except;  /* a connection to leave out; not with to */
     uint64_t key;            /* not 0: only the latest value of this key matters. A queued message
                                 of the same key that the kernel has taken no byte of is replaced
-                                in place, so a slow peer has at most one of each key queued */
+                                in place. With AZC_FULL_DROP, the newest message of each key that
+                                finds the backlog full waits until it is below half, and is queued
+                                before on_drain, or before a Close. So the last value of a key
+                                always arrives, unless the connection breaks or those that wait
+                                exceed half of max_backlog: then it is refused (azc_dropped) */
     int period_ms;           /* not 0: at most once in so many ms. The first message is sent at
                                 once; those of the same target and key within the period are held,
-                                and the last one is sent when it ends. The period of the first
+                                and the last one is sent when it ends (with a full backlog: see
+                                key; a batch is then refused). The period of the first
                                 message counts. Needs key or batch; not with to */
     int batch;               /* 1: what is held is sent as one JSON array, [a,b,c], sooner if it
                                 would pass max_message. Each message must be JSON. Needs
                                 period_ms; not with key, binary or except */
     int local;               /* 1: on_publish does not see it. Local messages form a batch of
                                 their own */
-    size_t *queued;          /* not NULL: receives for how many connections it was queued now; 0
-                                if azc_send fails */
+    size_t *queued;          /* not NULL: receives for how many connections it was queued now, or
+                                waits; 0 if azc_send fails */
 } azc_message;
 
 /* Queue any message to a room, a user, a connection or the channel:
@@ -854,9 +864,11 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
  *             message larger than that is not kept, and drops all that came before it
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with azc_create_in)
  *   call      anywhere, from azc_add_channel on; again for other numbers
- * Such a room stays when it is empty. azc_join then also returns AZC_ERR_FULL if the history does
- * not fit the backlog (when_full decides the rest) or AZC_ERR_MEMORY: it has not joined, and
- * nothing was queued. A broadcast without memory to keep it reaches no one. */
+ * Such a room stays when it is empty. A replay does not count against max_backlog. All replays that
+ * a connection has queued take at most twice max_backlog of memory: azc_join then returns
+ * AZC_ERR_FULL. A connection with none queued can always receive one. After AZC_ERR_FULL or
+ * AZC_ERR_MEMORY it has not joined, nothing was queued, and it stays open. A broadcast without
+ * memory to keep it reaches no one. */
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes);
 
 /* ---- Messages in parts ---------------------------------------------------------------------- */
@@ -1222,6 +1234,7 @@ enum {
     AZC__ONE_PIECE = 440,       /* bytes that fit any piece, except one that refers to others */
     AZC__FIXED_PIECE = 1024,    /* bytes of every piece in fixed memory */
     AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
+    AZC__COPY = 256,            /* a message of a replay that is shorter is copied */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
     AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
@@ -1316,12 +1329,18 @@ typedef struct azc__piece {
     size_t room;               /* free bytes behind data + len */
     size_t size;               /* allocated bytes, this struct included */
     azc__block *block;         /* a reference to give back, or NULL */
+    uint32_t lost;             /* memory that it costs besides: see azc__out_uncount */
+    uint32_t kind;             /* 0, or one of these */
 } azc__piece;
+enum { AZC__KEYED = 1, AZC__REPLAY };
 
 /* Bytes to send, in order. */
 typedef struct azc__out {
     azc__piece *head, *tail;
-    size_t bytes; /* unsent, in all pieces */
+    size_t bytes;   /* unsent, in all pieces */
+    size_t apart;   /* bytes less apart is the backlog: replays do not count, and messages with a
+                       key count more than their bytes; it may be "negative" */
+    size_t replays; /* memory of the replays that are queued */
 } azc__out;
 
 /* ---- Input ---- */
@@ -1697,6 +1716,7 @@ struct azc_conn {
         } link;                 /* from OPEN on: in the channel's list */
     } u;
     azc_conn *next_touched;
+    azc__piece *late;           /* RATES: newest values that found the backlog full, oldest first */
     azc__in *in;                /* NULL: nothing is partly received */
     azc__member *rooms;         /* the user first, if it has one; then the newest room */
     unsigned char *tail;        /* data_size bytes, then strings: peer, target, the parameters in
@@ -1810,7 +1830,8 @@ struct azc_server {
     const azc__users_join *users;
     const azc__history_join *history;
     const azc__proxies_join *proxies;
-    int (*replace)(azc_conn *conn, azc__block *block); /* RATES: in place of one of its key */
+    int (*queue_keyed)(azc_conn *conn, azc__block *block); /* RATES: a message with a key */
+    void (*queue_late)(azc_conn *conn);                /* RATES: if conn.late is not NULL */
     void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
     void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: before a pair is freed */
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
@@ -2038,6 +2059,7 @@ static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int first_cla
     piece->room = size - sizeof *piece;
     piece->size = size;
     piece->block = NULL;
+    piece->kind = 0;
     return piece;
 }
 
@@ -2050,6 +2072,25 @@ static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
     azc__pool_return(mem, piece, piece->size);
 }
 
+/* The bytes that count against max_backlog. */
+static inline size_t azc__out_backlog(const azc__out *out) { return out->bytes - out->apart; }
+
+/* The memory of a piece, and of what it refers to. */
+static size_t azc__piece_held(const azc__piece *piece) {
+    size_t block = piece->block != NULL ? sizeof *piece->block + piece->block->len : 0;
+    return piece->size + block + piece->lost;
+}
+
+/* n bytes of a piece of some kind were sent. `lost` is more than its bytes: of a message with a key
+ * the structs that it needs, of any kind the room behind the piece before it, which nothing fills
+ * any more. */
+static AZC__RARE void azc__out_uncount(azc__out *out, const azc__piece *piece, size_t n) {
+    if (piece->kind == AZC__REPLAY) out->apart -= n;
+    if (n < piece->len) return;
+    if (piece->kind == AZC__KEYED) out->apart += piece->lost;
+    else out->replays -= azc__piece_held(piece);
+}
+
 static void azc__out_append(azc__out *out, azc__piece *piece) {
     if (out->tail == NULL) out->head = piece;
     else out->tail->next = piece;
@@ -2057,9 +2098,10 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
 }
 
 /* The class of the next piece. It is small in an empty output, because most answers fit, and after
- * a piece that refers, because small and referring pieces may alternate. */
+ * a replay or a piece that refers, because these and small ones may alternate. */
 static int azc__out_class(const azc__mem *mem, const azc__out *out) {
-    int after_bytes = out->tail != NULL && out->tail->size > mem->pool->class_size[0];
+    int after_bytes = out->tail != NULL && out->tail->kind == 0 &&
+                      out->tail->size > mem->pool->class_size[0];
     return after_bytes ? AZC__PIECE : AZC__FIRST_PIECE;
 }
 
@@ -2153,6 +2195,7 @@ static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     azc__piece *piece = out->head, *next;
     out->bytes -= n;
     for (; piece != NULL && piece->len <= n; piece = next) {
+        if (piece->kind != 0) azc__out_uncount(out, piece, piece->len);
         n -= piece->len;
         next = piece->next;
         azc__piece_free(mem, piece);
@@ -2162,6 +2205,7 @@ static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
         out->tail = NULL;
         return;
     }
+    if (piece->kind != 0) azc__out_uncount(out, piece, n);
     piece->data += n;
     piece->len -= n;
 }
@@ -4074,7 +4118,7 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     int new_rooms = room == NULL;
     if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
     if (azc__room_full(s, new_rooms)) return AZC_ERR_FULL;
-    azc__out replay = {NULL, NULL, 0};
+    azc__out replay = {NULL, NULL, 0, 0, 0};
     int replays = room != NULL && room->keeps.history != NULL;
     int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
     if (error != AZC_OK) return error;
@@ -4551,6 +4595,7 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
     payload[0] = (unsigned char)(code >> 8);
     payload[1] = (unsigned char)code;
     if (len > 0) memcpy(payload + 2, reason, len);
+    if (conn->late != NULL) conn->server->queue_late(conn);
     if (conn->state == AZC__OPEN &&
         azc__send_control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
         conn->reason_len = (uint8_t)len;
@@ -4597,6 +4642,7 @@ static void azc__conn_free(azc_conn *conn) {
     azc__deadline_clear(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
+    azc__pieces_free(&s->mem, conn->late);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
     s->conn_count--;
     s->stats.connections--;
@@ -4633,7 +4679,7 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
 
 static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
     size_t max = conn->server->config.max_backlog;
-    return size > max || conn->out.bytes > max - size;
+    return size > max || azc__out_backlog(&conn->out) > max - size;
 }
 
 static inline void azc__queue_done(azc_conn *conn) {
@@ -4704,14 +4750,14 @@ static AZC__HOT int azc__queue(azc_conn *conn, int opcode, const void *data, siz
     azc__out *out = &conn->out;
     if (out->tail != NULL) room = out->tail->room;
     else if (size <= AZC__ONE_PIECE) room = azc__out_first(&conn->server->mem, out);
-    if (size > room || out->bytes + size > conn->server->config.max_backlog)
+    if (size > room || azc__out_backlog(out) + size > conn->server->config.max_backlog)
         return azc__queue_slow(conn, opcode, data, len);
     return azc__queue_into(conn, azc__out_take(out, size), opcode, data, len);
 }
 
 /* Queue a whole frame, whose bytes other connections may send too. */
 static int azc__queue_block(azc_conn *conn, azc__block *block) {
-    if (block->key != 0 && conn->server->replace(conn, block)) return AZC_OK;
+    if (block->key != 0) return conn->server->queue_keyed(conn, block);
     if (azc__backlog_full(conn, block->len)) return azc__backlog_overflow(conn, block->len);
     if (!azc__out_refer(&conn->server->mem, &conn->out, block + 1, block->len, block))
         return AZC_ERR_MEMORY;
@@ -4746,7 +4792,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     int error = azc__send_check(conn, data, len);
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
-    if (conn->out.bytes > conn->server->config.max_backlog) return AZC_ERR_FULL;
+    if (azc__out_backlog(&conn->out) > conn->server->config.max_backlog) return AZC_ERR_FULL;
     return azc__send_control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
 }
 
@@ -4981,7 +5027,10 @@ static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t 
 
 /* ---- Properties ---- */
 
-AZC_API size_t azc_backlog(const azc_conn *conn) { return conn == NULL ? 0 : conn->out.bytes; }
+AZC_API size_t azc_backlog(const azc_conn *conn) {
+    return conn == NULL ? 0 : azc__out_backlog(&conn->out);
+}
+
 AZC_API uint32_t azc_dropped(const azc_conn *conn) { return conn == NULL ? 0 : conn->dropped; }
 AZC_API uint64_t azc_id(const azc_conn *conn) { return conn == NULL ? 0 : conn->id; }
 
@@ -5739,8 +5788,9 @@ static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
 static void azc__conn_flush(azc_conn *conn) {
     azc__out *out = &conn->out;
     azc_server *s = conn->server;
-    if (out->bytes > s->stats.peak_backlog) s->stats.peak_backlog = out->bytes;
-    if (out->bytes > s->pause && conn->state == AZC__OPEN) conn->drain = 1;
+    size_t backlog = azc__out_backlog(out);
+    if (backlog > s->stats.peak_backlog) s->stats.peak_backlog = backlog;
+    if (backlog > s->pause && conn->state == AZC__OPEN) conn->drain = 1;
     while (conn->state != AZC__DEAD) {
         const azc__piece *head = out->head;
         int one = AZC__FAST && head->next == NULL;
@@ -5772,14 +5822,14 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
  * peer's own echoes never exceed max_backlog. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
-    size_t used = conn->out.bytes + c->max_message + AZC__HEADS;
+    size_t used = azc__out_backlog(&conn->out) + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
 }
 
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t max = s->config.read_buffer;
-    if (!AZC__FAST || conn->out.bytes >= s->read_free) max = azc__read_max(conn);
+    if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free) max = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
@@ -5796,7 +5846,8 @@ static inline void azc__conn_read(azc_conn *conn) {
 static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
     if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
-    int paused = conn->state < AZC__CLOSING && conn->out.bytes > conn->server->pause;
+    int paused = conn->state < AZC__CLOSING &&
+                 azc__out_backlog(&conn->out) > conn->server->pause;
     if (paused && !conn->paused) conn->server->stats.pauses++;
     conn->paused = paused != 0;
 }
@@ -5817,7 +5868,11 @@ static inline int azc__conn_only_reads(const azc_conn *conn) {
 static void azc__conn_writable(azc_conn *conn) {
     conn->ready = conn->out.bytes > 0;
     azc__conn_touch(conn);
-    if (!conn->drain || conn->out.bytes > conn->server->pause) return;
+    if (!conn->drain || azc__out_backlog(&conn->out) > conn->server->pause) return;
+    if (conn->late != NULL) {
+        conn->server->queue_late(conn);
+        if (azc__out_backlog(&conn->out) > conn->server->pause) return;
+    }
     conn->drain = 0;
     if (conn->channel->desc.on_drain != NULL)
         azc__callback_result(conn, conn->channel->desc.on_drain(conn));
@@ -7269,22 +7324,39 @@ static void azc__history_replace(azc_server *s, azc__room *room, azc__history *h
     azc__room_unref(s, room);
 }
 
-/* Refer to every kept message in an output of its own, so that a failure half way leaves nothing
- * in the connection's. */
+/* Queue a kept message. A short one is copied, since a reference would take more than that. */
+static int azc__history_queue(azc__mem *mem, azc__out *replay, azc__block *block) {
+    if (block->len >= AZC__COPY) return azc__out_refer(mem, replay, block + 1, block->len, block);
+    unsigned char *p = azc__out_claim(mem, replay, block->len);
+    return p != NULL && memcpy(p, block + 1, block->len) != NULL;
+}
+
+/* Queue every kept message in an output of its own, so that a failure half way leaves nothing in
+ * the connection's. A replay does not count against max_backlog; the memory of all that are queued
+ * is at most twice that. A first one always fits: a history has at most half of max_backlog, and
+ * its pieces take at most 3.5 times as much, if messages of 2 bytes and of 256 alternate. */
 static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *replay) {
     azc__mem *mem = &conn->server->mem;
     azc__history *h = room->keeps.history;
-    if (azc__backlog_full(conn, h->bytes)) return azc__backlog_overflow(conn, h->bytes);
-    for (size_t i = 0; i < h->count; i++) {
-        azc__block *block = *azc__history_at(h, i);
-        if (azc__out_refer(mem, replay, block + 1, block->len, block)) continue;
-        azc__out_consume(mem, replay, replay->bytes);
-        return AZC_ERR_MEMORY;
+    size_t i = 0, max = conn->server->config.max_backlog * 2, queued = conn->out.replays;
+    if (h->count == 0) return AZC_OK;
+    if (queued > 0 && queued + h->bytes > max) return AZC_ERR_FULL;
+    while (i < h->count && azc__history_queue(mem, replay, *azc__history_at(h, i))) i++;
+    if (i == h->count) {
+        for (azc__piece *p = replay->head; p != NULL; p = p->next) {
+            p->kind = AZC__REPLAY;
+            p->lost = p == replay->head && conn->out.tail != NULL ? (uint32_t)conn->out.tail->room
+                                                                  : 0;
+            replay->replays += azc__piece_held(p);
+        }
+        if (queued == 0 || queued + replay->replays <= max) return AZC_OK;
     }
-    return AZC_OK;
+    azc__out_consume(mem, replay, replay->bytes);
+    return i < h->count ? AZC_ERR_MEMORY : AZC_ERR_FULL;
 }
 
-/* Append the replay to the connection's output, or free it if the join failed. */
+/* Append the replay to the connection's output, or free it if the join failed. Its last piece has
+ * no room for what is not a replay. */
 static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out *replay,
                                 int joined) {
     azc__out *out = &conn->out;
@@ -7292,7 +7364,10 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
     if (!joined || replay->head == NULL) return;
     azc__out_append(out, replay->head);
     out->tail = replay->tail;
+    out->tail->room = 0;
     out->bytes += replay->bytes;
+    out->apart += replay->bytes;
+    out->replays += replay->replays;
     conn->server->stats.messages_out += room->keeps.history->count;
     azc__conn_touch(conn);
 }
@@ -7345,6 +7420,17 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
 
 /* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
+/* ---- Messages with a key ---- */
+
+/* Refer to another block of the same key. */
+static void azc__piece_refer(const azc__mem *mem, azc__piece *p, azc__block *block) {
+    azc__block_release(mem, p->block);
+    block->refs++;
+    p->block = block;
+    p->data = (const unsigned char *)(block + 1);
+    p->len = block->len;
+}
+
 /* Put a block in the place of a queued one of its key, if the kernel has taken no byte of that and
  * the backlog has room. Returns whether it did. */
 static int azc__replace(azc_conn *conn, azc__block *block) {
@@ -7354,13 +7440,84 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
     if (p == NULL) return 0;
     if (block->len > p->len && azc__backlog_full(conn, block->len - p->len)) return 0;
     conn->out.bytes += block->len - p->len;
-    azc__block_release(&conn->server->mem, p->block);
-    block->refs++;
-    p->block = block;
-    p->data = (const unsigned char *)(block + 1);
-    p->len = block->len;
-    if (!conn->paused && conn->out.bytes > conn->server->pause) azc__conn_touch(conn);
+    azc__piece_refer(&conn->server->mem, p, block);
+    if (!conn->paused && azc__out_backlog(&conn->out) > conn->server->pause) azc__conn_touch(conn);
     return 1;
+}
+
+/* What a message with a key counts in the backlog, besides its bytes. */
+static size_t azc__keyed_lost(const azc__out *out) {
+    return sizeof(azc__piece) + sizeof(azc__block) + (out->tail != NULL ? out->tail->room : 0);
+}
+
+static azc__piece *azc__keyed_make(azc_conn *conn, azc__block *block) {
+    azc__piece *p = azc__piece_make(&conn->server->mem, 0, 0);
+    if (p == NULL) return NULL;
+    p->room = 0;
+    p->kind = AZC__KEYED;
+    azc__piece_refer(&conn->server->mem, p, block);
+    return p;
+}
+
+static void azc__keyed_append(azc_conn *conn, azc__piece *p) {
+    azc__out *out = &conn->out;
+    p->lost = (uint32_t)azc__keyed_lost(out);
+    p->next = NULL;
+    out->bytes += p->len;
+    out->apart -= p->lost;
+    azc__out_append(out, p);
+    azc__queue_done(conn);
+}
+
+/* The late message of this key, or the end of the list. *held: what all others hold. */
+static azc__piece **azc__late_find(azc_conn *conn, uint64_t key, size_t *held) {
+    azc__piece **found = NULL, **at = &conn->late;
+    for (*held = 0; *at != NULL; at = &(*at)->next) {
+        if ((*at)->block->key == key) found = at;
+        else *held += azc__piece_held(*at);
+    }
+    return found != NULL ? found : at;
+}
+
+/* Keep the newest message of a key until on_drain, although the backlog is full: at most half of
+ * max_backlog of memory for all keys, which is room that the backlog then has. */
+static int azc__late_keep(azc_conn *conn, azc__block *block) {
+    size_t held, size = sizeof(azc__piece) + sizeof *block + block->len;
+    azc__piece **at = azc__late_find(conn, block->key, &held);
+    if (size + held > conn->server->config.max_backlog / 2)
+        return azc__backlog_overflow(conn, size);
+    if (*at != NULL) azc__piece_refer(&conn->server->mem, *at, block);
+    else *at = azc__keyed_make(conn, block);
+    if (*at == NULL) return AZC_ERR_MEMORY;
+    (*at)->lost = 0;
+    conn->drain = 1;
+    azc__conn_touch(conn);
+    return AZC_OK;
+}
+
+/* azc_server.queue_late */
+static void azc__queue_late(azc_conn *conn) {
+    azc__piece *p;
+    while ((p = conn->late) != NULL) {
+        conn->late = p->next;
+        azc__keyed_append(conn, p);
+    }
+}
+
+/* azc_server.queue_keyed: queue a message in place of one of its key, behind the others, or late.
+ * While a key has a late message, newer ones must not overtake it. */
+static int azc__queue_keyed(azc_conn *conn, azc__block *block) {
+    size_t held, size = block->len + azc__keyed_lost(&conn->out);
+    int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
+    if (conn->late != NULL && *azc__late_find(conn, block->key, &held) != NULL)
+        return azc__late_keep(conn, block);
+    if (azc__replace(conn, block)) return AZC_OK;
+    if (azc__backlog_full(conn, size))
+        return drop ? azc__late_keep(conn, block) : azc__backlog_overflow(conn, size);
+    azc__piece *p = azc__keyed_make(conn, block);
+    if (p == NULL) return AZC_ERR_MEMORY;
+    azc__keyed_append(conn, p);
+    return AZC_OK;
 }
 
 /* ---- Rates: a message now, the next one when the period ends ---- */
@@ -7578,7 +7735,8 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     azc__payload payload;
     if (message != NULL && message->queued != NULL) *message->queued = 0;
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
-    channel->server->replace = azc__replace;
+    channel->server->queue_keyed = azc__queue_keyed;
+    channel->server->queue_late = azc__queue_late;
     int error = azc__message_check(message);
     if (error == AZC_OK && channel->server->fixed != NULL &&
         (message->key != 0 || message->period_ms > 0)) error = AZC_ERR_STATE;

@@ -8,6 +8,21 @@
 
 /* ---- Latest ---------------------------------------------------------------------------------- */
 
+static azc_server *small_backlog(int when_full) {
+    azc_config config = quick();
+    azc_channel_desc d = quiet();
+    config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+    d.when_full = when_full;
+    return serve(&config, d);
+}
+
+static int drained;
+static int drain_value(azc_conn *conn) {
+    if (drained++ > 0) return AZC_OK;
+    CHECK(conn->late == NULL);
+    return azc_send_text(conn, "drained", 7);
+}
+
 static void latest(void) {
     TEST("an unsent message is replaced in place by the next with its key") {
         azc_server *server = serve(NULL, quiet());
@@ -78,7 +93,7 @@ static void latest(void) {
             CHECK_INT(send_latest(conn, 1 + (uint64_t)i % 3, value, sizeof value), AZC_OK);
             if (i % 100 == 0) azc_poll(server, 0);
         }
-        CHECK(azc_backlog(conn) <= backlog + 3 * 2004);
+        CHECK(azc_backlog(conn) <= backlog + 3 * 2104);
         CHECK(memory.peak - held < 4 * 2400);
         for (frame f; last[1] < 19998 || last[2] < 19998 || last[3] < 19998; n++) {
             if (!client_read(slow, &f) || !CHECK_INT(f.len, sizeof value)) break;
@@ -111,27 +126,148 @@ static void latest(void) {
         EXPECT_SILENCE(slow);
         finish(server);
     }
-    TEST("a larger value that does not fit the backlog is AZC_ERR_FULL, a smaller one fits") {
-        azc_config config = quick();
-        azc_channel_desc d = quiet();
+    TEST("a larger value that does not fit the backlog waits, and arrives behind the rest") {
         static char bytes[3000];
         memset(bytes, 'b', sizeof bytes);
-        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
-        d.when_full = AZC_FULL_DROP;
-        azc_server *server = serve(&config, d);
+        azc_server *server = small_backlog(AZC_FULL_DROP);
         client *c = join_channel(server, "/t");
         azc_conn *conn = newest();
         CHECK_INT(send_latest(conn, 1, bytes, 1000), AZC_OK);
         CHECK_INT(azc_send_text(conn, bytes, 2500), AZC_OK);
-        CHECK_INT(send_latest(conn, 1, bytes, 1700), AZC_ERR_FULL);
-        CHECK_INT(send_latest(conn, 2, bytes, 700), AZC_ERR_FULL);
-        CHECK_INT(send_latest(conn, 1, bytes, 1584), AZC_OK);
-        CHECK_INT(azc_backlog(conn), 4092);
-        CHECK_INT(send_latest(conn, 1, "small", 5), AZC_OK);
-        CHECK_INT(azc_backlog(conn), 7 + 2504);
+        size_t backlog = azc_backlog(conn);
+        CHECK(backlog > 1004 + 2504 && backlog < 1004 + 2504 + 100); /* structs are counted */
+        CHECK_INT(send_latest(conn, 1, bytes, 1700), AZC_OK); /* waits */
+        CHECK_INT(send_latest(conn, 2, bytes, 700), AZC_ERR_FULL); /* they exceed the half */
+        CHECK_INT(send_latest(conn, 1, bytes, 3000), AZC_ERR_FULL);
         CHECK_INT(azc_dropped(conn), 2);
-        EXPECT_TEXT(c, "small"), EXPECT_FRAME(c, TEXT, bytes, 2500);
+        CHECK_INT(send_latest(conn, 1, "small", 5), AZC_OK); /* not before what waits */
+        CHECK_INT(send_latest(conn, 2, bytes, 700), AZC_OK);
+        CHECK_INT(azc_backlog(conn), backlog);
+        EXPECT_FRAME(c, TEXT, bytes, 1000), EXPECT_FRAME(c, TEXT, bytes, 2500);
+        EXPECT_TEXT(c, "small"), EXPECT_FRAME(c, TEXT, bytes, 700);
+        EXPECT_SILENCE(c);
+        CHECK_INT(azc_backlog(conn), 0);
+        CHECK_INT(azc_stats(server)->messages_out, 4);
         finish(server);
+    }
+    TEST("with AZC_FULL_DROP the last value of each key always arrives, before on_drain") {
+        azc_channel_desc d = quiet();
+        azc_config config = quick();
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 8192;
+        d.when_full = AZC_FULL_DROP;
+        d.on_drain = drain_value;
+        azc_server *server = serve(&config, d);
+        for (int round = 0; round < 2; round++) { /* azc_send to one, and a broadcast at a rate */
+            client *slow = stalled(server);
+            azc_conn *conn = newest();
+            azc_join(conn, "r");
+            static char value[500];
+            memset(value, '.', sizeof value);
+            int n = 0;
+            for (int full = 0; full < 50; azc_poll(server, 0)) /* kernel and backlog are full */
+                full = azc_send_binary(conn, value, sizeof value) == AZC_OK ? 0 : full + 1;
+            uint32_t dropped = azc_dropped(conn);
+            for (n = 1; n <= 500; n++) {
+                snprintf(value, 20, "%06d", n);
+                for (int key = 1; key <= 5; key++) {
+                    if (round == 0) CHECK_INT(send_latest(conn, key, value, 450 + (size_t)key), 0);
+                    else CHECK(sent_throttled(served, "r", key, 2, value, 450 + (size_t)key) >= 0);
+                }
+                if (n % 10 == 0) azc_poll(server, 1);
+            }
+            if (round == 1) pump(server, 20); /* the last period ends */
+            CHECK_INT(azc_dropped(conn), dropped);
+            drained = 0;
+            int last[6] = {0}, after = 0;
+            for (frame f; !after && client_read(slow, &f);) {
+                if (f.len == sizeof value) continue; /* of the full backlog */
+                if (f.len == 7 && memcmp(f.data, "drained", 7) == 0) after = 1;
+                else if (CHECK(f.len > 450 && f.len < 456)) last[f.len - 450] = atoi((char *)f.data);
+            }
+            CHECK(after && drained >= 1);
+            for (int key = 1; key <= 5; key++) CHECK_INT(last[key], 500);
+            CHECK_INT(conn->late == NULL, 1);
+            client_close(slow), settle(server);
+            tape_clear(&events);
+        }
+        finish(server);
+    }
+    TEST("values that wait are sent before a Close, and freed if the peer is gone") {
+        for (int gone = 0; gone < 2; gone++) {
+            static char bytes[3000];
+            azc_server *server = small_backlog(AZC_FULL_DROP);
+            client *c = join_channel(server, "/t");
+            azc_conn *conn = newest();
+            memset(bytes, 'b', sizeof bytes);
+            CHECK_INT(azc_send_text(conn, bytes, 3000), AZC_OK);
+            CHECK_INT(azc_send_text(conn, bytes, 1000), AZC_OK);
+            CHECK_INT(send_latest(conn, 1, "first", 5), AZC_OK);
+            CHECK_INT(send_latest(conn, 2, "second", 6), AZC_OK);
+            CHECK_INT(send_latest(conn, 1, "newest", 6), AZC_OK);
+            if (gone) {
+                client_reset(c);
+                pump_until(server, server->conn_count == 0);
+            } else {
+                azc_close(conn, 1000, "done");
+                EXPECT_FRAME(c, TEXT, bytes, 3000), EXPECT_FRAME(c, TEXT, bytes, 1000);
+                EXPECT_TEXT(c, "newest"), EXPECT_TEXT(c, "second"), EXPECT_CLOSE(c, 1000, "done");
+            }
+            finish(server);
+            tape_clear(&events);
+        }
+    }
+    TEST("without memory a value that finds the backlog full is AZC_ERR_MEMORY") {
+        static char bytes[3000];
+        azc_server *server = small_backlog(AZC_FULL_DROP);
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        CHECK_INT(azc_send_text(conn, bytes, 3000), AZC_OK);
+        CHECK_INT(azc_send_text(conn, bytes, 1000), AZC_OK);
+        azc__pool_free(&server->mem);
+        memory.fail = 2;
+        CHECK_INT(send_latest(conn, 1, "lost", 4), AZC_ERR_MEMORY);
+        CHECK_INT(memory.fail, 0);
+        CHECK_INT(send_latest(conn, 1, "kept", 4), AZC_OK);
+        EXPECT_FRAME(c, TEXT, bytes, 3000), EXPECT_FRAME(c, TEXT, bytes, 1000);
+        EXPECT_TEXT(c, "kept");
+        finish(server);
+    }
+    TEST("with AZC_FULL_CLOSE a value that does not fit closes with 1013") {
+        static char bytes[3000];
+        azc_server *server = small_backlog(AZC_FULL_CLOSE);
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        memset(bytes, 'b', sizeof bytes);
+        CHECK_INT(azc_send_text(conn, bytes, 3000), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, bytes, 1087), AZC_ERR_FULL); /* fits but for its structs */
+        EXPECT_FRAME(c, TEXT, bytes, 3000), EXPECT_CLOSE(c, 1013, NULL);
+        finish(server);
+        tape_clear(&events);
+    }
+    TEST("a stalled peer with values of many keys holds two max_backlog, their structs included") {
+        for (int plain = 0; plain < 3; plain++) {
+            azc_channel_desc d = quiet();
+            d.when_full = AZC_FULL_DROP;
+            azc_server *server = serve(NULL, d);
+            client *slow = stalled(server);
+            azc_conn *conn = newest();
+            static char value[16 << 10];
+            memset(value, 'v', sizeof value);
+            for (int full = 0; full < 50; azc_poll(server, 0)) /* the kernel is full */
+                full = azc_backlog(conn) == 0 ? 0 : full + 1, azc_send_text(conn, value, 900);
+            size_t before = memory.bytes - azc_backlog(conn);
+            int result = AZC_OK, n = 0;
+            for (; result == AZC_OK && n < 100000; n++) {
+                result = send_latest(conn, 1 + (uint64_t)n, value, (size_t)n % 2);
+                if (plain > 0) azc_send_text(conn, value, plain == 1 ? 1 : 1 + (size_t)n % 500);
+            }
+            CHECK_INT(result, AZC_ERR_FULL);
+            CHECK(n > 300);
+            CHECK(memory.bytes - before <= 2 * (256 << 10));
+            client_close(slow);
+            finish(server);
+            tape_clear(&events);
+        }
     }
     TEST("a room with history keeps every value of a key, and sends each") {
         azc_server *server = serve(NULL, quiet());
@@ -160,6 +296,28 @@ static int batched(const char *room, int ms, const char *text) {
 }
 
 static void rates(void) {
+    TEST("latest values and rates are AZC_ERR_STATE in fixed memory, and take nothing of it") {
+        static union {
+            long double align;
+            char bytes[1 << 20];
+        } block;
+        azc_config config;
+        memset(&config, 0, sizeof config);
+        config.max_connections = 4;
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+        azc_channel_desc d = quiet();
+        azc_server *server = azc_create_in(block.bytes, azc_memory_bound(&config), &config);
+        azc_channel *channel = azc_add_channel(server, &d);
+        CHECK_INT(azc_listen(server), AZC_OK);
+        for (int i = 1; i < 100; i++) {
+            CHECK_INT(sent_latest(channel, "r", (uint64_t)i, "x", 1, NULL), AZC_ERR_STATE);
+            CHECK_INT(sent_throttled(channel, "r", (uint64_t)i, 10, "x", 1), AZC_ERR_STATE);
+            CHECK_INT(sent_batched(channel, NULL, 10, "1", 1), AZC_ERR_STATE);
+        }
+        CHECK_INT(server->room_count, 0);
+        CHECK_INT(sent_text(channel, NULL, "x", 1, NULL), 0);
+        azc_destroy(server);
+    }
     TEST("throttled: the first value is sent at once, the last at the end of the period") {
         azc_server *server = serve(NULL, quiet());
         client *a = listener(server, "r");
@@ -302,7 +460,7 @@ static void rates(void) {
             value[0] = (char)('A' + i % 26);
             throttled(NULL, 1, 1, value), pump(server, 2);
         }
-        CHECK(azc_backlog(conn) <= backlog + 2004);
+        CHECK(azc_backlog(conn) <= backlog + 2104);
         char last = 0;
         for (frame f; last != value[0] && client_read(slow, &f);) last = (char)f.data[0];
         CHECK_INT(last, value[0]);

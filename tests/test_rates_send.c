@@ -216,8 +216,14 @@ static void fields(void) {
         while ((result = azc_send(served, &m)) == AZC_OK) CHECK_INT(queued, 1);
         CHECK_INT(result, AZC_ERR_FULL);
         CHECK_INT(queued, 0);
-        m.key = 1;
+        CHECK_INT(azc_dropped(conn), 1);
+        m.key = 1; /* it waits, as the next two do; then half of max_backlog is used up */
+        for (; m.key < 4; m.key++) {
+            CHECK_INT(azc_send(served, &m), AZC_OK);
+            CHECK_INT(queued, 1);
+        }
         CHECK_INT(azc_send(served, &m), AZC_ERR_FULL);
+        CHECK_INT(queued, 0);
         CHECK_INT(azc_dropped(conn), 2);
         azc_close(conn, 1000, NULL);
         CHECK_INT(azc_send(served, &m), AZC_ERR_CLOSED);
