@@ -713,9 +713,9 @@ AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *te
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except);
 
-/* What counts against max_backlog: the bytes of messages and frames that are queued and not yet
- * taken by the kernel, and the structs (100 bytes or less) of each message with a key. Replays of
- * azc_join do not count: they have a limit of their own.
+/* azc_backlog: what counts against max_backlog. That is the bytes queued and not yet taken by the
+ * kernel, and for each message with a key the memory that it takes besides, 80 bytes or more.
+ * Replays of azc_join do not count: see azc_set_history.
  * azc_dropped: messages to this connection that were refused with AZC_ERR_FULL, broadcasts
  * included; it stops at UINT32_MAX. Anywhere. */
 AZC_API size_t azc_backlog(const azc_conn *conn);
@@ -739,8 +739,8 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
 
 /* Join or leave a room: a name in its channel, 1 to 255 bytes. A room exists while it has members.
  *   azc_join  AZC_OK, also if already in it | AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL
- *             (max_rooms, max_memberships; replays: see azc_set_history) | AZC_ERR_MEMORY (not joined) | AZC_ERR_STATE (a
- *             request)
+ *             (max_rooms, max_memberships; replays: see azc_set_history) | AZC_ERR_MEMORY (not
+ *             joined) | AZC_ERR_STATE (a request)
  *   azc_leave AZC_OK, also if not in it | AZC_ERR_ARGUMENT | AZC_ERR_STATE
  *   call      anywhere; a connection that ends leaves all its rooms */
 AZC_API int azc_join(azc_conn *conn, const char *room);
@@ -1266,6 +1266,12 @@ typedef struct azc__spare {
     struct azc__spare *next;
 } azc__spare;
 
+/* A whole frame that several outputs and histories refer to. Its len bytes follow the struct. */
+typedef struct azc__block {
+    size_t refs, len;
+    uint64_t key; /* of azc_message, or 0 */
+} azc__block;
+
 /* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
  * one pool, so that a busy turn does not call the allocator. */
 typedef struct azc__pool {
@@ -1275,6 +1281,7 @@ typedef struct azc__pool {
     size_t max_bytes;     /* AZC__POOL; 0 in fixed memory, whose slots are a pool already */
     size_t piece_max;     /* payload bytes of one piece */
     uint32_t array_first; /* elements of a new array; it doubles when it is full */
+    azc__block copies;    /* HISTORY: stands for the block of pieces that hold copies */
 } azc__pool;
 
 /* The allocator of config. pool: where transient memory comes from first. */
@@ -1306,12 +1313,6 @@ typedef union azc__aligned {
 
 /* ---- Output ---- */
 
-/* A whole frame that several outputs and histories refer to. Its len bytes follow the struct. */
-typedef struct azc__block {
-    size_t refs, len;
-    uint64_t key; /* of azc_message, or 0 */
-} azc__block;
-
 /* A message to send; the bytes are the caller's. */
 typedef struct azc__payload {
     int opcode;
@@ -1328,7 +1329,7 @@ typedef struct azc__piece {
     size_t len;                /* unsent bytes */
     size_t room;               /* free bytes behind data + len */
     size_t size;               /* allocated bytes, this struct included */
-    azc__block *block;         /* a reference to give back, or NULL */
+    azc__block *block;         /* a reference to give back, or NULL. Only with one: */
     uint32_t lost;             /* memory that it costs besides: see azc__out_uncount */
     uint32_t kind;             /* 0, or one of these */
 } azc__piece;
@@ -1339,7 +1340,7 @@ typedef struct azc__out {
     azc__piece *head, *tail;
     size_t bytes;   /* unsent, in all pieces */
     size_t apart;   /* bytes less apart is the backlog: replays do not count, and messages with a
-                       key count more than their bytes; it may be "negative" */
+                       key count more than their bytes, so that it may wrap below 0 */
     size_t replays; /* memory of the replays that are queued */
 } azc__out;
 
@@ -1643,7 +1644,7 @@ typedef struct azc__timers_join {
 
 typedef struct azc__watch_join {
     void (*ready)(azc_server *s, azc__source *source, int events);
-    void (*sweep)(azc_server *s); /* if something was stopped; never during a scan of ready sources */
+    void (*sweep)(azc_server *s); /* when the turn ends, if a watch was stopped in it */
     void (*free)(azc_server *s);
 } azc__watch_join;
 
@@ -2059,7 +2060,6 @@ static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int first_cla
     piece->room = size - sizeof *piece;
     piece->size = size;
     piece->block = NULL;
-    piece->kind = 0;
     return piece;
 }
 
@@ -2075,20 +2075,9 @@ static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
 /* The bytes that count against max_backlog. */
 static inline size_t azc__out_backlog(const azc__out *out) { return out->bytes - out->apart; }
 
-/* The memory of a piece, and of what it refers to. */
+/* The memory of a piece, and of the block that it refers to. */
 static size_t azc__piece_held(const azc__piece *piece) {
-    size_t block = piece->block != NULL ? sizeof *piece->block + piece->block->len : 0;
-    return piece->size + block + piece->lost;
-}
-
-/* n bytes of a piece of some kind were sent. `lost` is more than its bytes: of a message with a key
- * the structs that it needs, of any kind the room behind the piece before it, which nothing fills
- * any more. */
-static AZC__RARE void azc__out_uncount(azc__out *out, const azc__piece *piece, size_t n) {
-    if (piece->kind == AZC__REPLAY) out->apart -= n;
-    if (n < piece->len) return;
-    if (piece->kind == AZC__KEYED) out->apart += piece->lost;
-    else out->replays -= azc__piece_held(piece);
+    return piece->size + sizeof *piece->block + piece->block->len + piece->lost;
 }
 
 static void azc__out_append(azc__out *out, azc__piece *piece) {
@@ -2100,7 +2089,7 @@ static void azc__out_append(azc__out *out, azc__piece *piece) {
 /* The class of the next piece. It is small in an empty output, because most answers fit, and after
  * a replay or a piece that refers, because these and small ones may alternate. */
 static int azc__out_class(const azc__mem *mem, const azc__out *out) {
-    int after_bytes = out->tail != NULL && out->tail->kind == 0 &&
+    int after_bytes = out->tail != NULL && out->tail->block == NULL &&
                       out->tail->size > mem->pool->class_size[0];
     return after_bytes ? AZC__PIECE : AZC__FIRST_PIECE;
 }
@@ -2184,10 +2173,27 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
     piece->len = n;
     piece->room = 0;
     piece->block = block;
+    piece->kind = 0;
     if (block != NULL) block->refs++;
     azc__out_append(out, piece);
     out->bytes += n;
     return 1;
+}
+
+/* n bytes of a piece with a block were sent. `lost` is what it counts besides: the structs of a
+ * message with a key, and the room behind the piece before it, which nothing fills any more. */
+static AZC__RARE void azc__out_uncount(azc__out *out, const azc__piece *piece, size_t n) {
+    if (piece->kind == 0) return;
+    if (piece->kind == AZC__REPLAY) out->apart -= n;
+    if (n < piece->len) return;
+    if (piece->kind == AZC__KEYED) out->apart += piece->lost;
+    else out->replays -= azc__piece_held(piece);
+}
+
+/* A piece with a block was sent. */
+static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, const azc__piece *piece) {
+    azc__out_uncount(out, piece, piece->len);
+    azc__block_release(mem, piece->block);
 }
 
 /* Remove the first n bytes, which were sent. */
@@ -2195,17 +2201,17 @@ static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
     azc__piece *piece = out->head, *next;
     out->bytes -= n;
     for (; piece != NULL && piece->len <= n; piece = next) {
-        if (piece->kind != 0) azc__out_uncount(out, piece, piece->len);
+        if (piece->block != NULL) azc__out_release(mem, out, piece);
         n -= piece->len;
         next = piece->next;
-        azc__piece_free(mem, piece);
+        azc__pool_return(mem, piece, piece->size);
     }
     out->head = piece;
     if (piece == NULL) {
         out->tail = NULL;
         return;
     }
-    if (piece->kind != 0) azc__out_uncount(out, piece, n);
+    if (piece->block != NULL) azc__out_uncount(out, piece, n);
     piece->data += n;
     piece->len -= n;
 }
@@ -7331,6 +7337,13 @@ static int azc__history_queue(azc__mem *mem, azc__out *replay, azc__block *block
     return p != NULL && memcpy(p, block + 1, block->len) != NULL;
 }
 
+/* A piece with copies has a block, as all pieces of a replay do: only with one is its kind read. */
+static azc__block *azc__history_copies(azc__pool *pool) {
+    if (pool->copies.refs == 0) pool->copies.refs = 1;
+    pool->copies.refs++;
+    return &pool->copies;
+}
+
 /* Queue every kept message in an output of its own, so that a failure half way leaves nothing in
  * the connection's. A replay does not count against max_backlog; the memory of all that are queued
  * is at most twice that. A first one always fits: a history has at most half of max_backlog, and
@@ -7344,6 +7357,7 @@ static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out 
     while (i < h->count && azc__history_queue(mem, replay, *azc__history_at(h, i))) i++;
     if (i == h->count) {
         for (azc__piece *p = replay->head; p != NULL; p = p->next) {
+            if (p->block == NULL) p->block = azc__history_copies(mem->pool);
             p->kind = AZC__REPLAY;
             p->lost = p == replay->head && conn->out.tail != NULL ? (uint32_t)conn->out.tail->room
                                                                   : 0;
@@ -7908,6 +7922,9 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           _batched. New: azc_send_all, azc_send_others, azc_send_room, AZC_NUL, azc_version,
           azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a port.
           Broadcasts return AZC_OK, and every result of a callback other than AZC_OK is a failure.
+          azc_create_in has max_watched and max_timers, and refuses messages with a key or a period.
+          Replays of azc_join do not count against max_backlog. With AZC_FULL_DROP the newest
+          message of each key waits for a full backlog.
           Optional parts attach themselves: on_part, on_presence, on_publish, on_room and trusted
           proxies are set by functions, and AZCHAN_CORE is gone.
    0.1    The first version.

@@ -243,7 +243,7 @@ static void history_limits(void) {
         finish(server);
     }
     for (int kind = 0; kind < 6; kind++) {
-        TEST("a stalled peer holds at most one max_message and four max_backlog, whatever it joins") {
+        TEST("a stalled peer holds at most one max_message and four max_backlog") {
             const size_t backlog = 256 << 10;
             azc_channel_desc d = quiet();
             d.when_full = AZC_FULL_DROP;

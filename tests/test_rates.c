@@ -181,8 +181,9 @@ static void latest(void) {
             int last[6] = {0}, after = 0;
             for (frame f; !after && client_read(slow, &f);) {
                 if (f.len == sizeof value) continue; /* of the full backlog */
-                if (f.len == 7 && memcmp(f.data, "drained", 7) == 0) after = 1;
-                else if (CHECK(f.len > 450 && f.len < 456)) last[f.len - 450] = atoi((char *)f.data);
+                after = f.len == 7 && memcmp(f.data, "drained", 7) == 0;
+                if (!after && CHECK(f.len > 450 && f.len < 456))
+                    last[f.len - 450] = atoi((char *)f.data);
             }
             CHECK(after && drained >= 1);
             for (int key = 1; key <= 5; key++) CHECK_INT(last[key], 500);
