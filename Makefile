@@ -104,6 +104,12 @@ check-faults:
 check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O1 -g -DAZCHAN_USE_EPOLL"
 
+##   make check-long         hours: check-faults, ten million runs of each fuzzer, an hour of soak
+check-long:
+	@$(MAKE) -s check-faults
+	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
+	@$(MAKE) -s soak SECONDS=$(or $(SECONDS),3600)
+
 ##   make check-fixed        fixed memory against a random program, SECONDS=120
 check-fixed:
 	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/fixed \
@@ -136,4 +142,4 @@ clean:
 	rm -rf $(BUILD)
 
 .PHONY: all help examples run test check check-epoll check-sanitize check-valgrind \
-    check-interop check-fixed check-faults coverage clean
+    check-interop check-fixed check-faults check-long coverage clean

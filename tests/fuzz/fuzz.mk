@@ -35,7 +35,7 @@ $(BUILD)/fuzz/pack $(BUILD)/fuzz/json_accept: $(BUILD)/fuzz/%: tests/fuzz/%.c te
 $(FUZZ:%=fuzz-%): fuzz-%: $(BUILD)/fuzz/fuzz_% $(BUILD)/fuzz/pack
 	@mkdir -p $(BUILD)/fuzz/found/$*
 	@$(BUILD)/fuzz/pack -x tests/fuzz/corpus/$*.pack $(BUILD)/fuzz/found/$*
-	@$(FUZZ_RUN) $< -max_total_time=$(or $(SECONDS),30) -max_len=$(FUZZ_LEN_$*) -timeout=20 \
+	@$(FUZZ_RUN) $< $(if $(RUNS),-runs=$(RUNS),-max_total_time=$(or $(SECONDS),30)) -max_len=$(FUZZ_LEN_$*) -timeout=20 \
 	    -print_final_stats=1 -artifact_prefix=$(BUILD)/fuzz/crash-$*- \
 	    $(BUILD)/fuzz/found/$* tests/fuzz/seeds/$* >$(BUILD)/fuzz/$*.log 2>&1 || \
 	    { tail -40 $(BUILD)/fuzz/$*.log; echo "fuzz $*: FAILED: $(BUILD)/fuzz/crash-$*-*"; exit 1; }
