@@ -4753,6 +4753,16 @@ static AZC__RARE void azc__callback_done(azc_server *s) {
     if (s->news_first != NULL) s->news->report(s);
 }
 
+/* Free what only callbacks use. */
+static AZC__RARE void azc__conn_forget(azc_conn *conn) {
+    while (conn->rooms != NULL) {
+        azc__member *m = conn->rooms;
+        conn->rooms = m->next_room;
+        azc__member_free(conn->server, m);
+    }
+    azc__tail_free(conn);
+}
+
 /* Call on_close, then free what only callbacks use. */
 static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     azc_server *s = conn->server;
@@ -4765,16 +4775,12 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
-    while (conn->rooms != NULL) {
-        azc__member *m = conn->rooms;
-        conn->rooms = m->next_room;
-        azc__member_free(s, m);
-    }
-    azc__tail_free(conn);
+    azc__conn_forget(conn);
 }
 
 static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
+    if (conn->tail != NULL) azc__conn_forget(conn); /* a callback has thrown an exception */
     azc__deadline_clear(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
@@ -6776,6 +6782,7 @@ AZC_API int azc_destroy(azc_server *server) {
     AZC__BUSY_BEGIN(server, AZC__BUSY);
     azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
+    server->signals_end = NULL;
     azc__posts_close(server);
     azc__listener_close(server);
     azc__stop_begin(server);
