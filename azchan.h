@@ -515,6 +515,8 @@ AZC_API azc_server *azc_create(const azc_config *config);
 /* Close everything and free it. Posted tasks run first, then on_close (1001) for every open
  * connection.
  *   returns   AZC_ERR_STATE inside a callback (nothing happens); else AZC_OK, for NULL too
+ *   fork      a child process should leave its parent's server alone: with AZCHAN_USE_EPOLL they
+ *             share the epoll set, and the peers are the same. The path of a Unix socket stays
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 

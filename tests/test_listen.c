@@ -382,7 +382,9 @@ static void unix_paths(void) {
         if (child == 0) azc_destroy(server), _exit(0);
         CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
         CHECK(access(path, F_OK) == 0);
+#ifndef AZCHAN_USE_EPOLL /* a child shares its parent's epoll set, and has changed it */
         visit_at(server, host, "unix");
+#endif
         unlink(path);
         int other = unix_listener(path, 1);
         running.descriptors++;
