@@ -56,6 +56,9 @@ $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 $(BUILD)/jobs: LDFLAGS += -lpthread
 $(BUILD)/own_loop: LDFLAGS += -lm
 
+# As programs that want fast arithmetic are compiled.
+$(BUILD)/tests/test_json_fast: TEST_CFLAGS += -O2 -ffast-math
+
 $(BUILD)/tests/test_all_dashboard: examples/dashboard.c examples/dashboard_page.h
 $(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 

@@ -47,6 +47,10 @@
        HTTP status from 200 to 599, which answers the request. Any other value answers 500. So does
        a mistake such as `return 1`, and nobody is let in by accident.
 
+   Callbacks must not throw, nor leave by longjmp. In C++, if the implementation was compiled as C++
+   too, after an exception azc_destroy still works, and no other call may follow. If it was compiled
+   as C, the behaviour is undefined.
+
    The functions of this header return AZC_OK or a negative AZC_ERR_*, never a count that could be
    taken for a failure, so `return azc_send_all(conn, text, len);` is always right.
 
@@ -103,7 +107,11 @@
 
    THREADS. A server belongs to the thread that calls azc_poll. Only azc_stop and azc_post may be
    called from other threads and from signal handlers. "Anywhere" below means: in any callback or
-   task and between two polls, on the server's thread.
+   task and between two polls, on the server's thread. Compilers without GCC's __atomic builtins
+   (tcc, pcc) can only promise azc_stop: with them call azc_post on the server's thread alone.
+
+   DESCRIPTORS. All descriptors of a server are 3 or above, also in a program that was started with
+   0 to 2 closed, and are closed by exec.
 
    ---- Recipes ----
 
@@ -200,8 +208,8 @@
 
    A post that returned AZC_OK runs exactly once: in a turn soon after, or in azc_destroy. The posts
    of one thread keep their order, and the task sees what the thread wrote before it posted. At most
-   64 run in a turn, so that peers are not starved. About 4000 can be queued (Linux); beyond that
-   azc_post returns AZC_ERR_FULL without blocking. End your threads before azc_destroy.
+   64 run in a turn, so that peers are not starved. 256 can be queued (64 with AZCHAN_SMALL); beyond
+   that azc_post returns AZC_ERR_FULL without blocking. End your threads before azc_destroy.
 
    OTHER DESCRIPTORS AND OTHER LOOPS. azc_watch adds a serial port, a pipe or any other descriptor
    to the loop. A program with its own loop calls azc_poll(server, 0) in each frame; one that owns
@@ -357,8 +365,9 @@
    One room for everyone is different: a message to 233,000 members takes their process 1.9 s, so
    fan-out is the limit, whatever the broker. Send once a second for all, batched.
 */
-#if defined(AZCHAN_IMPLEMENTATION) && defined(__linux__) && !defined(_DEFAULT_SOURCE)
-#define _DEFAULT_SOURCE 1 /* POSIX under strict -std=c99; must come before any system header */
+#if defined(AZCHAN_IMPLEMENTATION) && !defined(_DEFAULT_SOURCE)
+#define _DEFAULT_SOURCE 1 /* POSIX under strict -std=c99, also on GNU/Hurd; must come before any
+                             system header. Systems that do not know it ignore it */
 #endif
 
 #ifndef AZCHAN_H
@@ -430,7 +439,8 @@ typedef struct azc_conn azc_conn;       /* one peer; while its request is handle
 /* Zero is always the default. Milliseconds: negative means never. */
 typedef struct azc_config {
     const char *host;     /* numeric IPv4 or IPv6 address, "localhost", or "unix:/path". Default:
-                             127.0.0.1; "0.0.0.0" or "::" (both families) accept other machines.
+                             127.0.0.1; "0.0.0.0" or "::" (both families; on OpenBSD, which keeps
+                             them apart, only IPv6) accept other machines.
                              A port may follow or stand alone, and replaces the field port:
                              "0.0.0.0:4000", "[::]:4000", "4000" */
     int port;             /* 0: the kernel picks one, and azc_port returns it */
@@ -464,7 +474,10 @@ typedef struct azc_config {
     int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
                              is still downloading a page */
     void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
-                             newline; names the field above that would change what happened */
+                             newline; names the field above that would change what happened. It
+                             may run in the middle of any call and must call no function here on
+                             the server or its connections: those that change something return
+                             AZC_ERR_STATE then, and cause no further line */
     void *log_userdata;
     void *(*alloc)(void *alloc_userdata, void *ptr, size_t old_size, size_t new_size);
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
@@ -485,9 +498,13 @@ typedef struct azc_config {
                              listening socket, as systemd passes it (3) or inetd with wait; or a
                              connected one, as inetd with nowait: then azc_run serves that one peer
                              and returns when it has gone */
+    int unix_mode;        /* permissions of the file of a "unix:" host, such as 0660, so that a
+                             proxy of another user or group can connect. 0: as the umask leaves
+                             them */
 } azc_config;
 
-/* Create a server. Opens nothing but a pipe for azc_stop and azc_post.
+/* Create a server. Opens nothing but a pipe for azc_stop and azc_post. The seeds of the hash are
+ * random; if there is neither getrandom nor /dev/urandom, config.log gets a line.
  *   config    copied; NULL: all defaults
  *   returns   NULL only when out of memory. azc_listen returns the error of a bad config: a port
  *             over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: a quarter of
@@ -498,6 +515,8 @@ AZC_API azc_server *azc_create(const azc_config *config);
 /* Close everything and free it. Posted tasks run first, then on_close (1001) for every open
  * connection.
  *   returns   AZC_ERR_STATE inside a callback (nothing happens); else AZC_OK, for NULL too
+ *   fork      a child process should leave its parent's server alone: with AZCHAN_USE_EPOLL they
+ *             share the epoll set, and the peers are the same. The path of a Unix socket stays
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
@@ -513,7 +532,9 @@ AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *c
  * memory. 0 for a bad config, SIZE_MAX for more than there can be. */
 AZC_API size_t azc_memory_bound(const azc_config *config);
 
-/* Bind to config.host and config.port, and listen.
+/* Bind to config.host and config.port, and listen. A Unix socket that refuses connections is left
+ * from a process that ended, and is replaced; of servers that start at once on one path, one gets
+ * AZC_OK. azc_destroy removes the path if it still is this server's, and this process bound it.
  *   returns   AZC_OK (again, too) | the first error of azc_create, azc_use, azc_add_* |
  *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words */
 AZC_API int azc_listen(azc_server *server);
@@ -529,7 +550,9 @@ AZC_API int azc_run(azc_server *server);
 /* One turn of the loop: see A BYTE'S WAY. EINTR ends the wait early and is no error.
  *   timeout_ms  longest wait; 0 does not wait, negative waits for the next event
  *   returns   1 running | 0 stopped, and every peer has gone | AZC_ERR_STATE inside a callback or
- *             before azc_listen | AZC_ERR_SYSTEM
+ *             before azc_listen | AZC_ERR_SYSTEM (poll failed; or accept failed for good, because
+ *             somebody shut the listening socket down: that is logged, the open connections are
+ *             served to their end, and then this is returned)
  *   call      not in callbacks; one thread */
 AZC_API int azc_poll(azc_server *server, int timeout_ms);
 
@@ -600,7 +623,7 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id);
  *   returns   AZC_OK | AZC_ERR_FULL (the queue is full: nothing was queued) | AZC_ERR_ARGUMENT |
  *             AZC_ERR_STATE (inside azc_destroy, whose posted tasks are running already)
  *   call      any thread, any callback, any signal handler, from azc_create until azc_destroy
- *             begins; errno is kept */
+ *             begins (see THREADS for compilers without atomic builtins); errno is kept */
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
 
 /* Watch a descriptor of yours in the loop: fn runs in each turn in which it is ready.
@@ -1073,7 +1096,8 @@ AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or a
 
 /* Finish the document.
  *   returns   AZC_OK: w->text holds w->len bytes of valid JSON | AZC_ERR_FULL (it did not fit) |
- *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, depth over 64, a made-up azc_json) |
+ *             AZC_ERR_UTF8 | AZC_ERR_RANGE (NaN, infinity, a double that a small libc's printf
+ *             cannot write, depth over 64, a made-up azc_json) |
  *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_put_finish(azc_writer *w);
 
@@ -1104,6 +1128,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1126,6 +1151,34 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 
 #ifndef SO_REUSEPORT
 #define SO_REUSEPORT (-1) /* missing or hidden: setsockopt fails, and azc_listen reports it */
+#endif
+#ifndef IPV6_V6ONLY
+#define IPV6_V6ONLY (-1) /* missing: setsockopt fails, and "::" means what it does by default */
+#endif
+
+/* AZC__CLOEXEC: accept4, pipe2 and SOCK_CLOEXEC set close-on-exec at once, so that no child that
+ * another thread starts meanwhile inherits the descriptor. Without them fcntl sets it afterwards.
+ * Linux libraries have both functions, but may hide them: then they are declared here. */
+#if defined(SOCK_CLOEXEC) &&                                                                     \
+    (defined(__linux__) || defined(__USE_GNU) || defined(_NETBSD_SOURCE) ||                      \
+     (defined(__BSD_VISIBLE) && __BSD_VISIBLE))
+#define AZC__CLOEXEC 1
+#define AZC__SOCK_FLAGS SOCK_CLOEXEC
+#if defined(__linux__) && !defined(__USE_GNU) && !defined(_GNU_SOURCE) && !defined(__cplusplus)
+extern int accept4(int fd, struct sockaddr *address, socklen_t *len, int flags);
+extern int pipe2(int fds[2], int flags);
+#endif
+#else
+#define AZC__CLOEXEC 0
+#define AZC__SOCK_FLAGS 0
+#endif
+
+/* AZC__GETRANDOM: there is getrandom, which needs no /dev/urandom. */
+#if defined(__has_include) && (defined(__linux__) || defined(__FreeBSD__))
+#if __has_include(<sys/random.h>)
+#include <sys/random.h>
+#define AZC__GETRANDOM 1
+#endif
 #endif
 
 /* A send to a connection that the peer has reset must not raise SIGPIPE. Most systems have a flag
@@ -1161,7 +1214,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #else
 #define AZC__RARE
 #endif
-#if defined(__GNUC__) && !AZCHAN_SMALL
+#if defined(__ATOMIC_ACQUIRE) && !AZCHAN_SMALL /* pcc calls itself GNUC, without all of it */
 #define AZC__HOT inline __attribute__((always_inline))
 #define AZC__ASIDE __attribute__((noinline))
 typedef uint64_t azc__lane __attribute__((vector_size(16)));
@@ -1179,20 +1232,32 @@ typedef uint64_t azc__lane;
 #define AZC_ASSERT(x) ((void)0)
 #endif
 
-/* For an int or a pointer that any thread or signal handler may change: set the int to 1, read it,
- * add to it; set the pointer, read it. */
-#if defined(__GNUC__)
+/* For variables that any thread or signal handler may change. An int: set it to 1, read it, add to
+ * it. A pointer: set it, read it. A uint32_t: store it, load it, set it and return its old value,
+ * replace it if it still has its old value. Compilers without these builtins (tcc, pcc) get plain
+ * accesses: see THREADS in the manual. */
+#ifdef __ATOMIC_ACQUIRE
 #define AZC__RAISE(flag) __atomic_store_n(&(flag), 1, __ATOMIC_RELEASE)
 #define AZC__RAISED(flag) __atomic_load_n(&(flag), __ATOMIC_ACQUIRE)
 #define AZC__ADD(count, n) __atomic_add_fetch(&(count), n, __ATOMIC_ACQ_REL)
 #define AZC__LINK(pointer, to) __atomic_store_n(&(pointer), to, __ATOMIC_RELEASE)
 #define AZC__LINKED(pointer) __atomic_load_n(&(pointer), __ATOMIC_ACQUIRE)
+#define AZC__STORE(number, to) __atomic_store_n(&(number), to, __ATOMIC_RELEASE)
+#define AZC__LOAD(number) __atomic_load_n(&(number), __ATOMIC_ACQUIRE)
+#define AZC__SWAP(number, to) __atomic_exchange_n(&(number), to, __ATOMIC_ACQ_REL)
+#define AZC__REPLACE(number, was, to)                                                            \
+    __atomic_compare_exchange_n(&(number), was, to, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
 #else
 #define AZC__RAISE(flag) (*(volatile int *)&(flag) = 1)
 #define AZC__RAISED(flag) (*(volatile int *)&(flag))
 #define AZC__ADD(count, n) (*(volatile int *)&(count) += (n))
 #define AZC__LINK(pointer, to) ((pointer) = (to))
 #define AZC__LINKED(pointer) (pointer)
+#define AZC__STORE(number, to) (*(volatile uint32_t *)&(number) = (to))
+#define AZC__LOAD(number) (*(volatile uint32_t *)&(number))
+#define AZC__SWAP(number, to) ((*(volatile uint32_t *)&(number) = (to)), 0u) /* was it 1? maybe */
+#define AZC__REPLACE(number, was, to)                                                            \
+    ((number) == *(was) && (*(volatile uint32_t *)&(number) = (to), 1))
 #endif
 
 /* ==== [3] TYPES: every struct, so that the rest is functions ================================== */
@@ -1248,6 +1313,7 @@ enum {
                                    own limit; musl's SOMAXCONN is only 128 */
     AZC__MAX_ACCEPTS = 64,      /* connections accepted per turn: a flood must not starve peers */
     AZC__MAX_POSTS = 64,        /* posted tasks per turn, for the same reason */
+    AZC__POSTS = AZCHAN_SMALL ? 64 : 256, /* posted tasks that can wait; a power of 2 */
     AZC__DIGIT = 5,             /* bits of a timer's time that choose its slot in a level */
     AZC__SLOT_LAST = 31,        /* last slot of a level */
     AZC__WHEEL_LEVELS = 7,      /* 35 bits: more than the milliseconds of an int */
@@ -1568,11 +1634,13 @@ typedef struct azc__wheel {
     azc__timer *slots[AZC__WHEEL_LEVELS << AZC__DIGIT];
 } azc__wheel;
 
-/* What goes through the pipe that wakes the loop. fn NULL: only wake. */
-typedef struct azc__post_record {
+/* A place in the ring of posted tasks: see azc__post_claim. A lap is the position of the first task
+ * of a round through the ring, so zeroed places are free for the first round. */
+typedef struct azc__post_place {
+    uint32_t lap; /* free for the task of this round; 1 more: the task is complete */
     azc_task fn;
     void *arg;
-} azc__post_record;
+} azc__post_place;
 
 /* ---- Structs of optional parts ---- */
 
@@ -1749,15 +1817,19 @@ struct azc_channel {
 /* azc_server.stopping. SHUTTING_DOWN: open connections are served, new ones are not accepted. */
 enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
+/* azc_server.busy: inside azc_poll or azc_destroy, so maybe in a callback; inside config.log. */
+enum { AZC__BUSY = 1, AZC__LOGGING = 2 };
+
 /* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
  * does for byte fields below 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
     uint8_t listening, stopping;
-    uint8_t busy;        /* inside azc_poll or azc_destroy, so maybe inside a callback */
+    uint8_t busy;        /* AZC__BUSY and AZC__LOGGING, see there */
     uint8_t cursors;     /* members that leave stay in limbo, since a cursor may be at them; or
                             there is news. azc__callback_done clears it */
     uint8_t accept_paused, retrying;
+    uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
     int unreported;      /* connections that ended and whose on_close has not run */
@@ -1820,9 +1892,12 @@ struct azc_server {
     azc_statistics stats;
     azc__request request;
     char error[200];     /* for azc_error */
+    pid_t unix_owner;    /* the process that created config.host's path; 0: none did */
+    dev_t unix_device;   /* of that path */
+    ino_t unix_inode;
     int stop_asked;      /* azc_stop was called, by any thread */
-    azc__post_record post; /* post_len bytes of one that was not read whole */
-    size_t post_len;
+    uint32_t woken;      /* 1: a byte is in the pipe, or will be at once */
+    uint32_t post_first, post_end; /* positions of the first posted task and behind the last */
 
     const azc__fixed_join *fixed;
     const azc__timers_join *timers;
@@ -1852,10 +1927,33 @@ struct azc_server {
     uint32_t watched_count;   /* in both lists */
     uint32_t watch_stopped;   /* something was stopped in this turn */
     azc__wheel wheel;
+    azc__post_place posts[AZC__POSTS];
 #ifdef AZCHAN_USE_EPOLL
     struct epoll_event ready[AZC__MAX_READY];
 #endif
 };
+
+/* Callbacks may run between AZC__BUSY_BEGIN and AZC__BUSY_END. If one of them throws in C++, the
+ * server is no longer busy, so azc_destroy can free it. */
+#ifdef __cplusplus
+struct azc__busy {
+    azc_server *server;
+    uint8_t before;
+    azc__busy(azc_server *s, int bit) : server(s), before(s->busy) {
+        s->busy = (uint8_t)(before | bit);
+    }
+    ~azc__busy() {
+        if (server != NULL) server->busy = before;
+    }
+};
+#define AZC__BUSY_BEGIN(s, bit) azc__busy guard(s, bit)
+#define AZC__BUSY_END(s, bit) ((void)0)
+#define AZC__BUSY_OVER() ((void)(guard.server = NULL)) /* the server will be freed */
+#else
+#define AZC__BUSY_BEGIN(s, bit) ((s)->busy = (uint8_t)((s)->busy | (bit)))
+#define AZC__BUSY_END(s, bit) ((s)->busy = (uint8_t)((s)->busy & ~(bit)))
+#define AZC__BUSY_OVER() ((void)0)
+#endif
 
 /* ==== [4] BYTES: numbers, characters, strings and lists of strings; pure ====================== */
 
@@ -3578,8 +3676,16 @@ static int azc__decimal_read(azc__decimal *d, const azc_json *value) {
     return 1;
 }
 
-/* False for infinity and NaN. */
-static int azc__finite(double v) { return v - v >= 0; }
+/* False for infinity and NaN, whose exponent is all ones. It looks at the bits, because -ffast-math
+ * assumes that neither exists. If a double has another format, nothing is refused. */
+static int azc__finite(double v) {
+    uint64_t bits = 0;
+    if (sizeof v == sizeof bits) memcpy(&bits, &v, sizeof v);
+    return (bits >> 52 & 0x7FF) != 0x7FF;
+}
+
+/* Are both the same, bit by bit? */
+static int azc__same(double a, double b) { return memcmp(&a, &b, sizeof a) == 0; }
 
 AZC_API int azc_json_double(azc_json value, double *out) {
     azc__decimal d;
@@ -3754,14 +3860,21 @@ AZC_API void azc_put_int(azc_writer *w, const char *name, int64_t value) {
     azc__put_integer(w, name, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, value < 0);
 }
 
+/* A small libc's printf may lack %g. */
+static int azc__put_is_number(const char *text) {
+    azc__text t = {text, text + strlen(text)};
+    return azc__json_scan_number(&t) && t.p == t.end;
+}
+
 AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
     static const char plain[] = "0123456789+-e";
-    char text[40];
-    if (w != NULL && !azc__finite(value)) azc__put_error(w, AZC_ERR_RANGE);
-    for (int precision = 15; precision <= 17; precision++) {
+    char text[40] = "";
+    int same = 0;
+    if (w == NULL) return;
+    if (!azc__finite(value)) azc__put_error(w, AZC_ERR_RANGE);
+    for (int precision = 15; precision <= 17 && !same; precision++) {
         snprintf(text, sizeof text, "%.*g", precision, value);
-        double back = strtod(text, NULL);
-        if (back >= value && back <= value) break;
+        same = azc__same(strtod(text, NULL), value);
     }
     char *point = text + strspn(text, plain); /* of the locale: one or more bytes */
     if (*point) {
@@ -3769,6 +3882,7 @@ AZC_API void azc_put_double(azc_writer *w, const char *name, double value) {
         *point = '.';
         memmove(point + 1, rest, strlen(rest) + 1);
     }
+    if (!same || !azc__put_is_number(text)) azc__put_error(w, AZC_ERR_RANGE);
     azc__put_word(w, name, text);
 }
 
@@ -4139,7 +4253,8 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
 
 static int azc__room_check(const azc_conn *conn, const char *room) {
     if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
-    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_OK;
+    int early = conn->state == AZC__HTTP || conn->server->busy & AZC__LOGGING;
+    return early ? AZC_ERR_STATE : AZC_OK;
 }
 
 AZC_API int azc_join(azc_conn *conn, const char *room) {
@@ -4160,7 +4275,7 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 
 AZC_API int azc_leave_all(azc_conn *conn) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__HTTP) return AZC_ERR_STATE;
+    if (conn->state == AZC__HTTP || conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     for (azc__member *m; conn->state == AZC__OPEN && (m = azc__member_first(conn)) != NULL;)
         azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
@@ -4253,8 +4368,22 @@ static AZC__RARE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, 
     struct msghdr msg;
     memset(&msg, 0, sizeof msg);
     msg.msg_iov = iov;
-    msg.msg_iovlen = count;
+    msg.msg_iovlen = (uint8_t)count; /* at most AZC__MAX_IOV; a size_t in some systems, or an int */
     return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+}
+
+/* Move a new descriptor to 3 or above. If the program was started without 0 to 2, what it prints
+ * must not reach a peer or our pipe. Returns the descriptor, or -1 with errno. */
+static AZC__RARE int azc__fd_high(int fd) {
+    if (fd < 0 || fd > 2) return fd;
+    int high = AZC_SYS(fcntl)(fd, F_DUPFD_CLOEXEC, 3), cause = errno;
+    AZC_SYS(close)(fd);
+    errno = cause;
+    return high;
+}
+
+static int azc__fd_socket(int family) {
+    return azc__fd_high(AZC_SYS(socket)(family, SOCK_STREAM | AZC__SOCK_FLAGS, 0));
 }
 
 /* Close-on-exec, so that children of the program do not inherit sockets and keep ports open. */
@@ -4317,18 +4446,21 @@ AZC_API const char *azc_target(const azc_conn *conn) {
     return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
-/* Call config.log with one line.
+/* Call config.log with one line. A log that causes another line gets none for it, and calls on the
+ * server are refused meanwhile: a loop over members may be at work.
  *   conn    NULL: the line is about the server
  *   number  a status, close code, error or limit
  *   more    NULL: azc_strerror(number) */
-static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, const char *what,
+static AZC__RARE void azc__log_as(azc_server *s, const azc_conn *conn, const char *what,
                                   int number, const char *more) {
     char line[256];
-    if (s->config.log == NULL) return;
+    if (s->config.log == NULL || s->busy & AZC__LOGGING) return;
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
              conn != NULL ? azc_target(conn) : "-", what, number,
              more != NULL ? more : azc_strerror(number));
+    AZC__BUSY_BEGIN(s, AZC__LOGGING);
     s->config.log(s->config.log_userdata, line);
+    AZC__BUSY_END(s, AZC__LOGGING);
 }
 
 static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int number,
@@ -4623,6 +4755,16 @@ static AZC__RARE void azc__callback_done(azc_server *s) {
     if (s->news_first != NULL) s->news->report(s);
 }
 
+/* Free what only callbacks use. */
+static AZC__RARE void azc__conn_forget(azc_conn *conn) {
+    while (conn->rooms != NULL) {
+        azc__member *m = conn->rooms;
+        conn->rooms = m->next_room;
+        azc__member_free(conn->server, m);
+    }
+    azc__tail_free(conn);
+}
+
 /* Call on_close, then free what only callbacks use. */
 static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     azc_server *s = conn->server;
@@ -4635,16 +4777,12 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
-    while (conn->rooms != NULL) {
-        azc__member *m = conn->rooms;
-        conn->rooms = m->next_room;
-        azc__member_free(s, m);
-    }
-    azc__tail_free(conn);
+    azc__conn_forget(conn);
 }
 
 static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
+    if (conn->tail != NULL) azc__conn_forget(conn); /* a callback has thrown an exception */
     azc__deadline_clear(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
@@ -4661,6 +4799,7 @@ static void azc__conn_free(azc_conn *conn) {
 /* Returns AZC_OK, or why this connection takes no message. */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
+    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (conn->state == AZC__OPEN) return AZC_OK;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
@@ -4869,6 +5008,7 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
 /* Returns AZC_OK, or why this cannot be broadcast. Replaces AZC_NUL by the length. */
 static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
     if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
+    if (channel->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
         return AZC_ERR_FULL;
     if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
@@ -5931,7 +6071,6 @@ static void azc__accept_full(azc_server *s) {
 static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor peer;
     azc__visitor_set(&peer, address);
-    azc__fd_prepare(fd);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &peer);
     int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
@@ -5941,38 +6080,78 @@ static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address
     else AZC_SYS(close)(fd);
 }
 
-/* Accept one connection. Returns 1 if there may be another. */
-static int azc__accept(azc_server *s) {
-    azc__sockaddr address;
-    socklen_t len = sizeof address;
-    memset(&address, 0, sizeof address);
-    int fd = AZC_SYS(accept)(s->listener.fd, &address.any, &len);
-    if (fd >= 0) {
-        azc__accept_conn(s, fd, &address);
-        return 1;
+static int azc__accept_call(azc_server *s, azc__sockaddr *address) {
+    socklen_t len = sizeof *address;
+    memset(address, 0, sizeof *address);
+#if AZC__CLOEXEC
+    return azc__fd_high(AZC_SYS(accept4)(s->listener.fd, &address->any, &len, AZC__SOCK_FLAGS));
+#else
+    int fd = azc__fd_high(AZC_SYS(accept)(s->listener.fd, &address->any, &len));
+    if (fd >= 0) azc__fd_prepare(fd);
+    return fd;
+#endif
+}
+
+/* The listening socket is none any more: another process shut it down, or the program closed it.
+ * Serve the open connections to their end; then azc_poll returns AZC_ERR_SYSTEM. */
+static AZC__RARE void azc__accept_over(azc_server *s) {
+    s->accept_over = 1;
+    if (!s->stopping) s->stopping = AZC__SHUTTING_DOWN;
+    azc__error_keep(s, AZC_ERR_SYSTEM, "accept");
+    azc__log_as(s, NULL, "accepts no more", AZC_ERR_SYSTEM, strerror(errno));
+}
+
+/* accept failed. EAGAIN: there is no connection. Returns 1 if only the first connection of the
+ * queue was at fault. Any other error pauses accepting, so that no error makes the loop spin. */
+static AZC__RARE int azc__accept_failed(azc_server *s) {
+    switch (errno) {
+    case EAGAIN: return 0;
+    case EINTR:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case EPROTO: return 1;
+    case EBADF:
+    case EINVAL:
+    case ENOTSOCK:
+        azc__accept_over(s);
+        return 0;
     }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return 0;
-    if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM)
-        return 1; /* EINTR, ECONNABORTED, and network errors of that peer: see accept(2) */
+    if (errno == EWOULDBLOCK) return 0;
     azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
     azc__accept_pause(s);
     azc__retry_later(s);
     return 0;
 }
 
-static AZC__RARE void azc__listener_ready(azc_server *s) {
-    if (s->conn_count >= s->config.max_connections) azc__accept_full(s);
-    for (int i = 0; i < AZC__MAX_ACCEPTS && s->conn_count < s->config.max_connections; i++) {
+/* Accept one connection. Returns 1 if there may be another. */
+static int azc__accept(azc_server *s) {
+    azc__sockaddr address;
+    int fd = azc__accept_call(s, &address);
+    if (fd < 0) return azc__accept_failed(s);
+    azc__accept_conn(s, fd, &address);
+    return 1;
+}
+
+/* An event besides READ means a broken socket: then accept is called in any case, for its error. */
+static AZC__RARE void azc__listener_ready(azc_server *s, int events) {
+    int broken = (events & ~AZC__EVENT_READ) != 0;
+    if (s->conn_count >= s->config.max_connections && !broken) azc__accept_full(s);
+    for (int i = 0; i < AZC__MAX_ACCEPTS; i++) {
+        if (s->conn_count >= s->config.max_connections && !(broken && i == 0)) return;
         if (s->stopping || !azc__accept(s)) return;
     }
 }
 
-/* Close the listening socket, and unlink its path if this server created it. */
+/* Close the listening socket, and unlink its path if this process created it and it still names
+ * this socket. While the socket is open, no other file can have its inode number. */
 static AZC__RARE void azc__listener_remove(azc_server *s, int fd) {
+    const char *path = s->unix_owner != 0 ? azc__host_path(s->config.host) : NULL;
+    struct stat st;
+    if (path != NULL && s->unix_owner == AZC_SYS(getpid)() && AZC_SYS(stat)(path, &st) == 0 &&
+        st.st_dev == s->unix_device && st.st_ino == s->unix_inode) AZC_SYS(unlink)(path);
+    s->unix_owner = 0;
     AZC_SYS(close)(fd);
     s->listener.fd = -1;
-    const char *path = s->config.listen_fd == 0 ? azc__host_path(s->config.host) : NULL;
-    if (path != NULL) AZC_SYS(unlink)(path);
 }
 
 static void azc__listener_close(azc_server *s) {
@@ -6133,27 +6312,45 @@ static void azc__stop_begin(azc_server *s) {
     s->stopping = AZC__STOPPING;
 }
 
-/* Run up to AZC__MAX_POSTS tasks from the pipe. A read may end inside a record: s->post keeps that
- * part. Returns as read. */
-static ssize_t azc__posts_run(azc_server *s) {
-    azc__post_record posts[AZC__MAX_POSTS], *post = posts;
-    posts[0] = s->post;
-    ssize_t n = AZC_SYS(read)(s->wake.fd, (char *)posts + s->post_len,
-                              sizeof posts - s->post_len);
-    if (n <= 0) return n;
-    size_t len = s->post_len + (size_t)n;
-    for (; len >= sizeof *post; len -= sizeof *post, post++) {
-        if (post->fn == NULL) continue;
-        post->fn(s, post->arg);
-        azc__callback_done(s);
-    }
-    s->post_len = len;
-    if (len > 0) s->post = *post;
-    return n;
+/* Wake the loop. The pipe carries no data: one byte stands for any number of wakes. If the write
+ * fails, the next call tries again. Any thread, any signal handler. */
+static void azc__wake(azc_server *s) {
+    int saved = errno;
+    ssize_t n;
+    if (AZC__SWAP(s->woken, 1) != 0) return;
+    do n = AZC_SYS(write)(s->wake_write, "", 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1) AZC__STORE(s->woken, 0);
+    errno = saved;
 }
 
+/* Run the posted tasks that are complete, at most AZC__MAX_POSTS. A task that is posted meanwhile
+ * runs in a later turn. Returns how many ran. */
+static int azc__posts_run(azc_server *s) {
+    uint32_t end = AZC__LOAD(s->post_end);
+    int count = 0;
+    while (s->post_first != end && count < AZC__MAX_POSTS) {
+        azc__post_place *place = &s->posts[s->post_first % AZC__POSTS];
+        uint32_t lap = s->post_first - s->post_first % AZC__POSTS;
+        if (AZC__LOAD(place->lap) != lap + 1) break; /* its thread still writes it, then wakes us */
+        azc_task fn = place->fn;
+        void *arg = place->arg;
+        s->post_first++;
+        AZC__STORE(place->lap, lap + AZC__POSTS);
+        fn(s, arg);
+        azc__callback_done(s);
+        count++;
+    }
+    return count;
+}
+
+/* woken becomes 0 before the ring is looked at, so that a task posted after that wakes us again. */
 static void azc__wake_ready(azc_server *s) {
-    azc__posts_run(s);
+    char bytes[64];
+    ssize_t n = AZC_SYS(read)(s->wake.fd, bytes, sizeof bytes);
+    if (n < 0 && errno == EINTR) return;
+    (void)AZC__SWAP(s->woken, 0);
+    if (azc__posts_run(s) > 0 && AZC__LOAD(s->post_end) != s->post_first) azc__wake(s);
     if (AZC__RAISED(s->stop_asked)) azc__stop_begin(s);
 }
 
@@ -6165,34 +6362,24 @@ static void azc__posts_close(azc_server *s) {
     while (azc__posts_run(s) > 0) continue;
 }
 
-/* Write one record to the pipe, all or nothing. Callable from any thread and signal handler. */
-static int azc__wake(azc_server *s, const void *record, size_t size) {
-    int saved = errno;
-    ssize_t n;
-    if (s->wake_write < 0) return AZC_ERR_STATE;
-    do n = AZC_SYS(write)(s->wake_write, record, size);
-    while (n < 0 && errno == EINTR);
-    errno = saved;
-    return n == (ssize_t)size ? AZC_OK : AZC_ERR_FULL;
-}
-
 AZC_API void azc_stop(azc_server *server) {
-    azc__post_record none = {NULL, NULL};
     if (server == NULL) return;
-    AZC__RAISE(server->stop_asked); /* first: a full pipe wakes the loop too */
-    azc__wake(server, &none, sizeof none);
+    AZC__RAISE(server->stop_asked); /* before the wake, which looks for it */
+    if (server->wake_write >= 0) azc__wake(server);
 }
 
 /* ---- A turn ---- */
 
 /* Steps 5 to 7. A turn also begins with them, because the program may have sent or closed between
- * two polls. Returns 0 once the server has stopped and every connection is gone. */
+ * two polls. Returns 0 once the server has stopped and every connection is gone, or AZC_ERR_SYSTEM
+ * if it was accept that ended it; else 1. */
 static int azc__turn_settle(azc_server *s) {
     azc__callback_done(s);
     if (s->watch_stopped) s->watch->sweep(s);
     azc__settle(s);
     if (s->stopping) azc__listener_close(s);
-    return !s->stopping || s->conn_count > 0;
+    if (!s->stopping || s->conn_count > 0) return 1;
+    return s->accept_over && s->stopping != AZC__STOPPING ? AZC_ERR_SYSTEM : 0;
 }
 
 /* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
@@ -6205,7 +6392,7 @@ static int azc__turn_run(azc_server *s, int ready) {
     for (; ready > 0; ready--) {
         azc__source *source = azc__source_next(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
-        else if (source->kind == AZC__LISTENER) azc__listener_ready(s);
+        else if (source->kind == AZC__LISTENER) azc__listener_ready(s, events);
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
@@ -6223,28 +6410,29 @@ static int azc__turn_check(azc_server *s) {
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     int result = azc__turn_check(server);
     if (result != AZC_OK) return result;
-    server->busy = 1;
-    if (azc__turn_settle(server))
+    AZC__BUSY_BEGIN(server, AZC__BUSY);
+    result = azc__turn_settle(server);
+    if (result > 0)
         result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
-    server->busy = 0;
+    AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
 
 AZC_API size_t azc_poll_begin(azc_server *server, struct pollfd *fds, size_t max,
                               int *timeout_ms) {
     if (timeout_ms == NULL || azc__turn_check(server) != AZC_OK) return 0;
-    server->busy = 1;
-    *timeout_ms = azc__turn_settle(server) ? azc__wait_ms(server, *timeout_ms) : 0;
-    server->busy = 0;
+    AZC__BUSY_BEGIN(server, AZC__BUSY);
+    *timeout_ms = azc__turn_settle(server) > 0 ? azc__wait_ms(server, *timeout_ms) : 0;
+    AZC__BUSY_END(server, AZC__BUSY);
     return azc__wait_export(server, fds, fds != NULL ? max : 0);
 }
 
 AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t count) {
     int result = azc__turn_check(server);
     if (result != AZC_OK) return result;
-    server->busy = 1;
+    AZC__BUSY_BEGIN(server, AZC__BUSY);
     result = azc__turn_run(server, azc__wait_import(server, fds, fds != NULL ? count : 0));
-    server->busy = 0;
+    AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
 
@@ -6310,29 +6498,86 @@ static socklen_t azc__listen_address(azc_server *s, azc__sockaddr *address) {
 
 /* ---- Open ---- */
 
-/* Unlink a socket path that refuses connections: its process was killed. */
+/* Servers that start at once on one path must not unlink each other's sockets, so each locks the
+ * path's directory while it looks for a stale socket and binds. Another user who may read the
+ * directory could keep it locked: after a second we go on without. Returns a descriptor, or -1. */
+static int azc__listen_lock(const char *path) {
+#ifdef LOCK_EX
+    struct timespec nap = {0, 10000000};
+    char directory[sizeof ((struct sockaddr_un *)0)->sun_path + 2];
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    memcpy(directory, path, len);
+    memcpy(directory + len, ".", 2);
+    int fd = azc__fd_high(AZC_SYS(open)(directory, O_RDONLY | O_CLOEXEC));
+    for (int tries = 100; fd >= 0 && tries > 0; tries--) {
+        if (AZC_SYS(flock)(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) break;
+        AZC_SYS(nanosleep)(&nap, NULL);
+    }
+    return fd;
+#else
+    (void)path;
+    return -1;
+#endif
+}
+
+/* A child of the program may have a copy of fd, so closing it is not enough. Keeps errno. */
+static void azc__listen_unlock(int fd) {
+    int cause = errno;
+#ifdef LOCK_EX
+    if (fd >= 0) AZC_SYS(flock)(fd, LOCK_UN);
+#endif
+    if (fd >= 0) AZC_SYS(close)(fd);
+    errno = cause;
+}
+
+/* Unlink a socket path that refuses connections: its process was killed. If the owner's queue is
+ * full, connect would block or fails with EAGAIN: it is alive. */
 static void azc__listen_unlink_stale(const azc__sockaddr *address, socklen_t len) {
     struct stat st;
     if (AZC_SYS(stat)(address->un.sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) return;
-    int fd = AZC_SYS(socket)(AF_UNIX, SOCK_STREAM, 0);
+    int fd = azc__fd_socket(AF_UNIX);
     if (fd < 0) return;
-    if (AZC_SYS(connect)(fd, &address->any, len) < 0 && errno == ECONNREFUSED)
+    if (azc__fd_nonblocking(fd) && AZC_SYS(connect)(fd, &address->any, len) < 0 &&
+        errno == ECONNREFUSED)
         AZC_SYS(unlink)(address->un.sun_path);
     AZC_SYS(close)(fd);
 }
 
+/* Bound to a path: remember the file, and set its mode. Nobody can connect before listen. Returns 0
+ * on failure, with errno. */
+static int azc__listen_own(azc_server *s, const char *path) {
+    struct stat st;
+    s->unix_owner = AZC_SYS(getpid)();
+    if (AZC_SYS(stat)(path, &st) != 0) return 0;
+    s->unix_device = st.st_dev;
+    s->unix_inode = st.st_ino;
+    return s->config.unix_mode == 0 || AZC_SYS(chmod)(path, (mode_t)s->config.unix_mode) == 0;
+}
+
 /* Returns 0 on failure, with errno. */
-static int azc__listen_bind(int fd, const azc__sockaddr *address, socklen_t len) {
-    int family = address->any.sa_family;
-    if (family == AF_UNIX) azc__listen_unlink_stale(address, len);
+static int azc__listen_bind(azc_server *s, int fd, const azc__sockaddr *address, socklen_t len) {
+    const char *path = address->any.sa_family == AF_UNIX ? address->un.sun_path : NULL;
+    if (path != NULL) azc__listen_unlink_stale(address, len);
     else azc__sys_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    if (family == AF_INET6) azc__sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (address->any.sa_family == AF_INET6) azc__sys_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (AZC_SYS(bind)(fd, &address->any, len) < 0) return 0;
-    if (AZC_SYS(listen)(fd, AZC__LISTEN) == 0) return 1;
+    if ((path == NULL || azc__listen_own(s, path)) && AZC_SYS(listen)(fd, AZC__LISTEN) == 0)
+        return 1;
     int cause = errno;
-    if (family == AF_UNIX) AZC_SYS(unlink)(address->un.sun_path);
+    if (path != NULL) AZC_SYS(unlink)(path);
+    s->unix_owner = 0;
     errno = cause;
     return 0;
+}
+
+static int azc__listen_bind_locked(azc_server *s, int fd, const azc__sockaddr *address,
+                                   socklen_t len) {
+    if (address->any.sa_family != AF_UNIX) return azc__listen_bind(s, fd, address, len);
+    int lock = azc__listen_lock(address->un.sun_path);
+    int bound = azc__listen_bind(s, fd, address, len);
+    azc__listen_unlock(lock);
+    return bound;
 }
 
 static int azc__listen_error(azc_server *s) {
@@ -6355,11 +6600,12 @@ static int azc__listen_open(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = azc__listen_address(s, &address);
     if (len == 0) return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
-    int fd = AZC_SYS(socket)(address.any.sa_family, SOCK_STREAM, 0), bad = 0;
+    int fd = azc__fd_socket(address.any.sa_family), bad = 0;
     if (fd < 0) return azc__listen_error(s);
     if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
         bad = azc__sys_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind(fd, &address, len)) return fd;
+    if (bad == 0 && azc__fd_nonblocking(fd) && azc__listen_bind_locked(s, fd, &address, len))
+        return fd;
     int error = azc__listen_error(s);
     AZC_SYS(close)(fd);
     return error;
@@ -6461,6 +6707,7 @@ static const char *azc__config_bad(const azc_config *c) {
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
     over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
+    if ((unsigned)c->unix_mode > 0777) return "unix_mode";
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
 
@@ -6534,9 +6781,10 @@ static void azc__server_free(azc_server *s) {
 AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
     if (server->busy) return AZC_ERR_STATE;
-    server->busy = 1;
+    AZC__BUSY_BEGIN(server, AZC__BUSY);
     azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
+    server->signals_end = NULL;
     azc__posts_close(server);
     azc__listener_close(server);
     azc__stop_begin(server);
@@ -6545,33 +6793,56 @@ AZC_API int azc_destroy(azc_server *server) {
     azc__settle(server);
     if (server->rates_free != NULL) server->rates_free(server);
     if (server->history != NULL) server->history->free(server);
+    AZC__BUSY_OVER();
     azc__server_free(server);
     return AZC_OK;
 }
 
 /* ---- Begin ---- */
 
+/* Random bytes of the kernel. Returns 0 if there are none. */
+static int azc__server_random(void *to, size_t len) {
+#ifdef AZC__GETRANDOM
+    if (AZC_SYS(getrandom)(to, len, GRND_NONBLOCK) == (ssize_t)len) return 1;
+#endif
+    int fd = azc__fd_high(AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC));
+    if (fd < 0) return 0;
+    ssize_t n = AZC_SYS(read)(fd, to, len);
+    AZC_SYS(close)(fd);
+    return n == (ssize_t)len;
+}
+
 /* Random seeds, so that peers cannot foresee the hashes of rooms. */
 static void azc__server_seed(azc_server *s) {
-    int fd = AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC);
-    s->seed[0] = (uint32_t)s->now; /* if there is no better source */
+    if (azc__server_random(s->seed, sizeof s->seed)) return;
+    s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
-    if (fd < 0) return;
-    ssize_t n = AZC_SYS(read)(fd, s->seed, sizeof s->seed);
-    (void)n;
-    AZC_SYS(close)(fd);
+    azc__log_as(s, NULL, "no getrandom, no /dev/urandom", AZC_ERR_SYSTEM,
+                "peers may guess the hashes of rooms");
+}
+
+/* Returns 0 on failure, with errno. Both ends are closed by azc__server_free. */
+static int azc__server_pipe(azc_server *s) {
+    int fds[2];
+#if AZC__CLOEXEC
+    if (AZC_SYS(pipe2)(fds, O_CLOEXEC | O_NONBLOCK) < 0) return 0;
+    s->wake.fd = azc__fd_high(fds[0]);
+    s->wake_write = azc__fd_high(fds[1]);
+    return s->wake.fd >= 0 && s->wake_write >= 0;
+#else
+    if (AZC_SYS(pipe)(fds) < 0) return 0;
+    s->wake.fd = azc__fd_high(fds[0]);
+    s->wake_write = azc__fd_high(fds[1]);
+    return s->wake.fd >= 0 && s->wake_write >= 0 && azc__fd_nonblocking(s->wake.fd) &&
+           azc__fd_nonblocking(s->wake_write);
+#endif
 }
 
 /* Open the pipe by which azc_stop and azc_post wake the loop, and epoll. */
 static int azc__server_open(azc_server *s) {
-    int fds[2];
-    if (AZC_SYS(pipe)(fds) < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
-    s->wake.fd = fds[0];
-    s->wake_write = fds[1];
-    if (!azc__fd_nonblocking(fds[0]) || !azc__fd_nonblocking(fds[1]))
-        return azc__error_keep(s, AZC_ERR_SYSTEM, "fcntl");
+    if (!azc__server_pipe(s)) return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
 #ifdef AZCHAN_USE_EPOLL
-    s->epoll = AZC_SYS(epoll_create1)(EPOLL_CLOEXEC);
+    s->epoll = azc__fd_high(AZC_SYS(epoll_create1)(EPOLL_CLOEXEC));
     if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
 #endif
     if (azc__source_watch(s, &s->wake, AZC__EVENT_READ)) return AZC_OK;
@@ -6916,10 +7187,30 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
 
 /* ==== [23] POSTS: tasks from other threads and signal handlers ================================ */
 
+/* Take a place in the ring, or NULL if none is free. Several threads, and signal handlers that
+ * interrupt them here, may do this at once: each position is taken by one, in order, and none waits
+ * for another. */
+static azc__post_place *azc__post_claim(azc_server *s) {
+    uint32_t at = AZC__LOAD(s->post_end);
+    for (;;) {
+        azc__post_place *place = &s->posts[at % AZC__POSTS];
+        uint32_t ahead = AZC__LOAD(place->lap) - (at - at % AZC__POSTS);
+        if (ahead == 0 && AZC__REPLACE(s->post_end, &at, at + 1)) return place;
+        if (ahead > UINT32_MAX / 2) return NULL; /* the task of the round before is still in it */
+        if (ahead != 0) at = AZC__LOAD(s->post_end);
+    }
+}
+
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
-    azc__post_record post = {fn, arg};
     if (server == NULL || fn == NULL) return AZC_ERR_ARGUMENT;
-    return azc__wake(server, &post, sizeof post);
+    if (server->wake_write < 0) return AZC_ERR_STATE;
+    azc__post_place *place = azc__post_claim(server);
+    if (place == NULL) return AZC_ERR_FULL;
+    place->fn = fn;
+    place->arg = arg;
+    AZC__STORE(place->lap, AZC__LOAD(place->lap) + 1); /* complete: the loop may run it */
+    azc__wake(server);
+    return AZC_OK;
 }
 
 /* ==== [24] SIGNALS: azc_stop on SIGINT and SIGTERM ============================================ */

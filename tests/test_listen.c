@@ -3,7 +3,9 @@
 #include "../azchan.h"
 #include "test.h"
 #include "client.h"
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
@@ -252,6 +254,173 @@ static void addresses(void) {
     }
 }
 
+/* ---- The path of a Unix socket --------------------------------------------------------------- */
+
+static struct sockaddr_un unix_address(const char *path) {
+    struct sockaddr_un a;
+    memset(&a, 0, sizeof a);
+    a.sun_family = AF_UNIX, strcpy(a.sun_path, path);
+    return a;
+}
+static int unix_listener(const char *path, int backlog) {
+    struct sockaddr_un a = unix_address(path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || listen(fd, backlog) != 0) abort();
+    return fd;
+}
+
+/* Start a server on the path as `go` becomes readable; report its result, and serve until `stop` is
+ * closed. */
+static void start_at_once(const char *host, int go, int report, int stop) {
+    char byte = 0;
+    azc_config config;
+    memset(&config, 0, sizeof config);
+    config.host = host;
+    azc_server *server = azc_create(&config);
+    if (read(go, &byte, 1) < 0) _exit(1);
+    byte = (char)(azc_listen(server) == AZC_OK);
+    if (write(report, &byte, 1) != 1) _exit(1);
+    fcntl(stop, F_SETFL, O_NONBLOCK);
+    while (read(stop, &byte, 1) < 0) azc_poll(server, 1);
+    azc_destroy(server);
+    _exit(0);
+}
+
+/* Three processes start on a stale path at once. Returns how many got AZC_OK; *reached: somebody
+ * answers there. */
+static int race(const char *path, int *reached) {
+    enum { STARTS = 3 };
+    char host[128], byte;
+    int go[2], report[2], stop[2], ok = 0;
+    struct sockaddr_un a = unix_address(path);
+    snprintf(host, sizeof host, "unix:%s", path);
+    close(unix_listener(path, 1));
+    if (pipe(go) || pipe(report) || pipe(stop)) abort();
+    for (int i = 0; i < STARTS; i++)
+        if (fork() == 0) {
+            close(go[1]), close(stop[1]);
+            start_at_once(host, go[0], report[1], stop[0]);
+        }
+    usleep(2000);
+    close(go[1]);
+    for (int i = 0; i < STARTS; i++) ok += read(report[0], &byte, 1) == 1 && byte;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    *reached = connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    close(fd), close(stop[1]);
+    for (int i = 0; i < STARTS; i++) wait(NULL);
+    close(go[0]), close(report[0]), close(report[1]), close(stop[0]);
+    return ok;
+}
+
+static void unix_paths(void) {
+    TEST("a live owner whose queue is full is in use, and azc_listen does not wait for it") {
+        const char *path = temporary("full");
+        char host[128];
+        int waiting[4];
+        struct sockaddr_un a = unix_address(path);
+        snprintf(host, sizeof host, "unix:%s", path);
+        unlink(path);
+        int fd = unix_listener(path, 0);
+        for (int i = 0; i < 4; i++) {
+            waiting[i] = socket(AF_UNIX, SOCK_STREAM, 0);
+            fcntl(waiting[i], F_SETFL, O_NONBLOCK);
+            if (connect(waiting[i], (struct sockaddr *)&a, sizeof a) != 0) CHECK_INT(errno, EAGAIN);
+        }
+        long long before = now_ms();
+        azc_server *server = serve_at(host, 0);
+        alarm(3); /* instead of the test's minutes */
+        CHECK_INT(azc_listen(server), AZC_ERR_IN_USE);
+        alarm(0);
+        CHECK(now_ms() - before < 1000);
+        finish(server);
+        CHECK(access(path, F_OK) == 0);
+        for (int i = 0; i < 4; i++) close(waiting[i]);
+        close(fd), unlink(path);
+    }
+    TEST("of servers that start at once on a stale path exactly one is AZC_OK, and is reached")
+        for (int i = 0, rounds = getenv("TEST_QUICK") ? 20 : 200; i < rounds; i++) {
+            const char *path = temporary("race");
+            int reached = 0;
+            unlink(path);
+            int ok = race(path, &reached);
+            if (!CHECK_INT(ok, 1) || !CHECK(reached)) break;
+            CHECK(access(path, F_OK) != 0);
+            unlink(path);
+        }
+    TEST("a server without the path's lock waits a second for it, no longer") {
+        char folder[] = "/tmp/azchan-lock-XXXXXX", host[64];
+        CHECK(mkdtemp(folder) != NULL);
+        snprintf(host, sizeof host, "unix:%s/s", folder);
+        int lock = open(folder, O_RDONLY);
+        CHECK(flock(lock, LOCK_EX) == 0);
+        long long before = now_ms();
+        azc_server *server = serve_at(host, 0);
+        listening(server);
+        CHECK(now_ms() - before >= 900);
+        visit_at(server, host, "unix");
+        finish(server);
+        close(lock), rmdir(folder);
+    }
+    TEST("a path without a slash is in the current folder") {
+        char folder[] = "/tmp/azchan-here-XXXXXX", here[256];
+        CHECK(mkdtemp(folder) != NULL && getcwd(here, sizeof here) && chdir(folder) == 0);
+        azc_server *server = serve_at("unix:sock", 0);
+        listening(server);
+        visit_at(server, "unix:sock", "unix");
+        finish(server);
+        CHECK(chdir(here) == 0 && rmdir(folder) == 0);
+    }
+    TEST("a path that belongs to another server by then stays, as does a forked child's parent's") {
+        const char *path = temporary("mine");
+        char host[128];
+        snprintf(host, sizeof host, "unix:%s", path);
+        unlink(path);
+        azc_server *server = serve_at(host, 0);
+        listening(server);
+        pid_t child = fork();
+        int status = 0;
+        if (child == 0) azc_destroy(server), _exit(0);
+        CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+        CHECK(access(path, F_OK) == 0);
+#ifndef AZCHAN_USE_EPOLL /* a child shares its parent's epoll set, and has changed it */
+        visit_at(server, host, "unix");
+#endif
+        unlink(path);
+        int other = unix_listener(path, 1);
+        running.descriptors++;
+        finish(server);
+        CHECK(access(path, F_OK) == 0);
+        close(other), unlink(path);
+    }
+    TEST("unix_mode sets the file's permissions, whatever the umask; by default the umask does") {
+        static const struct { int mode; unsigned mask, want; } cases[] = {
+            {0660, 077, 0660}, {0666, 077, 0666}, {0600, 0, 0600}, {0, 077, 0700}, {0, 022, 0755}};
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            const char *path = temporary("mode");
+            char host[128];
+            struct stat st;
+            azc_config config = quick();
+            snprintf(host, sizeof host, "unix:%s", path);
+            config.host = host, config.unix_mode = cases[i].mode;
+            mode_t old = umask((mode_t)cases[i].mask);
+            azc_server *server = create(&config);
+            listening(server);
+            umask(old);
+            CHECK(stat(path, &st) == 0);
+            CHECK_INT(st.st_mode & 0777, cases[i].want);
+            finish(server);
+        }
+        for (int i = 0; i < 2; i++) {
+            azc_config config = quick();
+            config.unix_mode = i ? -1 : 01000;
+            azc_server *server = create(&config);
+            CHECK_INT(azc_listen(server), AZC_ERR_ARGUMENT);
+            CHECK(strstr(azc_error(server), "unix_mode") != NULL);
+            finish(server);
+        }
+    }
+}
+
 /* ---- Sockets from elsewhere ------------------------------------------------------------------ */
 
 static int listener(int type) {
@@ -398,6 +567,7 @@ static void adopted(void) {
 int main(int argc, char **argv) {
     test_start(argc, argv);
     addresses();
+    unix_paths();
     adopted();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();

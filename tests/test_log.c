@@ -215,10 +215,62 @@ static void lines(void) {
     }
 }
 
+/* A config.log that does what the manual forbids. */
+static struct {
+    azc_conn *conn, *other;
+    int lines, refused, calls;
+} meddler;
+static void meddle(void *userdata, const char *line) {
+    azc_message m;
+    azc_server *s = azc_server_of(meddler.conn);
+    (void)userdata, (void)line;
+    if (meddler.lines++ > 100 || s == NULL) return;
+    memset(&m, 0, sizeof m);
+    m.room = "x", m.text = "?", m.len = 1;
+    int results[] = {azc_broadcast(served, NULL, "?", 1, NULL), azc_send(served, &m),
+                     azc_send_room(meddler.conn, "?", 1), azc_send_text(meddler.other, "?", 1),
+                     azc_leave(meddler.other, "x"), azc_leave_all(meddler.other),
+                     azc_join(meddler.other, "y"), azc_close(meddler.other, 1000, NULL),
+                     azc_ping(meddler.other, NULL, 0), azc_poll(s, 0), azc_destroy(s)};
+    meddler.calls += (int)(sizeof results / sizeof *results);
+    for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
+        meddler.refused += results[i] == AZC_ERR_STATE;
+        if (results[i] != AZC_ERR_STATE) printf("    call %d: %d\n", (int)i, results[i]);
+    }
+}
+
+static void meddling(void) {
+    TEST("a config.log that calls the server is refused, and does not recurse") {
+        azc_config config = quick();
+        config.log = meddle, config.max_message = 1024, config.max_backlog = 16384;
+        config.read_buffer = 4096;
+        azc_channel_desc d = recorder("/t");
+        d.when_full = AZC_FULL_DROP;
+        azc_server *server = serve(&config, d);
+        memset(&meddler, 0, sizeof meddler);
+        join_channel(server, "/t"), join_channel(server, "/t"), join_channel(server, "/t");
+        azc_cursor at = azc_members(served, NULL);
+        while (azc_cursor_next(&at)) {
+            azc_join(at.conn, "x");
+            meddler.other = meddler.conn, meddler.conn = at.conn;
+        }
+        static char data[8000];
+        memset(data, 'a', sizeof data);
+        for (int i = 0; i < 5; i++) azc_broadcast(served, "x", data, sizeof data, NULL);
+        CHECK_INT(meddler.lines, 9); /* one for each message that was dropped */
+        CHECK_INT(meddler.refused, meddler.calls);
+        CHECK_INT(azc_count(served, "x"), 3);
+        settle(server);
+        CHECK_INT(azc_broadcast(served, "x", "end", 3, NULL), AZC_OK); /* allowed again */
+        finish(server);
+    }
+}
+
 int main(int argc, char **argv) {
     test_start(argc, argv);
     logger();
     lines();
+    meddling();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();
 }

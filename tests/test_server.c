@@ -308,11 +308,105 @@ static void bad_use(void) {
     }
 }
 
+/* ---- Exceptions, where the implementation is C++ ---------------------------------------------- */
+
+#ifdef __cplusplus
+enum { IN_UPGRADE, IN_CONNECT, IN_MESSAGE, IN_BINARY, IN_CLOSE, IN_HANDLER, IN_TIMER, IN_POST,
+       IN_WATCH, IN_LOG, IN_DESTROY, THROWERS };
+static int thrower; /* which callback throws */
+
+static int throw_in(int where) {
+    if (thrower == where) throw where;
+    return AZC_OK;
+}
+static int throw_upgrade(azc_conn *conn) { return conn ? throw_in(IN_UPGRADE) : 0; }
+static int throw_connect(azc_conn *conn) { return azc_join(conn, "x"), throw_in(IN_CONNECT); }
+static int throw_message(azc_conn *conn, const char *text, size_t len) {
+    azc_send_all(conn, text, len);
+    return throw_in(IN_MESSAGE);
+}
+static int throw_binary(azc_conn *conn, const void *data, size_t len) {
+    azc_cursor at = azc_members(azc_channel_of(conn), "x");
+    (void)data, (void)len;
+    while (azc_cursor_next(&at)) azc_leave(at.conn, "x");
+    return throw_in(IN_BINARY);
+}
+static void throw_close(azc_conn *conn, int code, const char *reason) {
+    (void)conn, (void)reason;
+    throw_in(code == 1001 ? IN_DESTROY : IN_CLOSE);
+}
+static int throw_handler(azc_conn *conn, void *userdata) {
+    (void)conn, (void)userdata;
+    return throw_in(IN_HANDLER), 204;
+}
+static void throw_task(azc_server *server, void *where) {
+    (void)server;
+    throw_in((int)(intptr_t)where);
+}
+static void throw_watch(azc_server *server, int fd, int events, void *userdata) {
+    (void)events, (void)userdata;
+    azc_watch(server, fd, 0, NULL, NULL);
+    throw_in(IN_WATCH);
+}
+static void throw_log(void *userdata, const char *line) {
+    (void)userdata, (void)line;
+    throw_in(IN_LOG);
+}
+
+static int play_until_thrown(azc_server *server, const int fds[2]) {
+    client *a = client_open(server), *b = client_open(server), *c = client_open(server);
+    try {
+        azc_watch(server, fds[1], AZC_WRITE, throw_watch, NULL);
+        azc_after(server, 0, throw_task, (void *)(intptr_t)IN_TIMER);
+        azc_post(server, throw_task, (void *)(intptr_t)IN_POST);
+        client_print(a, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
+        for (int i = 0; i < 20; i++) azc_poll(server, 1);
+        azc_watch(server, fds[1], 0, NULL, NULL);
+        CHECK_INT(client_upgrade(b, "/t", ""), 101);
+        CHECK_INT(client_upgrade(c, "/t", ""), 101);
+        client_text(b, "hello"), settle(server);
+        client_send(b, "\x82\x81\0\0\0\0x", 7), settle(server);
+        client_send(b, "\xff\x81\0\0\0\0x", 7), settle(server); /* RSV bits: logged, closed */
+        CHECK_INT(azc_destroy(server), AZC_OK);
+    } catch (int) {
+        return 1;
+    }
+    return 0;
+}
+
+static void exceptions(void) {
+    TEST("after a callback has thrown azc_destroy frees everything")
+        for (thrower = 0; thrower <= THROWERS; thrower++) { /* the last: none throws */
+            azc_config config = quick();
+            azc_channel_desc d;
+            memset(&d, 0, sizeof d);
+            d.path = "/t", d.on_upgrade = throw_upgrade, d.on_connect = throw_connect;
+            d.on_message = throw_message, d.on_binary = throw_binary, d.on_close = throw_close;
+            config.log = throw_log;
+            azc_server *server = create(&config);
+            azc_add_channel(server, &d);
+            azc_add_handler(server, "/page", throw_handler, NULL);
+            listening(server);
+            int fds[2];
+            if (pipe(fds) != 0) abort();
+            int thrown = play_until_thrown(server, fds);
+            if (!CHECK_INT(thrown, thrower < THROWERS)) printf("    %d\n", thrower);
+            close(fds[0]), close(fds[1]);
+            for (client *c = clients; c; c = c->next) c->server = server;
+            if (!thrown) server = NULL;
+            finish(server);
+        }
+}
+#else
+static void exceptions(void) {}
+#endif
+
 int main(int argc, char **argv) {
     test_start(argc, argv);
     servers();
     memory_bounds();
     bad_use();
+    exceptions();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();
 }

@@ -192,6 +192,23 @@ static void signals(void) {
         azc__signals.first = NULL;
         expect_own();
     }
+    TEST("a second Ctrl-C, after azc_destroy, ends the process and touches no freed memory") {
+        for (int i = 0; i < 2; i++) {
+            int status = 0;
+            pid_t child = fork();
+            if (child == 0) {
+                signal(numbers[i], SIG_DFL);
+                azc_server *server = azc_create(NULL);
+                if (azc_stop_on_signals(server) != AZC_OK || azc_listen(server) != AZC_OK) _exit(2);
+                raise(numbers[i]);
+                if (azc_run(server) != AZC_OK || azc_destroy(server) != AZC_OK) _exit(3);
+                raise(numbers[i]);
+                _exit(4);
+            }
+            CHECK(waitpid(child, &status, 0) == child);
+            CHECK(WIFSIGNALED(status) && WTERMSIG(status) == numbers[i]);
+        }
+    }
     TEST("signals that arrive in another thread while servers end do no harm") {
         own_handlers();
         azc_server *keep = stoppable();

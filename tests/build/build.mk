@@ -98,24 +98,44 @@ check-small:
 	@$(MAKE) -s test BUILD=$(BUILD)/small-sanitize CFLAGS="-O0 -g -DAZCHAN_SMALL=1 $(SANITIZE)" \
 	    TEST_RUN="env TEST_QUICK=1"
 
-##   make check-machines     all tests on five machines, some under qemu; one: machine-s390x
+##   make check-machines     all tests on five machines, and a few on four more, some under qemu; one:
+##                           machine-s390x
 # Static, with a trap for unaligned access. TEST_QUICK, as under valgrind: every test, but with fewer
 # of the faults, cuts and actions in it. The kernel of an x86-64 runs i386 and musl itself.
 # _FILE_OFFSET_BITS: qemu passes the host's 64-bit directories on.
-MACHINES = armhf s390x riscv64 i386 musl
+# The last four run the tests in which byte order, width, alignment and system calls matter.
+MACHINES = armhf s390x riscv64 i386 musl mips mipsel armel powerpc
 CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
 CC_s390x = s390x-linux-gnu-gcc -O0
 CC_riscv64 = riscv64-linux-gnu-gcc -O0
 CC_i386 = i686-linux-gnu-gcc -Os -D_FILE_OFFSET_BITS=64
 CC_musl = musl-gcc -O0
+CC_mips = mips-linux-gnu-gcc -O0 -D_FILE_OFFSET_BITS=64
+CC_mipsel = mipsel-linux-gnu-gcc -Os -D_FILE_OFFSET_BITS=64
+CC_armel = arm-linux-gnueabi-gcc -Os -D_FILE_OFFSET_BITS=64
+CC_powerpc = powerpc-linux-gnu-gcc -O0 -D_FILE_OFFSET_BITS=64
 NEEDS_armhf = gcc-arm-linux-gnueabihf
 NEEDS_s390x = gcc-s390x-linux-gnu
 NEEDS_riscv64 = gcc-riscv64-linux-gnu
 NEEDS_i386 = gcc-i686-linux-gnu
 NEEDS_musl = musl-tools
+NEEDS_mips = gcc-mips-linux-gnu
+NEEDS_mipsel = gcc-mipsel-linux-gnu
+NEEDS_armel = gcc-arm-linux-gnueabi
+NEEDS_powerpc = gcc-powerpc-linux-gnu
 RUN_armhf = qemu-arm-static
 RUN_s390x = qemu-s390x-static
 RUN_riscv64 = qemu-riscv64-static
+RUN_mips = qemu-mips-static
+RUN_mipsel = qemu-mipsel-static
+RUN_armel = qemu-arm-static
+RUN_powerpc = qemu-ppc-static
+FEW_TESTS = bytes buf fixed sha1_base64 utf8 frame http route json room conn_frames conn_rooms \
+    history listen posts server system timers users
+T_mips = $(FEW_TESTS)
+T_mipsel = $(FEW_TESTS)
+T_armel = $(FEW_TESTS)
+T_powerpc = $(FEW_TESTS)
 TRAP = -g -fsanitize=alignment -fsanitize-undefined-trap-on-error
 
 $(MACHINES:%=machine-%): machine-%:
@@ -123,7 +143,7 @@ $(MACHINES:%=machine-%): machine-%:
 	$(if $(RUN_$*),$(call need,$(RUN_$*),qemu-user-static))
 	@mkdir -p $(BUILD)/machine-$*
 	@$(MAKE) -s test BUILD=$(BUILD)/machine-$* CC="$(CC_$*)" LDFLAGS=-static \
-	    CFLAGS="$(TRAP) -DTEST_STATIC" \
+	    CFLAGS="$(TRAP) -DTEST_STATIC" $(if $(T_$*),T="$(T_$*)") \
 	    TEST_RUN="env TEST_QUICK=1 TEST_SECONDS=300 $(RUN_$*)" >$(BUILD)/machine-$*/log 2>&1 || \
 	    { cat $(BUILD)/machine-$*/log; echo "$@: failed"; exit 1; }
 	@echo "$@: $$(tail -1 $(BUILD)/machine-$*/log)"

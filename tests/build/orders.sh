@@ -42,6 +42,17 @@ for h in $headers; do
 done
 after whole "$all"
 after whole "$back"
+# Systems that lack what others have.
+after whole '#include <netinet/in.h>\n#undef IPV6_V6ONLY'
+after whole '#include <sys/file.h>\n#undef LOCK_EX'
+after whole '#include <sys/socket.h>\n#undef SOCK_CLOEXEC'
+given="(no __linux__, as on GNU/Hurd)" # azchan.h is first, so nothing may be hidden
+printf '#define AZCHAN_IMPLEMENTATION\n#include "azchan.h"\n' >"$file"
+for std in c99 gnu17; do may whole gcc -U__linux__ -std=$std -x c <"$file"; done
+given="(no __atomic builtins, as in pcc)"
+for std in c99 gnu17; do may whole gcc -U__ATOMIC_ACQUIRE -std=$std -x c <"$file"; done
+given="(an int msg_iovlen, as in musl)"
+may whole musl-gcc -std=c99 -Wconversion -Wsign-conversion -x c <"$file"
 for macro in _POSIX_SOURCE '_POSIX_C_SOURCE 199309L' '_POSIX_C_SOURCE 200112L' \
     '_POSIX_C_SOURCE 200809L' '_XOPEN_SOURCE 500' '_XOPEN_SOURCE 700' _GNU_SOURCE _DEFAULT_SOURCE; do
     given="$macro, first"

@@ -134,7 +134,7 @@ static int conn_sys_poll(struct pollfd *polls, nfds_t n, int ms) {
 }
 #endif
 
-static int conn_sys_accept(int fd, struct sockaddr *address, socklen_t *len) {
+static inline int conn_sys_accept(int fd, struct sockaddr *address, socklen_t *len) {
     struct sockaddr_in v4;
     FUZZ_CHECK(fd == CONN_LISTENER && *len >= sizeof v4);
     if (conn_now->taken == conn_now->count) {
@@ -148,6 +148,9 @@ static int conn_sys_accept(int fd, struct sockaddr *address, socklen_t *len) {
     *len = sizeof v4;
     conn_now->sockets[conn_now->taken].accepted = 1;
     return CONN_FIRST + conn_now->taken++;
+}
+static inline int conn_sys_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags) {
+    return flags == 0 ? -1 : conn_sys_accept(fd, address, len);
 }
 
 static ssize_t conn_sys_recv(int fd, void *to, size_t n, int flags) {
@@ -224,7 +227,14 @@ static int conn_sys_clock_gettime(clockid_t clock, struct timespec *t) {
     t->tv_nsec = (long)(conn_now->now % 1000) * 1000000;
     return clock == CLOCK_MONOTONIC ? 0 : -1;
 }
-static int conn_sys_pipe(int fds[2]) { return fds[0] = CONN_WAKE, fds[1] = CONN_WAKE_WRITE, 0; }
+static inline int conn_sys_pipe(int fds[2]) { return fds[0] = CONN_WAKE, fds[1] = CONN_WAKE_WRITE, 0; }
+static inline int conn_sys_pipe2(int fds[2], int flags) {
+    return flags == 0 ? -1 : conn_sys_pipe(fds);
+}
+static inline ssize_t conn_sys_getrandom(void *to, size_t n, unsigned flags) {
+    memset(to, 0x5A, flags != 0 ? n : 0);
+    return (ssize_t)n;
+}
 static int conn_sys_open(const char *path, int flags) {
     return strcmp(path, "/dev/urandom") == 0 && flags >= 0 ? CONN_RANDOM : -1;
 }
@@ -233,7 +243,7 @@ static int conn_sys_getrlimit(int what, struct rlimit *limit) {
     return what == (int)RLIMIT_NOFILE ? 0 : -1;
 }
 static int conn_sys_socket(int family, int type, int protocol) {
-    return family == AF_INET && type == SOCK_STREAM && protocol == 0 ? CONN_LISTENER : -1;
+    return family == AF_INET && (type & SOCK_STREAM) && protocol == 0 ? CONN_LISTENER : -1;
 }
 static int conn_sys_fcntl(int fd, int command, int flags) { return fd + command + flags < 0; }
 static int conn_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
@@ -259,6 +269,12 @@ static int conn_sys_getsockopt(int fd, int level, int name, void *value, socklen
     return fd + level + name == (int)*len && value == NULL;
 }
 static int conn_sys_stat(const char *path, struct stat *st) { return path == NULL && st == NULL; }
+static int conn_sys_chmod(const char *path, mode_t mode) { return path == NULL && mode == 0; }
+static int conn_sys_flock(int fd, int what) { return fd == what; }
+static int conn_sys_nanosleep(const struct timespec *time, struct timespec *left) {
+    return time == left;
+}
+static pid_t conn_sys_getpid(void) { return 1; }
 static int conn_sys_unlink(const char *path) { return path == NULL; }
 static int conn_sys_connect(int fd, const struct sockaddr *address, socklen_t len) {
     return fd == (int)len && address == NULL;

@@ -172,17 +172,28 @@ static int tls_poll(struct pollfd *fds, nfds_t count, int timeout) {
 }
 
 /* The rest is the system's own. */
+static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags) {
+    int peer = tls_accept(fd, address, len);
+    if (peer >= 0 && flags) fcntl(peer, F_SETFD, FD_CLOEXEC);
+    return peer;
+}
 #define tls_bind bind
+#define tls_chmod chmod
 #define tls_clock_gettime clock_gettime
 #define tls_connect connect
 #define tls_fcntl fcntl
+#define tls_flock flock
 #define tls_getpeername getpeername
+#define tls_getpid getpid
+#define tls_getrandom getrandom
 #define tls_getrlimit getrlimit
 #define tls_getsockname getsockname
 #define tls_getsockopt getsockopt
 #define tls_listen listen
+#define tls_nanosleep nanosleep
 #define tls_open open
 #define tls_pipe pipe
+#define tls_pipe2 pipe2
 #define tls_read read
 #define tls_setsockopt setsockopt
 #define tls_socket socket
