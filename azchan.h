@@ -977,8 +977,8 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
  *             AZC_ERR_FULL (beyond max_backlog; beyond 1 KiB of header lines) | AZC_ERR_MEMORY
  *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
- * A peer that pipelines requests beyond half of max_backlog gets the answers that fit, then the
- * end. */
+ * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
+ * kernel, except for one read's worth of max_request at most. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
 
@@ -1430,7 +1430,7 @@ typedef struct azc__request {
     uint8_t body;         /* Content-Length is over 0 */
     uint8_t chunked;      /* there is a Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;         /* another request was received behind this one */
+    uint8_t http10;       /* the version is 1.0 */
     char *path;           /* path_len bytes, still percent-encoded */
     char *query;          /* still percent-encoded; NULL if there is none */
     size_t path_len;
@@ -1697,7 +1697,8 @@ struct azc_conn {
     uint8_t eof;                /* the peer shut down its direction */
     uint8_t connected;          /* on_connect ran, and on_close has not */
     unsigned ready : 1;         /* poll said that the kernel takes more output */
-    unsigned drain : 1;         /* on_drain is to be called when the backlog is low again */
+    unsigned drain : 1;         /* when the backlog is low again: call on_drain, or before a channel
+                                   is open, go on with the requests that azc__receive_hold kept */
     unsigned paused : 1;        /* not read, because of its backlog */
     unsigned shut : 1;          /* we shut down our direction */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
@@ -2342,7 +2343,8 @@ static AZC__RARE size_t azc__fixed_tail(const azc_config *c) {
     return azc__align(c->max_data) + azc__scratch_strings(c);
 }
 
-/* The largest half-received input: a message with its NUL, or a request head. */
+/* The largest half-received input: a message with its NUL, a request head, or what a peer pipelined
+ * behind its requests, of which no more than max_request is read. */
 static size_t azc__fixed_data(const azc_config *c) {
     return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
 }
@@ -4683,6 +4685,13 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     return AZC_ERR_FULL;
 }
 
+/* The backlog above which a peer is not read. In fixed memory a response begins with an empty
+ * output, because it may take all of max_backlog. */
+static size_t azc__backlog_limit(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    return conn->state == AZC__HTTP && s->fixed != NULL ? 0 : s->pause;
+}
+
 static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
     size_t max = conn->server->config.max_backlog;
     return size > max || azc__out_backlog(&conn->out) > max - size;
@@ -5147,9 +5156,9 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc__request *r = &s->request;
     char line[64];
     size_t line_len = azc__respond_status(status, line);
-    if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
+    if (azc__respond_bodyless(status)) len = 0;
     azc__respond_fields(r, status, type, len);
-    if (r->head_only || azc__respond_bodyless(status)) len = 0;
+    if (r->head_only) len = 0;
     size_t head = line_len + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
     if (!azc__out_reserve(&s->mem, &conn->out, head + copied)) {
         r->all_len = r->extra_len; /* the 503 that follows has other fields */
@@ -5369,10 +5378,23 @@ static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsign
 
 /* ---- Receive ---- */
 
+/* The peer has not read the answers to its earlier requests: keep what it pipelined behind them.
+ * The connection is not read until azc__receive_held has taken that, so it is at most one read's
+ * worth, and azc__read_max makes that max_request. */
+static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p, size_t n) {
+    azc__scan none;
+    memset(&none, 0, sizeof none);
+    if (azc__request_keep(conn, &none, p, n)) conn->drain = 1;
+    else azc__request_bad(conn, 503);
+    return n;
+}
+
 /* Take bytes of a request head. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
+    if (azc__out_backlog(&conn->out) > azc__backlog_limit(conn))
+        return azc__receive_hold(conn, p, n);
     memset(&scan, 0, sizeof scan);
     if (conn->in != NULL) scan = conn->in->scan;
     else conn->since = (uint32_t)s->now;
@@ -5389,7 +5411,6 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
-    s->request.more = used < n;
     azc__request_answer(conn, status);
     azc__in_free(&s->mem, &in);
     return used;
@@ -5406,6 +5427,19 @@ static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
             return;
         }
     }
+}
+
+/* The peer has read enough: go on with what azc__receive_hold kept. The read buffer is free now, and
+ * has room for what one read gave. This does not call azc__receive, to keep it inlined elsewhere. */
+static AZC__RARE void azc__receive_held(azc_conn *conn) {
+    azc_server *s = conn->server;
+    unsigned char *p = s->read_buffer;
+    size_t n = conn->in->len;
+    memcpy(p, conn->in->data, n);
+    azc__in_free(&s->mem, &conn->in);
+    for (size_t used; n > 0 && conn->state < AZC__LINGER; p += used, n -= used)
+        used = conn->state == AZC__HTTP ? azc__receive_head(conn, p, n)
+                                        : azc__receive_frames(conn, p, n);
 }
 
 /* The peer sent its FIN. */
@@ -5473,7 +5507,7 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
         !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
-    if (azc__backlog_full(conn, len)) return AZC_ERR_FULL;
+    if (len > conn->server->config.max_backlog) return AZC_ERR_FULL; /* besides other responses */
     return azc__respond(conn, status, type, body, len, 0);
 }
 
@@ -5825,9 +5859,10 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 /* ---- Read ---- */
 
 /* Read at most what the backlog has room to echo, besides a message that is partly received. So a
- * peer's own echoes never exceed max_backlog. */
+ * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
+    if (conn->state == AZC__HTTP) return azc__min(c->max_request, c->read_buffer);
     size_t used = azc__out_backlog(&conn->out) + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
 }
@@ -5835,7 +5870,8 @@ static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t max = s->config.read_buffer;
-    if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free) max = azc__read_max(conn);
+    if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free || conn->state == AZC__HTTP)
+        max = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
@@ -5848,14 +5884,15 @@ static inline void azc__conn_read(azc_conn *conn) {
     }
 }
 
-/* After a flush: a peer that made room is alive, and one with a long backlog is not read. */
+/* After a flush: a peer that made room is alive; and one with a long backlog, or with requests that
+ * are held, is not read. */
 static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
     if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
-    int paused = conn->state < AZC__CLOSING &&
-                 azc__out_backlog(&conn->out) > conn->server->pause;
-    if (paused && !conn->paused) conn->server->stats.pauses++;
-    conn->paused = paused != 0;
+    int full = conn->state < AZC__CLOSING &&
+               azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
+    if (full && !conn->paused) conn->server->stats.pauses++;
+    conn->paused = full || (conn->drain && conn->state == AZC__HTTP);
 }
 
 /* The events to wait for. */
@@ -5874,13 +5911,14 @@ static inline int azc__conn_only_reads(const azc_conn *conn) {
 static void azc__conn_writable(azc_conn *conn) {
     conn->ready = conn->out.bytes > 0;
     azc__conn_touch(conn);
-    if (!conn->drain || azc__out_backlog(&conn->out) > conn->server->pause) return;
+    if (!conn->drain || azc__out_backlog(&conn->out) > azc__backlog_limit(conn)) return;
     if (conn->late != NULL) {
         conn->server->queue_late(conn);
         if (azc__out_backlog(&conn->out) > conn->server->pause) return;
     }
     conn->drain = 0;
-    if (conn->channel->desc.on_drain != NULL)
+    if (conn->state == AZC__HTTP) azc__receive_held(conn);
+    else if (conn->channel->desc.on_drain != NULL)
         azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
@@ -6068,7 +6106,7 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
         azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
         break;
     case AZC__DEADLINE_HANDSHAKE:
-        if (conn->in == NULL || conn->out.bytes > 0) break;
+        if (conn->in == NULL || conn->drain || conn->out.bytes > 0) break;
         azc__request_bad(conn, 408);
         return;
     }
