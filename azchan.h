@@ -316,8 +316,10 @@
    lists the versions.
 
    RFC COVERAGE. 6455, except the client's side; extensions are never negotiated, so RSV bits are an
-   error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form, no request
-   bodies; no Date field (9110 6.6.1 exempts servers without a clock, as many boards are). 8259,
+   error (1002). 9112 and 9110: GET, HEAD and OPTIONS; keep-alive and pipelining; targets in origin-
+   form, absolute-form and asterisk-form; no request bodies; no Date field (9110 6.6.1 exempts
+   servers without a clock, as many boards are). HTTP/1.0 gets pages with Connection: close, and
+   needs no Host field; higher minor versions are read as 1.1, other major versions get 505. 8259,
    with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
    refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
 
@@ -961,7 +963,8 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 AZC_API int azc_logger(azc_conn *conn, void *file);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
- * page and a channel may share one.
+ * page and a channel may share one. If no handler of azc_use has answered it, OPTIONS gets 204 with
+ * the Allow field, and other methods get 405.
  *   bytes     kept by address: they must stay in place until azc_destroy
  *   returns   AZC_OK | AZC_ERR_PATTERN | AZC_ERR_CONFLICT | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY |
  *             AZC_ERR_STATE (after azc_listen) */
@@ -2939,11 +2942,13 @@ static char *azc__http_absolute(azc__request *r, char *target) {
     return *scheme && r->host_len > 0 ? colon + 3 + r->host_len : NULL;
 }
 
-static int azc__http_target(azc__request *r) {
+/* Split a target in any form; "*" is OPTIONS's alone (9112 3.2.4), and is the path then. */
+static int azc__http_target(azc__request *r, int options) {
     for (const char *c = r->target; *c; c++) {
         if (*c < 33 || *c > 126 || *c == '#') return -400;
     }
-    char *p = *r->target == '/' ? r->target : azc__http_absolute(r, r->target);
+    int itself = *r->target == '/' || (options && strcmp(r->target, "*") == 0);
+    char *p = itself ? r->target : azc__http_absolute(r, r->target);
     if (p == NULL) return -400;
     r->path = p;
     r->path_len = strcspn(p, "?");
@@ -2961,16 +2966,20 @@ static char *azc__http_cut(char *p, char after, int any) {
     return end + 1;
 }
 
-/* method SP target SP HTTP/1.x, where x is not 0. The line is NUL-terminated. */
+/* method SP target SP HTTP/1.x. The line is NUL-terminated. A malformed one leaves method NULL. The
+ * minor version makes no difference from 1 on; 505 is about the major one (9110 2.5, 15.6.6). */
 static int azc__http_request_line(azc__request *r, char *line) {
-    r->method = line;
     char *p = r->target = azc__http_cut(line, ' ', 0);
     if (p != NULL) p = azc__http_cut(p, ' ', 1);
     if (p == NULL) return -400;
     for (int i = 0; i < 9; i++) {
         if ((azc__digit(p[i]) ? '0' : p[i]) != "HTTP/0.0"[i]) return -400;
     }
-    return p[5] == '1' && p[7] >= '1' ? 0 : -505;
+    int status = p[5] == '1' ? azc__http_target(r, strcmp(line, "OPTIONS") == 0) : -505;
+    if (status == -400) return status;
+    r->method = line;
+    r->http10 = p[7] == '0';
+    return status;
 }
 
 /* name: value. The line is NUL-terminated. A space before the colon and a folded line are refused
@@ -2986,10 +2995,12 @@ static int azc__http_field_line(azc__request *r, char *line) {
     return 0;
 }
 
-/* A body whose end is ambiguous is refused (9112 6): both fields, or a bad or repeated length. */
+/* A body whose end is ambiguous is refused (9112 6): both fields, a bad or repeated length, or an
+ * encoding that HTTP/1.0 does not have. */
 static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
+    if (r->chunked && r->http10) return -400;
     if (length == NULL) return 0;
     char *end;
     errno = 0;
@@ -3010,9 +3021,11 @@ static int azc__http_lines(azc__request *r, char *head, size_t len) {
     return 0;
 }
 
-/* 9112 3.2: there must be exactly one Host field, even if the target has an authority. */
+/* 9112 3.2: there must be exactly one Host field, even if the target has an authority. HTTP/1.0 may
+ * have none. */
 static int azc__http_host(azc__request *r) {
     const char *host = azc__http_only(r, "Host");
+    if (host == NULL && r->http10) host = "";
     if (host == NULL) return -400;
     size_t len = strlen(host);
     if (!azc__http_authority(host, len)) return -400;
@@ -3027,11 +3040,10 @@ static int azc__http_host(azc__request *r) {
 static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     memset(r, 0, offsetof(azc__request, extra));
     int status = azc__http_lines(r, head, len);
-    if (status == 0) status = azc__http_target(r);
     if (status == 0) status = azc__http_host(r);
     if (status < 0) return status;
-    r->keep_alive = !azc__http_has(r, "Connection", "close", 0);
-    r->upgrade = azc__http_has(r, "Connection", "Upgrade", 0) &&
+    r->keep_alive = !r->http10 && !azc__http_has(r, "Connection", "close", 0);
+    r->upgrade = !r->http10 && azc__http_has(r, "Connection", "Upgrade", 0) && /* 9110 7.8 */
                  azc__http_has(r, "Upgrade", "websocket", 0);
     r->head_only = strcmp(r->method, "HEAD") == 0;
     return azc__http_framing(r);
@@ -5130,15 +5142,16 @@ static void azc__respond_field(azc__request *r, const char *name, const char *va
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
-/* These have no body and no Content-Length. RFC 9110 6.4.1, 8.6 */
+/* These have no body, so no type; but for 205 no Content-Length either. RFC 9110 6.4.1, 8.6 */
 static AZC__RARE int azc__respond_bodyless(int status) {
-    return status == 101 || status == 204 || status == 304;
+    return status == 101 || status == 204 || status == 205 || status == 304;
 }
 
 static AZC__RARE void azc__respond_fields(azc__request *r, int status, const char *type,
                                           size_t len) {
-    if (type != NULL) azc__respond_field(r, "Content-Type", type);
-    if (!azc__respond_bodyless(status)) {
+    int bodyless = azc__respond_bodyless(status);
+    if (type != NULL && !bodyless) azc__respond_field(r, "Content-Type", type);
+    if (!bodyless || status == 205) {
         char number[24];
         snprintf(number, sizeof number, "%zu", len);
         azc__respond_field(r, "Content-Length", number);
@@ -5189,6 +5202,13 @@ static void azc__respond_error(azc_conn *conn, int status) {
         azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
     azc__respond(conn, status, "text/plain", line + AZC__VERSION_LEN, len - AZC__VERSION_LEN, 0);
+}
+
+/* RFC 9110 9.3.7. Returns as azc__request_serve. */
+static int azc__respond_options(azc_conn *conn) {
+    azc__request *r = &conn->server->request;
+    azc__respond_field(r, "Allow", r->allow);
+    return azc__respond(conn, 204, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
 }
 
 /* ---- Pages ---- */
@@ -5290,12 +5310,17 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
         int status = azc__handler_status(conn, use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
+    int options = strcmp(r->method, "OPTIONS") == 0;
+    if (options && *r->path == '*') return azc__respond_options(conn);
     const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
     int for_channel = r->upgrade || route == NULL;
     if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
     if (route == NULL) return 404;
-    if (for_channel) r->allow = "GET";
+    if (for_channel) r->allow = "GET, OPTIONS";
+    if (options) return azc__respond_options(conn);
     int status = azc__request_check(r, for_channel);
+    if (status == 426 && r->http10)
+        azc__log(conn, "refused with", status, "a channel needs HTTP/1.1, from a proxy too");
     if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
@@ -5332,7 +5357,7 @@ static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     s->current = conn;
-    r->allow = "GET, HEAD";
+    r->allow = "GET, HEAD, OPTIONS";
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
     if (status == 0) status = azc__request_serve(conn);
