@@ -122,6 +122,18 @@
            return user == NULL ? 401 : azc_set_user(conn, user);
        }
 
+   A guard of a part of the site is a handler of azc_use. It must compare azc_path, which routing
+   uses too: azc_target is the bytes as sent, and /%61dmin in it is /admin.
+
+       static int admin_guard(azc_conn *conn, void *userdata) {
+           if (strncmp(azc_path(conn), "/admin", 6) != 0) return AZC_OK;
+           return is_admin(azc_cookie(conn, "session")) ? AZC_OK : 403;
+       }
+
+   A *rest parameter is decoded as well. It may contain "..", empty segments, and slashes that were
+   sent as %2F. Before you use it as the name of a file, refuse it if it begins with '/' or if one
+   of its segments is "..".
+
    USERS AND PRESENCE. A user with several tabs or devices counts as one (azc_set_user, above).
 
        static void room_presence(azc_channel *channel, const char *room, const char *user,
@@ -937,10 +949,14 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn);
 
 /* Only while a request is handled (azc_use and page handlers, on_upgrade); NULL later.
  *   azc_method   "GET"
+ *   azc_path     the path, decoded, as routing compares it: "/admin" for "/%61dmin?x" and for
+ *                "http://host/admin". Slashes sent as %2F are slashes here, and "..", "." and empty
+ *                segments stay. "*" for OPTIONS *
  *   azc_header   a field's value by name, in any letter case; the first, if it is repeated
  *   azc_cookie   a cookie's value as sent
  *   call         in those callbacks; the strings are valid until they return. RFC 9110, 6265 */
 AZC_API const char *azc_method(const azc_conn *conn);
+AZC_API const char *azc_path(const azc_conn *conn);
 AZC_API const char *azc_header(const azc_conn *conn, const char *name);
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 
@@ -975,10 +991,14 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 
 /* Answer the current request.
  *   status    200 to 599; from 400 on the connection ends after the answer
- *   type      Content-Type, or NULL for none
- *   body,len  copied
+ *   type      Content-Type of at most 200 bytes, or NULL for none
+ *   body,len  copied. 204, 205 and 304 are sent without type and body
+ *   name      a token; not Content-Length, Content-Type, Transfer-Encoding, Trailer, TE, Upgrade,
+ *             Connection, Keep-Alive, Proxy-Connection or Sec-WebSocket-*: those are azchan.h's own
+ *   value     no control characters but tabs
  *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_FULL (beyond max_backlog; beyond 1 KiB of header lines) | AZC_ERR_MEMORY
+ *             AZC_ERR_FULL (a body beyond max_backlog; azc_reply_header: all lines together, each
+ *             with 4 bytes for ": " and its end, beyond 1 KiB) | AZC_ERR_MEMORY
  *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
  * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
  * kernel, except for one read's worth of max_request at most. */
@@ -1447,6 +1467,7 @@ typedef struct azc__request {
     int status;           /* of the answer */
     const char *allow;    /* the Allow field of a 405 */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
+    char *decoded;        /* the path; NULL until azc_path is called */
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
     uint8_t proxied;      /* the peer is a trusted proxy */
@@ -2300,15 +2321,16 @@ static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t
  * azc__config_bad and the limit of max_connections keep the sums here within size_t. What many
  * objects take together need not fit it: such products saturate. */
 
-/* The scratch holds the strings of the request at hand in three parts, each string with a NUL. The
- * head has at most n = max_request bytes, and at least 17 of them are not of the target.
+/* The scratch holds the strings of the request at hand in four parts, each string with a NUL. The
+ * head has at most n = max_request bytes, and at least 15 of them are not of the target.
  *   strings   the peer's address; the target, t bytes; the q bytes of its query as pairs, at most
  *             1.5 (q + 1), because "a&b" becomes "a", "", "b", ""; an empty name; the route's
  *             parameters, at most t - q. Without the address this is less than 2.5 n. Of a refused
  *             head the target is "-", for which 8 bytes are added.
  *   segments  of the decoded path: one NUL for each slash, so less than n
  *   cookies   as pairs: one NUL for each '=' and ';', and at most two more for each field, whose
- *             name takes more than that; so less than n */
+ *             name takes more than that; so less than n
+ *   path      of azc_path: the segments with their slashes, so less than n too */
 static size_t azc__scratch_strings(const azc_config *c) {
     return INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
 }
@@ -2317,8 +2339,12 @@ static size_t azc__scratch_cookies(const azc_config *c) { /* where they begin */
     return azc__scratch_strings(c) + c->max_request;
 }
 
-static size_t azc__scratch_size(const azc_config *c) {
+static size_t azc__scratch_path(const azc_config *c) {
     return azc__scratch_cookies(c) + c->max_request;
+}
+
+static size_t azc__scratch_size(const azc_config *c) {
+    return azc__scratch_path(c) + c->max_request;
 }
 
 /* Elements of an array, which serves for the connections by slot, for timers, and for the sources
@@ -5525,6 +5551,20 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     return azc__pairs_find(r->cookies, name);
 }
 
+AZC_API const char *azc_path(const azc_conn *conn) {
+    azc__request *r = azc__request_of(conn);
+    if (r == NULL || r->decoded != NULL) return r == NULL ? NULL : r->decoded;
+    const azc_server *s = conn->server;
+    const char *segment = r->segments;
+    char *out = r->decoded = s->scratch + azc__scratch_path(&s->config);
+    if (*r->path == '*') return (const char *)memcpy(out, "*", 2);
+    for (int i = 0; i < r->count; i++, segment = azc__string_next(segment)) {
+        *out++ = '/';
+        out = stpcpy(out, segment);
+    }
+    return r->decoded;
+}
+
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
     azc__request *r = azc__request_of(conn);
     if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
@@ -5536,10 +5576,19 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
     return azc__respond(conn, status, type, body, len, 0);
 }
 
+/* Is this field the header's own, because it frames the response or governs the connection? */
+static int azc__reply_reserved(const char *name) {
+    const char *own = "Connection\0" "Content-Length\0" "Content-Type\0" "Keep-Alive\0"
+        "Proxy-Connection\0" "TE\0" "Trailer\0" "Transfer-Encoding\0" "Upgrade\0";
+    if (azc__is_nocase(name, 14, "Sec-WebSocket-")) return 1;
+    while (*own && !azc__is_nocase(name, strlen(name), own)) own = azc__string_next(own);
+    return *own != 0;
+}
+
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
     azc__request *r = azc__request_of(conn);
     if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
-        !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
+        azc__reply_reserved(name) || !azc__field_valid(value, SIZE_MAX)) return AZC_ERR_ARGUMENT;
     for (const char *p = name; *p; p++) {
         if (!azc__char_in(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
     }
@@ -6522,7 +6571,7 @@ static const char *azc__config_bad(const azc_config *c) {
     size_t over = (size_t)((unsigned)c->port >> 16);
     over |= (size_t)((unsigned)(c->max_watched | c->max_timers) >> AZC__SLOT_BITS);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
-    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
+    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 5.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
