@@ -478,7 +478,9 @@ typedef struct azc_config {
     int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
                              is still downloading a page */
     void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
-                             newline; names the field above that would change what happened */
+                             newline; names the field above that would change what happened. Paths
+                             have no query in it, which may hold secrets; what peers sent is ASCII,
+                             other bytes are \xHH, and a \ comes before " and \ */
     void *log_userdata;
     void *(*alloc)(void *alloc_userdata, void *ptr, size_t old_size, size_t new_size);
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
@@ -975,7 +977,8 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 /* Ready-made for azc_use, with a FILE* as userdata (NULL: stderr): one line for each request,
  * including those refused before any handler, and for each close:
  *     127.0.0.1 GET /chat 101 129B 0ms
- *     127.0.0.1 WS /chat 1001 81s */
+ *     127.0.0.1 WS /chat 1001 81s
+ * Paths are written as in config.log: without their query. "- -" is a malformed request line's. */
 AZC_API int azc_logger(azc_conn *conn, void *file);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
@@ -4357,16 +4360,45 @@ AZC_API const char *azc_target(const azc_conn *conn) {
     return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
+/* Write what a peer sent for a log line, so that it can neither end the line, nor look like other
+ * parts of it, nor control a terminal: printable ASCII stays, a backslash comes before quotes and
+ * backslashes, and every other byte is \xHH. What is too long for out ends in "...". */
+enum { AZC__LOG_TEXT = 200 };
+static const char *azc__log_text(char out[AZC__LOG_TEXT], const char *s, size_t len) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (n > AZC__LOG_TEXT - 8) { /* the longest character, and the dots */
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c < 32 || c > 126) n += (size_t)snprintf(out + n, 5, "\\x%02X", c);
+        else {
+            if (c == '"' || c == '\\') out[n++] = '\\';
+            out[n++] = (char)c;
+        }
+    }
+    out[n] = 0;
+    return out;
+}
+
+/* The target without its query, which may hold secrets. */
+static const char *azc__log_path(char out[AZC__LOG_TEXT], const azc_conn *conn) {
+    const char *target = azc_target(conn);
+    return azc__log_text(out, target, strcspn(target, "?"));
+}
+
 /* Call config.log with one line.
  *   conn    NULL: the line is about the server
  *   number  a status, close code, error or limit
- *   more    NULL: azc_strerror(number) */
+ *   more    NULL: azc_strerror(number). What a peer sent must have passed azc__log_text */
 static AZC__RARE void azc__log_as(const azc_server *s, const azc_conn *conn, const char *what,
                                   int number, const char *more) {
-    char line[256];
+    char line[3 * AZC__LOG_TEXT + 200], path[AZC__LOG_TEXT];
     if (s->config.log == NULL) return;
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
-             conn != NULL ? azc_target(conn) : "-", what, number,
+             conn != NULL ? azc__log_path(path, conn) : "-", what, number,
              more != NULL ? more : azc_strerror(number));
     s->config.log(s->config.log_userdata, line);
 }
@@ -4382,8 +4414,10 @@ static void azc__log_request(const azc_conn *conn) {
     s->stats.requests++;
     if (r->status >= 400) s->stats.refused[r->status - 400]++;
     if (s->log_file == NULL) return;
+    char path[AZC__LOG_TEXT], method[AZC__LOG_TEXT];
+    const char *verb = r->method != NULL ? r->method : "-";
     fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
-            r->method != NULL ? r->method : "-", azc_target(conn), r->status,
+            azc__log_text(method, verb, strlen(verb)), azc__log_path(path, conn), r->status,
             (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
     fflush(s->log_file);
 }
@@ -4394,7 +4428,8 @@ static void azc__log_close(const azc_conn *conn) {
     if (code < 1016) s->stats.closed[code - 1000]++;
     else s->stats.closed_app++;
     if (s->log_file == NULL) return;
-    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+    char path[AZC__LOG_TEXT];
+    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc__log_path(path, conn), code,
             (long)((uint32_t)(s->now / 1000) - conn->since));
     fflush(s->log_file);
 }
