@@ -449,9 +449,13 @@ typedef struct azc_config {
                              "0.0.0.0:4000", "[::]:4000", "4000" */
     int port;             /* 0: the kernel picks one, and azc_port returns it */
     const char *origins;  /* pages that may open channels from a browser: space-separated origins,
-                             like "https://a.example http://b.example:8080", or "*". Default: pages
-                             of the same host and port as Host. Others get 403. A request without
-                             Origin is not a browser's and passes (RFC 6455 10.2) */
+                             like "https://a.example http://b.example:8080", or "*". In
+                             "https://" "*.example" the star stands for one or more labels: not for
+                             example itself. Default: http and https pages of the same host and port
+                             as Host. Others get 403. A request without Origin is not a browser's
+                             and passes (RFC 6455 10.2). An entry that no browser sends is an error:
+                             one without a scheme or with ws:, with a path, slash or comma behind
+                             it, or with the port that its scheme implies */
     int max_connections;  /* default: the process's fd limit less 16. Beyond it the oldest
                              unfinished handshake is dropped; if there is none, new peers wait in
                              the kernel's queue */
@@ -507,7 +511,7 @@ typedef struct azc_config {
  *   config    copied; NULL: all defaults
  *   returns   NULL only when out of memory. azc_listen returns the error of a bad config: a port
  *             over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: a quarter of
- *             the address space)
+ *             the address space), a bad entry of origins, which azc_error names
  *   call      any thread; the server then belongs to the one that polls it */
 AZC_API azc_server *azc_create(const azc_config *config);
 
@@ -2958,17 +2962,23 @@ static int azc__http_authority(const char *s, size_t len) {
     return p == s + len;
 }
 
+/* Which scheme is this? 0: none of these; the even ones are secure. */
+enum { AZC__HTTP_PLAIN = 1, AZC__HTTP_SECURE, AZC__WS_PLAIN, AZC__WS_SECURE };
+static AZC__RARE int azc__http_scheme(const char *s, size_t len) {
+    const char *name = "http\0https\0ws\0wss\0";
+    int n = 1;
+    for (; *name && !azc__is_nocase(s, len, name); n++) name = azc__string_next(name);
+    return *name ? n : 0;
+}
+
 /* Take scheme and authority off a target in absolute-form; the authority replaces the Host field
  * (9112 3.2.2). Returns where the path starts, or NULL if the target is malformed. */
 static char *azc__http_absolute(azc__request *r, char *target) {
-    const char *scheme = "http\0https\0ws\0wss\0";
     char *colon = strstr(target, "://");
-    if (colon == NULL) return NULL;
-    while (*scheme && !azc__is_nocase(target, (size_t)(colon - target), scheme))
-        scheme = azc__string_next(scheme);
+    if (colon == NULL || !azc__http_scheme(target, (size_t)(colon - target))) return NULL;
     r->host = colon + 3;
     r->host_len = strcspn(r->host, "/?");
-    return *scheme && r->host_len > 0 ? colon + 3 + r->host_len : NULL;
+    return r->host_len > 0 ? colon + 3 + r->host_len : NULL;
 }
 
 /* Split a target in any form; "*" is OPTIONS's alone (9112 3.2.4), and is the path then. */
@@ -3128,14 +3138,60 @@ static size_t azc__http_portless(const char *host, size_t len, const char *port)
     return len > n && memcmp(host + len - n, port, n) == 0 ? len - n : len;
 }
 
-/* Is the origin the request's own host? Their schemes must agree if a trusted proxy named ours. */
-static int azc__http_same_origin(const azc__request *r, const char *origin) {
+/* ---- Origins: RFC 6454 ---- */
+
+/* How many characters of a scheme or of a host's name there are. */
+static size_t azc__origin_span(const char *s) {
+    return strspn(s, "0123456789-._+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+}
+
+/* Can an entry of config.origins, which ends in a space or NUL, match what a browser sends? It is
+ * "*", "null", or scheme://host with a port unless that is the scheme's own; the host may begin with
+ * "*.". Pages have no ws: URL. Schemes of apps need no host: file:// */
+static AZC__RARE int azc__origin_valid(const char *s, size_t len) {
+    size_t n = azc__origin_span(s);
+    int web = azc__http_scheme(s, n);
+    if (azc__is_nocase(s, len, "*") || azc__is_nocase(s, len, "null")) return 1;
+    if (n == 0 || strncmp(s + n, "://", 3) != 0 || web >= AZC__WS_PLAIN) return 0;
+    char *p = (char *)(uintptr_t)s + n + 3;
+    if (p[0] == '*' && p[1] == '.') p += 2;
+    n = *p == '[' ? strspn(p, "[:.0123456789abcdefABCDEF") : azc__origin_span(p);
+    if (web && (n == 0 || *p == '.')) return 0;
+    if (*p == '[' && p[n++] != ']') return 0;
+    p += n;
+    if (*p == ':') {
+        if (!azc__digit(p[1]) || p[1] == '0') return 0;
+        unsigned long port = strtoul(p + 1, &p, 10);
+        if (port > 65535 || (web && port == (web == AZC__HTTP_SECURE ? 443 : 80))) return 0;
+    }
+    return p == s + len;
+}
+
+/* Is the origin this valid entry, or below its "*."? The star stands for one or more labels. */
+static AZC__RARE int azc__origin_matches(const char *entry, size_t len, const char *origin) {
+    const char *star = (const char *)memchr(entry, '*', len);
+    if (star == NULL || star[1] != '.') return len == 1 ? star != NULL
+                                                        : azc__is_nocase(entry, len, origin);
+    size_t start = (size_t)(star - entry), rest = len - start - 1, n = strlen(origin);
+    const char *p = origin + start, *end = origin + n - rest;
+    if (n <= start + rest || !azc__equal_nocase(entry, start, origin, start) ||
+        !azc__equal_nocase(star + 1, rest, end, rest) || *p == '.') return 0;
+    if (azc__origin_span(p) < (size_t)(end - p)) return 0;
+    for (; p < end; p++) {
+        if (p[0] == '.' && p[1] == '.') return 0; /* *end is a dot too */
+    }
+    return 1;
+}
+
+/* Is the origin a page of the request's own host? Their schemes must agree if a trusted proxy named
+ * ours. */
+static int azc__origin_same(const azc__request *r, const char *origin) {
     const char *host = strstr(origin, "://");
-    if (host == NULL) return 0;
+    int web = host != NULL ? azc__http_scheme(origin, (size_t)(host - origin)) : 0;
+    if (web != AZC__HTTP_PLAIN && web != AZC__HTTP_SECURE) return 0;
+    if (r->scheme != 0 && (r->scheme == 's') != (web == AZC__HTTP_SECURE)) return 0;
+    const char *port = web == AZC__HTTP_SECURE ? ":443" : ":80";
     host += 3;
-    int secure = azc__is_nocase(origin, 8, "https://");
-    if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
-    const char *port = secure ? ":443" : ":80";
     return azc__equal_nocase(host, azc__http_portless(host, strlen(host), port), r->host,
                              azc__http_portless(r->host, r->host_len, port));
 }
@@ -3146,10 +3202,10 @@ static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed
     const char *origin = azc__http_only(r, "Origin");
     if (origin == NULL) return 1;
     if (*origin == '?') return 0; /* repeated */
-    if (allowed == NULL) return azc__http_same_origin(r, origin);
+    if (allowed == NULL) return azc__origin_same(r, origin);
     while (*(allowed += strspn(allowed, " "))) {
         size_t n = strcspn(allowed, " ");
-        if ((n == 1 && *allowed == '*') || azc__is_nocase(allowed, n, origin)) return 1;
+        if (azc__origin_matches(allowed, n, origin)) return 1;
         allowed += n;
     }
     return 0;
@@ -5303,6 +5359,20 @@ static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__r
     return 0;
 }
 
+/* Log both sides of what azc__http_origin compared. */
+static AZC__RARE void azc__upgrade_log_origin(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    char more[2 * AZC__LOG_TEXT + 60], origin[AZC__LOG_TEXT], host[AZC__LOG_TEXT];
+    const char *given = azc__http_field(r, "Origin"), *list = s->config.origins;
+    azc__log_text(origin, given, strlen(given));
+    if (list == NULL) list = azc__log_text(host, r->host, r->host_len);
+    snprintf(more, sizeof more, "\"%s\", but %s\"%.200s\"", origin,
+             list != host ? "" : r->scheme == 's' ? "Host by https " : r->scheme == 'p'
+             ? "Host by http " : "Host ", list);
+    azc__log(conn, "not in origins", 403, more);
+}
+
 /* Returns 0, or the status that refuses the handshake. RFC 6455 4.2.1 */
 static int azc__upgrade_check(azc_conn *conn, const char *key) {
     const azc_server *s = conn->server;
@@ -5311,7 +5381,7 @@ static int azc__upgrade_check(azc_conn *conn, const char *key) {
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
-        azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
+        azc__upgrade_log_origin(conn);
         return 403;
     }
     if (!r->proxied) return 0;
@@ -6611,6 +6681,19 @@ static const char *azc__config_bad(const azc_config *c) {
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
 }
 
+/* Check config.origins. Returns AZC_OK, or AZC_ERR_ARGUMENT with the bad entry in azc_error. */
+static int azc__config_origins(azc_server *s) {
+    size_t len;
+    for (const char *at = s->config.origins; *(at += strspn(at, " ")) != 0; at += len) {
+        len = strcspn(at, " ");
+        if (azc__origin_valid(at, len)) continue;
+        snprintf(s->error, sizeof s->error, "origins: %.*s must be scheme://host[:port], as "
+                 "browsers send it", (int)azc__min(len, 100), at);
+        return AZC_ERR_ARGUMENT;
+    }
+    return AZC_OK;
+}
+
 /* Copy host and origins, and allocate the scratch behind them. Returns 0 without memory. */
 static int azc__config_strings(azc_server *s) {
     azc_config *c = &s->config;
@@ -6747,6 +6830,7 @@ static void azc__server_configure(azc_server *s) {
         c->max_request = c->read_buffer = 0;
     }
     azc__config_fill(c);
+    if (bad == NULL) s->failed = azc__config_origins(s);
     if (AZC__FAST)
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
