@@ -460,8 +460,9 @@ typedef struct azc_config {
                              unfinished handshake is dropped; if there is none, new peers wait in
                              the kernel's queue */
     int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
-                             once, or, behind azc_trust_proxies, answered with 429. A proxy's own
-                             connections are not counted */
+                             once. A trusted proxy's own connections are not counted: behind it, a
+                             visitor counts from an upgrade until that connection ends, not if the
+                             upgrade is refused or answered otherwise, and one more gets 429 */
     size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Beyond it: 431; 414 if
                              the target alone is longer */
     size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Beyond it: 1009 */
@@ -473,8 +474,10 @@ typedef struct azc_config {
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
     int max_rooms;        /* rooms in use, of all channels together; default: no limit. Beyond it
                              azc_join returns AZC_ERR_FULL. A room that was left counts until the
-                             callback ends. Each user of azc_set_user is one, and with on_presence
-                             also each room that a user is in; so is each rate of azc_send */
+                             callback ends. These count as rooms too: a room without members that
+                             keeps history; each user of azc_set_user, and with on_presence each
+                             room that a user is in; each target and key of azc_send for which a
+                             period runs */
     int max_memberships;  /* connections in rooms, counted per room; the same */
     int handshake_ms;     /* for a whole request head, 10 s. Beyond it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
@@ -5384,9 +5387,7 @@ static int azc__upgrade_check(azc_conn *conn, const char *key) {
         azc__upgrade_log_origin(conn);
         return 403;
     }
-    if (!r->proxied) return 0;
-    azc__quota_leave(conn); /* an earlier request may have entered another visitor */
-    return azc__quota_enter(conn, &r->visitor);
+    return r->proxied ? azc__quota_enter(conn, &r->visitor) : 0;
 }
 
 static int azc__upgrade_respond(azc_conn *conn, const char *key) {
@@ -5400,13 +5401,10 @@ static int azc__upgrade_respond(azc_conn *conn, const char *key) {
     return azc__respond(conn, 101, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
 }
 
-/* Open the channel. Returns 0 if the request was answered, with 101 or by on_upgrade; else the
- * status that refuses it, and the connection belongs to no channel as before. RFC 6455 4.2.2 */
-static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+/* The handshake is good: open the channel. Returns as azc__upgrade. */
+static int azc__upgrade_open(azc_conn *conn, azc_channel *channel, const char *key) {
     azc__request *r = &conn->server->request;
-    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
-    int status = azc__upgrade_check(conn, key);
-    if (status != 0) return status;
+    int status = 0;
     if (!azc__tail_make(conn, channel)) return 503;
     conn->subprotocol = azc__upgrade_subprotocol(channel, r);
     if (channel->desc.on_upgrade != NULL)
@@ -5418,6 +5416,18 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     }
     if (conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms); /* azc_set_user's */
     azc__tail_free(conn);
+    return status;
+}
+
+/* Returns 0 if the request was answered, with 101 or by on_upgrade; else the status that refuses
+ * it. Without a 101 the connection belongs to no channel as before, and a proxy's visitor does not
+ * count. RFC 6455 4.2.2 */
+static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+    const azc__request *r = &conn->server->request;
+    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
+    int status = azc__upgrade_check(conn, key);
+    if (status == 0) status = azc__upgrade_open(conn, channel, key);
+    if (r->proxied && r->status != 101) azc__quota_leave(conn);
     return status;
 }
 
