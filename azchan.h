@@ -248,10 +248,17 @@
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
-   that is not a trusted proxy's, max_per_address counts visitors, and an origin is compared with
-   the last X-Forwarded-Host (without one: Host) and, if there is an X-Forwarded-Proto, with its
-   scheme. From any other peer these fields are ignored. The proxy must overwrite -Host and -Proto,
-   not pass them on. examples/deploy has configurations for nginx, Caddy and HAProxy.
+   that is not a trusted proxy's (203.0.113.7, 203.0.113.7:4711, 2001:db8::1, [2001:db8::1],
+   [2001:db8::1]:4711, or one of these in double quotes; the port is dropped), max_per_address
+   counts visitors, and an origin is compared with the last X-Forwarded-Host (without one: Host)
+   and, if there is an X-Forwarded-Proto, with its scheme. From any other peer these fields are
+   ignored. The proxy must overwrite -Host and -Proto, not pass them on. examples/deploy has
+   configurations for nginx, Caddy and HAProxy. The PROXY protocol of balancers that forward TCP is
+   not supported, and its header gets 400: let the balancer forward HTTP.
+
+   A proxy may ask for pages with HTTP/1.0, as nginx does by default. A WebSocket needs HTTP/1.1
+   and the fields Connection and Upgrade: a channel answers 426 without them, and HTTP/1.0 is named
+   in the log.
 
    OTHER PROCESSES. A room's members may be spread over processes and machines, joined by a broker
    with publish and subscribe. on_publish sees each local broadcast: publish it, prefixed with this
@@ -915,6 +922,8 @@ AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part);
 
 /* Believe the X-Forwarded-For, -Proto and -Host fields of these peers: see BEHIND A PROXY.
  *   proxies   space-separated addresses and networks, like "127.0.0.1 10.0.0.0/8 ::1 unix"; copied
+ *   cost      for each request of theirs: linear in the addresses of trusted proxies at the end of
+ *             X-Forwarded-For, times the networks listed here; what is before them is not read
  *   returns   AZC_OK | AZC_ERR_ARGUMENT (kept for azc_listen) | AZC_ERR_MEMORY | AZC_ERR_STATE
  *             (after azc_listen) */
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
@@ -1454,6 +1463,12 @@ typedef struct azc__visitor {
     unsigned char raw[16];
 } azc__visitor;
 
+/* The addresses that begin with the same bits. */
+typedef struct azc__network {
+    azc__visitor address;
+    uint8_t bits;
+} azc__network;
+
 /* The request that is being answered. Its strings are in the request head, NUL-terminated there,
  * and valid until the answer is queued. */
 typedef struct azc__request {
@@ -1873,8 +1888,8 @@ struct azc_server {
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
     void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
     azc_server *next_signalled;                        /* SIGNALS: in its list */
-    char *trusted;       /* PROXIES: the list, copied */
-    size_t trusted_size;
+    azc__network *trusted; /* PROXIES */
+    size_t trusted_count;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
     uint32_t shutdown_count;  /* connections that were open then */
     uint32_t shutdown_closed; /* connections it has closed so far */
@@ -6757,7 +6772,7 @@ static void azc__server_free(azc_server *s) {
     }
     if (s->timers != NULL) s->timers->free(s);
     if (s->watch != NULL) s->watch->free(s);
-    azc__free(&mem, s->trusted, s->trusted_size);
+    azc__free(&mem, s->trusted, s->trusted_count * sizeof *s->trusted);
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
@@ -8028,94 +8043,134 @@ static int azc__proxies_prefix(const char *s, size_t len, int max) {
     return len < 2 || max == 0 || bits > max ? -1 : bits;
 }
 
-/* Do the first bits of two addresses agree? */
-static int azc__proxies_same(const azc__visitor *a, const azc__visitor *b, int bits) {
-    size_t whole = (size_t)bits / 8;
-    return a->family == b->family && memcmp(a->raw, b->raw, whole) == 0 &&
-           (bits % 8 == 0 || (a->raw[whole] ^ b->raw[whole]) >> (8 - bits % 8) == 0);
+/* Read the next network of a space-separated list. Returns 1, 0 at the end, or -1 if malformed. */
+static int azc__proxies_network(const char **list, azc__network *out) {
+    const char *s = *list + strspn(*list, " ");
+    size_t len = strcspn(s, " "), name = strcspn(s, " /");
+    *list = s + len;
+    if (len == 0) return 0;
+    if (!azc__proxies_address(s, name, &out->address)) return -1;
+    int family = out->address.family, max = family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
+    int bits = azc__proxies_prefix(s + name, len - name, max);
+    out->bits = (uint8_t)bits;
+    return bits < 0 ? -1 : 1;
 }
 
-/* Is the address in a list of networks? The whole list is read: -1 if it is malformed. */
-static int azc__proxies_find(const char *list, const azc__visitor *address) {
-    int found = 0;
-    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
-        azc__visitor net;
-        size_t len = strcspn(list, " "), name = strcspn(list, " /");
-        if (!azc__proxies_address(list, name, &net)) return -1;
-        int max = net.family == AF_INET ? 32 : net.family == AF_INET6 ? 128 : 0;
-        int bits = azc__proxies_prefix(list + name, len - name, max);
-        if (bits < 0) return -1;
-        found |= azc__proxies_same(&net, address, bits);
-        list += len;
+static int azc__proxies_trusts(const azc_server *s, const azc__visitor *v) {
+    for (size_t i = 0; i < s->trusted_count; i++) {
+        const azc__visitor *net = &s->trusted[i].address;
+        size_t whole = s->trusted[i].bits / 8u, bits = s->trusted[i].bits % 8u;
+        if (net->family == v->family && memcmp(net->raw, v->raw, whole) == 0 &&
+            (bits == 0 || (net->raw[whole] ^ v->raw[whole]) >> (8 - bits) == 0)) return 1;
     }
-    return found;
+    return 0;
 }
 
-/* The last element of all fields of this name, taken as one list; NULL if there is none. */
+/* The element before *end in the fields of this name, taken as one list; NULL before the first.
+ * Begin with *field of field_count and *end of NULL; *end then points into fields[*field]. */
+static const char *azc__proxies_before(const azc__request *r, const char *name, int *field,
+                                       const char **end, size_t *len) {
+    for (;;) {
+        const char *start = *end != NULL ? r->fields[*field].value : NULL, *item;
+        while (*end != start && strchr(" \t,", (*end)[-1]) != NULL) --*end;
+        for (item = *end; item != start && item[-1] != ','; item--) continue;
+        if (item != *end) {
+            const char *last = *end;
+            *end = item;
+            item += strspn(item, " \t");
+            *len = (size_t)(last - item);
+            return item;
+        }
+        do if (--*field < 0) return NULL;
+        while (!azc__is_nocase(name, strlen(name), r->fields[*field].name));
+        *end = r->fields[*field].value + strlen(r->fields[*field].value);
+    }
+}
+
 static const char *azc__proxies_last(const azc__request *r, const char *name, size_t *len) {
-    const char *at, *item, *last = NULL;
-    size_t n;
-    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
-        while ((item = azc__list_next(&at, &n)) != NULL) last = item, *len = n;
-    return last;
+    int field = r->field_count;
+    const char *end = NULL;
+    return azc__proxies_before(r, name, &field, &end, len);
+}
+
+/* Is this a ':' and the digits of a port, or nothing? */
+static int azc__proxies_port(const char *s, size_t len) {
+    for (size_t i = 1; i < len; i++) {
+        if (!azc__digit(s[i])) return 0;
+    }
+    return len == 0 || (*s == ':' && len > 1 && len < 7);
+}
+
+/* Read an element of X-Forwarded-For: an IP address; perhaps with a port, and then IPv6 must be in
+ * brackets; perhaps all in quotes. Returns 0 for anything else. */
+static int azc__proxies_node(const char *s, size_t len, azc__visitor *out) {
+    if (len > 1 && *s == '"' && s[len - 1] == '"') s++, len -= 2;
+    const char *close = len > 0 && *s == '[' ? (const char *)memchr(s, ']', len) : NULL;
+    const char *colon = (const char *)memchr(s, ':', len);
+    size_t name = len;
+    if (close != NULL) {
+        s++, len--;
+        name = (size_t)(close - s);
+        if (!azc__proxies_port(close + 1, len - name - 1)) return 0;
+    } else if (colon != NULL && memchr(colon + 1, ':', len - (size_t)(colon + 1 - s)) == NULL) {
+        name = (size_t)(colon - s);
+        if (!azc__proxies_port(colon, len - name)) return 0;
+    }
+    if (close != NULL && memchr(s, ':', name) == NULL) return 0; /* IPv4 has no brackets */
+    return azc__proxies_address(s, name, out) && out->family != 0;
 }
 
 /* Each proxy appends the address of its own peer to X-Forwarded-For. So the visitor is the last
- * address that is no trusted proxy's; if all are, the first. Elements before it may be forged. An
- * element that is no address hides what is before it, so the search starts again behind it. */
-static void azc__proxies_visitor(azc__request *r, const char *proxies) {
-    const azc__visitor peer = r->visitor;
+ * address that is no trusted proxy's; if all are, the first. Elements before it may be forged, and
+ * an element that is no address hides what is before it. */
+static void azc__proxies_visitor(const azc_server *s, azc__request *r) {
     azc__visitor next;
-    const char *at;
+    int field = r->field_count;
+    const char *item, *end = NULL;
     size_t len;
-    int known = 0;
-    for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        for (const char *item; (item = azc__list_next(&at, &len)) != NULL;) {
-            int address = azc__proxies_address(item, len, &next) && next.family != 0;
-            if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
-            r->visitor = address ? next : peer;
-            known = address;
-        }
+    while ((item = azc__proxies_before(r, "X-Forwarded-For", &field, &end, &len)) != NULL) {
+        if (!azc__proxies_node(item, len, &next)) return;
+        r->visitor = next;
+        if (!azc__proxies_trusts(s, &next)) return;
     }
 }
 
 /* Of host and scheme the last element counts. A malformed host matches no origin. */
 static void azc__proxies_forwarded(const azc_server *s, azc__request *r) {
     size_t len;
-    r->proxied = azc__proxies_find(s->trusted, &r->visitor) > 0;
+    r->proxied = azc__proxies_trusts(s, &r->visitor) != 0;
     if (!r->proxied) return;
-    azc__proxies_visitor(r, s->trusted);
+    azc__proxies_visitor(s, r);
     const char *host = azc__proxies_last(r, "X-Forwarded-Host", &len);
     if (host != NULL) {
         r->host = host;
         r->host_len = azc__http_authority(host, len) ? len : 0;
     }
-    const char *scheme = azc__proxies_last(r, "X-Forwarded-Proto", &len);
-    if (scheme == NULL) return;
-    if (azc__is_nocase(scheme, len, "https") || azc__is_nocase(scheme, len, "wss")) r->scheme = 's';
-    if (azc__is_nocase(scheme, len, "http") || azc__is_nocase(scheme, len, "ws")) r->scheme = 'p';
-}
-
-static int azc__proxies_trusts(const azc_server *s, const azc__visitor *visitor) {
-    return azc__proxies_find(s->trusted, visitor) > 0;
+    const char *name = azc__proxies_last(r, "X-Forwarded-Proto", &len);
+    int scheme = name != NULL ? azc__http_scheme(name, len) : 0;
+    if (scheme != 0) r->scheme = scheme % 2 == 0 ? 's' : 'p';
 }
 
 static const azc__proxies_join azc__proxies_functions = {azc__proxies_forwarded,
                                                          azc__proxies_trusts};
 
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
-    azc__visitor any;
-    memset(&any, 0, sizeof any);
+    azc__network net, *nets = NULL;
+    size_t count = 0;
+    const char *at = proxies;
+    int more = -1;
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (proxies == NULL || azc__proxies_find(proxies, &any) < 0)
-        return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
+    while (at != NULL && (more = azc__proxies_network(&at, &net)) > 0) count++;
+    if (more < 0) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
     if (server->listening) return AZC_ERR_STATE;
-    size_t size = strlen(proxies) + 1;
-    char *copy = (char *)azc__alloc(&server->mem, size);
-    if (copy == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
-    azc__free(&server->mem, server->trusted, server->trusted_size);
-    server->trusted = (char *)memcpy(copy, proxies, size);
-    server->trusted_size = size;
+    if (count > 0) {
+        nets = (azc__network *)azc__alloc(&server->mem, count * sizeof *nets);
+        if (nets == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+        for (size_t i = 0; i < count; i++) azc__proxies_network(&proxies, &nets[i]);
+    }
+    azc__free(&server->mem, server->trusted, server->trusted_count * sizeof *nets);
+    server->trusted = nets;
+    server->trusted_count = count;
     server->proxies = &azc__proxies_functions;
     return AZC_OK;
 }
