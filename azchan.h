@@ -681,7 +681,9 @@ typedef struct azc_channel_desc {
                                  (401, 403, ...), or azc_reply with your own; else: 500 */
     int (*on_connect)(azc_conn *conn);
     int (*on_message)(azc_conn *conn, const char *text, size_t len);  /* valid UTF-8 */
-    int (*on_binary)(azc_conn *conn, const void *data, size_t len);
+    int (*on_binary)(azc_conn *conn, const void *data, size_t len); /* a channel with one of these
+                                 closes on a message for the other (1003); one with neither, nor
+                                 azc_on_part, ignores messages. Both are logged */
     int (*on_ping)(azc_conn *conn, const void *data, size_t len);     /* answered already */
     int (*on_pong)(azc_conn *conn, const void *data, size_t len);
     int (*on_drain)(azc_conn *conn);   /* the backlog fell below half of max_backlog, after it was
@@ -1749,6 +1751,7 @@ struct azc_conn {
     unsigned drain : 1;         /* when the backlog is low again: call on_drain, or before a channel
                                    is open, go on with the requests that azc__receive_hold kept */
     unsigned paused : 1;        /* not read, because of its backlog */
+    unsigned untaken : 1;       /* logged that its channel takes no messages */
     unsigned shut : 1;          /* we shut down our direction */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
@@ -5105,6 +5108,20 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
 }
 
+/* The channel has no callback for this message. If it has one for the other kind, the peer sends
+ * what the channel cannot take (RFC 6455 7.4.1). If it has neither, it has no use for messages. */
+static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (desc->on_message != NULL || desc->on_binary != NULL) {
+        azc__log(conn, "closed with", 1003,
+                 opcode == AZC__OP_TEXT ? "text, but no on_message" : "binary, but no on_binary");
+        azc__conn_close(conn, AZC__CLOSING, 1003, NULL, 0);
+    } else if (!conn->untaken) {
+        conn->untaken = 1;
+        azc__log(conn, "ignored messages from opcode", opcode, "no on_message, no on_binary");
+    }
+}
+
 /* Call on_message, on_binary, on_ping or on_pong. While it runs, a NUL replaces the byte behind the
  * data, which may belong to the next frame. */
 static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
@@ -5117,12 +5134,14 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
         if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
+        else azc__conn_untaken(conn, opcode);
         if (AZC__FAST) s->checked = NULL;
     } else {
         int (*callback)(azc_conn *, const void *, size_t) =
             opcode == AZC__OP_BINARY ? desc->on_binary
             : opcode == AZC__OP_PING ? desc->on_ping : desc->on_pong;
         if (callback != NULL) result = callback(conn, data, len);
+        else if (opcode == AZC__OP_BINARY) azc__conn_untaken(conn, opcode);
     }
     data[len] = behind;
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
