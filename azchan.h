@@ -638,7 +638,8 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *             it
  *   events    AZC_READ, AZC_WRITE or both. Call again to replace events or fn; 0 stops watching (fn
  *             and userdata do not matter; AZC_OK if it was not watched). fn receives the events
- *             that are ready; errors and hang-ups are AZC_READ
+ *             that are ready; errors and hang-ups are AZC_READ. After these it must stop watching,
+ *             or it is called in every turn: that is logged once a second
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_FULL (with azc_create_in: max_watched; nothing
  *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
@@ -1669,6 +1670,7 @@ typedef struct azc__watched {
     azc_watcher fn;
     void *userdata;
     int stale; /* used again in this turn: what poll reported of its source is another's */
+    int64_t hung; /* since when it has hung up, or when that was logged; 0: it has not */
 } azc__watched;
 
 /* ---- Where optional parts join ----
@@ -7258,12 +7260,23 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
+/* A descriptor that has hung up, or has an error, is ready in every turn. A program that goes on
+ * watching it spends all of its time so: say so, but not more than once a second. */
+static AZC__RARE void azc__watch_hung(const azc_server *s, azc__watched *w) {
+    if (w->hung == 0) w->hung = s->now;
+    if (s->now - w->hung < 1000) return;
+    w->hung = s->now;
+    azc__log_as(s, NULL, "azc_watch", w->source.fd, "it hung up, and is still watched");
+}
+
 /* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
 static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
     if (w->fn == NULL || w->stale) return;
     w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
+    if ((events & ~(AZC__EVENT_READ | AZC__EVENT_WRITE)) == 0) w->hung = 0;
+    else if (w->fn != NULL && !w->stale) azc__watch_hung(s, w);
     azc__callback_done(s);
 }
 
@@ -7315,6 +7328,7 @@ static int azc__watch_take(azc_server *s, azc__watched **out) {
     if (w != NULL) {
         s->unwatched = w->next;
         w->stale = 1;
+        w->hung = 0;
     } else {
         const azc_config *c = &s->config;
         if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched) return AZC_ERR_FULL;
