@@ -8256,6 +8256,10 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           message of each key waits for a full backlog.
           Optional parts attach themselves: on_part, on_presence, on_publish, on_room and trusted
           proxies are set by functions, and AZCHAN_CORE is gone.
+          HTTP/1.0 gets pages, OPTIONS 204, and every pipelined request its answer. New: azc_path
+          for guards; "https://" "*.example" in origins, whose entries are checked. A message of the
+          kind that its channel does not take closes with 1003. azc_reply_header refuses the fields
+          that frame a response. Log lines have no queries.
    0.1    The first version.
 */
 
