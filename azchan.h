@@ -130,6 +130,18 @@
            return user == NULL ? 401 : azc_set_user(conn, user);
        }
 
+   A guard of a part of the site is a handler of azc_use. It must compare azc_path, which routing
+   uses too: azc_target is the bytes as sent, and /%61dmin in it is /admin.
+
+       static int admin_guard(azc_conn *conn, void *userdata) {
+           if (strncmp(azc_path(conn), "/admin", 6) != 0) return AZC_OK;
+           return is_admin(azc_cookie(conn, "session")) ? AZC_OK : 403;
+       }
+
+   A *rest parameter is decoded as well. It may contain "..", empty segments, and slashes that were
+   sent as %2F. Before you use it as the name of a file, refuse it if it begins with '/' or if one
+   of its segments is "..".
+
    USERS AND PRESENCE. A user with several tabs or devices counts as one (azc_set_user, above).
 
        static void room_presence(azc_channel *channel, const char *room, const char *user,
@@ -244,10 +256,17 @@
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
-   that is not a trusted proxy's, max_per_address counts visitors, and an origin is compared with
-   the last X-Forwarded-Host (without one: Host) and, if there is an X-Forwarded-Proto, with its
-   scheme. From any other peer these fields are ignored. The proxy must overwrite -Host and -Proto,
-   not pass them on. examples/deploy has configurations for nginx, Caddy and HAProxy.
+   that is not a trusted proxy's (203.0.113.7, 203.0.113.7:4711, 2001:db8::1, [2001:db8::1],
+   [2001:db8::1]:4711, or one of these in double quotes; the port is dropped), max_per_address
+   counts visitors, and an origin is compared with the last X-Forwarded-Host (without one: Host)
+   and, if there is an X-Forwarded-Proto, with its scheme. From any other peer these fields are
+   ignored. The proxy must overwrite -Host and -Proto, not pass them on. examples/deploy has
+   configurations for nginx, Caddy and HAProxy. The PROXY protocol of balancers that forward TCP is
+   not supported, and its header gets 400: let the balancer forward HTTP.
+
+   A proxy may ask for pages with HTTP/1.0, as nginx does by default. A WebSocket needs HTTP/1.1
+   and the fields Connection and Upgrade: a channel answers 426 without them, and HTTP/1.0 is named
+   in the log.
 
    OTHER PROCESSES. A room's members may be spread over processes and machines, joined by a broker
    with publish and subscribe. on_publish sees each local broadcast: publish it, prefixed with this
@@ -324,8 +343,10 @@
    lists the versions.
 
    RFC COVERAGE. 6455, except the client's side; extensions are never negotiated, so RSV bits are an
-   error (1002). 9112 and 9110: GET and HEAD, keep-alive, absolute-form and origin-form, no request
-   bodies; no Date field (9110 6.6.1 exempts servers without a clock, as many boards are). 8259,
+   error (1002). 9112 and 9110: GET, HEAD and OPTIONS; keep-alive and pipelining; targets in origin-
+   form, absolute-form and asterisk-form; no request bodies; no Date field (9110 6.6.1 exempts
+   servers without a clock, as many boards are). HTTP/1.0 gets pages with Connection: close, and
+   needs no Host field; higher minor versions are read as 1.1, other major versions get 505. 8259,
    with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
    refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
 
@@ -445,15 +466,20 @@ typedef struct azc_config {
                              "0.0.0.0:4000", "[::]:4000", "4000" */
     int port;             /* 0: the kernel picks one, and azc_port returns it */
     const char *origins;  /* pages that may open channels from a browser: space-separated origins,
-                             like "https://a.example http://b.example:8080", or "*". Default: pages
-                             of the same host and port as Host. Others get 403. A request without
-                             Origin is not a browser's and passes (RFC 6455 10.2) */
+                             like "https://a.example http://b.example:8080", or "*". In
+                             "https://" "*.example" the star stands for one or more labels: not for
+                             example itself. Default: http and https pages of the same host and port
+                             as Host. Others get 403. A request without Origin is not a browser's
+                             and passes (RFC 6455 10.2). An entry that no browser sends is an error:
+                             one without a scheme or with ws:, with a path, slash or comma behind
+                             it, or with the port that its scheme implies */
     int max_connections;  /* default: the process's fd limit less 16. Beyond it the oldest
                              unfinished handshake is dropped; if there is none, new peers wait in
                              the kernel's queue */
     int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
-                             once, or, behind azc_trust_proxies, answered with 429. A proxy's own
-                             connections are not counted */
+                             once. A trusted proxy's own connections are not counted: behind it, a
+                             visitor counts from an upgrade until that connection ends, not if the
+                             upgrade is refused or answered otherwise, and one more gets 429 */
     size_t max_request;   /* bytes of a request head, 8 KiB, and 64 fields. Beyond it: 431; 414 if
                              the target alone is longer */
     size_t max_message;   /* bytes of a message in all its fragments, 64 KiB. Beyond it: 1009 */
@@ -465,8 +491,10 @@ typedef struct azc_config {
     size_t read_buffer;   /* bytes, one per server, 64 KiB */
     int max_rooms;        /* rooms in use, of all channels together; default: no limit. Beyond it
                              azc_join returns AZC_ERR_FULL. A room that was left counts until the
-                             callback ends. Each user of azc_set_user is one, and with on_presence
-                             also each room that a user is in; so is each rate of azc_send */
+                             callback ends. These count as rooms too: a room without members that
+                             keeps history; each user of azc_set_user, and with on_presence each
+                             room that a user is in; each target and key of azc_send for which a
+                             period runs */
     int max_memberships;  /* connections in rooms, counted per room; the same */
     int handshake_ms;     /* for a whole request head, 10 s. Beyond it: 408 if one was begun */
     int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
@@ -474,10 +502,12 @@ typedef struct azc_config {
     int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
                              is still downloading a page */
     void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
-                             newline; names the field above that would change what happened. It
-                             may run in the middle of any call and must call no function here on
-                             the server or its connections: those that change something return
-                             AZC_ERR_STATE then, and cause no further line */
+                             newline; names the field above that would change what happened. Paths
+                             have no query in it, which may hold secrets; what peers sent is ASCII,
+                             other bytes are \xHH, and a \ comes before " and \. It may run in
+                             the middle of any call and must call no function here on the server or
+                             its connections: those that change something return AZC_ERR_STATE
+                             then, and cause no further line */
     void *log_userdata;
     void *(*alloc)(void *alloc_userdata, void *ptr, size_t old_size, size_t new_size);
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
@@ -508,7 +538,7 @@ typedef struct azc_config {
  *   config    copied; NULL: all defaults
  *   returns   NULL only when out of memory. azc_listen returns the error of a bad config: a port
  *             over 65535, a count below 0, a size of 1 GiB (max_message, max_backlog: a quarter of
- *             the address space)
+ *             the address space), a bad entry of origins, which azc_error names
  *   call      any thread; the server then belongs to the one that polls it */
 AZC_API azc_server *azc_create(const azc_config *config);
 
@@ -631,7 +661,8 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *             it
  *   events    AZC_READ, AZC_WRITE or both. Call again to replace events or fn; 0 stops watching (fn
  *             and userdata do not matter; AZC_OK if it was not watched). fn receives the events
- *             that are ready; errors and hang-ups are AZC_READ
+ *             that are ready; errors and hang-ups are AZC_READ. After these it must stop watching,
+ *             or it is called in every turn: that is logged once a second
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_FULL (with azc_create_in: max_watched; nothing
  *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
@@ -674,7 +705,9 @@ typedef struct azc_channel_desc {
                                  (401, 403, ...), or azc_reply with your own; else: 500 */
     int (*on_connect)(azc_conn *conn);
     int (*on_message)(azc_conn *conn, const char *text, size_t len);  /* valid UTF-8 */
-    int (*on_binary)(azc_conn *conn, const void *data, size_t len);
+    int (*on_binary)(azc_conn *conn, const void *data, size_t len); /* a channel with one of these
+                                 closes on a message for the other (1003); one with neither, nor
+                                 azc_on_part, ignores messages. Both are logged */
     int (*on_ping)(azc_conn *conn, const void *data, size_t len);     /* answered already */
     int (*on_pong)(azc_conn *conn, const void *data, size_t len);
     int (*on_drain)(azc_conn *conn);   /* the backlog fell below half of max_backlog, after it was
@@ -915,6 +948,8 @@ AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part);
 
 /* Believe the X-Forwarded-For, -Proto and -Host fields of these peers: see BEHIND A PROXY.
  *   proxies   space-separated addresses and networks, like "127.0.0.1 10.0.0.0/8 ::1 unix"; copied
+ *   cost      for each request of theirs: linear in the addresses of trusted proxies at the end of
+ *             X-Forwarded-For, times the networks listed here; what is before them is not read
  *   returns   AZC_OK | AZC_ERR_ARGUMENT (kept for azc_listen) | AZC_ERR_MEMORY | AZC_ERR_STATE
  *             (after azc_listen) */
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
@@ -958,10 +993,14 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn);
 
 /* Only while a request is handled (azc_use and page handlers, on_upgrade); NULL later.
  *   azc_method   "GET"
+ *   azc_path     the path, decoded, as routing compares it: "/admin" for "/%61dmin?x" and for
+ *                "http://host/admin". Slashes sent as %2F are slashes here, and "..", "." and empty
+ *                segments stay. "*" for OPTIONS *
  *   azc_header   a field's value by name, in any letter case; the first, if it is repeated
  *   azc_cookie   a cookie's value as sent
  *   call         in those callbacks; the strings are valid until they return. RFC 9110, 6265 */
 AZC_API const char *azc_method(const azc_conn *conn);
+AZC_API const char *azc_path(const azc_conn *conn);
 AZC_API const char *azc_header(const azc_conn *conn, const char *name);
 AZC_API const char *azc_cookie(const azc_conn *conn, const char *name);
 
@@ -980,11 +1019,13 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 /* Ready-made for azc_use, with a FILE* as userdata (NULL: stderr): one line for each request,
  * including those refused before any handler, and for each close:
  *     127.0.0.1 GET /chat 101 129B 0ms
- *     127.0.0.1 WS /chat 1001 81s */
+ *     127.0.0.1 WS /chat 1001 81s
+ * Paths are written as in config.log: without their query. "- -" is a malformed request line's. */
 AZC_API int azc_logger(azc_conn *conn, void *file);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
- * page and a channel may share one.
+ * page and a channel may share one. If no handler of azc_use has answered it, OPTIONS gets 204 with
+ * the Allow field, and other methods get 405.
  *   bytes     kept by address: they must stay in place until azc_destroy
  *   returns   AZC_OK | AZC_ERR_PATTERN | AZC_ERR_CONFLICT | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY |
  *             AZC_ERR_STATE (after azc_listen) */
@@ -995,13 +1036,17 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
 
 /* Answer the current request.
  *   status    200 to 599; from 400 on the connection ends after the answer
- *   type      Content-Type, or NULL for none
- *   body,len  copied
+ *   type      Content-Type of at most 200 bytes, or NULL for none
+ *   body,len  copied. 204, 205 and 304 are sent without type and body
+ *   name      a token; not Content-Length, Content-Type, Transfer-Encoding, Trailer, TE, Upgrade,
+ *             Connection, Keep-Alive, Proxy-Connection or Sec-WebSocket-*: those are azchan.h's own
+ *   value     no control characters but tabs
  *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
- *             AZC_ERR_FULL (beyond max_backlog; beyond 1 KiB of header lines) | AZC_ERR_MEMORY
+ *             AZC_ERR_FULL (a body beyond max_backlog; azc_reply_header: all lines together, each
+ *             with 4 bytes for ": " and its end, beyond 1 KiB) | AZC_ERR_MEMORY
  *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
- * A peer that pipelines requests beyond half of max_backlog gets the answers that fit, then the
- * end. */
+ * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
+ * kernel, except for one read's worth of max_request at most. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
 
@@ -1487,6 +1532,12 @@ typedef struct azc__visitor {
     unsigned char raw[16];
 } azc__visitor;
 
+/* The addresses that begin with the same bits. */
+typedef struct azc__network {
+    azc__visitor address;
+    uint8_t bits;
+} azc__network;
+
 /* The request that is being answered. Its strings are in the request head, NUL-terminated there,
  * and valid until the answer is queued. */
 typedef struct azc__request {
@@ -1496,7 +1547,7 @@ typedef struct azc__request {
     uint8_t body;         /* Content-Length is over 0 */
     uint8_t chunked;      /* there is a Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
-    uint8_t more;         /* another request was received behind this one */
+    uint8_t http10;       /* the version is 1.0 */
     char *path;           /* path_len bytes, still percent-encoded */
     char *query;          /* still percent-encoded; NULL if there is none */
     size_t path_len;
@@ -1510,6 +1561,7 @@ typedef struct azc__request {
     int status;           /* of the answer */
     const char *allow;    /* the Allow field of a 405 */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
+    char *decoded;        /* the path; NULL until azc_path is called */
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
     uint8_t proxied;      /* the peer is a trusted proxy */
@@ -1686,6 +1738,7 @@ typedef struct azc__watched {
     azc_watcher fn;
     void *userdata;
     int stale; /* used again in this turn: what poll reported of its source is another's */
+    int64_t hung; /* since when it has hung up, or when that was logged; 0: it has not */
 } azc__watched;
 
 /* ---- Where optional parts join ----
@@ -1765,8 +1818,10 @@ struct azc_conn {
     uint8_t eof;                /* the peer shut down its direction */
     uint8_t connected;          /* on_connect ran, and on_close has not */
     unsigned ready : 1;         /* poll said that the kernel takes more output */
-    unsigned drain : 1;         /* on_drain is to be called when the backlog is low again */
+    unsigned drain : 1;         /* when the backlog is low again: call on_drain, or before a channel
+                                   is open, go on with the requests that azc__receive_hold kept */
     unsigned paused : 1;        /* not read, because of its backlog */
+    unsigned untaken : 1;       /* logged that its channel takes no messages */
     unsigned shut : 1;          /* we shut down our direction */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
@@ -1913,8 +1968,8 @@ struct azc_server {
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
     void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
     azc_server *next_signalled;                        /* SIGNALS: in its list */
-    char *trusted;       /* PROXIES: the list, copied */
-    size_t trusted_size;
+    azc__network *trusted; /* PROXIES */
+    size_t trusted_count;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
     uint32_t shutdown_count;  /* connections that were open then */
     uint32_t shutdown_closed; /* connections it has closed so far */
@@ -2394,15 +2449,16 @@ static void *azc__fixed_alloc(void *userdata, void *ptr, size_t old_size, size_t
  * azc__config_bad and the limit of max_connections keep the sums here within size_t. What many
  * objects take together need not fit it: such products saturate. */
 
-/* The scratch holds the strings of the request at hand in three parts, each string with a NUL. The
- * head has at most n = max_request bytes, and at least 17 of them are not of the target.
+/* The scratch holds the strings of the request at hand in four parts, each string with a NUL. The
+ * head has at most n = max_request bytes, and at least 15 of them are not of the target.
  *   strings   the peer's address; the target, t bytes; the q bytes of its query as pairs, at most
  *             1.5 (q + 1), because "a&b" becomes "a", "", "b", ""; an empty name; the route's
  *             parameters, at most t - q. Without the address this is less than 2.5 n. Of a refused
  *             head the target is "-", for which 8 bytes are added.
  *   segments  of the decoded path: one NUL for each slash, so less than n
  *   cookies   as pairs: one NUL for each '=' and ';', and at most two more for each field, whose
- *             name takes more than that; so less than n */
+ *             name takes more than that; so less than n
+ *   path      of azc_path: the segments with their slashes, so less than n too */
 static size_t azc__scratch_strings(const azc_config *c) {
     return INET6_ADDRSTRLEN + 8 + c->max_request * 5 / 2;
 }
@@ -2411,8 +2467,12 @@ static size_t azc__scratch_cookies(const azc_config *c) { /* where they begin */
     return azc__scratch_strings(c) + c->max_request;
 }
 
-static size_t azc__scratch_size(const azc_config *c) {
+static size_t azc__scratch_path(const azc_config *c) {
     return azc__scratch_cookies(c) + c->max_request;
+}
+
+static size_t azc__scratch_size(const azc_config *c) {
+    return azc__scratch_path(c) + c->max_request;
 }
 
 /* Elements of an array, which serves for the connections by slot, for timers, and for the sources
@@ -2440,7 +2500,8 @@ static AZC__RARE size_t azc__fixed_tail(const azc_config *c) {
     return azc__align(c->max_data) + azc__scratch_strings(c);
 }
 
-/* The largest half-received input: a message with its NUL, or a request head. */
+/* The largest half-received input: a message with its NUL, a request head, or what a peer pipelined
+ * behind its requests, of which no more than max_request is read. */
 static size_t azc__fixed_data(const azc_config *c) {
     return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
 }
@@ -3022,24 +3083,32 @@ static int azc__http_authority(const char *s, size_t len) {
     return p == s + len;
 }
 
+/* Which scheme is this? 0: none of these; the even ones are secure. */
+enum { AZC__HTTP_PLAIN = 1, AZC__HTTP_SECURE, AZC__WS_PLAIN, AZC__WS_SECURE };
+static AZC__RARE int azc__http_scheme(const char *s, size_t len) {
+    const char *name = "http\0https\0ws\0wss\0";
+    int n = 1;
+    for (; *name && !azc__is_nocase(s, len, name); n++) name = azc__string_next(name);
+    return *name ? n : 0;
+}
+
 /* Take scheme and authority off a target in absolute-form; the authority replaces the Host field
  * (9112 3.2.2). Returns where the path starts, or NULL if the target is malformed. */
 static char *azc__http_absolute(azc__request *r, char *target) {
-    const char *scheme = "http\0https\0ws\0wss\0";
     char *colon = strstr(target, "://");
-    if (colon == NULL) return NULL;
-    while (*scheme && !azc__is_nocase(target, (size_t)(colon - target), scheme))
-        scheme = azc__string_next(scheme);
+    if (colon == NULL || !azc__http_scheme(target, (size_t)(colon - target))) return NULL;
     r->host = colon + 3;
     r->host_len = strcspn(r->host, "/?");
-    return *scheme && r->host_len > 0 ? colon + 3 + r->host_len : NULL;
+    return r->host_len > 0 ? colon + 3 + r->host_len : NULL;
 }
 
-static int azc__http_target(azc__request *r) {
+/* Split a target in any form; "*" is OPTIONS's alone (9112 3.2.4), and is the path then. */
+static int azc__http_target(azc__request *r, int options) {
     for (const char *c = r->target; *c; c++) {
         if (*c < 33 || *c > 126 || *c == '#') return -400;
     }
-    char *p = *r->target == '/' ? r->target : azc__http_absolute(r, r->target);
+    int itself = *r->target == '/' || (options && strcmp(r->target, "*") == 0);
+    char *p = itself ? r->target : azc__http_absolute(r, r->target);
     if (p == NULL) return -400;
     r->path = p;
     r->path_len = strcspn(p, "?");
@@ -3057,16 +3126,20 @@ static char *azc__http_cut(char *p, char after, int any) {
     return end + 1;
 }
 
-/* method SP target SP HTTP/1.x, where x is not 0. The line is NUL-terminated. */
+/* method SP target SP HTTP/1.x. The line is NUL-terminated. A malformed one leaves method NULL. The
+ * minor version makes no difference from 1 on; 505 is about the major one (9110 2.5, 15.6.6). */
 static int azc__http_request_line(azc__request *r, char *line) {
-    r->method = line;
     char *p = r->target = azc__http_cut(line, ' ', 0);
     if (p != NULL) p = azc__http_cut(p, ' ', 1);
     if (p == NULL) return -400;
     for (int i = 0; i < 9; i++) {
         if ((azc__digit(p[i]) ? '0' : p[i]) != "HTTP/0.0"[i]) return -400;
     }
-    return p[5] == '1' && p[7] >= '1' ? 0 : -505;
+    int status = p[5] == '1' ? azc__http_target(r, strcmp(line, "OPTIONS") == 0) : -505;
+    if (status == -400) return status;
+    r->method = line;
+    r->http10 = p[7] == '0';
+    return status;
 }
 
 /* name: value. The line is NUL-terminated. A space before the colon and a folded line are refused
@@ -3082,10 +3155,12 @@ static int azc__http_field_line(azc__request *r, char *line) {
     return 0;
 }
 
-/* A body whose end is ambiguous is refused (9112 6): both fields, or a bad or repeated length. */
+/* A body whose end is ambiguous is refused (9112 6): both fields, a bad or repeated length, or an
+ * encoding that HTTP/1.0 does not have. */
 static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
+    if (r->chunked && r->http10) return -400;
     if (length == NULL) return 0;
     char *end;
     errno = 0;
@@ -3106,9 +3181,11 @@ static int azc__http_lines(azc__request *r, char *head, size_t len) {
     return 0;
 }
 
-/* 9112 3.2: there must be exactly one Host field, even if the target has an authority. */
+/* 9112 3.2: there must be exactly one Host field, even if the target has an authority. HTTP/1.0 may
+ * have none. */
 static int azc__http_host(azc__request *r) {
     const char *host = azc__http_only(r, "Host");
+    if (host == NULL && r->http10) host = "";
     if (host == NULL) return -400;
     size_t len = strlen(host);
     if (!azc__http_authority(host, len)) return -400;
@@ -3123,11 +3200,10 @@ static int azc__http_host(azc__request *r) {
 static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     memset(r, 0, offsetof(azc__request, extra));
     int status = azc__http_lines(r, head, len);
-    if (status == 0) status = azc__http_target(r);
     if (status == 0) status = azc__http_host(r);
     if (status < 0) return status;
-    r->keep_alive = !azc__http_has(r, "Connection", "close", 0);
-    r->upgrade = azc__http_has(r, "Connection", "Upgrade", 0) &&
+    r->keep_alive = !r->http10 && !azc__http_has(r, "Connection", "close", 0);
+    r->upgrade = !r->http10 && azc__http_has(r, "Connection", "Upgrade", 0) && /* 9110 7.8 */
                  azc__http_has(r, "Upgrade", "websocket", 0);
     r->head_only = strcmp(r->method, "HEAD") == 0;
     return azc__http_framing(r);
@@ -3183,14 +3259,60 @@ static size_t azc__http_portless(const char *host, size_t len, const char *port)
     return len > n && memcmp(host + len - n, port, n) == 0 ? len - n : len;
 }
 
-/* Is the origin the request's own host? Their schemes must agree if a trusted proxy named ours. */
-static int azc__http_same_origin(const azc__request *r, const char *origin) {
+/* ---- Origins: RFC 6454 ---- */
+
+/* How many characters of a scheme or of a host's name there are. */
+static size_t azc__origin_span(const char *s) {
+    return strspn(s, "0123456789-._+abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+}
+
+/* Can an entry of config.origins, which ends in a space or NUL, match what a browser sends? It is
+ * "*", "null", or scheme://host with a port unless that is the scheme's own; the host may begin with
+ * "*.". Pages have no ws: URL. Schemes of apps need no host: file:// */
+static AZC__RARE int azc__origin_valid(const char *s, size_t len) {
+    size_t n = azc__origin_span(s);
+    int web = azc__http_scheme(s, n);
+    if (azc__is_nocase(s, len, "*") || azc__is_nocase(s, len, "null")) return 1;
+    if (n == 0 || strncmp(s + n, "://", 3) != 0 || web >= AZC__WS_PLAIN) return 0;
+    char *p = (char *)(uintptr_t)s + n + 3;
+    if (p[0] == '*' && p[1] == '.') p += 2;
+    n = *p == '[' ? strspn(p, "[:.0123456789abcdefABCDEF") : azc__origin_span(p);
+    if (web && (n == 0 || *p == '.')) return 0;
+    if (*p == '[' && p[n++] != ']') return 0;
+    p += n;
+    if (*p == ':') {
+        if (!azc__digit(p[1]) || p[1] == '0') return 0;
+        unsigned long port = strtoul(p + 1, &p, 10);
+        if (port > 65535 || (web && port == (web == AZC__HTTP_SECURE ? 443 : 80))) return 0;
+    }
+    return p == s + len;
+}
+
+/* Is the origin this valid entry, or below its "*."? The star stands for one or more labels. */
+static AZC__RARE int azc__origin_matches(const char *entry, size_t len, const char *origin) {
+    const char *star = (const char *)memchr(entry, '*', len);
+    if (star == NULL || star[1] != '.') return len == 1 ? star != NULL
+                                                        : azc__is_nocase(entry, len, origin);
+    size_t start = (size_t)(star - entry), rest = len - start - 1, n = strlen(origin);
+    const char *p = origin + start, *end = origin + n - rest;
+    if (n <= start + rest || !azc__equal_nocase(entry, start, origin, start) ||
+        !azc__equal_nocase(star + 1, rest, end, rest) || *p == '.') return 0;
+    if (azc__origin_span(p) < (size_t)(end - p)) return 0;
+    for (; p < end; p++) {
+        if (p[0] == '.' && p[1] == '.') return 0; /* *end is a dot too */
+    }
+    return 1;
+}
+
+/* Is the origin a page of the request's own host? Their schemes must agree if a trusted proxy named
+ * ours. */
+static int azc__origin_same(const azc__request *r, const char *origin) {
     const char *host = strstr(origin, "://");
-    if (host == NULL) return 0;
+    int web = host != NULL ? azc__http_scheme(origin, (size_t)(host - origin)) : 0;
+    if (web != AZC__HTTP_PLAIN && web != AZC__HTTP_SECURE) return 0;
+    if (r->scheme != 0 && (r->scheme == 's') != (web == AZC__HTTP_SECURE)) return 0;
+    const char *port = web == AZC__HTTP_SECURE ? ":443" : ":80";
     host += 3;
-    int secure = azc__is_nocase(origin, 8, "https://");
-    if (r->scheme != 0 && (r->scheme == 's') != secure) return 0;
-    const char *port = secure ? ":443" : ":80";
     return azc__equal_nocase(host, azc__http_portless(host, strlen(host), port), r->host,
                              azc__http_portless(r->host, r->host_len, port));
 }
@@ -3201,10 +3323,10 @@ static AZC__RARE int azc__http_origin(const azc__request *r, const char *allowed
     const char *origin = azc__http_only(r, "Origin");
     if (origin == NULL) return 1;
     if (*origin == '?') return 0; /* repeated */
-    if (allowed == NULL) return azc__http_same_origin(r, origin);
+    if (allowed == NULL) return azc__origin_same(r, origin);
     while (*(allowed += strspn(allowed, " "))) {
         size_t n = strcspn(allowed, " ");
-        if ((n == 1 && *allowed == '*') || azc__is_nocase(allowed, n, origin)) return 1;
+        if (azc__origin_matches(allowed, n, origin)) return 1;
         allowed += n;
     }
     return 0;
@@ -4446,17 +4568,46 @@ AZC_API const char *azc_target(const azc_conn *conn) {
     return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
 }
 
+/* Write what a peer sent for a log line, so that it can neither end the line, nor look like other
+ * parts of it, nor control a terminal: printable ASCII stays, a backslash comes before quotes and
+ * backslashes, and every other byte is \xHH. What is too long for out ends in "...". */
+enum { AZC__LOG_TEXT = 200 };
+static const char *azc__log_text(char out[AZC__LOG_TEXT], const char *s, size_t len) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (n > AZC__LOG_TEXT - 8) { /* the longest character, and the dots */
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c < 32 || c > 126) n += (size_t)snprintf(out + n, 5, "\\x%02X", c);
+        else {
+            if (c == '"' || c == '\\') out[n++] = '\\';
+            out[n++] = (char)c;
+        }
+    }
+    out[n] = 0;
+    return out;
+}
+
+/* The target without its query, which may hold secrets. */
+static const char *azc__log_path(char out[AZC__LOG_TEXT], const azc_conn *conn) {
+    const char *target = azc_target(conn);
+    return azc__log_text(out, target, strcspn(target, "?"));
+}
+
 /* Call config.log with one line. A log that causes another line gets none for it, and calls on the
  * server are refused meanwhile: a loop over members may be at work.
  *   conn    NULL: the line is about the server
  *   number  a status, close code, error or limit
- *   more    NULL: azc_strerror(number) */
+ *   more    NULL: azc_strerror(number). What a peer sent must have passed azc__log_text */
 static AZC__RARE void azc__log_as(azc_server *s, const azc_conn *conn, const char *what,
                                   int number, const char *more) {
-    char line[256];
+    char line[3 * AZC__LOG_TEXT + 200], path[AZC__LOG_TEXT];
     if (s->config.log == NULL || s->busy & AZC__LOGGING) return;
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
-             conn != NULL ? azc_target(conn) : "-", what, number,
+             conn != NULL ? azc__log_path(path, conn) : "-", what, number,
              more != NULL ? more : azc_strerror(number));
     AZC__BUSY_BEGIN(s, AZC__LOGGING);
     s->config.log(s->config.log_userdata, line);
@@ -4474,8 +4625,10 @@ static void azc__log_request(const azc_conn *conn) {
     s->stats.requests++;
     if (r->status >= 400) s->stats.refused[r->status - 400]++;
     if (s->log_file == NULL) return;
+    char path[AZC__LOG_TEXT], method[AZC__LOG_TEXT];
+    const char *verb = r->method != NULL ? r->method : "-";
     fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
-            r->method != NULL ? r->method : "-", azc_target(conn), r->status,
+            azc__log_text(method, verb, strlen(verb)), azc__log_path(path, conn), r->status,
             (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
     fflush(s->log_file);
 }
@@ -4486,7 +4639,8 @@ static void azc__log_close(const azc_conn *conn) {
     if (code < 1016) s->stats.closed[code - 1000]++;
     else s->stats.closed_app++;
     if (s->log_file == NULL) return;
-    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc_target(conn), code,
+    char path[AZC__LOG_TEXT];
+    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc__log_path(path, conn), code,
             (long)((uint32_t)(s->now / 1000) - conn->since));
     fflush(s->log_file);
 }
@@ -4822,6 +4976,13 @@ static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     return AZC_ERR_FULL;
 }
 
+/* The backlog above which a peer is not read. In fixed memory a response begins with an empty
+ * output, because it may take all of max_backlog. */
+static size_t azc__backlog_limit(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    return conn->state == AZC__HTTP && s->fixed != NULL ? 0 : s->pause;
+}
+
 static inline int azc__backlog_full(const azc_conn *conn, size_t size) {
     size_t max = conn->server->config.max_backlog;
     return size > max || azc__out_backlog(&conn->out) > max - size;
@@ -5089,6 +5250,20 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     azc__callback_done(conn->server);
 }
 
+/* The channel has no callback for this message. If it has one for the other kind, the peer sends
+ * what the channel cannot take (RFC 6455 7.4.1). If it has neither, it has no use for messages. */
+static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
+    const azc_channel_desc *desc = &conn->channel->desc;
+    if (desc->on_message != NULL || desc->on_binary != NULL) {
+        azc__log(conn, "closed with", 1003,
+                 opcode == AZC__OP_TEXT ? "text, but no on_message" : "binary, but no on_binary");
+        azc__conn_close(conn, AZC__CLOSING, 1003, NULL, 0);
+    } else if (!conn->untaken) {
+        conn->untaken = 1;
+        azc__log(conn, "ignored messages from opcode", opcode, "no on_message, no on_binary");
+    }
+}
+
 /* Call on_message, on_binary, on_ping or on_pong. While it runs, a NUL replaces the byte behind the
  * data, which may belong to the next frame. */
 static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *data, size_t len) {
@@ -5101,12 +5276,14 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
         if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
+        else azc__conn_untaken(conn, opcode);
         if (AZC__FAST) s->checked = NULL;
     } else {
         int (*callback)(azc_conn *, const void *, size_t) =
             opcode == AZC__OP_BINARY ? desc->on_binary
             : opcode == AZC__OP_PING ? desc->on_ping : desc->on_pong;
         if (callback != NULL) result = callback(conn, data, len);
+        else if (opcode == AZC__OP_BINARY) azc__conn_untaken(conn, opcode);
     }
     data[len] = behind;
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
@@ -5261,15 +5438,16 @@ static void azc__respond_field(azc__request *r, const char *name, const char *va
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
-/* These have no body and no Content-Length. RFC 9110 6.4.1, 8.6 */
+/* These have no body, so no type; but for 205 no Content-Length either. RFC 9110 6.4.1, 8.6 */
 static AZC__RARE int azc__respond_bodyless(int status) {
-    return status == 101 || status == 204 || status == 304;
+    return status == 101 || status == 204 || status == 205 || status == 304;
 }
 
 static AZC__RARE void azc__respond_fields(azc__request *r, int status, const char *type,
                                           size_t len) {
-    if (type != NULL) azc__respond_field(r, "Content-Type", type);
-    if (!azc__respond_bodyless(status)) {
+    int bodyless = azc__respond_bodyless(status);
+    if (type != NULL && !bodyless) azc__respond_field(r, "Content-Type", type);
+    if (!bodyless || status == 205) {
         char number[24];
         snprintf(number, sizeof number, "%zu", len);
         azc__respond_field(r, "Content-Length", number);
@@ -5287,9 +5465,9 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     azc__request *r = &s->request;
     char line[64];
     size_t line_len = azc__respond_status(status, line);
-    if (r->more && conn->out.bytes + len > s->pause) r->keep_alive = 0;
+    if (azc__respond_bodyless(status)) len = 0;
     azc__respond_fields(r, status, type, len);
-    if (r->head_only || azc__respond_bodyless(status)) len = 0;
+    if (r->head_only) len = 0;
     size_t head = line_len + r->all_len + 4, copied = keep && len >= AZC__KEEP ? 0 : len;
     if (!azc__out_reserve(&s->mem, &conn->out, head + copied)) {
         r->all_len = r->extra_len; /* the 503 that follows has other fields */
@@ -5320,6 +5498,13 @@ static void azc__respond_error(azc_conn *conn, int status) {
         azc__respond_field(r, "Sec-WebSocket-Version", "13");
     }
     azc__respond(conn, status, "text/plain", line + AZC__VERSION_LEN, len - AZC__VERSION_LEN, 0);
+}
+
+/* RFC 9110 9.3.7. Returns as azc__request_serve. */
+static int azc__respond_options(azc_conn *conn) {
+    azc__request *r = &conn->server->request;
+    azc__respond_field(r, "Allow", r->allow);
+    return azc__respond(conn, 204, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
 }
 
 /* ---- Pages ---- */
@@ -5353,6 +5538,20 @@ static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__r
     return 0;
 }
 
+/* Log both sides of what azc__http_origin compared. */
+static AZC__RARE void azc__upgrade_log_origin(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    char more[2 * AZC__LOG_TEXT + 60], origin[AZC__LOG_TEXT], host[AZC__LOG_TEXT];
+    const char *given = azc__http_field(r, "Origin"), *list = s->config.origins;
+    azc__log_text(origin, given, strlen(given));
+    if (list == NULL) list = azc__log_text(host, r->host, r->host_len);
+    snprintf(more, sizeof more, "\"%s\", but %s\"%.200s\"", origin,
+             list != host ? "" : r->scheme == 's' ? "Host by https " : r->scheme == 'p'
+             ? "Host by http " : "Host ", list);
+    azc__log(conn, "not in origins", 403, more);
+}
+
 /* Returns 0, or the status that refuses the handshake. RFC 6455 4.2.1 */
 static int azc__upgrade_check(azc_conn *conn, const char *key) {
     const azc_server *s = conn->server;
@@ -5361,12 +5560,10 @@ static int azc__upgrade_check(azc_conn *conn, const char *key) {
     if (version == NULL || strcmp(version, "13") != 0) return 426;
     if (key == NULL || !azc__key_valid(key)) return 400;
     if (!azc__http_origin(r, s->config.origins)) {
-        azc__log(conn, "not in origins", 403, azc__http_field(r, "Origin"));
+        azc__upgrade_log_origin(conn);
         return 403;
     }
-    if (!r->proxied) return 0;
-    azc__quota_leave(conn); /* an earlier request may have entered another visitor */
-    return azc__quota_enter(conn, &r->visitor);
+    return r->proxied ? azc__quota_enter(conn, &r->visitor) : 0;
 }
 
 static int azc__upgrade_respond(azc_conn *conn, const char *key) {
@@ -5380,13 +5577,10 @@ static int azc__upgrade_respond(azc_conn *conn, const char *key) {
     return azc__respond(conn, 101, NULL, NULL, 0, 0) == AZC_OK ? 0 : 503;
 }
 
-/* Open the channel. Returns 0 if the request was answered, with 101 or by on_upgrade; else the
- * status that refuses it, and the connection belongs to no channel as before. RFC 6455 4.2.2 */
-static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+/* The handshake is good: open the channel. Returns as azc__upgrade. */
+static int azc__upgrade_open(azc_conn *conn, azc_channel *channel, const char *key) {
     azc__request *r = &conn->server->request;
-    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
-    int status = azc__upgrade_check(conn, key);
-    if (status != 0) return status;
+    int status = 0;
     if (!azc__tail_make(conn, channel)) return 503;
     conn->subprotocol = azc__upgrade_subprotocol(channel, r);
     if (channel->desc.on_upgrade != NULL)
@@ -5398,6 +5592,18 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
     }
     if (conn->rooms != NULL) azc__member_remove(conn->server, conn->rooms); /* azc_set_user's */
     azc__tail_free(conn);
+    return status;
+}
+
+/* Returns 0 if the request was answered, with 101 or by on_upgrade; else the status that refuses
+ * it. Without a 101 the connection belongs to no channel as before, and a proxy's visitor does not
+ * count. RFC 6455 4.2.2 */
+static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
+    const azc__request *r = &conn->server->request;
+    const char *key = azc__http_only(r, "Sec-WebSocket-Key");
+    int status = azc__upgrade_check(conn, key);
+    if (status == 0) status = azc__upgrade_open(conn, channel, key);
+    if (r->proxied && r->status != 101) azc__quota_leave(conn);
     return status;
 }
 
@@ -5421,12 +5627,17 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
         int status = azc__handler_status(conn, use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
+    int options = strcmp(r->method, "OPTIONS") == 0;
+    if (options && *r->path == '*') return azc__respond_options(conn);
     const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
     int for_channel = r->upgrade || route == NULL;
     if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
     if (route == NULL) return 404;
-    if (for_channel) r->allow = "GET";
+    if (for_channel) r->allow = "GET, OPTIONS";
+    if (options) return azc__respond_options(conn);
     int status = azc__request_check(r, for_channel);
+    if (status == 426 && r->http10)
+        azc__log(conn, "refused with", status, "a channel needs HTTP/1.1, from a proxy too");
     if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
@@ -5463,7 +5674,7 @@ static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     s->current = conn;
-    r->allow = "GET, HEAD";
+    r->allow = "GET, HEAD, OPTIONS";
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
     if (status == 0) status = azc__request_serve(conn);
@@ -5509,10 +5720,23 @@ static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsign
 
 /* ---- Receive ---- */
 
+/* The peer has not read the answers to its earlier requests: keep what it pipelined behind them.
+ * The connection is not read until azc__receive_held has taken that, so it is at most one read's
+ * worth, and azc__read_max makes that max_request. */
+static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p, size_t n) {
+    azc__scan none;
+    memset(&none, 0, sizeof none);
+    if (azc__request_keep(conn, &none, p, n)) conn->drain = 1;
+    else azc__request_bad(conn, 503);
+    return n;
+}
+
 /* Take bytes of a request head. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
+    if (azc__out_backlog(&conn->out) > azc__backlog_limit(conn))
+        return azc__receive_hold(conn, p, n);
     memset(&scan, 0, sizeof scan);
     if (conn->in != NULL) scan = conn->in->scan;
     else conn->since = (uint32_t)s->now;
@@ -5529,7 +5753,6 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
-    s->request.more = used < n;
     azc__request_answer(conn, status);
     azc__in_free(&s->mem, &in);
     return used;
@@ -5546,6 +5769,19 @@ static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
             return;
         }
     }
+}
+
+/* The peer has read enough: go on with what azc__receive_hold kept. The read buffer is free now, and
+ * has room for what one read gave. This does not call azc__receive, to keep it inlined elsewhere. */
+static AZC__RARE void azc__receive_held(azc_conn *conn) {
+    azc_server *s = conn->server;
+    unsigned char *p = s->read_buffer;
+    size_t n = conn->in->len;
+    memcpy(p, conn->in->data, n);
+    azc__in_free(&s->mem, &conn->in);
+    for (size_t used; n > 0 && conn->state < AZC__LINGER; p += used, n -= used)
+        used = conn->state == AZC__HTTP ? azc__receive_head(conn, p, n)
+                                        : azc__receive_frames(conn, p, n);
 }
 
 /* The peer sent its FIN. */
@@ -5606,6 +5842,20 @@ AZC_API const char *azc_cookie(const azc_conn *conn, const char *name) {
     return azc__pairs_find(r->cookies, name);
 }
 
+AZC_API const char *azc_path(const azc_conn *conn) {
+    azc__request *r = azc__request_of(conn);
+    if (r == NULL || r->decoded != NULL) return r == NULL ? NULL : r->decoded;
+    const azc_server *s = conn->server;
+    const char *segment = r->segments;
+    char *out = r->decoded = s->scratch + azc__scratch_path(&s->config);
+    if (*r->path == '*') return (const char *)memcpy(out, "*", 2);
+    for (int i = 0; i < r->count; i++, segment = azc__string_next(segment)) {
+        *out++ = '/';
+        out = stpcpy(out, segment);
+    }
+    return r->decoded;
+}
+
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
     azc__request *r = azc__request_of(conn);
     if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
@@ -5613,14 +5863,23 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
         !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
     if (r == NULL || r->answered) return AZC_ERR_STATE;
     if (status >= 400) r->keep_alive = 0;
-    if (azc__backlog_full(conn, len)) return AZC_ERR_FULL;
+    if (len > conn->server->config.max_backlog) return AZC_ERR_FULL; /* besides other responses */
     return azc__respond(conn, status, type, body, len, 0);
+}
+
+/* Is this field the header's own, because it frames the response or governs the connection? */
+static int azc__reply_reserved(const char *name) {
+    const char *own = "Connection\0" "Content-Length\0" "Content-Type\0" "Keep-Alive\0"
+        "Proxy-Connection\0" "TE\0" "Trailer\0" "Transfer-Encoding\0" "Upgrade\0";
+    if (azc__is_nocase(name, 14, "Sec-WebSocket-")) return 1;
+    while (*own && !azc__is_nocase(name, strlen(name), own)) own = azc__string_next(own);
+    return *own != 0;
 }
 
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
     azc__request *r = azc__request_of(conn);
     if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
-        !azc__field_valid(value, AZC__MAX_EXTRA)) return AZC_ERR_ARGUMENT;
+        azc__reply_reserved(name) || !azc__field_valid(value, SIZE_MAX)) return AZC_ERR_ARGUMENT;
     for (const char *p = name; *p; p++) {
         if (!azc__char_in(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
     }
@@ -5965,9 +6224,10 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 /* ---- Read ---- */
 
 /* Read at most what the backlog has room to echo, besides a message that is partly received. So a
- * peer's own echoes never exceed max_backlog. */
+ * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
+    if (conn->state == AZC__HTTP) return azc__min(c->max_request, c->read_buffer);
     size_t used = azc__out_backlog(&conn->out) + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
 }
@@ -5975,7 +6235,8 @@ static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
 static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t max = s->config.read_buffer;
-    if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free) max = azc__read_max(conn);
+    if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free || conn->state == AZC__HTTP)
+        max = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = 1;
@@ -5988,14 +6249,15 @@ static inline void azc__conn_read(azc_conn *conn) {
     }
 }
 
-/* After a flush: a peer that made room is alive, and one with a long backlog is not read. */
+/* After a flush: a peer that made room is alive; and one with a long backlog, or with requests that
+ * are held, is not read. */
 static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
     if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
-    int paused = conn->state < AZC__CLOSING &&
-                 azc__out_backlog(&conn->out) > conn->server->pause;
-    if (paused && !conn->paused) conn->server->stats.pauses++;
-    conn->paused = paused != 0;
+    int full = conn->state < AZC__CLOSING &&
+               azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
+    if (full && !conn->paused) conn->server->stats.pauses++;
+    conn->paused = full || (conn->drain && conn->state == AZC__HTTP);
 }
 
 /* The events to wait for. */
@@ -6014,13 +6276,14 @@ static inline int azc__conn_only_reads(const azc_conn *conn) {
 static void azc__conn_writable(azc_conn *conn) {
     conn->ready = conn->out.bytes > 0;
     azc__conn_touch(conn);
-    if (!conn->drain || azc__out_backlog(&conn->out) > conn->server->pause) return;
+    if (!conn->drain || azc__out_backlog(&conn->out) > azc__backlog_limit(conn)) return;
     if (conn->late != NULL) {
         conn->server->queue_late(conn);
         if (azc__out_backlog(&conn->out) > conn->server->pause) return;
     }
     conn->drain = 0;
-    if (conn->channel->desc.on_drain != NULL)
+    if (conn->state == AZC__HTTP) azc__receive_held(conn);
+    else if (conn->channel->desc.on_drain != NULL)
         azc__callback_result(conn, conn->channel->desc.on_drain(conn));
 }
 
@@ -6247,7 +6510,7 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
         azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
         break;
     case AZC__DEADLINE_HANDSHAKE:
-        if (conn->in == NULL || conn->out.bytes > 0) break;
+        if (conn->in == NULL || conn->drain || conn->out.bytes > 0) break;
         azc__request_bad(conn, 408);
         return;
     }
@@ -6705,10 +6968,23 @@ static const char *azc__config_bad(const azc_config *c) {
     size_t over = (size_t)((unsigned)c->port >> 16);
     over |= (size_t)((unsigned)(c->max_watched | c->max_timers) >> AZC__SLOT_BITS);
     over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
-    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 4.5 */
+    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 5.5 */
     over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
     if ((unsigned)c->unix_mode > 0777) return "unix_mode";
     return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
+}
+
+/* Check config.origins. Returns AZC_OK, or AZC_ERR_ARGUMENT with the bad entry in azc_error. */
+static int azc__config_origins(azc_server *s) {
+    size_t len;
+    for (const char *at = s->config.origins; *(at += strspn(at, " ")) != 0; at += len) {
+        len = strcspn(at, " ");
+        if (azc__origin_valid(at, len)) continue;
+        snprintf(s->error, sizeof s->error, "origins: %.*s must be scheme://host[:port], as "
+                 "browsers send it", (int)azc__min(len, 100), at);
+        return AZC_ERR_ARGUMENT;
+    }
+    return AZC_OK;
 }
 
 /* Copy host and origins, and allocate the scratch behind them. Returns 0 without memory. */
@@ -6764,7 +7040,7 @@ static void azc__server_free(azc_server *s) {
     }
     if (s->timers != NULL) s->timers->free(s);
     if (s->watch != NULL) s->watch->free(s);
-    azc__free(&mem, s->trusted, s->trusted_size);
+    azc__free(&mem, s->trusted, s->trusted_count * sizeof *s->trusted);
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else
@@ -6871,6 +7147,7 @@ static void azc__server_configure(azc_server *s) {
         c->max_request = c->read_buffer = 0;
     }
     azc__config_fill(c);
+    if (bad == NULL) s->failed = azc__config_origins(s);
     if (AZC__FAST)
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
@@ -7274,12 +7551,23 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* ==== [25] WATCH: the program's own descriptors in the loop =================================== */
 
+/* A descriptor that has hung up, or has an error, is ready in every turn. A program that goes on
+ * watching it spends all of its time so: say so, but not more than once a second. */
+static AZC__RARE void azc__watch_hung(const azc_server *s, azc__watched *w) {
+    if (w->hung == 0) w->hung = s->now;
+    if (s->now - w->hung < 1000) return;
+    w->hung = s->now;
+    azc__log_as(s, NULL, "azc_watch", w->source.fd, "it hung up, and is still watched");
+}
+
 /* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
 static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     azc__watched *w = (azc__watched *)(void *)source;
     int writes = (events & AZC__EVENT_WRITE) != 0, reads = (events & ~AZC__EVENT_WRITE) != 0;
     if (w->fn == NULL || w->stale) return;
     w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
+    if ((events & ~(AZC__EVENT_READ | AZC__EVENT_WRITE)) == 0) w->hung = 0;
+    else if (w->fn != NULL && !w->stale) azc__watch_hung(s, w);
     azc__callback_done(s);
 }
 
@@ -7331,6 +7619,7 @@ static int azc__watch_take(azc_server *s, azc__watched **out) {
     if (w != NULL) {
         s->unwatched = w->next;
         w->stale = 1;
+        w->hung = 0;
     } else {
         const azc_config *c = &s->config;
         if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched) return AZC_ERR_FULL;
@@ -8078,94 +8367,134 @@ static int azc__proxies_prefix(const char *s, size_t len, int max) {
     return len < 2 || max == 0 || bits > max ? -1 : bits;
 }
 
-/* Do the first bits of two addresses agree? */
-static int azc__proxies_same(const azc__visitor *a, const azc__visitor *b, int bits) {
-    size_t whole = (size_t)bits / 8;
-    return a->family == b->family && memcmp(a->raw, b->raw, whole) == 0 &&
-           (bits % 8 == 0 || (a->raw[whole] ^ b->raw[whole]) >> (8 - bits % 8) == 0);
+/* Read the next network of a space-separated list. Returns 1, 0 at the end, or -1 if malformed. */
+static int azc__proxies_network(const char **list, azc__network *out) {
+    const char *s = *list + strspn(*list, " ");
+    size_t len = strcspn(s, " "), name = strcspn(s, " /");
+    *list = s + len;
+    if (len == 0) return 0;
+    if (!azc__proxies_address(s, name, &out->address)) return -1;
+    int family = out->address.family, max = family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
+    int bits = azc__proxies_prefix(s + name, len - name, max);
+    out->bits = (uint8_t)bits;
+    return bits < 0 ? -1 : 1;
 }
 
-/* Is the address in a list of networks? The whole list is read: -1 if it is malformed. */
-static int azc__proxies_find(const char *list, const azc__visitor *address) {
-    int found = 0;
-    for (list += strspn(list, " "); *list; list += strspn(list, " ")) {
-        azc__visitor net;
-        size_t len = strcspn(list, " "), name = strcspn(list, " /");
-        if (!azc__proxies_address(list, name, &net)) return -1;
-        int max = net.family == AF_INET ? 32 : net.family == AF_INET6 ? 128 : 0;
-        int bits = azc__proxies_prefix(list + name, len - name, max);
-        if (bits < 0) return -1;
-        found |= azc__proxies_same(&net, address, bits);
-        list += len;
+static int azc__proxies_trusts(const azc_server *s, const azc__visitor *v) {
+    for (size_t i = 0; i < s->trusted_count; i++) {
+        const azc__visitor *net = &s->trusted[i].address;
+        size_t whole = s->trusted[i].bits / 8u, bits = s->trusted[i].bits % 8u;
+        if (net->family == v->family && memcmp(net->raw, v->raw, whole) == 0 &&
+            (bits == 0 || (net->raw[whole] ^ v->raw[whole]) >> (8 - bits) == 0)) return 1;
     }
-    return found;
+    return 0;
 }
 
-/* The last element of all fields of this name, taken as one list; NULL if there is none. */
+/* The element before *end in the fields of this name, taken as one list; NULL before the first.
+ * Begin with *field of field_count and *end of NULL; *end then points into fields[*field]. */
+static const char *azc__proxies_before(const azc__request *r, const char *name, int *field,
+                                       const char **end, size_t *len) {
+    for (;;) {
+        const char *start = *end != NULL ? r->fields[*field].value : NULL, *item;
+        while (*end != start && strchr(" \t,", (*end)[-1]) != NULL) --*end;
+        for (item = *end; item != start && item[-1] != ','; item--) continue;
+        if (item != *end) {
+            const char *last = *end;
+            *end = item;
+            item += strspn(item, " \t");
+            *len = (size_t)(last - item);
+            return item;
+        }
+        do if (--*field < 0) return NULL;
+        while (!azc__is_nocase(name, strlen(name), r->fields[*field].name));
+        *end = r->fields[*field].value + strlen(r->fields[*field].value);
+    }
+}
+
 static const char *azc__proxies_last(const azc__request *r, const char *name, size_t *len) {
-    const char *at, *item, *last = NULL;
-    size_t n;
-    for (int i = 0; (at = azc__http_next(r, name, &i)) != NULL;)
-        while ((item = azc__list_next(&at, &n)) != NULL) last = item, *len = n;
-    return last;
+    int field = r->field_count;
+    const char *end = NULL;
+    return azc__proxies_before(r, name, &field, &end, len);
+}
+
+/* Is this a ':' and the digits of a port, or nothing? */
+static int azc__proxies_port(const char *s, size_t len) {
+    for (size_t i = 1; i < len; i++) {
+        if (!azc__digit(s[i])) return 0;
+    }
+    return len == 0 || (*s == ':' && len > 1 && len < 7);
+}
+
+/* Read an element of X-Forwarded-For: an IP address; perhaps with a port, and then IPv6 must be in
+ * brackets; perhaps all in quotes. Returns 0 for anything else. */
+static int azc__proxies_node(const char *s, size_t len, azc__visitor *out) {
+    if (len > 1 && *s == '"' && s[len - 1] == '"') s++, len -= 2;
+    const char *close = len > 0 && *s == '[' ? (const char *)memchr(s, ']', len) : NULL;
+    const char *colon = (const char *)memchr(s, ':', len);
+    size_t name = len;
+    if (close != NULL) {
+        s++, len--;
+        name = (size_t)(close - s);
+        if (!azc__proxies_port(close + 1, len - name - 1)) return 0;
+    } else if (colon != NULL && memchr(colon + 1, ':', len - (size_t)(colon + 1 - s)) == NULL) {
+        name = (size_t)(colon - s);
+        if (!azc__proxies_port(colon, len - name)) return 0;
+    }
+    if (close != NULL && memchr(s, ':', name) == NULL) return 0; /* IPv4 has no brackets */
+    return azc__proxies_address(s, name, out) && out->family != 0;
 }
 
 /* Each proxy appends the address of its own peer to X-Forwarded-For. So the visitor is the last
- * address that is no trusted proxy's; if all are, the first. Elements before it may be forged. An
- * element that is no address hides what is before it, so the search starts again behind it. */
-static void azc__proxies_visitor(azc__request *r, const char *proxies) {
-    const azc__visitor peer = r->visitor;
+ * address that is no trusted proxy's; if all are, the first. Elements before it may be forged, and
+ * an element that is no address hides what is before it. */
+static void azc__proxies_visitor(const azc_server *s, azc__request *r) {
     azc__visitor next;
-    const char *at;
+    int field = r->field_count;
+    const char *item, *end = NULL;
     size_t len;
-    int known = 0;
-    for (int i = 0; (at = azc__http_next(r, "X-Forwarded-For", &i)) != NULL;) {
-        for (const char *item; (item = azc__list_next(&at, &len)) != NULL;) {
-            int address = azc__proxies_address(item, len, &next) && next.family != 0;
-            if (address && known && azc__proxies_find(proxies, &next) > 0) continue;
-            r->visitor = address ? next : peer;
-            known = address;
-        }
+    while ((item = azc__proxies_before(r, "X-Forwarded-For", &field, &end, &len)) != NULL) {
+        if (!azc__proxies_node(item, len, &next)) return;
+        r->visitor = next;
+        if (!azc__proxies_trusts(s, &next)) return;
     }
 }
 
 /* Of host and scheme the last element counts. A malformed host matches no origin. */
 static void azc__proxies_forwarded(const azc_server *s, azc__request *r) {
     size_t len;
-    r->proxied = azc__proxies_find(s->trusted, &r->visitor) > 0;
+    r->proxied = azc__proxies_trusts(s, &r->visitor) != 0;
     if (!r->proxied) return;
-    azc__proxies_visitor(r, s->trusted);
+    azc__proxies_visitor(s, r);
     const char *host = azc__proxies_last(r, "X-Forwarded-Host", &len);
     if (host != NULL) {
         r->host = host;
         r->host_len = azc__http_authority(host, len) ? len : 0;
     }
-    const char *scheme = azc__proxies_last(r, "X-Forwarded-Proto", &len);
-    if (scheme == NULL) return;
-    if (azc__is_nocase(scheme, len, "https") || azc__is_nocase(scheme, len, "wss")) r->scheme = 's';
-    if (azc__is_nocase(scheme, len, "http") || azc__is_nocase(scheme, len, "ws")) r->scheme = 'p';
-}
-
-static int azc__proxies_trusts(const azc_server *s, const azc__visitor *visitor) {
-    return azc__proxies_find(s->trusted, visitor) > 0;
+    const char *name = azc__proxies_last(r, "X-Forwarded-Proto", &len);
+    int scheme = name != NULL ? azc__http_scheme(name, len) : 0;
+    if (scheme != 0) r->scheme = scheme % 2 == 0 ? 's' : 'p';
 }
 
 static const azc__proxies_join azc__proxies_functions = {azc__proxies_forwarded,
                                                          azc__proxies_trusts};
 
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
-    azc__visitor any;
-    memset(&any, 0, sizeof any);
+    azc__network net, *nets = NULL;
+    size_t count = 0;
+    const char *at = proxies;
+    int more = -1;
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (proxies == NULL || azc__proxies_find(proxies, &any) < 0)
-        return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
+    while (at != NULL && (more = azc__proxies_network(&at, &net)) > 0) count++;
+    if (more < 0) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
     if (server->listening) return AZC_ERR_STATE;
-    size_t size = strlen(proxies) + 1;
-    char *copy = (char *)azc__alloc(&server->mem, size);
-    if (copy == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
-    azc__free(&server->mem, server->trusted, server->trusted_size);
-    server->trusted = (char *)memcpy(copy, proxies, size);
-    server->trusted_size = size;
+    if (count > 0) {
+        nets = (azc__network *)azc__alloc(&server->mem, count * sizeof *nets);
+        if (nets == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+        for (size_t i = 0; i < count; i++) azc__proxies_network(&proxies, &nets[i]);
+    }
+    azc__free(&server->mem, server->trusted, server->trusted_count * sizeof *nets);
+    server->trusted = nets;
+    server->trusted_count = count;
     server->proxies = &azc__proxies_functions;
     return AZC_OK;
 }
@@ -8218,6 +8547,10 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           message of each key waits for a full backlog.
           Optional parts attach themselves: on_part, on_presence, on_publish, on_room and trusted
           proxies are set by functions, and AZCHAN_CORE is gone.
+          HTTP/1.0 gets pages, OPTIONS 204, and every pipelined request its answer. New: azc_path
+          for guards; "https://" "*.example" in origins, whose entries are checked. A message of the
+          kind that its channel does not take closes with 1003. azc_reply_header refuses the fields
+          that frame a response. Log lines have no queries.
    0.1    The first version.
 */
 

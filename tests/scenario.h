@@ -703,6 +703,13 @@ static void act_of_pages(void) {
     ask(c, GET("/") "\r\n" GET("/page/two") "\r\n" GET("/bulk"), 200, 0); /* pipelined */
     ask(c, "\r\n", 200, 0);
     ask(c, "", 200, 0);
+    ask(c, "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", 204, 0);
+    if (bulk_len == sizeof bulk) { /* so many that some must wait until the others are sent */
+        char many[30 * 48] = "";
+        for (int i = 0; i < 30; i++) strcat(many, GET("/bulk") "\r\n");
+        ask(c, many, 200, 0);
+        for (int i = 1; i < 30; i++) ask(c, "", 200, 0);
+    }
     if (c && client_print(c, "GET / HTTP/1.1\r\nHo")) { /* a head in parts */
         if (scene.server) settle(scene.server);
         ask(c, "st: a.example\r\nConnection: close\r\n\r\n", 200, 0);
@@ -717,7 +724,8 @@ static void act_of_pages(void) {
     ask_last(GET("/page/nothing") "\r\n", 500);
     ask_last(GET("/") "Content-Length: 3\r\n\r\nabc", 413);
     ask_last(GET("/") "Transfer-Encoding: chunked\r\n\r\n", 501);
-    ask_last("GET / HTTP/1.0\r\nHost: a.example\r\n\r\n", 505);
+    ask_last("GET / HTTP/1.0\r\n\r\n", 200);
+    ask_last("GET / HTTP/2.0\r\nHost: a.example\r\n\r\n", 505);
     ask_last("GET / HTTP/1.1\r\n\r\n", 400);
     ask_last("nonsense\r\n\r\n", 400);
     memset(line, 'a', sizeof line);

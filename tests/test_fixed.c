@@ -233,8 +233,10 @@ static int on_open(azc_conn *conn) { return filling ? AZC_OK : on_any(conn, NULL
 static int replying(azc_conn *conn, void *user) {
     (void)user;
     azc_reply_header(conn, "X-Long", bytes + sizeof bytes - 500);
-    int result = azc_reply(conn, 200, "text/plain", bytes, random_below(4000));
-    return result == AZC_ERR_FULL ? 503 : counted(result);
+    size_t len = random_below(random_below(2) ? 4000 : 9001);
+    int result = azc_reply(conn, 200, "text/plain", bytes, len);
+    memory_errors += result == AZC_ERR_FULL; /* whatever was queued before it */
+    return counted(result);
 }
 
 static size_t block_size; /* what the server got of block */
@@ -323,13 +325,18 @@ static void peer_upgrade(int i) {
     peer_send(i, head, cut);
 }
 
+/* Requests in one write, more than one read takes, or in as many; perhaps the last is cut. */
 static void peer_request(int i) {
-    static const char *const paths[] = {"page", "short", "reply", "none"};
-    char head[400];
-    for (int n = (int)random_below(5); n >= 0 && peers[i] >= 0; n--) {
-        int len = snprintf(head, sizeof head, "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n",
-                           paths[random_below(4)]);
-        peer_send(i, head, (size_t)len);
+    static const char *const paths[] = {"page", "short", "reply", "reply", "none"};
+    char heads[40 * 48];
+    size_t n = 0;
+    int together = random_below(2);
+    for (int more = (int)random_below(together ? 40 : 5); more >= 0 && peers[i] >= 0; more--) {
+        n += (size_t)snprintf(heads + n, sizeof heads - n, "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n",
+                              paths[random_below(more ? 4 : 5)]);
+        if (together && more > 0) continue;
+        peer_send(i, heads, n - (random_below(8) ? 0 : 9));
+        n = 0;
     }
 }
 

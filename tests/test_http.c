@@ -197,10 +197,12 @@ static void request_lines(void) {
         CHECK_INT(parse_first("HEADS / HTTP/1.1"), 0);
         CHECK(!request.head_only);
     }
-    TEST("HTTP/1.1 and later minors are understood, other versions are 505 (RFC 9110 2.5)") {
+    TEST("all minor versions of HTTP/1 are understood, other versions are 505 (RFC 9110 2.5)") {
         CHECK_INT(parse_first("GET / HTTP/1.1"), 0);
         CHECK_INT(parse_first("GET / HTTP/1.2"), 0);
-        CHECK_INT(parse_first("GET / HTTP/1.0"), -505);
+        CHECK(!request.http10);
+        CHECK_INT(parse_first("GET / HTTP/1.0"), 0);
+        CHECK(request.http10 && !request.keep_alive);
         CHECK_INT(parse_first("GET / HTTP/0.9"), -505);
         CHECK_INT(parse_first("GET / HTTP/2.0"), -505);
         CHECK_INT(parse_first("GET / HTTP/3.1"), -505);

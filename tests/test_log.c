@@ -72,7 +72,7 @@ static void logger(void) {
         CHECK_INT(e.bytes, strlen(got.head) + got.len);
         client_print(c, "HEAD /?a=%%20b HTTP/1.1\r\nHost: a\r\n\r\n");
         client_answer_to(c, &got, 1);
-        EXPECT_LOG(1, "HEAD", "/?a=%20b", 200);
+        EXPECT_LOG(1, "HEAD", "/", 200); /* without the query */
         CHECK_INT(e.bytes, strlen(got.head));
         CHECK_INT(get(c, "/nope"), 404);
         EXPECT_LOG(2, "GET", "/nope", 404);
@@ -86,8 +86,8 @@ static void logger(void) {
         CHECK(e.ms == 1000 || e.ms == 2000);
         c = join_channel(server, "/chat?x=1");
         client_close(c), settle(server);
-        EXPECT_LOG(5, "GET", "/chat?x=1", 101);
-        EXPECT_LOG(6, "WS", "/chat?x=1", 1006);
+        EXPECT_LOG(5, "GET", "/chat", 101);
+        EXPECT_LOG(6, "WS", "/chat", 1006);
         c = join_channel(server, "/chat");
         azc_close(member_of(served), 4001, "no"), settle(server);
         EXPECT_LOG(8, "WS", "/chat", 4001);
@@ -114,7 +114,7 @@ static void logger(void) {
             static const int codes[] = {400, 505, 431, 414, 408, 401, 400};
             client *c = client_open(server);
             if (i == 0) client_print(c, "nonsense\r\n\r\n");
-            if (i == 1) client_print(c, "GET /old HTTP/1.0\r\nHost: a\r\n\r\n");
+            if (i == 1) client_print(c, "GET /old HTTP/0.9\r\nHost: a\r\n\r\n");
             if (i == 2) client_print(c, "GET /big HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n", big);
             if (i == 3) client_print(c, "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n", big);
             if (i == 4) client_print(c, "GET /slow HTTP/1.1\r\nHo");

@@ -400,18 +400,18 @@ static void malformed_requests(void) {
         well(server);
         finish(server);
     }
-    TEST("other versions of HTTP are a 505") {
+    TEST("other major versions of HTTP are a 505, and HTTP/1.0 cannot upgrade") {
         azc_server *server = serve(NULL, recorder("/t"));
-        REFUSES(server, "GET /t HTTP/1.0\r\n" UPGRADE "\r\n", 505);
+        REFUSES(server, "GET /t HTTP/1.0\r\n" UPGRADE "\r\n", 426);
         REFUSES(server, "GET /t HTTP/0.9\r\n\r\n", 505);
         REFUSES(server, "GET /t HTTP/2.0\r\n" UPGRADE "\r\n", 505);
         REFUSES(server, "GET /t HTTP/3.7\r\n" UPGRADE "\r\n", 505);
         well(server);
         finish(server);
     }
-    TEST("any method but GET is a 405 that allows GET, and methods have one letter case") {
+    TEST("any method but GET and OPTIONS is a 405 that allows these, and methods have one case") {
         azc_server *server = serve(NULL, recorder("/t"));
-        const char *methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "get", "X!"};
+        const char *methods[] = {"POST", "PUT", "DELETE", "options", "PATCH", "TRACE", "get", "X!"};
         for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
             client *c = client_open(server);
             answer a;

@@ -487,7 +487,7 @@ static void pages(void) {
             client *c = client_open(server);
             client_print(c, "POST %s HTTP/1.1\r\nHost: a\r\n\r\n", paths[i]);
             CHECK_INT(client_answer(c, &got), 405);
-            CHECK(answer_has(&got, "Allow", "GET, HEAD"));
+            CHECK(answer_has(&got, "Allow", "GET, HEAD, OPTIONS"));
             CHECK(closes(&got));
             EXPECT_EOF(c);
             client_close(c);

@@ -300,8 +300,58 @@ static void watching(void) {
     }
 }
 
+/* ---- Hang-ups ---- */
+
+static int hung_calls;
+/* With user it stops at the first event. */
+static void tell_hung(azc_server *server, int fd, int ready, void *user) {
+    hung_calls++;
+    if (ready & AZC_READ && user) azc_watch(server, fd, 0, NULL, NULL);
+}
+
+static void hang_ups(void) {
+    TEST("a watcher that ignores a hang-up is logged, at most once a second") {
+        azc_server *server = create(NULL);
+        listening(server);
+        for (int writes = 0; writes < 2; writes++) {
+            int fds[2];
+            if (pipe(fds) != 0) abort();
+            close(fds[1 - writes]); /* 0: the writer is gone; 1: the reader */
+            tape_clear(&log_lines), hung_calls = 0;
+            int fd = fds[writes];
+            int events = writes ? AZC_WRITE : AZC_READ;
+            CHECK_INT(azc_watch(server, fd, events, tell_hung, NULL), AZC_OK);
+            pump(server, 2400);
+            CHECK(hung_calls > 10);
+            char word[32];
+            snprintf(word, sizeof word, "azc_watch %d: it hung up", fd);
+            int lines = count_of(tape_text(&log_lines), word);
+            if (!CHECK(lines >= 1 && lines <= 3)) puts(tape_text(&log_lines));
+            CHECK_INT(azc_watch(server, fd, 0, NULL, NULL), AZC_OK);
+            close(fd);
+        }
+        finish(server);
+    }
+    TEST("a watcher that stops at a hang-up is not logged") {
+        azc_server *server = create(NULL);
+        listening(server);
+        int fds[2], one = 1;
+        if (pipe(fds) != 0) abort();
+        close(fds[1]);
+        tape_clear(&log_lines), hung_calls = 0;
+        azc_watch(server, fds[0], AZC_READ, tell_hung, &one);
+        pump(server, 50);
+        CHECK_INT(hung_calls, 1);
+        CHECK_STR(tape_text(&log_lines), "");
+        close(fds[0]);
+        finish(server);
+    }
+}
+
 int main(int argc, char **argv) {
     test_start(argc, argv);
     watching();
+    hang_ups();
+    tape_clear(&log_lines);
     return test_end();
 }

@@ -58,6 +58,7 @@ typedef struct conn_socket {
     int opened, ended, requests; /* callbacks */
     int code, told, excused; /* of on_close; of the Close sent; closed by the program or by time */
     int deaf;                /* no on_message */
+    int texts;               /* no on_binary: such a message ends it with 1003 */
     int parted;              /* on_part, which joins a message in: */
     conn_bytes parts;
     uint8_t head_only[CONN_HEADS];
@@ -71,7 +72,7 @@ typedef struct conn_world {
     unsigned char pipe[4096];
     int64_t now;
     struct azc_server *server;
-    struct azc_channel *channels[4];
+    struct azc_channel *channels[5];
     fuzz_memory memory;
     uint64_t mask;
     char words[64]; /* what on_close does, in a wild run */
@@ -317,7 +318,7 @@ static void conn_check_lists(void) {
     static const char *const rooms[] = {NULL, "a", "b"};
     uint64_t open = 0;
     int most = conn_now->server->room_count > 0 ? 3 : 1;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         for (int j = 0; j < most; j++) {
             size_t n = 0;
             for (azc_cursor c = azc_members(conn_now->channels[i], rooms[j]); azc_cursor_next(&c); n++) {
@@ -386,6 +387,8 @@ static void conn_ask(azc_conn *conn, int in_request) {
     FUZZ_CHECK(in_request || (azc_header(conn, "Host") == NULL && azc_cookie(conn, "a") == NULL));
     conn_note_string(conn, 'p', azc_peer(conn));
     conn_note_string(conn, 't', azc_target(conn));
+    conn_note_string(conn, 'a', azc_path(conn));
+    FUZZ_CHECK((azc_path(conn) != NULL) == in_request);
     conn_note_string(conn, 'i', azc_param(conn, "id"));
     conn_note_string(conn, 's', azc_param(conn, "rest"));
     conn_note_string(conn, 'd', azc_query(conn, "do"));
@@ -503,6 +506,7 @@ static int conn_on_connect(azc_conn *conn) {
     k->id = azc_id(conn);
     k->parted = conn->channel->on_part != NULL;
     k->deaf = conn->channel->desc.on_message == NULL && !k->parted;
+    k->texts = !k->deaf && !k->parted && conn->channel->desc.on_binary == NULL;
     conn_note_string(conn, 'O', azc_target(conn));
     return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
 }
@@ -640,20 +644,21 @@ static void conn_config(azc_config *config, unsigned limits) {
 }
 
 static void conn_serve(unsigned limits) {
-    static const char *const paths[] = {"/chat", "/rooms/:id", "/quiet", "/parts"};
+    static const char *const paths[] = {"/chat", "/rooms/:id", "/quiet", "/parts", "/texts"};
     static const char page[] = "<p>hello</p>";
     azc_config config;
     azc_channel_desc desc;
     conn_config(&config, limits);
     azc_server *s = conn_now->server = azc_create(&config);
     azc_use(s, conn_use, conn_worlds);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         memset(&desc, 0, sizeof desc);
         desc.path = paths[i];
         desc.userdata = conn_worlds;
         desc.on_connect = conn_on_connect;
         desc.on_close = conn_on_close;
-        if (i == 3) desc.on_ping = conn_on_ping, desc.on_pong = conn_on_pong;
+        if (i >= 3) desc.on_ping = conn_on_ping, desc.on_pong = conn_on_pong;
+        if (i == 4) desc.on_message = conn_on_message;
         if (i < 2) {
             desc.subprotocols = "v2.chat, v1.chat";
             desc.data_size = 24;
@@ -762,6 +767,7 @@ static int conn_frames_wanted(conn_hearing *h, const uint8_t *p, const uint8_t *
         }
         if (opcode >= 8 || !fin) continue;
         if (open == 1 && good < have) return 1007;
+        if (open == 2 && h->socket->texts) return 1003;
         conn_expect(h, open, message, have);
         have = 0;
         open = 0;
@@ -920,7 +926,7 @@ static void conn_request(conn_socket *k, fuzz_input *in, const char *method, int
     static const char *const targets[] = {
         "/chat", "/rooms/7", "/quiet", "/", "/page/a/b?x=1", "/rooms/8?up=403", "/nowhere",
         "/chat?do=j-a", "/rooms/a%20b?do=ja%0Aj-b", "/rooms/9?up=h2&do=qa", "/rooms/9?up=r200",
-        "/parts", "/chat?do=I-ada%0Aj-a"};
+        "/parts", "/chat?do=I-ada%0Aj-a", "/texts"};
     char head[600];
     size_t n = 0;
     unsigned which = fuzz_byte(in) & 31, known = sizeof targets / sizeof *targets;

@@ -20,7 +20,7 @@ typedef struct http_text { /* a part of the head */
 typedef struct http_wanted {
     http_text method, target, path, query, host, origin;
     http_text names[AZC__MAX_FIELDS], values[AZC__MAX_FIELDS];
-    int fields, has_query, has_origin, keep_alive, upgrade, chunked;
+    int fields, has_query, has_origin, http10, keep_alive, upgrade, chunked;
     uint64_t body;
 } http_wanted;
 
@@ -103,7 +103,8 @@ static int http_line_wanted(http_wanted *w, http_text line) {
         version.p[6] != '.' || http_span(version, 7, HTTP_DIGIT) != 1) return -400;
     w->method = http_make(line.p, method);
     w->target = http_make(line.p + method + 1, target - method - 1);
-    return version.p[5] != '1' || version.p[7] == '0' ? -505 : 0;
+    w->http10 = version.p[7] == '0';
+    return version.p[5] != '1' ? -505 : 0;
 }
 
 static int http_field_wanted(http_wanted *w, http_text line) {
@@ -120,7 +121,8 @@ static int http_target_wanted(http_wanted *w) {
     for (size_t i = 0; i < t.n; i++) {
         if (t.p[i] <= ' ' || t.p[i] > '~' || t.p[i] == '#') return -400;
     }
-    if (*t.p != '/') {
+    int asterisk = http_exactly(t, "*") && http_exactly(w->method, "OPTIONS");
+    if (*t.p != '/' && !asterisk) {
         static const char *const schemes[] = {"http://", "https://", "ws://", "wss://"};
         size_t skip = 0;
         for (int i = 0; i < 4; i++) {
@@ -175,14 +177,17 @@ static int http_parse_wanted(http_wanted *w, http_text head) {
     if (status == 0) status = http_target_wanted(w);
     if (status < 0) return status;
     http_text host = {"", 0}, length = {"", 0};
-    if (http_count_wanted(w, "Host", &host) != 1 || !http_authority_wanted(host)) return -400;
+    int hosts = http_count_wanted(w, "Host", &host);
+    if (hosts != 1 && !(hosts == 0 && w->http10)) return -400;
+    if (!http_authority_wanted(host)) return -400;
     if (w->host.p != NULL && !http_authority_wanted(w->host)) return -400;
     if (w->host.p == NULL) w->host = host;
     w->has_origin = http_count_wanted(w, "Origin", &w->origin);
-    w->keep_alive = !http_has_wanted(w, "Connection", "close");
-    w->upgrade = http_has_wanted(w, "Connection", "upgrade") &&
+    w->keep_alive = !w->http10 && !http_has_wanted(w, "Connection", "close");
+    w->upgrade = !w->http10 && http_has_wanted(w, "Connection", "upgrade") &&
                  http_has_wanted(w, "Upgrade", "websocket");
     w->chunked = http_count_wanted(w, "Transfer-Encoding", NULL) > 0;
+    if (w->chunked && w->http10) return -400;
     int lengths = http_count_wanted(w, "Content-Length", &length);
     if (lengths == 0) return 0;
     if (lengths > 1 || w->chunked || length.n == 0) return -400;
@@ -197,6 +202,52 @@ static int http_parse_wanted(http_wanted *w, http_text head) {
     return 0;
 }
 
+/* May an origin be in config.origins? */
+static int http_entry_wanted(http_text e) {
+    static const char letters[] = HTTP_ALPHA HTTP_DIGIT "+-._";
+    if (http_is(e, "*") || http_is(e, "null")) return 1;
+    size_t n = http_span(e, 0, letters);
+    http_text scheme = http_make(e.p, n);
+    if (n == 0 || e.n - n < 3 || memcmp(e.p + n, "://", 3) != 0) return 0;
+    if (http_is(scheme, "ws") || http_is(scheme, "wss")) return 0;
+    int web = http_is(scheme, "https") ? 443 : http_is(scheme, "http") ? 80 : 0;
+    http_text host = http_make(e.p + n + 3, e.n - n - 3);
+    if (host.n > 2 && memcmp(host.p, "*.", 2) == 0) host.p += 2, host.n -= 2;
+    if (host.n > 0 && *host.p == '[') {
+        n = 1 + http_span(host, 1, HTTP_DIGIT "abcdefABCDEF:.");
+        if (n == host.n || host.p[n++] != ']') return 0;
+    } else {
+        n = http_span(host, 0, letters);
+        if (web && (n == 0 || *host.p == '.')) return 0;
+    }
+    if (n == host.n) return 1;
+    size_t digits = host.p[n] == ':' ? http_span(host, n + 1, HTTP_DIGIT) : 0;
+    if (digits == 0 || digits > 5 || n + 1 + digits != host.n) return 0;
+    int port = atoi(host.p + n + 1);
+    return host.p[n + 1] != '0' && port < 65536 && port != web;
+}
+
+/* Does an entry of the lists below match? */
+static int http_matches_wanted(http_text o, const char *entry) {
+    const char *star = strchr(entry, '*');
+    if (star == NULL) return http_is(o, entry);
+    if (entry[1] == 0) return 1;
+    size_t start = (size_t)(star - entry), rest = strlen(star + 1);
+    char text[64];
+    if (o.n < start + rest + 1) return 0;
+    memcpy(text, entry, start);
+    text[start] = 0;
+    if (!http_is(http_make(o.p, start), text)) return 0;
+    if (!http_is(http_make(o.p + o.n - rest, rest), star + 1)) return 0;
+    http_text labels = http_make(o.p + start, o.n - start - rest + 1); /* with the dot behind */
+    for (size_t from = 0, to; from < labels.n; from = to + 1) {
+        to = http_find(labels, from, '.');
+        if (to == from || http_span(labels, from, HTTP_ALPHA HTTP_DIGIT "+-_") != to - from)
+            return 0;
+    }
+    return 1;
+}
+
 static int http_origin_wanted(const http_wanted *w, const char *allowed) {
     http_text o = w->origin, h = w->host;
     if (w->has_origin == 0) return 1;
@@ -205,7 +256,7 @@ static int http_origin_wanted(const http_wanted *w, const char *allowed) {
         char list[200], *save = NULL;
         snprintf(list, sizeof list, "%s", allowed);
         for (char *one = strtok_r(list, " ", &save); one; one = strtok_r(NULL, " ", &save)) {
-            if (strcmp(one, "*") == 0 || http_is(o, one)) return 1;
+            if (http_matches_wanted(o, one)) return 1;
         }
         return 0;
     }
@@ -213,6 +264,8 @@ static int http_origin_wanted(const http_wanted *w, const char *allowed) {
     while (colon < o.n && (o.n - colon < 3 || memcmp(o.p + colon, "://", 3) != 0))
         colon = http_find(o, colon + 1, ':');
     if (colon == o.n) return 0;
+    http_text scheme = http_make(o.p, colon);
+    if (!http_is(scheme, "http") && !http_is(scheme, "https")) return 0;
     const char *port = http_is(http_make(o.p, colon), "https") ? ":443" : ":80";
     o.p += colon + 3, o.n -= colon + 3;
     size_t k = strlen(port);
@@ -272,8 +325,12 @@ static int http_handler(azc_conn *conn, void *user) {
     return azc_reply(conn, 200, "text/plain", path, (size_t)(to - path));
 }
 
+/* The chain: azc_path is the whole path, decoded. */
 static int http_anything(azc_conn *conn, void *user) {
-    (void)conn, (void)user;
+    char decoded[HTTP_MOST + 8] = "/";
+    (void)user;
+    if (http_want->path.n > 0) FUZZ_CHECK(http_decode_wanted(decoded, http_want->path, 0) >= 0);
+    FUZZ_CHECK(strcmp(azc_path(conn), decoded) == 0 && azc_path(conn) == azc_path(conn));
     http_handled = 1;
     return AZC_OK;
 }
@@ -283,12 +340,15 @@ static azc_server *http_serve(void) {
     azc_config config;
     memset(&config, 0, sizeof config);
     config.max_request = HTTP_MOST;
-    azc_server *s = azc__server_make(&config);
+    azc_server *s = azc_create(&config);
     if (s == NULL || azc_use(s, http_anything, NULL) != AZC_OK ||
+        azc_trust_proxies(s, " 10.0.0.0/8  fc00::/7 127.0.0.1 ") != AZC_OK ||
         azc_add_handler(s, "/", http_handler, NULL) != AZC_OK ||
         azc_add_handler(s, "/:a", http_handler, NULL) != AZC_OK ||
         azc_add_handler(s, "/:a/:b", http_handler, NULL) != AZC_OK ||
         azc_add_handler(s, "/:a/:b/*rest", http_handler, NULL) != AZC_OK) abort();
+    s->proxies = NULL; /* http_check_forwarded alone believes them */
+    azc__source_unwatch(s, &s->wake); /* in test_all_fuzz the kernel is fuzz_conn's */
     return s;
 }
 
@@ -397,9 +457,28 @@ static void http_check_answer(azc_conn *conn, const http_wanted *w, int status) 
     FUZZ_CHECK((conn->state == AZC__HTTP) == (r->keep_alive && r->status < 400));
 }
 
-/* An address in n bytes of text, by libc alone: its family, and whether it is a proxy's. */
+/* An address in n bytes of text, by libc alone, when quotes, brackets and port are off: its family,
+ * and whether it is a proxy's. */
 static int http_address_wanted(const char *text, size_t n, unsigned char raw[16], int *proxy) {
     char copy[64];
+    int bracket = 0, colons = 0;
+    if (n >= 2 && text[0] == '"' && text[n - 1] == '"') text++, n -= 2;
+    for (size_t i = 0; i < n; i++) colons += text[i] == ':';
+    http_text t = http_make(text, n);
+    size_t end = n > 0 && *text == '[' ? http_find(t, 0, ']')
+                 : colons == 1 ? http_find(t, 0, ':') : n;
+    if (n > 0 && *text == '[' && end < n) {
+        bracket = 1;
+        t.p++, t.n = end - 1;
+        text += end + 1, n -= end + 1;
+    } else {
+        t.n = end;
+        text += end, n -= end;
+    }
+    if (n > 0 && (*text != ':' || n < 2 || n > 6 ||
+                  http_span(http_make(text, n), 1, HTTP_DIGIT) != n - 1)) return 0;
+    if (bracket && http_find(t, 0, ':') == t.n) return 0;
+    text = t.p, n = t.n;
     unsigned char six[16];
     static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255};
     if (n >= sizeof copy) return 0;
@@ -422,10 +501,7 @@ static void http_check_forwarded(const azc__request *from) {
     memcpy(r, from, sizeof *r);
     r->visitor.family = AF_INET;
     memcpy(r->visitor.raw, want, 16);
-    char trusted[] = " 10.0.0.0/8  fc00::/7 127.0.0.1 ";
-    http_server->trusted = trusted;
     azc__proxies_forwarded(http_server, r);
-    http_server->trusted = NULL;
     for (int i = from->field_count; i-- > 0 && !ends;) {
         const char *text = from->fields[i].value;
         if (strcasecmp(from->fields[i].name, "X-Forwarded-For") != 0) continue;
@@ -447,7 +523,8 @@ static void http_check_forwarded(const azc__request *from) {
 }
 
 static void http_check_parse(const uint8_t *bytes, size_t n) {
-    static const char *const lists[] = {NULL, "*", "http://a", "https://a.example http://b:81 "};
+    static const char *const lists[] = {NULL, "*", "http://a", "https://a.example http://b:81 ",
+                                        "https://*.example http://*.b:81"};
     static http_wanted w;
     azc_server *s = http_server;
     azc__request *r = &s->request;
@@ -468,6 +545,8 @@ static void http_check_parse(const uint8_t *bytes, size_t n) {
         FUZZ_CHECK(w.upgrade == r->upgrade && w.keep_alive == r->keep_alive);
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
             FUZZ_CHECK(http_origin_wanted(&w, lists[i]) == azc__http_origin(r, lists[i]));
+        if (w.has_origin)
+            FUZZ_CHECK(azc__origin_valid(w.origin.p, w.origin.n) == http_entry_wanted(w.origin));
         http_check_tight(&w);
         http_check_forwarded(r);
         s->current = conn;

@@ -186,6 +186,39 @@ test('X-Forwarded-* of a direct connection are ignored', async (t) => {
     assert.equal((await request(`${f.server.http}/peer`)).status, 200);
 });
 
+/* Proxies as they come: both speak HTTP/1.0 until their files say otherwise. */
+test('nginx with a bare proxy_pass, and HAProxy with a bare httpchk, serve pages', async (t) => {
+    const dir = folder(t), server = await host(t, 'trusted=127.0.0.1');
+    const ports = [await free_port(), await free_port()];
+    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+        .map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');
+    fs.writeFileSync(`${dir}/nginx.conf`, `
+        daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;
+        events { worker_connections 64; }
+        http { access_log off; ${temp} server { listen 127.0.0.1:${ports[0]};
+            location / { proxy_pass ${server.http}; } } }`);
+    fs.writeFileSync(`${dir}/haproxy.cfg`, `
+        defaults
+            mode http
+            timeout connect 5s
+            timeout client 5s
+            timeout server 5s
+        listen all
+            bind 127.0.0.1:${ports[1]}
+            option httpchk
+            server one ${server.host} check inter 50ms fall 1 rise 1\n`);
+    start(t, nginx, ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
+    start(t, need_program('haproxy', 'haproxy'), ['-f', `${dir}/haproxy.cfg`, '-db']);
+    await Promise.all(ports.map(answers));
+    await new Promise((resolve) => { setTimeout(resolve, 500); }); /* several checks */
+    for (const port of ports) {
+        const answer = await request(`http://127.0.0.1:${port}/`);
+        assert.equal(answer.status, 200, `through port ${port}`);
+        assert.equal((await request(`http://127.0.0.1:${port}/nowhere`)).status, 404);
+    }
+    assert.equal((await request(`http://127.0.0.1:${ports[0]}/echo`)).status, 426);
+});
+
 test('Chromium opens wss:// from a page behind nginx, by TCP and by Unix socket', async (t) => {
     const browser = await start_browser(t);
     for (const [over, trusted] of [['tcp', '127.0.0.1'], ['unix', 'unix']]) {
