@@ -7553,7 +7553,7 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
 
 /* A descriptor that has hung up, or has an error, is ready in every turn. A program that goes on
  * watching it spends all of its time so: say so, but not more than once a second. */
-static AZC__RARE void azc__watch_hung(const azc_server *s, azc__watched *w) {
+static AZC__RARE void azc__watch_hung(azc_server *s, azc__watched *w) {
     if (w->hung == 0) w->hung = s->now;
     if (s->now - w->hung < 1000) return;
     w->hung = s->now;
