@@ -30,9 +30,9 @@ esac
 #   unused-macros                   guards against a second include are never used
 #   used-but-marked-unused          AZCHAN_STATIC's functions may be unused; some are used
 case $cc in clang*) strict="$strict -Weverything -Wno-padded -Wno-comma -Wno-unused-macros
-    -Wno-disabled-macro-expansion -Wno-declaration-after-statement -Wno-c++98-compat-pedantic -Wno-old-style-cast
-    -Wno-zero-as-null-pointer-constant -Wno-reserved-identifier -Wno-reserved-macro-identifier
-    -Wno-used-but-marked-unused" ;;
+    -Wno-disabled-macro-expansion -Wno-declaration-after-statement -Wno-c++98-compat-pedantic
+    -Wno-old-style-cast -Wno-zero-as-null-pointer-constant -Wno-reserved-identifier
+    -Wno-reserved-macro-identifier -Wno-used-but-marked-unused" ;;
 esac
 
 build() { # FLAGS
