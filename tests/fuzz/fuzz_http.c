@@ -283,7 +283,8 @@ static azc_server *http_serve(void) {
     azc_config config;
     memset(&config, 0, sizeof config);
     config.max_request = HTTP_MOST;
-    azc_server *s = azc__server_make(&config);
+    azc__mem mem = {azc__default_alloc, NULL, NULL};
+    azc_server *s = azc__server_make(&mem, &config, NULL);
     if (s == NULL || azc_use(s, http_anything, NULL) != AZC_OK ||
         azc_add_handler(s, "/", http_handler, NULL) != AZC_OK ||
         azc_add_handler(s, "/:a", http_handler, NULL) != AZC_OK ||
@@ -413,7 +414,7 @@ static int http_address_wanted(const char *text, size_t n, unsigned char raw[16]
     return v4 ? AF_INET : AF_INET6;
 }
 
-/* Whose request it is: read from the right, for as long as those who speak are trusted. */
+/* The visitor: read from the right, as long as the addresses are trusted. */
 static void http_check_forwarded(const azc__request *from) {
     azc__request *r = (azc__request *)malloc(sizeof *r);
     if (r == NULL) abort();
