@@ -2,8 +2,8 @@
  *
  * All of it runs in one thread: a client that waits polls the server meanwhile, for at most
  * WAIT_MS, so a test reads as if its client blocked. Every server allocates through memory.h, which
- * fails when a test wants it to; finish() closes a server's clients, destroys the server, and checks
- * that no byte and no descriptor is left.
+ * fails when a test wants it to; finish() closes a server's clients, destroys the server, and
+ * checks that no byte and no descriptor is left.
  *
  * Include azchan.h with AZCHAN_IMPLEMENTATION, then test.h, then this. */
 #ifndef CLIENT_H
