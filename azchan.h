@@ -6492,7 +6492,7 @@ static AZC__RARE int azc__deadline_extend(const azc_conn *conn) {
     case AZC__DEADLINE_CLOSE: /* close_code 0: it had no channel */
         if (conn->close_code != 0 || conn->server->stopping) return AZC__DEADLINE_NONE;
     }
-    return conn->out.bytes > 0 ? conn->deadline : AZC__DEADLINE_NONE;
+    return conn->out.bytes > 0 ? conn->deadline : (int)AZC__DEADLINE_NONE;
 }
 
 static AZC__RARE void azc__conn_expire(azc_conn *conn) {

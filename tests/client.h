@@ -1,9 +1,9 @@
 /* client.h: servers under test, and clients that talk to them over real sockets.
  *
- * All of it runs in one thread: a client that waits polls the server meanwhile, for at most WAIT_MS,
- * so a test reads as if its client blocked. Every server allocates through memory.h, which fails when
- * a test wants it to; finish() closes a server's clients, destroys the server, and checks that no
- * byte and no descriptor is left.
+ * All of it runs in one thread: a client that waits polls the server meanwhile, for at most
+ * WAIT_MS, so a test reads as if its client blocked. Every server allocates through memory.h, which
+ * fails when a test wants it to; finish() closes a server's clients, destroys the server, and
+ * checks that no byte and no descriptor is left.
  *
  * Include azchan.h with AZCHAN_IMPLEMENTATION, then test.h, then this. */
 #ifndef CLIENT_H
@@ -441,7 +441,7 @@ static inline void client_take(client *c, size_t n) {
     c->len -= n;
 }
 
-/* Nothing more comes: the stream ends, in order. */
+/* The stream ends with a FIN, and has no more bytes. */
 static inline int expect_eof(client *c, const char *file, int line) {
     client_await(c, c->len + 1);
     if (c->len == 0 && c->eof == 1) return 1;
@@ -453,7 +453,7 @@ static inline int expect_eof(client *c, const char *file, int line) {
 }
 #define EXPECT_EOF(c) expect_eof(c, __FILE__, __LINE__)
 
-/* Nothing has come. */
+/* Nothing was received, and the stream is open. */
 static inline int expect_silence(client *c, const char *file, int line) {
     settle(c->server);
     client_fill(c);
@@ -556,14 +556,14 @@ static inline int client_upgrade(client *c, const char *target, const char *fiel
     return client_answer(c, &a);
 }
 
-/* A client in a channel, or one whose handshake failed (and the check with it). */
+/* A client in a channel. If its handshake fails, so does a check. */
 static inline client *join_channel(azc_server *server, const char *target) {
     client *c = client_open(server);
     CHECK_INT(client_upgrade(c, target, ""), 101);
     return c;
 }
 
-/* ---- What azc_peer says ---------------------------------------------------------------------- */
+/* ---- The result of azc_peer ------------------------------------------------------------------ */
 
 #define FOR "X-Forwarded-For: "
 
@@ -573,7 +573,7 @@ static inline int peer_handler(azc_conn *conn, void *userdata) {
     return azc_reply(conn, 200, "text/plain", azc_peer(conn), strlen(azc_peer(conn)));
 }
 
-/* What azc_peer says of a request with these fields, if peer_handler is at /peer. */
+/* azc_peer of a request with these fields, if peer_handler is at /peer. */
 static inline const char *peer_of(client *c, const char *fields) {
     static answer a;
     client_print(c, "GET /peer HTTP/1.1\r\nHost: a.example\r\n%s\r\n", fields);

@@ -17,7 +17,7 @@ static inline uint64_t random_bits(void) {
 
 static inline size_t random_below(size_t n) { return (size_t)((random_bits() >> 16) % n); }
 
-/* ---- Input whose last byte lies against an unreadable page, again and again ------------------ */
+/* ---- Input whose last byte lies against an unreadable page ----------------------------------- */
 
 enum { WINDOW = 1 << 18 };
 
@@ -38,9 +38,10 @@ static inline void *placed(const void *bytes, size_t n) {
     return window + WINDOW - n;
 }
 
-/* ---- Memory: pure code takes pure_mem --------------------------------------------------------- */
+/* ---- Memory: pure code takes pure_mem -------------------------------------------------------- */
 
-static azc__pool pure_pool = {AZC__HEAP_CLASSES, {NULL}, 0, AZC__POOL, SIZE_MAX, 16};
+static azc__pool pure_pool = {AZC__HEAP_CLASSES, {NULL}, 0, AZC__POOL, SIZE_MAX, 16,
+                              {0, 0, 0}};
 static azc__mem pure_mem = {memory_alloc, &memory, &pure_pool};
 
 /* Bytes in use, what the pool keeps for the next need not counted. */

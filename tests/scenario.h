@@ -334,7 +334,7 @@ static int open_descriptors(void) {
     return n;
 }
 
-/* ---- Callbacks: a member does what its texts say --------------------------------------------- */
+/* ---- Callbacks: a member does what its client sends ------------------------------------------ */
 
 enum { SEATED = 0x5EA7, LEFT = 0x1EF7 };
 typedef struct seat {
@@ -393,7 +393,7 @@ static int act_json(azc_conn *conn, const char *text, size_t len) {
     return azc_send_json(conn, &w);
 }
 
-/* Walk the room, let every second leave on the way, and tell how many were met. */
+/* Walk the room, let every second member leave meanwhile, and send how many were visited. */
 static int act_thin(azc_conn *conn, const char *room) {
     char buf[32];
     int n = 0;
@@ -447,7 +447,7 @@ static int act_control(azc_conn *conn, const void *data, size_t len) {
     CHECK(len <= 125 && (data || len == 0));
     return AZC_OK;
 }
-/* A user came into a room or left it: tell those who are there. */
+/* A user joined a room or left it: inform the room. */
 static void act_presence(azc_channel *channel, const char *room, const char *user, int here) {
     char text[64];
     scene.present += here ? 1 : -1;
@@ -1041,7 +1041,7 @@ static void act_of_limits(void) {
     put_text(b, "in"), get_text(b, "in");
 }
 
-/* Play on until the server says that it has stopped. */
+/* Continue until the server has stopped. */
 static void stopping(void) {
     int result = 1;
     long long end = now_ms() + patience;
@@ -1342,7 +1342,7 @@ static inline void perform(const act *a, int to_the_end) {
     CHECK_INT(memory.blocks, 0);
     CHECK_INT(open_descriptors(), before);
     CHECK_INT(sys.wrong, 0);
-    if (memory.blocks) memory.bytes = memory.blocks = 0; /* told once */
+    if (memory.blocks) memory.bytes = memory.blocks = 0; /* reported once */
 }
 
 #endif

@@ -173,7 +173,7 @@ static int few(void) {
     return getenv("TEST_QUICK") || (preload && strstr(preload, "vgpreload"));
 }
 
-/* But for what comes and goes with the load. */
+/* Except for memory that depends on the load. */
 static size_t bytes_held(void) {
     return memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* What the server sends with: a kernel whose buffers are full when told to be. */
+/* The server's kernel, whose buffers are full while kernel_full is set. */
 static int kernel_full;
 static ssize_t kernel_send(int fd, const void *data, size_t len, int flags) {
     if (kernel_full) errno = EAGAIN;
@@ -227,7 +227,7 @@ static void refusals(void) {
         EXPECT_EOF(second);
         CHECK_INT(stats->gave_way, 2);
         client *waits = client_open(server);
-        settle(server); /* three are open: nobody can */
+        settle(server); /* all three are open: none gives way */
         CHECK_INT(stats->gave_way, 2);
         CHECK_INT(stats->accepted, 5);
         CHECK_INT(stats->connections, 3);
@@ -651,7 +651,7 @@ static void pauses(void) {
             settle(server), settle(server);
             CHECK_INT(stats->pauses, round);
             EXPECT_EVENTS("");
-            kernel_full = 0; /* poll said otherwise: it is asked again a little later */
+            kernel_full = 0; /* poll reported room: the send is retried a little later */
             pump_until(server, count_of(tape_text(&events), "text unheard") == 1);
             client_fill(c), client_take(c, c->len);
             CHECK_INT(count_of(tape_text(&events), "drain"), 1);

@@ -255,10 +255,10 @@ static void broken(void) {
     }
 }
 
-/* ---- Sends that do nothing, again and again: poll says go on, the kernel has no buffers ------- */
+/* ---- Sends that do nothing: poll reports room, but the kernel has no buffers ----------------- */
 
 static void stuck(void) {
-    static const int nothing[] = {ENOBUFS, EAGAIN, 0}; /* EAGAIN though poll says go on */
+    static const int nothing[] = {ENOBUFS, EAGAIN, 0}; /* EAGAIN although poll reports room */
     for (size_t i = 0; i < sizeof nothing / sizeof nothing[0]; i++) {
         char sentence[100];
         snprintf(sentence, sizeof sentence, "sends that do nothing are retried, not at once: %s",
@@ -308,7 +308,7 @@ static void stuck(void) {
     }
 }
 
-/* ---- A kernel that takes much, and then no more ----------------------------------------------- */
+/* ---- A kernel that takes much, and then no more ---------------------------------------------- */
 
 static void second_send(void) { sys.nth = sys.calls[SYS_sendmsg] + 2; }
 
@@ -325,7 +325,7 @@ static void full_kernel(void) {
         CHECK(pieces > AZC__MAX_IOV + 1);
         long hits = sys.hits;
         sys.call = SYS_sendmsg, sys.nth = sys.calls[SYS_sendmsg] + 1, sys.error = EAGAIN;
-        sys.before_wait = second_send; /* poll says that it may go on, and one send does */
+        sys.before_wait = second_send; /* poll reports room, and one send succeeds */
         azc_poll(scene.server, 0);
         sys.before_wait = NULL;
         CHECK_INT(sys.hits - hits, 2);

@@ -47,7 +47,7 @@ static char big[1500];
 
 static life *life_of(azc_conn *conn) { return *(life **)azc_data(conn); }
 
-/* Each count is that of a walk, and whoever is walked over lives. */
+/* Each count agrees with a walk, and every connection visited is open. */
 static void census(void) {
     static const char *const rooms[] = {NULL, "hall", "annex", "new"};
     for (int i = 0; i < 4; i++) {
@@ -74,7 +74,7 @@ static int act(azc_conn *conn, int action);
 
 static int bit_of(azc_conn *conn) { return 1 << (life_of(conn) - lives); }
 
-/* Who is in a room, or with NULL in the channel; bits. */
+/* The members of a room, or with NULL of the channel, as bits. */
 static int roll(const char *room) {
     int all = 0;
     for (azc_cursor c = azc_members(channel, room); azc_cursor_next(&c);) all |= bit_of(c.conn);
@@ -228,7 +228,7 @@ static int in_part(azc_conn *conn, const void *data, size_t len, int flags) {
     CHECK((len ? text[len - 1] : 0) == last);
     return result;
 }
-/* They are nobody's callbacks; the newcomer is the first in a room. */
+/* No connection's callbacks; the newcomer is the first in a room. */
 static void in_presence(azc_channel *of, const char *room, const char *user, int here) {
     CHECK(of == channel && strcmp(user, "ada") == 0 && (here == 0 || here == 1));
     census();
@@ -280,7 +280,7 @@ static azc_server *fresh(void) {
     return server;
 }
 
-/* A client whose socket the server was handed, without the detour of accept. */
+/* A client whose socket the server receives without accept. */
 static client *adopt(void) {
     static const azc__visitor nobody = {0, {0}};
     int fds[2];
@@ -337,7 +337,7 @@ static void provoke(client *all[PEERS + 1], int callback) {
     client_frame(c, FIN | PING, "", 0), client_frame(c, FIN | TEXT, "more", 4);
 }
 
-/* But for what comes and goes with the load. */
+/* Except for memory that depends on the load. */
 static size_t bytes_held(void) {
     return memory.bytes - server->mem.pool->bytes - server->slot_cap * sizeof *server->slots;
 }

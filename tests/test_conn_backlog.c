@@ -182,7 +182,7 @@ static void backlogs(void) {
         for (int i = 0; i < 50; i++) CHECK_INT(sent_text(served, NULL, "more", 4, NULL), 4);
         for (int k = 0; k < 4; k++)
             for (int i = 0; i < 50; i++) EXPECT_TEXT(fast[k], "more");
-        /* the slow one still gets all that it was said to take, and then its Close */
+        /* the slow peer still gets all that was queued, and then its Close */
         for (int i = 0; i < rounds - 1 && test.bad == 0; i++) {
             make_nth(i);
             EXPECT_FRAME(slow, TEXT, nth, sizeof nth);

@@ -6,7 +6,7 @@
 #include "pure.h"
 #include <netinet/in.h>
 
-/* ---- malloc aborts while `armed` -------------------------------------------------------------- */
+/* ---- malloc aborts while `armed` ------------------------------------------------------------- */
 
 static int armed;
 
@@ -34,7 +34,7 @@ void free(void *ptr) {
 #define MALLOC_ABORTS 0
 #endif
 
-/* ---- The server ------------------------------------------------------------------------------- */
+/* ---- The server ------------------------------------------------------------------------------ */
 
 enum { MOST = 12, ROOMS = 17, MEMBERSHIPS = 30, DATA = 100, WATCHED = 5, TIMERS = 9,
        BLOCK = 1 << 20 };
@@ -279,7 +279,7 @@ static void end(void) {
     armed = 0;
 }
 
-/* ---- Peers, without memory of their own ------------------------------------------------------- */
+/* ---- Peers, without memory of their own ------------------------------------------------------ */
 
 static int peers[MOST];
 static int upgraded[MOST]; /* how many message bytes are begun, -1: a request's time */
@@ -309,7 +309,7 @@ static void peer_send(int i, const void *data, size_t len) {
     if (send(peers[i], data, len, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)len) peer_close(i);
 }
 
-/* A handshake whose strings take all the room there can be. */
+/* A handshake with the longest strings possible. */
 static void peer_upgrade(int i) {
     static const char rest[] = " HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n"
         "Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n";
@@ -366,7 +366,7 @@ static void peer_read(int i, int all) {
     while (recv(peers[i], sink, sizeof sink, MSG_DONTWAIT) > 0 && all) continue;
 }
 
-static int reading; /* for half of the time nobody does */
+static int reading; /* half of the time no client reads */
 
 static void peer_anything(int i) {
     if (peers[i] < 0) peer_open(i);
@@ -383,7 +383,7 @@ static void peer_anything(int i) {
     }
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------ */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static size_t slots_free(size_t size) {
     size_t n = 0;
@@ -409,7 +409,7 @@ static void empty(size_t laid) {
     struct timespec t;
     long until;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    int quiet = 0; /* turns: who came and went may still be in the kernel's queue */
+    int quiet = 0; /* turns: closed connections may still be in the kernel's queue */
     for (until = (long)t.tv_sec + 10; quiet < 4;) {
         azc_poll(server, 5);
         quiet = azc_stats(server)->connections > 0 ? 0 : quiet + 1;

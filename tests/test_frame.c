@@ -222,7 +222,7 @@ static void closes(void) {
     }
 }
 
-/* ---- Conversations: what the decoder tells, in words ----------------------------------------- */
+/* ---- Conversations: the decoder's events in words -------------------------------------------- */
 
 typedef struct story {
     char text[4096];
@@ -562,7 +562,7 @@ static void limits(void) {
 
 /* ---- While closing: only control frames matter ----------------------------------------------- */
 
-/* The story without its data messages, which nobody is to look at then. */
+/* The events without data messages, which are not delivered then. */
 static const char *decode_closing(wire *w, cuts how) {
     static story s;
     static char out[sizeof s.text];

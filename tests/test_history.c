@@ -70,7 +70,7 @@ static void history(void) {
     TEST("an empty room keeps its history, until azc_set_history with 0") {
         azc_server *server = serve(NULL, quiet());
         CHECK_INT(azc_set_history(served, "r", 5, 1000), AZC_OK);
-        CHECK_INT(say("r", "1"), 0); /* to nobody, yet kept */
+        CHECK_INT(say("r", "1"), 0); /* no member, but kept */
         client *a = listener(server, "r");
         expect_numbers(a, 1, 1);
         client_close(a), settle(server);
@@ -98,7 +98,7 @@ static void history(void) {
         for (int i = 0; i < 9; i++) ten[0] = (char)('0' + i), say("r", ten);
         client *a = listener(server, "r");
         for (int i = 6; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(a, ten);
-        say("r", "1"), EXPECT_TEXT(a, "1"); /* two go for it? one is enough */
+        say("r", "1"), EXPECT_TEXT(a, "1"); /* one old message is dropped for it, not two */
         client *b = listener(server, "r");
         for (int i = 7; i < 9; i++) ten[0] = (char)('0' + i), EXPECT_TEXT(b, ten);
         expect_numbers(b, 1, 1);

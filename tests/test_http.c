@@ -130,7 +130,7 @@ static void ends(void) {
     }
 }
 
-/* ---- What a head says ------------------------------------------------------------------------ */
+/* ---- The contents of a head ------------------------------------------------------------------ */
 
 static azc__request request; /* its strings are in parsed's copy of the head */
 
@@ -497,7 +497,7 @@ static void escapes(void) {
     }
 }
 
-/* ---- The scratch: a write past one of its parts meets an unreadable page ---------------------- */
+/* ---- The scratch: a write past one of its parts meets an unreadable page --------------------- */
 
 /* The start, then the rest again and again, n bytes in all. */
 static char *repeated(char *out, size_t n, const char *start, const char *rest) {

@@ -155,7 +155,7 @@ static void addresses(void) {
         a.sun_family = AF_UNIX, strcpy(a.sun_path, path);
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
         CHECK(bind(fd, (struct sockaddr *)&a, sizeof a) == 0);
-        close(fd); /* as after a crash: the file is there, nobody listens */
+        close(fd); /* as after a crash: the file exists, and no process listens */
         azc_server *server = serve_at(host, 0);
         listening(server);
         visit_at(server, host, "unix");
@@ -231,7 +231,7 @@ static void addresses(void) {
     }
     TEST("bad and unavailable addresses are AZC_ERR_ADDRESS, and azc_error names them") {
         static const char *const bad[] = {"not an address", "1.2.3", "256.1.1.1", "1.2.3.4.5",
-                                          ":::", "unix:", "203.0.113.77" /* nobody's here */,
+                                          ":::", "unix:", "203.0.113.77" /* no address of ours */,
                                           "unix:/nonexistent/dir/socket"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
             azc_server *server = serve_at(bad[i], 0);
@@ -463,7 +463,7 @@ static void adopted(void) {
         azc_stop(one);
         settle(one);
         EXPECT_CLOSE(first, 1001, NULL);
-        client *second = client_open(two); /* nobody polls two yet */
+        client *second = client_open(two); /* `two` is not polled yet */
         finish(one);
         CHECK_INT(client_upgrade(second, "/t", ""), 101);
         client_text(second, "hello"), EXPECT_TEXT(second, "hello");
@@ -522,7 +522,7 @@ static void adopted(void) {
             pair[1] = accept(fd, NULL, NULL);
             fcntl(pair[0], F_SETFL, O_NONBLOCK);
             azc_server *server = adopt(pair[1]); /* a blocking one */
-            running.descriptors -= 2; /* both ends are whose they should be */
+            running.descriptors -= 2; /* the server closes one end, the client the other */
             listening(server);
             CHECK_INT(azc_port(server), ntohs(a.sin_port));
             client *c = client_on(server, pair[0]);

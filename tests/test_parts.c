@@ -5,9 +5,9 @@
 #include "test.h"
 #include "client.h"
 
-/* ---- What the program was told --------------------------------------------------------------- */
+/* ---- The parts that the program received ----------------------------------------------------- */
 
-/* One message at a time, joined again; notes it whole, and checks how its parts are told. */
+/* Join the parts of a message, check their flags, and note the whole message. */
 static struct {
     tape text;
     int open, kind, parts, most; /* most: parts that are taken before the program closes */

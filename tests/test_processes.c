@@ -42,7 +42,7 @@ static azc_server *joined(void (*on_room)(azc_channel *, const char *, int)) {
     return serve(NULL, d);
 }
 
-/* In on_room everything is allowed: whoever is first in "a" goes on to "b", and all hear of it. */
+/* Everything is allowed in on_room: the first member of "a" moves to "b", and all are informed. */
 static void move_on(azc_channel *channel, const char *room, int there) {
     note_room(channel, room, there);
     CHECK(azc_broadcast(channel, NULL, room, strlen(room), NULL) >= 0);
@@ -94,7 +94,7 @@ static void seam(void) {
         EXPECT_EVENTS("");
         client_text(b, "-s -r"), settle(server);
         EXPECT_EVENTS("last out of s; last out of r; ");
-        client_text(a, "+x +y -x"), settle(server); /* what was undone is not told */
+        client_text(a, "+x +y -x"), settle(server); /* a change undone is not reported */
         EXPECT_EVENTS("first in y; ");
         client_text(a, "-y +y"), settle(server);
         EXPECT_EVENTS("");
@@ -119,7 +119,7 @@ static void seam(void) {
         CHECK(strstr(text, "out of a; ") && strstr(text, "out of c; "));
         tape_clear(&events);
     }
-    TEST("on_room knows the rooms that azc_set_history made before it, and only those of its channel") {
+    TEST("on_room reports rooms that azc_set_history made before it, in its own channel only") {
         azc_server *server = create(NULL);
         azc_channel_desc d = recorder("/t");
         d.on_connect = NULL, d.on_close = NULL;

@@ -167,7 +167,7 @@ static void origins(void) {
         b = client_open(server);
         CHECK_INT(client_upgrade(b, "/t", FOR "6.6.6.6\r\n"), 101);
         CHECK_INT(upgrade_from(server, 1, FOR "6.6.6.6\r\n"), 429);
-        for (int i = 0; i < 3; i++) /* the proxy's own health checks, say */
+        for (int i = 0; i < 3; i++) /* such as the proxy's own health checks */
             CHECK_INT(client_upgrade(client_open(server), "/t", ""), 101);
         CHECK_INT(upgrade_from(server, 2, FOR "9.9.9.9\r\n"), 101);
         finish(server);

@@ -240,7 +240,7 @@ static void latest(void) {
         azc_conn *conn = newest();
         memset(bytes, 'b', sizeof bytes);
         CHECK_INT(azc_send_text(conn, bytes, 3000), AZC_OK);
-        CHECK_INT(send_latest(conn, 1, bytes, 1087), AZC_ERR_FULL); /* fits but for its structs */
+        CHECK_INT(send_latest(conn, 1, bytes, 1087), AZC_ERR_FULL); /* fits without its structs */
         EXPECT_FRAME(c, TEXT, bytes, 3000), EXPECT_CLOSE(c, 1013, NULL);
         finish(server);
         tape_clear(&events);

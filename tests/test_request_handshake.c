@@ -23,7 +23,7 @@ static int has_token(const answer *a, const char *name, const char *token) {
     return 0;
 }
 
-/* A refusal is a whole answer that says its length and that the connection ends, and then ends.
+/* A refusal is a whole answer with its length and Connection: close, after which TCP ends.
  * want 0: any status from 400 to 599. */
 static int refused(client *c, int want, const char *what, answer *a, int line) {
     int before = test.bad, n = 0;
@@ -660,7 +660,7 @@ static void too_much(void) {
     }
 }
 
-/* ---- What the program says ------------------------------------------------------------------- */
+/* ---- What the program answers ---------------------------------------------------------------- */
 
 static int program_status, program_reply;
 static int refuse_upgrade(azc_conn *conn) {
@@ -896,7 +896,7 @@ static void origins(void) {
             {"A.Example:4000", "http://a.example:4000", 101},
             {"127.0.0.1:4000", "http://127.0.0.1:4000", 101},
             {"[::1]:4000", "http://[::1]:4000", 101},
-            {"a.example", "http://a.example:80", 101}, /* the port that is not said */
+            {"a.example", "http://a.example:80", 101}, /* the default port */
             {"a.example:80", "http://a.example", 101},
             {"a.example:443", "https://a.example", 101},
             {"a.example", "https://a.example:443", 101},

@@ -455,7 +455,7 @@ static void pages(void) {
         settle(server);
         if (!CHECK(memory.peak - before < 1000000))
             printf("    %lu bytes\n", (unsigned long)(memory.peak - before));
-        /* answered in order, all of it or up to one that says it is the last */
+        /* answered in order, all of them, or up to one with Connection: close */
         int answered = 0, last = 0;
         for (; answered < asked && !last; answered++) {
             if (!CHECK_INT(client_answer(c, &got), 200)) break;
@@ -624,7 +624,7 @@ static void pages(void) {
             client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
             settle(server);
         }
-        CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) <= server->pause); /* so it is heard */
+        CHECK(azc_backlog(conn) > 0 && azc_backlog(conn) <= server->pause); /* still read */
         long long start = now_ms();
         while (azc_stats(server)->connections > 0 && now_ms() < start + 2000) {
             client_send_some(c, "G", 1);

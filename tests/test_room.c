@@ -372,7 +372,7 @@ static void cursors(void) {
     azc_conn *c = conns[0];
     TEST("a member that leaves while the cursor is at it does not stop the cursor") {
         for (int stand = 0; stand < 6; stand++) {
-            for (int set = 0; set < 1 << 6; set++) { /* who leaves while it stands there */
+            for (int set = 0; set < 1 << 6; set++) { /* the members that leave while it is there */
                 begin();
                 for (int i = 0; i < 6; i++) azc_join(&c[i], "x");
                 int met[6] = {0}, at = 0, wrong = 0, gone = 0;

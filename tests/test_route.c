@@ -118,7 +118,7 @@ static void patterns(void) {
     }
 }
 
-/* ---- Who wins -------------------------------------------------------------------------------- */
+/* ---- Which pattern wins ---------------------------------------------------------------------- */
 
 /* By its own recursion over encoded paths: literal before :param before *rest, segment by
  * segment from the left; a higher number is better, 0 does not match. */
@@ -175,7 +175,7 @@ static void permute(int *order, int fixed, int count, int *wrong) {
 static void precedence(void) {
     TEST("literal before parameter before rest, in whatever order seven rivals were added") {
         int order[RIVALS] = {0, 1, 2, 3, 4, 5, 6}, wrong = 0;
-        azc__route *list = NULL; /* what the reference is to say, said once by hand */
+        azc__route *list = NULL; /* the reference, checked once by hand */
         for (int i = 0; i < RIVALS; i++) add(&list, rivals[i]);
         CHECK_STR(find(list, "/a/b"), "/a/b");
         CHECK_STR(find(list, "/a/c"), "/a/:x|c");

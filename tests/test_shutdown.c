@@ -18,7 +18,7 @@ static void tell_time(azc_conn *conn, int code, const char *reason) {
 static int ends_after(azc_server *server, long long start) {
     int result;
     while ((result = azc_poll(server, 100)) == 1 && now_ms() < start + WAIT_MS) {
-        for (client *c = clients; c; c = c->next) { /* who is told goes */
+        for (client *c = clients; c; c = c->next) { /* a peer that got 1001 leaves */
             client_fill(c);
             if (c->len >= 4 && !c->eof && c->in[0] == (FIN | CLOSE)) {
                 client_bye(c, 1001, "");
@@ -49,7 +49,7 @@ static void drained(void) {
         CHECK_INT(azc_shutdown(server, 800), AZC_OK);
         int ms = ends_after(server, start);
         CHECK_INT(tellings, 40);
-        CHECK(ms >= 750 && ms < WAIT_MS); /* not before the last was told */
+        CHECK(ms >= 750 && ms < WAIT_MS); /* not before the last got 1001 */
         for (int i = 0; i < 40; i++) { /* the nth is due at 20 n; the machine may be late */
             int late = (int)(told[i] - start) - i * 20;
             if (!CHECK(late > -20 && late < 1000)) printf("    the %dth by %d ms\n", i, late);
@@ -90,7 +90,7 @@ static void drained(void) {
         EXPECT_SILENCE(joins);
         CHECK(now_ms() - start < 950);
         int ms = ends_after(server, start);
-        CHECK(ms >= 1000 && ms < WAIT_MS); /* the deadline, and close_ms for him who is silent */
+        CHECK(ms >= 1000 && ms < WAIT_MS); /* the deadline, and close_ms for the silent peer */
         EXPECT_EVENTS("late close 1001; ");
         CHECK(silent != NULL);
         finish(server);

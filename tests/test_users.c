@@ -4,7 +4,7 @@
 #include "test.h"
 #include "client.h"
 
-/* ---- A program whose clients say what is done ------------------------------------------------ */
+/* ---- A program that does what its clients send ----------------------------------------------- */
 
 /* ?user= is the identity, ?as= is given to it on connecting, ?room= is joined then. A text of
  * several commands does them one after the other, in one callback. */
@@ -101,7 +101,7 @@ static azc_server *open_house(void) {
     return server;
 }
 
-/* Say so and see it done. */
+/* Send it, and wait until it is done. */
 static void say(client *c, const char *text) {
     client_text(c, text);
     settle(c->server);
@@ -291,11 +291,11 @@ static void tabs(void) {
         tape_clear(&events);
         say(a, "+one +two -hall +three");
         EXPECT_EVENTS("ada in one; ada in two; ada not in hall; ada in three; ");
-        say(a, "+hall -hall -one +one"); /* as it was */
+        say(a, "+hall -hall -one +one"); /* no change in the end */
         EXPECT_EVENTS("");
         say(a, "-two +two -two +hall");
         EXPECT_EVENTS("ada not in two; ada in hall; ");
-        say(b, "ka Xa -hall !"); /* others' doing counts as well, and errors come first */
+        say(b, "ka Xa -hall !"); /* errors come before changes by others */
         EXPECT_EVENTS("error -15; ada not in hall; ada not in one; ada not in three; "
                       "bob not in hall; close ada 4000; ");
         (void)a;
@@ -351,7 +351,7 @@ static void inside_news(void) {
         const char *then, *by, *events;
     } deeds[] = {
         {"x", "b", "ada in hall; bob not in hall; close bob 4000; "},    /* others close */
-        {"x", "a", "ada in hall; ada not in hall; close ada 4000; "},    /* the one told of */
+        {"x", "a", "ada in hall; ada not in hall; close ada 4000; "},    /* the user reported */
         {"Xa", "b", "ada in hall; ada not in hall; close ada 4000; "},
         {"-hall", "a", "ada in hall; ada not in hall; "},
         {"-hall", "b", "ada in hall; bob not in hall; "},

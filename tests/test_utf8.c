@@ -57,7 +57,7 @@ static void compare(const unsigned char *p, size_t n) {
     }
 }
 
-/* Byte by byte; told of each prefix. Returns whether all were right. */
+/* Byte by byte, with the result of each prefix. Returns whether all were right. */
 static int steps_agree(const unsigned char *p, size_t n) {
     uint32_t state = 0;
     for (size_t i = 0; i < n; i++) {

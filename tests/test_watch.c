@@ -17,7 +17,7 @@ static void tell_other(azc_server *s, int fd, int events, void *user) {
 }
 static void poll_now(void) { azc_poll(server, 0); }
 
-/* ---- Descriptors of the program's ------------------------------------------------------------ */
+/* ---- Descriptors of the program -------------------------------------------------------------- */
 
 static int victim;
 static void stop_victim(azc_server *s, int fd, int events, void *user) {

@@ -20,6 +20,7 @@ esac
 # Every warning of clang 14, except those that only ask for another style:
 #   padded                          fields are in the order of their meaning
 #   comma                           short steps that belong together share a line
+#   disabled-macro-expansion        glibc's sa_handler is a macro that contains its own name
 #   declaration-after-statement     this is C99
 #   c++98-compat-pedantic           C++11 is the oldest supported
 #   old-style-cast, zero-as-null-pointer-constant
@@ -29,9 +30,9 @@ esac
 #   unused-macros                   guards against a second include are never used
 #   used-but-marked-unused          AZCHAN_STATIC's functions may be unused; some are used
 case $cc in clang*) strict="$strict -Weverything -Wno-padded -Wno-comma -Wno-unused-macros
-    -Wno-declaration-after-statement -Wno-c++98-compat-pedantic -Wno-old-style-cast
-    -Wno-zero-as-null-pointer-constant -Wno-reserved-identifier -Wno-reserved-macro-identifier
-    -Wno-used-but-marked-unused" ;;
+    -Wno-disabled-macro-expansion -Wno-declaration-after-statement -Wno-c++98-compat-pedantic
+    -Wno-old-style-cast -Wno-zero-as-null-pointer-constant -Wno-reserved-identifier
+    -Wno-reserved-macro-identifier -Wno-used-but-marked-unused" ;;
 esac
 
 build() { # FLAGS

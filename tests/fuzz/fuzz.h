@@ -1,8 +1,8 @@
 /* fuzz.h: what the fuzz targets share.
  *
  * A target is one property function over bytes. libFuzzer calls it LLVMFuzzerTestOneInput (see
- * fuzz.mk); tests/test_all_fuzz.c includes all targets, each under its own name, and replays the seeds
- * and the corpus. A property that does not hold aborts. */
+ * fuzz.mk); tests/test_all_fuzz.c includes all targets, each under its own name, and replays the
+ * seeds and the corpus. A property that does not hold aborts. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -98,7 +98,7 @@ static inline void *fuzz_alloc(void *user, void *ptr, size_t old_size, size_t ne
         fresh = (size_t *)malloc(2 * sizeof *fresh + new_size);
         if (fresh == NULL) abort();
         *fresh = new_size;
-        memset(fresh + 2, 0xA5, new_size < 256 ? new_size : 256); /* nobody may count on zeros */
+        memset(fresh + 2, 0xA5, new_size < 256 ? new_size : 256); /* not zeros */
         if (old != NULL) memcpy(fresh + 2, ptr, old_size < new_size ? old_size : new_size);
         m->bytes += new_size;
         m->blocks++;
@@ -113,7 +113,7 @@ static inline void *fuzz_alloc(void *user, void *ptr, size_t old_size, size_t ne
 
 /* ---- UTF-8 by its definition, without a table of bytes --------------------------------------- */
 
-/* The character at p: its bytes (1 to 4), 0 when n bytes are too few to tell, -1 when no bytes
+/* The character at p: its bytes (1 to 4), 0 when n bytes are too few to know, -1 when no bytes
  * that follow can make it one. A start that was cut stands for all the characters it may become. */
 static inline int fuzz_utf8_char(const uint8_t *p, size_t n, uint32_t *code) {
     int size = 0;

@@ -1,5 +1,5 @@
 /* Whole connections through the real loop, on a kernel made of arrays: requests, frames, ends of
- * TCP, stalled readers, time; and a program whose callbacks do what the peers tell them.
+ * TCP, stalled readers, time; and a program whose callbacks do what the peers send.
  *
  * Input: four bytes (n: the same whole and in cuts, w: everything may go wrong, once; a digit that
  * picks the limits, or a letter, with which memory is pooled; a seed for the cuts; w: which
@@ -53,10 +53,10 @@ typedef struct conn_socket {
     size_t in_len, window;
     int accepted, eof, reset, shut, closed;
     conn_bytes sent, out; /* by the peer; to the peer */
-    conn_bytes log, heard; /* what callbacks and calls gave; messages and the end of it alone */
+    conn_bytes log, heard; /* of callbacks and calls, all; the messages and the close alone */
     uint64_t id;
     int opened, ended, requests; /* callbacks */
-    int code, told, excused; /* of on_close; of the Close sent; closed by the program or by time */
+    int code, told, excused; /* on_close; Close sent; closed by program or deadline */
     int deaf;                /* no on_message */
     int texts;               /* no on_binary: such a message ends it with 1003 */
     int parted;              /* on_part, which joins a message in: */
@@ -313,7 +313,7 @@ static void conn_note_string(azc_conn *conn, char what, const char *s) {
     conn_note(conn, what, s != NULL ? s : "-", s != NULL ? strlen(s) : 1);
 }
 
-/* Lists, counts and lookups tell the same story. */
+/* Lists, counts and lookups agree. */
 static void conn_check_lists(void) {
     static const char *const rooms[] = {NULL, "a", "b"};
     uint64_t open = 0;
@@ -381,7 +381,7 @@ static int conn_json(azc_conn *conn, const char *text, size_t n) {
     return azc_send_json(conn, &w);
 }
 
-/* What a request may tell, or no longer. */
+/* Read all of the request, which is NULL after it. */
 static void conn_ask(azc_conn *conn, int in_request) {
     FUZZ_CHECK((azc_method(conn) != NULL) == in_request);
     FUZZ_CHECK(in_request || (azc_header(conn, "Host") == NULL && azc_cookie(conn, "a") == NULL));
@@ -398,7 +398,7 @@ static void conn_ask(azc_conn *conn, int in_request) {
 }
 
 /* One line: a verb, the digit of a socket (or anything for oneself), and the rest. The result is
- * the callback's. Nothing that a verb is told may be wrong, whoever is closed already. */
+ * the callback's. Every argument is allowed, also when the connection is closed already. */
 static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
     char rest[300];
     azc_conn *to = self;
@@ -692,7 +692,7 @@ static int conn_line_is(const uint8_t *p, const uint8_t *end, const char *start)
     return (size_t)(end - p) >= n && memcmp(p, start, n) == 0;
 }
 
-/* ---- What the program should have heard ------------------------------------------------------ */
+/* ---- The messages that the program must receive ---------------------------------------------- */
 
 typedef struct conn_hearing {
     const conn_socket *socket;
@@ -701,7 +701,7 @@ typedef struct conn_hearing {
     int deaf; /* the program stopped to listen: it closed */
 } conn_hearing;
 
-/* This is what it heard next, unless it had closed by then. */
+/* This is its next message, unless it had closed by then. */
 static void conn_expect(conn_hearing *h, int opcode, const uint8_t *payload, size_t n) {
     if (h->socket->deaf || h->deaf) return;
     if (h->p == h->end) {
@@ -808,7 +808,7 @@ static void conn_check_frames(conn_socket *k, const uint8_t *p, const uint8_t *e
         if (n < head + len) break;
         const uint8_t *payload = p + head;
         if (opcode == 1) FUZZ_CHECK(fuzz_text(payload, len, NULL) == 1);
-        if (opcode == 10 && !k->deaf && whole) { /* a pong, of the next ping that was heard */
+        if (opcode == 10 && !k->deaf && whole) { /* a pong, for the next ping that was received */
             while (heard < last && *heard != 9) heard += 3 + (heard[1] | heard[2] << 8);
             FUZZ_CHECK(heard < last && heard[1] == len && memcmp(heard + 3, payload, len) == 0);
             heard += 3 + len;
@@ -880,9 +880,13 @@ static void conn_poll(void) {
         if (conn_now->sockets[i].closed || conn_now->sockets[i].id == 0) continue;
         const azc_conn *conn = azc_find(s, conn_now->sockets[i].id);
         if (conn == NULL) continue;
-        size_t bytes = 0;
-        for (const azc__piece *p = conn->out.head; p != NULL; p = p->next) bytes += p->len;
-        FUZZ_CHECK(bytes == azc_backlog(conn));
+        size_t queued = 0, bytes = 0; /* a replay does not count in the backlog, a key's structs do */
+        for (const azc__piece *p = conn->out.head; p != NULL; p = p->next) {
+            uint32_t kind = p->block != NULL ? p->kind : 0;
+            queued += p->len;
+            bytes += kind == AZC__REPLAY ? 0 : kind == AZC__KEYED ? p->len + p->lost : p->len;
+        }
+        FUZZ_CHECK(queued == conn->out.bytes && bytes == azc_backlog(conn));
         FUZZ_CHECK(bytes <= s->pause || !(conn->source.events & AZC__EVENT_READ));
         FUZZ_CHECK(bytes <= s->config.max_backlog + 2 * (AZC__MAX_CONTROL + 4) + AZC__SLACK);
     }

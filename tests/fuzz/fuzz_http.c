@@ -492,7 +492,7 @@ static int http_address_wanted(const char *text, size_t n, unsigned char raw[16]
     return v4 ? AF_INET : AF_INET6;
 }
 
-/* Whose request it is: read from the right, for as long as those who speak are trusted. */
+/* The visitor: read from the right, as long as the addresses are trusted. */
 static void http_check_forwarded(const azc__request *from) {
     azc__request *r = (azc__request *)malloc(sizeof *r);
     if (r == NULL) abort();

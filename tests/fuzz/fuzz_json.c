@@ -271,7 +271,7 @@ static void json_walk(azc_json v, const char *p, const char *end) {
     }
 }
 
-/* Write the value again from what the accessors tell. Returns 0 when a name holds a NUL, which the
+/* Write the value again with the accessors. Returns 0 when a name holds a NUL, which the
  * writer cannot be given. */
 static int json_rewrite(azc_writer *w, const char *name, azc_json v) {
     int64_t i;

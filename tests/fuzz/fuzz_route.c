@@ -63,7 +63,7 @@ static int route_good(const char *pattern) {
     return 1;
 }
 
-/* Two patterns that no path could tell apart. */
+/* Two patterns that match the same paths. */
 static int route_conflict(const char *x, const char *y) {
     route_part a, b;
     for (size_t i = 0;; i++) {

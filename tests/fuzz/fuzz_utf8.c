@@ -20,7 +20,7 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
     FUZZ_CHECK(utf8_told(azc__utf8(0, p, n)) == whole);
     FUZZ_CHECK(azc__utf8_valid(p, n) == (whole == 1));
 
-    /* In cuts: after each piece what the reference says of all so far, and a bad byte stays bad. */
+    /* In cuts: after each piece compare with the reference, and a bad byte stays bad. */
     uint32_t state = 0;
     for (size_t at = 0; at < n;) {
         size_t piece = fuzz_cut(&cuts, n - at);

@@ -1,5 +1,5 @@
 /* The JSON writer against a model of its manual: any sequence of puts into buffers of any size.
- * Input: the buffer's size (two bytes), then puts: a byte that says which and how it is named, and
+ * Input: the buffer's size (two bytes), then puts: a byte that selects the put and its name, and
  * what belongs to it. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
@@ -121,7 +121,7 @@ static uint64_t writer_number(fuzz_input *in) {
     return value;
 }
 
-/* Brackets in brackets, deeper than the input could say. */
+/* Brackets in brackets, deeper than the input could. */
 static azc_json writer_nest(int depth) {
     static char text[128];
     azc_json value;
@@ -256,7 +256,7 @@ static void writer_put(azc_writer *w, fuzz_input *in) {
     }
 }
 
-/* All the puts into a buffer of this size; then what the model says is compared. */
+/* All the puts into a buffer of this size, compared with the model. */
 static void writer_run(fuzz_input in, size_t size, int with_buffer) {
     static char block[WRITER_ROOM + WRITER_GUARD];
     char *buf = block + WRITER_ROOM - size; /* so that its end is always the guard */
