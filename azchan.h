@@ -4609,9 +4609,12 @@ static AZC__RARE void azc__log_as(azc_server *s, const azc_conn *conn, const cha
     snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
              conn != NULL ? azc__log_path(path, conn) : "-", what, number,
              more != NULL ? more : azc_strerror(number));
+    size_t max_backlog = s->config.max_backlog;
+    s->config.max_backlog = 0; /* sends take the slow path, which refuses them */
     AZC__BUSY_BEGIN(s, AZC__LOGGING);
     s->config.log(s->config.log_userdata, line);
     AZC__BUSY_END(s, AZC__LOGGING);
+    s->config.max_backlog = max_backlog;
 }
 
 static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int number,
@@ -4953,7 +4956,6 @@ static void azc__conn_free(azc_conn *conn) {
 /* Returns AZC_OK, or why this connection takes no message. */
 static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
     if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (conn->state == AZC__OPEN) return AZC_OK;
     return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
 }
@@ -5042,6 +5044,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
+    if (s->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
     if (!AZC__FAST || size > AZC__ONE_PIECE || s->fixed != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
@@ -5098,6 +5101,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     int error = azc__send_check(conn, data, len);
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
+    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (azc__out_backlog(&conn->out) > conn->server->config.max_backlog) return AZC_ERR_FULL;
     return azc__send_control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
 }
@@ -5109,6 +5113,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     int error = azc__send_check(conn, reason, len);
     if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
+    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
     azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
     return AZC_OK;
 }

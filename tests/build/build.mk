@@ -135,7 +135,7 @@ FEW_TESTS = bytes buf fixed sha1_base64 utf8 frame http route json room conn_fra
 T_mips = $(FEW_TESTS)
 T_mipsel = $(FEW_TESTS)
 T_armel = $(FEW_TESTS)
-T_powerpc = $(FEW_TESTS)
+T_powerpc = $(filter-out http,$(FEW_TESTS)) # its glibc's strchr reads a word beyond the NUL
 TRAP = -g -fsanitize=alignment -fsanitize-undefined-trap-on-error
 
 $(MACHINES:%=machine-%): machine-%:
