@@ -1385,6 +1385,8 @@ typedef struct azc__block {
 
 /* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
  * one pool, so that a busy turn does not call the allocator. */
+struct azc__out;
+struct azc__piece;
 typedef struct azc__pool {
     size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
@@ -1393,6 +1395,7 @@ typedef struct azc__pool {
     size_t piece_max;     /* payload bytes of one piece */
     uint32_t array_first; /* elements of a new array; it doubles when it is full */
     azc__block copies;    /* HISTORY: stands for the block of pieces that hold copies */
+    void (*uncount)(struct azc__out *out, const struct azc__piece *piece, size_t n);
 } azc__pool;
 
 /* The allocator of config. pool: where transient memory comes from first. */
@@ -1441,7 +1444,7 @@ typedef struct azc__piece {
     size_t room;               /* free bytes behind data + len */
     size_t size;               /* allocated bytes, this struct included */
     azc__block *block;         /* a reference to give back, or NULL. Only with one: */
-    uint32_t lost;             /* memory that it costs besides: see azc__out_uncount */
+    uint32_t lost;             /* what it counts besides its bytes: see azc__out_uncount */
     uint32_t kind;             /* 0, or one of these */
 } azc__piece;
 enum { AZC__KEYED = 1, AZC__REPLAY };
@@ -1833,22 +1836,22 @@ struct azc_conn {
     azc_server *server;
     azc_channel *channel;       /* from on_upgrade until on_close has run, else NULL */
     azc__out out;
+    azc_conn *next_touched;
+    azc__in *in;                /* NULL: nothing is partly received */
+    azc__member *rooms;         /* the user first, if it has one; then the newest room */
+    unsigned char *tail;        /* data_size bytes, then strings: peer, target, the parameters in
+                                   their order, name and value of each query argument, "" */
     union {
         unsigned char raw[16];  /* HTTP: the peer's address, in network order */
         struct {
             azc_conn **prev, *next; /* prev: the pointer to this connection */
         } link;                 /* from OPEN on: in the channel's list */
     } u;
-    azc_conn *next_touched;
-    azc__piece *late;           /* RATES: newest values that found the backlog full, oldest first */
-    azc__in *in;                /* NULL: nothing is partly received */
-    azc__member *rooms;         /* the user first, if it has one; then the newest room */
-    unsigned char *tail;        /* data_size bytes, then strings: peer, target, the parameters in
-                                   their order, name and value of each query argument, "" */
     uint64_t id;
     azc__room *quota;           /* the address it counts for, or NULL */
     uint32_t tail_size;         /* allocated bytes */
     uint32_t dropped;           /* messages refused because of the backlog */
+    azc__piece *late;           /* RATES: newest values that found the backlog full, oldest first */
 };
 
 /* Allocated with its route. */
@@ -2233,6 +2236,16 @@ static size_t azc__piece_held(const azc__piece *piece) {
     return piece->size + sizeof *piece->block + piece->block->len + piece->lost;
 }
 
+/* azc__pool.uncount: n bytes of a piece of some kind were sent. `lost` is what it counts besides:
+ * the structs of a message with a key, and the room behind the piece before it, which nothing fills
+ * any more. HISTORY and RATES set the pointer: without them there are no such pieces. */
+static void azc__out_uncount(azc__out *out, const azc__piece *piece, size_t n) {
+    if (piece->kind == AZC__REPLAY) out->apart -= n;
+    if (n < piece->len) return;
+    if (piece->kind == AZC__KEYED) out->apart += piece->lost;
+    else out->replays -= azc__piece_held(piece);
+}
+
 static void azc__out_append(azc__out *out, azc__piece *piece) {
     if (out->tail == NULL) out->head = piece;
     else out->tail->next = piece;
@@ -2333,19 +2346,9 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
     return 1;
 }
 
-/* n bytes of a piece with a block were sent. `lost` is what it counts besides: the structs of a
- * message with a key, and the room behind the piece before it, which nothing fills any more. */
-static AZC__RARE void azc__out_uncount(azc__out *out, const azc__piece *piece, size_t n) {
-    if (piece->kind == 0) return;
-    if (piece->kind == AZC__REPLAY) out->apart -= n;
-    if (n < piece->len) return;
-    if (piece->kind == AZC__KEYED) out->apart += piece->lost;
-    else out->replays -= azc__piece_held(piece);
-}
-
 /* A piece with a block was sent. */
 static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, const azc__piece *piece) {
-    azc__out_uncount(out, piece, piece->len);
+    if (piece->kind != 0) mem->pool->uncount(out, piece, piece->len);
     azc__block_release(mem, piece->block);
 }
 
@@ -2364,7 +2367,7 @@ static inline void azc__out_consume(azc__mem *mem, azc__out *out, size_t n) {
         out->tail = NULL;
         return;
     }
-    if (piece->block != NULL) azc__out_uncount(out, piece, n);
+    if (piece->block != NULL && piece->kind != 0) mem->pool->uncount(out, piece, n);
     piece->data += n;
     piece->len -= n;
 }
@@ -4858,6 +4861,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->state == AZC__OPEN) {
         azc__conn_unlink(conn);
         conn->server->unreported++;
+        if (conn->late != NULL) conn->server->queue_late(conn); /* a Close comes behind it */
     }
     conn->state = (uint8_t)state;
     conn->heard = conn->drain = 0;
@@ -4887,14 +4891,13 @@ static int azc__send_control(azc_conn *conn, int opcode, const void *payload, si
  * for the frame, the peer only gets a FIN, and on_close still gets the code. */
 static void azc__conn_close(azc_conn *conn, int state, int code, const void *reason, size_t len) {
     unsigned char payload[AZC__MAX_CONTROL];
+    int open = conn->state == AZC__OPEN;
     payload[0] = (unsigned char)(code >> 8);
     payload[1] = (unsigned char)code;
     if (len > 0) memcpy(payload + 2, reason, len);
-    if (conn->late != NULL) conn->server->queue_late(conn);
-    if (conn->state == AZC__OPEN &&
-        azc__send_control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
-        conn->reason_len = (uint8_t)len;
     azc__conn_end(conn, state, code);
+    if (open && azc__send_control(conn, AZC__OP_CLOSE, payload, code == 1005 ? 0 : len + 2))
+        conn->reason_len = (uint8_t)len;
 }
 
 /* Protocol error: send a Close with the code and stop reading. RFC 6455 7.1.7 */
@@ -4943,7 +4946,6 @@ static void azc__conn_free(azc_conn *conn) {
     azc__deadline_clear(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
-    azc__pieces_free(&s->mem, conn->late);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
     s->conn_count--;
     s->stats.connections--;
@@ -8004,6 +8006,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
     azc_server *s = channel->server;
     if (s->fixed != NULL) return AZC_ERR_STATE;
     s->history = &azc__history_functions;
+    s->pool.uncount = azc__out_uncount;
     azc__room *r = azc__room_by_name(channel, room);
     azc__history *h = NULL;
     if (messages > 0) {
@@ -8336,6 +8339,7 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
     channel->server->queue_keyed = azc__queue_keyed;
     channel->server->queue_late = azc__queue_late;
+    channel->server->pool.uncount = azc__out_uncount;
     int error = azc__message_check(message);
     if (error == AZC_OK && channel->server->fixed != NULL &&
         (message->key != 0 || message->period_ms > 0)) error = AZC_ERR_STATE;
