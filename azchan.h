@@ -820,6 +820,7 @@ typedef struct azc_cursor {
     const char *user; /* set by azc_users */
     void *azc__next;
     int azc__kind;
+    uint32_t azc__walk;
 } azc_cursor;
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
@@ -1081,6 +1082,11 @@ AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len);
  * Cost: linear in the length of value; to visit all elements use azc_json_each. */
 AZC_API azc_json azc_json_get(azc_json value, const char *name);
 AZC_API azc_json azc_json_at(azc_json value, size_t index);
+
+/* The number of elements of an array or members of an object (a repeated name counts each time); 0
+ * for any other value.
+ *   cost      linear in the length of value */
+AZC_API size_t azc_json_count(azc_json value);
 
 /* 1 if the value is the string s, after decoding. */
 AZC_API int azc_json_equals(azc_json value, const char *s);
@@ -1383,8 +1389,16 @@ typedef struct azc__block {
     uint64_t key; /* of azc_message, or 0 */
 } azc__block;
 
+/* The allocator of config. pool: where transient memory comes from first. */
+typedef struct azc__mem {
+    void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
+    void *userdata;
+    struct azc__pool *pool;
+} azc__mem;
+
 /* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
  * one pool, so that a busy turn does not call the allocator. */
+struct azc__piece;
 typedef struct azc__pool {
     size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
@@ -1393,14 +1407,11 @@ typedef struct azc__pool {
     size_t piece_max;     /* payload bytes of one piece */
     uint32_t array_first; /* elements of a new array; it doubles when it is full */
     azc__block copies;    /* HISTORY: stands for the block of pieces that hold copies */
+    uint32_t keyed_count; /* RATES: pieces in its table */
+    uint32_t keyed_cap;   /* buckets, a power of 2 */
+    struct azc__keyed **keyed;
+    void (*unkey)(const azc__mem *mem, struct azc__piece *piece); /* remove from the table */
 } azc__pool;
-
-/* The allocator of config. pool: where transient memory comes from first. */
-typedef struct azc__mem {
-    void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
-    void *userdata;
-    azc__pool *pool;
-} azc__mem;
 
 /* Fixed memory: the slots of one size. */
 typedef struct azc__slots {
@@ -1445,6 +1456,17 @@ typedef struct azc__piece {
     uint32_t kind;             /* 0, or one of these */
 } azc__piece;
 enum { AZC__KEYED = 1, AZC__REPLAY };
+
+/* RATES: a piece of the kind AZC__KEYED. A table finds it by its connection and key. */
+typedef struct azc__keyed {
+    azc__piece piece;
+    const azc_conn *conn;
+    struct azc__keyed *chain; /* in the hash bucket */
+    uint32_t hash;
+    uint32_t late;            /* it is in conn.late, whose first piece also has: */
+    struct azc__keyed *late_last;
+    size_t late_held;         /* memory of all late pieces */
+} azc__keyed;
 
 /* Bytes to send, in order. */
 typedef struct azc__out {
@@ -1626,7 +1648,11 @@ typedef struct azc__room {
                          the last one */
     uint8_t reported; /* NEWS: whether it had members at the last such call */
     uint8_t queued;   /* NEWS: it is in the server's list */
-    struct azc__room *next_news;
+    uint32_t walk;    /* of a user: the newest azc_users that met it, and then: */
+    union {
+        struct azc__room *next_news;
+        const azc_conn *visit; /* the connection at which that one stops; NULL once it has */
+    } u;
     union {
         struct azc__history *history; /* of a room: NULL, it keeps none */
         struct azc__rate *rate;       /* of a pair of RATES */
@@ -1836,7 +1862,11 @@ struct azc_conn {
     union {
         unsigned char raw[16];  /* HTTP: the peer's address, in network order */
         struct {
-            azc_conn **prev, *next; /* prev: the pointer to this connection */
+            union {
+                azc_conn **conn;    /* OPEN: the pointer to this connection */
+                azc_conn *ended;    /* later: the next in the server's list of the ended */
+            } prev;
+            azc_conn *next;
         } link;                 /* from OPEN on: in the channel's list */
     } u;
     azc_conn *next_touched;
@@ -1887,7 +1917,6 @@ struct azc_server {
     uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int unreported;      /* connections that ended and whose on_close has not run */
     uint32_t retry;      /* if retrying: when to try accept and stuck connections again */
     int64_t now;         /* ms: the clock at the turn's wake */
     azc_conn **slots;    /* connections, by the slot of their id */
@@ -1907,6 +1936,7 @@ struct azc_server {
     azc_conn *touched_first;
     azc__member *free_members; /* linked by next */
     azc_conn *touched_last;
+    azc_conn *ended_first, *ended_last; /* connections that ended and whose on_close has not run */
     azc__source wake;    /* the pipe's read end */
     int wake_write, port;
 #ifndef AZCHAN_USE_EPOLL
@@ -1968,6 +1998,7 @@ struct azc_server {
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
     void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
     azc_server *next_signalled;                        /* SIGNALS: in its list */
+    uint32_t user_walks; /* USERS: calls of azc_users; not 0 after the first */
     azc__network *trusted; /* PROXIES */
     size_t trusted_count;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
@@ -2220,8 +2251,14 @@ static AZC__RARE void azc__block_release(const azc__mem *mem, azc__block *block)
     if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
 }
 
+/* The piece refers to a block no more. */
+static AZC__RARE void azc__piece_unrefer(const azc__mem *mem, azc__piece *piece) {
+    if (piece->kind == AZC__KEYED) mem->pool->unkey(mem, piece);
+    azc__block_release(mem, piece->block);
+}
+
 static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
-    if (piece->block != NULL) azc__block_release(mem, piece->block);
+    if (piece->block != NULL) azc__piece_unrefer(mem, piece);
     azc__pool_return(mem, piece, piece->size);
 }
 
@@ -2344,9 +2381,9 @@ static AZC__RARE void azc__out_uncount(azc__out *out, const azc__piece *piece, s
 }
 
 /* A piece with a block was sent. */
-static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, const azc__piece *piece) {
+static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, azc__piece *piece) {
     azc__out_uncount(out, piece, piece->len);
-    azc__block_release(mem, piece->block);
+    azc__piece_unrefer(mem, piece);
 }
 
 /* Remove the first n bytes, which were sent. */
@@ -3722,6 +3759,13 @@ AZC_API azc_json azc_json_at(azc_json value, size_t index) {
     return value;
 }
 
+AZC_API size_t azc_json_count(azc_json value) {
+    azc_json_iter iter = azc_json_each(value);
+    size_t count = 0;
+    while (azc_json_next(&iter)) count++;
+    return count;
+}
+
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
     azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
     size_t len = 0;
@@ -4444,7 +4488,8 @@ static int azc__cursor_next_member(azc_cursor *cursor, int of_conn) {
 }
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
+    int kind = room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM;
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, kind, 0};
     if (channel == NULL) return cursor;
     channel->server->cursors = 1;
     if (room == NULL) cursor.azc__next = channel->first;
@@ -4454,7 +4499,7 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
 }
 
 AZC_API azc_cursor azc_rooms(azc_conn *conn) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN, 0};
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
     cursor.azc__next = azc__member_first(conn);
@@ -4826,9 +4871,9 @@ static void azc__conn_open(azc_conn *conn) {
     azc_channel *channel = conn->channel;
     conn->state = AZC__OPEN;
     conn->connected = 1;
-    conn->u.link.prev = &channel->first;
+    conn->u.link.prev.conn = &channel->first;
     conn->u.link.next = channel->first;
-    if (channel->first != NULL) channel->first->u.link.prev = &conn->u.link.next;
+    if (channel->first != NULL) channel->first->u.link.prev.conn = &conn->u.link.next;
     channel->first = conn;
     channel->count++;
     s->stats.open++;
@@ -4841,11 +4886,21 @@ static void azc__conn_open(azc_conn *conn) {
 /* Leave the lists and counts of the channel and of all rooms. The next pointers stay valid, so that
  * loops over these lists may go on; conn->rooms stays for on_close. */
 static void azc__conn_unlink(azc_conn *conn) {
-    *conn->u.link.prev = conn->u.link.next;
-    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
+    *conn->u.link.prev.conn = conn->u.link.next;
+    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev.conn = conn->u.link.prev.conn;
     conn->channel->count--;
     conn->server->stats.open--;
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
+}
+
+/* on_close is to run. The list is separate from the touched one, so that the cost of a close does
+ * not grow with the connections that were touched. */
+static void azc__conn_ended(azc_conn *conn) {
+    azc_server *s = conn->server;
+    conn->u.link.prev.ended = NULL;
+    if (s->ended_first != NULL) s->ended_last->u.link.prev.ended = conn;
+    else s->ended_first = conn;
+    s->ended_last = conn;
 }
 
 /* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
@@ -4854,7 +4909,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
         azc__conn_unlink(conn);
-        conn->server->unreported++;
+        azc__conn_ended(conn);
     }
     conn->state = (uint8_t)state;
     conn->heard = conn->drain = 0;
@@ -4926,7 +4981,6 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
     conn->connected = 0;
-    s->unreported--;
     azc__log_close(conn);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
@@ -6436,12 +6490,11 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Call on_close for each connection that ended. An on_close may end others, even earlier ones. */
+/* Call on_close for each connection that ended. An on_close may end others: they join the list. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
-    while (s->unreported > 0) {
-        for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
-            if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
-        }
+    for (azc_conn *conn; (conn = s->ended_first) != NULL;) {
+        s->ended_first = conn->u.link.prev.ended;
+        azc__conn_report_close(conn);
     }
 }
 
@@ -7722,8 +7775,8 @@ AZC_API int azc_shutdown(azc_server *server, int ms) {
 static void azc__news_changed(azc_server *s, azc__room *room) {
     room->queued = 1;
     room->refs++;
-    room->next_news = NULL;
-    if (s->news_first != NULL) s->news_last->next_news = room;
+    room->u.next_news = NULL;
+    if (s->news_first != NULL) s->news_last->u.next_news = room;
     else s->news_first = room;
     s->news_last = room;
     s->cursors = 1;
@@ -7744,7 +7797,7 @@ static void azc__news_call(const azc__room *room) {
  * not reported. The callbacks may change rooms, which adds to the end of the list. */
 static void azc__news_report(azc_server *s) {
     for (azc__room *room; (room = s->news_first) != NULL; azc__room_unref(s, room)) {
-        s->news_first = room->next_news;
+        s->news_first = room->u.next_news;
         room->queued = 0;
         if ((room->count > 0) == room->reported) continue;
         room->reported = room->count > 0;
@@ -7790,16 +7843,34 @@ static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room_unref(conn->server, seat);
 }
 
-/* A user is visited at its oldest connection in the room (NULL: in the channel). Returns whether
- * the cursor is at that one. */
+/* Is the connection open, and in the room (NULL: in the channel)? */
+static int azc__user_in(const azc_conn *conn, const azc__room *room) {
+    return conn->state == AZC__OPEN && (room == NULL || azc__member_find(conn, room) != NULL);
+}
+
+/* The user's oldest connection in the room (NULL: in the channel). */
+static const azc_conn *azc__user_oldest(const azc__room *user, const azc__room *room) {
+    const azc_conn *oldest = NULL;
+    for (const azc__member *m = user->first; m != NULL; m = m->next) {
+        if ((oldest == NULL || m->conn->id < oldest->id) && azc__user_in(m->conn, room))
+            oldest = m->conn;
+    }
+    return oldest;
+}
+
+/* A user is visited at its oldest connection. Returns whether the cursor is at that one. The user
+ * remembers it for the rest of the walk, so that its connections are searched once, and again only
+ * if that one has left since, or another walk has come between. */
 static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
-    const azc__room *user = azc__user_of(cursor->conn);
+    azc__room *user = azc__user_of(cursor->conn);
     if (user == NULL) return 0;
     cursor->user = azc__room_name(user) + 1;
-    for (const azc__member *m = user->first; m != NULL; m = m->next) {
-        if (m->conn->id < cursor->conn->id && m->conn->state == AZC__OPEN &&
-            (room == NULL || azc__member_find(m->conn, room))) return 0;
-    }
+    int met = user->walk == cursor->azc__walk;
+    if (met && user->u.visit == NULL) return 0;
+    if (!met || !azc__user_in(user->u.visit, room)) user->u.visit = azc__user_oldest(user, room);
+    user->walk = cursor->azc__walk;
+    if (user->u.visit != cursor->conn) return 0;
+    user->u.visit = NULL;
     return 1;
 }
 
@@ -7831,8 +7902,11 @@ AZC_API const char *azc_user(const azc_conn *conn) {
 
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
     azc_cursor cursor = azc_members(channel, room);
-    if (channel != NULL) channel->server->users = &azc__users_functions;
     cursor.azc__kind |= AZC__C_USERS;
+    if (channel == NULL) return cursor;
+    channel->server->users = &azc__users_functions;
+    if (++channel->server->user_walks == 0) channel->server->user_walks = 1;
+    cursor.azc__walk = channel->server->user_walks;
     return cursor;
 }
 
@@ -8014,7 +8088,76 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
 
 /* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
-/* ---- Messages with a key ---- */
+/* ---- Messages with a key ----
+ * A table finds the pieces of a connection and a key, so that the cost of a message does not grow
+ * with the number of those that wait. */
+
+/* Multiply-shift (Dietzfelbinger et al.) with secret odd factors: peers may choose keys, and must
+ * not be able to put many into one bucket. */
+static uint32_t azc__keyed_hash(const azc_conn *conn, uint64_t key) {
+    const uint64_t high = conn->server->seed[0], low = conn->server->seed[1];
+    return (uint32_t)(((high << 32 | low | 1) * key + (low << 32 | high | 1) * conn->id) >> 32);
+}
+
+/* The high bits of the hash choose the bucket: the low ones do not depend on a key's high bits. */
+static azc__keyed **azc__keyed_bucket(const azc__pool *pool, uint32_t hash) {
+    return &pool->keyed[(uint64_t)hash * pool->keyed_cap >> 32];
+}
+
+static void azc__keyed_link(const azc__pool *pool, azc__keyed *keyed) {
+    azc__keyed **bucket = azc__keyed_bucket(pool, keyed->hash);
+    keyed->chain = *bucket;
+    *bucket = keyed;
+}
+
+/* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
+ * is no table at all. */
+static int azc__keyed_grow(azc_server *s) {
+    azc__pool *pool = &s->pool;
+    uint32_t old_cap = pool->keyed_cap, cap = old_cap > 0 ? old_cap * 2 : 16;
+    azc__keyed **old = pool->keyed;
+    if (pool->keyed_count < old_cap || old_cap >= AZC__MOST) return 1;
+    azc__keyed **table = (azc__keyed **)azc__zalloc(&s->mem, cap * sizeof *table);
+    if (table == NULL) return old_cap > 0;
+    pool->keyed = table;
+    pool->keyed_cap = cap;
+    for (size_t i = 0; i < old_cap; i++) {
+        for (azc__keyed *keyed = old[i], *next; keyed != NULL; keyed = next) {
+            next = keyed->chain;
+            azc__keyed_link(pool, keyed);
+        }
+    }
+    azc__free(&s->mem, old, old_cap * sizeof *old);
+    return 1;
+}
+
+/* azc__pool.unkey: the piece is being freed. There is no table without pieces. */
+static void azc__keyed_remove(const azc__mem *mem, azc__piece *piece) {
+    azc__pool *pool = mem->pool;
+    azc__keyed *keyed = (azc__keyed *)(void *)piece;
+    azc__keyed **at = azc__keyed_bucket(pool, keyed->hash);
+    while (*at != keyed) at = &(*at)->chain; /* NOLINT: it is in the table */
+    *at = keyed->chain;
+    if (--pool->keyed_count > 0) return;
+    azc__free(mem, pool->keyed, pool->keyed_cap * sizeof *pool->keyed);
+    pool->keyed = NULL;
+    pool->keyed_cap = 0;
+}
+
+/* The late piece of this key; or the queued one that the kernel has taken no byte of; or NULL. */
+static azc__keyed *azc__keyed_find(const azc_conn *conn, uint64_t key) {
+    const azc__pool *pool = &conn->server->pool;
+    azc__keyed *found = NULL;
+    if (pool->keyed_count == 0 || (conn->out.bytes == 0 && conn->late == NULL)) return NULL;
+    uint32_t hash = azc__keyed_hash(conn, key);
+    for (azc__keyed *k = *azc__keyed_bucket(pool, hash); k != NULL; k = k->chain) {
+        const azc__piece *p = &k->piece;
+        if (k->hash != hash || k->conn != conn || p->block->key != key) continue;
+        if (k->late) return k;
+        if (p->len == p->block->len) found = k;
+    }
+    return found;
+}
 
 /* Refer to another block of the same key. */
 static void azc__piece_refer(const azc__mem *mem, azc__piece *p, azc__block *block) {
@@ -8025,13 +8168,9 @@ static void azc__piece_refer(const azc__mem *mem, azc__piece *p, azc__block *blo
     p->len = block->len;
 }
 
-/* Put a block in the place of a queued one of its key, if the kernel has taken no byte of that and
- * the backlog has room. Returns whether it did. */
-static int azc__replace(azc_conn *conn, azc__block *block) {
-    azc__piece *p = conn->out.head;
-    while (p != NULL && (p->block == NULL || p->block->key != block->key ||
-                         p->len != p->block->len)) p = p->next;
-    if (p == NULL) return 0;
+/* Put a block in the place of a queued one of its key, if the backlog has room. Returns whether it
+ * did. */
+static int azc__replace(azc_conn *conn, azc__piece *p, azc__block *block) {
     if (block->len > p->len && azc__backlog_full(conn, block->len - p->len)) return 0;
     conn->out.bytes += block->len - p->len;
     azc__piece_refer(&conn->server->mem, p, block);
@@ -8041,20 +8180,30 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
 
 /* What a message with a key counts in the backlog, besides its bytes. */
 static size_t azc__keyed_lost(const azc__out *out) {
-    return sizeof(azc__piece) + sizeof(azc__block) + (out->tail != NULL ? out->tail->room : 0);
+    return sizeof(azc__keyed) + sizeof(azc__block) + (out->tail != NULL ? out->tail->room : 0);
 }
 
-static azc__piece *azc__keyed_make(azc_conn *conn, azc__block *block) {
-    azc__piece *p = azc__piece_make(&conn->server->mem, 0, 0);
-    if (p == NULL) return NULL;
-    p->room = 0;
-    p->kind = AZC__KEYED;
-    azc__piece_refer(&conn->server->mem, p, block);
-    return p;
+/* A piece in the table. NULL without memory. */
+static azc__keyed *azc__keyed_make(azc_conn *conn, azc__block *block) {
+    azc_server *s = conn->server;
+    if (!azc__keyed_grow(s)) return NULL;
+    azc__keyed *k = (azc__keyed *)azc__zalloc(&s->mem, sizeof *k);
+    if (k == NULL) return NULL;
+    k->piece.size = sizeof *k;
+    k->piece.kind = AZC__KEYED;
+    azc__piece_refer(&s->mem, &k->piece, block);
+    k->conn = conn;
+    k->hash = azc__keyed_hash(conn, block->key);
+    azc__keyed_link(&s->pool, k);
+    s->pool.keyed_count++;
+    s->pool.unkey = azc__keyed_remove;
+    return k;
 }
 
-static void azc__keyed_append(azc_conn *conn, azc__piece *p) {
+static void azc__keyed_append(azc_conn *conn, azc__keyed *k) {
     azc__out *out = &conn->out;
+    azc__piece *p = &k->piece;
+    k->late = 0;
     p->lost = (uint32_t)azc__keyed_lost(out);
     p->next = NULL;
     out->bytes += p->len;
@@ -8063,27 +8212,32 @@ static void azc__keyed_append(azc_conn *conn, azc__piece *p) {
     azc__queue_done(conn);
 }
 
-/* The late message of this key, or the end of the list. *held: what all others hold. */
-static azc__piece **azc__late_find(azc_conn *conn, uint64_t key, size_t *held) {
-    azc__piece **found = NULL, **at = &conn->late;
-    for (*held = 0; *at != NULL; at = &(*at)->next) {
-        if ((*at)->block->key == key) found = at;
-        else *held += azc__piece_held(*at);
-    }
-    return found != NULL ? found : at;
+static void azc__late_append(azc_conn *conn, azc__keyed *k) {
+    azc__keyed *first = (azc__keyed *)(void *)conn->late;
+    k->late = 1;
+    if (first == NULL) conn->late = &k->piece;
+    else first->late_last->piece.next = &k->piece;
+    (first != NULL ? first : k)->late_last = k;
 }
 
 /* Keep the newest message of a key until on_drain, although the backlog is full: at most half of
- * max_backlog of memory for all keys, which is room that the backlog then has. */
-static int azc__late_keep(azc_conn *conn, azc__block *block) {
-    size_t held, size = sizeof(azc__piece) + sizeof *block + block->len;
-    azc__piece **at = azc__late_find(conn, block->key, &held);
+ * max_backlog of memory for all keys, which is room that the backlog then has. k: the late piece of
+ * this key, or NULL. */
+static int azc__late_keep(azc_conn *conn, azc__keyed *k, azc__block *block) {
+    const azc__keyed *first = (const azc__keyed *)(void *)conn->late;
+    size_t size = sizeof *k + sizeof *block + block->len;
+    size_t held = first != NULL ? first->late_held : 0;
+    if (k != NULL) held -= azc__piece_held(&k->piece);
     if (size + held > conn->server->config.max_backlog / 2)
         return azc__backlog_overflow(conn, size);
-    if (*at != NULL) azc__piece_refer(&conn->server->mem, *at, block);
-    else *at = azc__keyed_make(conn, block);
-    if (*at == NULL) return AZC_ERR_MEMORY;
-    (*at)->lost = 0;
+    if (k != NULL) {
+        azc__piece_refer(&conn->server->mem, &k->piece, block);
+    } else {
+        k = azc__keyed_make(conn, block);
+        if (k == NULL) return AZC_ERR_MEMORY;
+        azc__late_append(conn, k);
+    }
+    ((azc__keyed *)(void *)conn->late)->late_held = held + size;
     conn->drain = 1;
     azc__conn_touch(conn);
     return AZC_OK;
@@ -8094,23 +8248,23 @@ static void azc__queue_late(azc_conn *conn) {
     azc__piece *p;
     while ((p = conn->late) != NULL) {
         conn->late = p->next;
-        azc__keyed_append(conn, p);
+        azc__keyed_append(conn, (azc__keyed *)(void *)p);
     }
 }
 
 /* azc_server.queue_keyed: queue a message in place of one of its key, behind the others, or late.
  * While a key has a late message, newer ones must not overtake it. */
 static int azc__queue_keyed(azc_conn *conn, azc__block *block) {
-    size_t held, size = block->len + azc__keyed_lost(&conn->out);
+    size_t size = block->len + azc__keyed_lost(&conn->out);
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
-    if (conn->late != NULL && *azc__late_find(conn, block->key, &held) != NULL)
-        return azc__late_keep(conn, block);
-    if (azc__replace(conn, block)) return AZC_OK;
+    azc__keyed *k = azc__keyed_find(conn, block->key);
+    if (k != NULL && k->late) return azc__late_keep(conn, k, block);
+    if (k != NULL && azc__replace(conn, &k->piece, block)) return AZC_OK;
     if (azc__backlog_full(conn, size))
-        return drop ? azc__late_keep(conn, block) : azc__backlog_overflow(conn, size);
-    azc__piece *p = azc__keyed_make(conn, block);
-    if (p == NULL) return AZC_ERR_MEMORY;
-    azc__keyed_append(conn, p);
+        return drop ? azc__late_keep(conn, NULL, block) : azc__backlog_overflow(conn, size);
+    k = azc__keyed_make(conn, block);
+    if (k == NULL) return AZC_ERR_MEMORY;
+    azc__keyed_append(conn, k);
     return AZC_OK;
 }
 
