@@ -547,6 +547,7 @@ AZC_API azc_server *azc_create(const azc_config *config);
  *   returns   AZC_ERR_STATE inside a callback (nothing happens); else AZC_OK, for NULL too
  *   fork      a child process should leave its parent's server alone: with AZCHAN_USE_EPOLL they
  *             share the epoll set, and the peers are the same. The path of a Unix socket stays
+ *   cost      linear in what the server has: connections, rooms, timers and so on
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
@@ -566,7 +567,8 @@ AZC_API size_t azc_memory_bound(const azc_config *config);
  * from a process that ended, and is replaced; of servers that start at once on one path, one gets
  * AZC_OK. azc_destroy removes the path if it still is this server's, and this process bound it.
  *   returns   AZC_OK (again, too) | the first error of azc_create, azc_use, azc_add_* |
- *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words */
+ *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words
+ *   cost      with azc_create_in: linear in the memory, else constant */
 AZC_API int azc_listen(azc_server *server);
 
 /* The port listened on; 0 before azc_listen and for Unix sockets. Anywhere. */
@@ -583,6 +585,8 @@ AZC_API int azc_run(azc_server *server);
  *             before azc_listen | AZC_ERR_SYSTEM (poll failed; or accept failed for good, because
  *             somebody shut the listening socket down: that is logged, the open connections are
  *             served to their end, and then this is returned)
+ *   cost      linear in the events and in the connections that they change; with poll, and not
+ *             epoll, in all connections too
  *   call      not in callbacks; one thread */
 AZC_API int azc_poll(azc_server *server, int timeout_ms);
 
@@ -667,6 +671,7 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
  *             two the descriptor may be watched as before, or not at all
+ *   cost      linear in the descriptors that are watched
  *   call      anywhere, fn included: a stopped fd is never reported again, not even in this turn */
 enum { AZC_READ = 1, AZC_WRITE = 4 };
 typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *userdata);
@@ -678,6 +683,7 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
  *   timeout_ms  in: how long the program would wait, negative for ever; out: that or less
  *   returns   begin: how many descriptors there are (if more than max, call again with a longer
  *             array); 0 inside a callback or before azc_listen. end: as azc_poll
+ *   cost      as azc_poll
  *   call      as azc_poll; begin, poll and end, without another wait between them. With epoll there
  *             is one descriptor, the epoll's */
 struct pollfd;
@@ -722,6 +728,7 @@ typedef struct azc_channel_desc {
  *   desc      copied
  *   returns   the channel, or NULL: azc_listen returns the error (AZC_ERR_PATTERN,
  *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY); NULL after azc_listen
+ *   cost      linear in the routes; so is the routing of each request
  *   call      before azc_listen */
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc);
 
@@ -744,6 +751,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
  *   code      1000-1003, 1007-1014, 3000-4999, or 0 for a Close without one (1005)
  *   reason    at most 123 bytes of UTF-8, or NULL; copied
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_UTF8 | AZC_ERR_CLOSED (it is closed already)
+ *   cost      linear in the rooms of the connection
  *   call      anywhere from on_connect on
  *   RFC       6455 7.1, 7.4 */
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
@@ -752,6 +760,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
  * to the others in its room (the one it joined last, if it is in several). They take the arguments
  * of on_message, so each can be an on_message.
  *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
+ *   cost      as azc_broadcast
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len);
@@ -763,6 +772,7 @@ AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len);
  *   except    a connection to leave out, or NULL
  *   returns   AZC_OK, even if nobody is there or a backlog is full | AZC_ERR_ARGUMENT |
  *             AZC_ERR_UTF8 | AZC_ERR_FULL (an impossible len) | AZC_ERR_MEMORY
+ *   cost      linear in the members, each a copy of len bytes; from 1 KiB on one copy for all
  *   call      anywhere */
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except);
@@ -798,6 +808,9 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
  *             (max_rooms, max_memberships; replays: see azc_set_history) | AZC_ERR_MEMORY (not
  *             joined) | AZC_ERR_STATE (a request)
  *   azc_leave AZC_OK, also if not in it | AZC_ERR_ARGUMENT | AZC_ERR_STATE
+ *   cost      azc_join and azc_leave: linear in the rooms of the connection, or in the members of
+ *             the room if these are fewer; a join also in the messages of the history.
+ *             azc_leave_all: linear in the rooms
  *   call      anywhere; a connection that ends leaves all its rooms */
 AZC_API int azc_join(azc_conn *conn, const char *room);
 AZC_API int azc_leave(azc_conn *conn, const char *room);
@@ -813,7 +826,8 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room);
  *
  * Inside the loop you may do anything: send, close, join, leave, walk again. Connections that join
  * during the loop may or may not be visited; closing ones are not. A cursor is valid until the
- * callback returns; between polls, until the next azc_poll. */
+ * callback returns; between polls, until the next azc_poll.
+ *   cost      a walk is linear in the members, or in the rooms */
 typedef struct azc_cursor {
     azc_conn *conn;
     const char *room; /* NULL for azc_members(channel, NULL) and azc_users(channel, NULL) */
@@ -873,7 +887,7 @@ typedef struct azc_message {
  *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
  *             (with period_ms: max_rooms) | AZC_ERR_STATE (key or period_ms with azc_create_in);
  *             with to as azc_send_text; with json as azc_put_finish
- *   cost      one copy; with key, a look at each queued message of each connection
+ *   cost      as azc_broadcast. A key adds the same for each connection, however many messages wait
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
 
@@ -883,6 +897,7 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message);
  *   user      the program's name for the user, 1 to 254 bytes, copied
  *   returns   AZC_OK | AZC_ERR_STATE (it has a user, or is in a room already; a request) |
  *             AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL (as azc_join) | AZC_ERR_MEMORY
+ *   cost      constant
  *   call      once per connection: in on_upgrade, where you know who asks, or later anywhere
  * azc_user returns the name, NULL if there is none; in every callback of the connection, on_close
  * included. */
@@ -890,14 +905,16 @@ AZC_API int azc_set_user(azc_conn *conn, const char *user);
 AZC_API const char *azc_user(const azc_conn *conn);
 
 /* Queue one text message to every connection that a user has in the channel. Returns as
- * azc_broadcast. Anywhere. */
+ * azc_broadcast. Anywhere.
+ *   cost      as azc_broadcast, for the user's connections */
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len);
 
 /* Walk the users in a room, or with NULL in the channel, each once:
  *
  *     for (azc_cursor c = azc_users(channel, "lobby"); azc_cursor_next(&c);) puts(c.user);
  *
- * c.conn is one of the user's connections. All else as azc_members. */
+ * c.conn is one of the user's connections. All else as azc_members.
+ *   cost      a walk: linear in the members and in all memberships of their users' connections */
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
 
 /* Have on_presence called when a user's first connection joins a room (present 1) and when the last
@@ -920,6 +937,7 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
  *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog. A
  *             message larger than that is not kept, and drops all that came before it
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with azc_create_in)
+ *   cost      linear in messages
  *   call      anywhere, from azc_add_channel on; again for other numbers
  * Such a room stays when it is empty. A replay does not count against max_backlog. All replays that
  * a connection has queued take at most twice max_backlog of memory: azc_join then returns
@@ -966,7 +984,8 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
  *             left (present 0). Called as on_presence is, and everything is allowed in it
  *   returns     AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
  * azc_deliver queues what came from elsewhere to the members here, unseen by on_publish. Returns
- * and call as azc_broadcast; binary 0: text */
+ * and call as azc_broadcast; binary 0: text
+ *   cost      azc_on_room: linear in the rooms; azc_deliver: as azc_broadcast */
 typedef void (*azc_publish_callback)(azc_channel *channel, const char *room, const void *data,
                                      size_t len, int binary);
 typedef void (*azc_room_callback)(azc_channel *channel, const char *room, int present);
@@ -985,6 +1004,7 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
  *   azc_peer     the peer's address without port, "unix" for a Unix socket; never NULL
  *   azc_target   path and query as sent
  *   azc_subprotocol  the one chosen
+ *   cost      azc_param and azc_query: linear in the request; azc_subprotocol: in the list
  *   call         in every callback of the connection; valid as long as it */
 AZC_API const char *azc_param(const azc_conn *conn, const char *name);
 AZC_API const char *azc_query(const azc_conn *conn, const char *name);
@@ -999,6 +1019,7 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn);
  *                segments stay. "*" for OPTIONS *
  *   azc_header   a field's value by name, in any letter case; the first, if it is repeated
  *   azc_cookie   a cookie's value as sent
+ *   cost      azc_header and azc_cookie: linear in the request head
  *   call         in those callbacks; the strings are valid until they return. RFC 9110, 6265 */
 AZC_API const char *azc_method(const azc_conn *conn);
 AZC_API const char *azc_path(const azc_conn *conn);
@@ -1045,6 +1066,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
  *             AZC_ERR_FULL (a body beyond max_backlog; azc_reply_header: all lines together, each
  *             with 4 bytes for ": " and its end, beyond 1 KiB) | AZC_ERR_MEMORY
+ *   cost      linear in len; azc_reply_header: in its strings
  *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
  * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
  * kernel, except for one read's worth of max_request at most. */
@@ -1079,7 +1101,8 @@ typedef struct azc_json {
 AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len);
 
 /* A member of an object (the last of that name); an element of an array. NONE if there is none.
- * Cost: linear in the length of value; to visit all elements use azc_json_each. */
+ *   cost      linear in the length of value, for each call: azc_json_at in a loop over the elements
+ *             is quadratic in what a peer sent. To visit all of them use azc_json_each */
 AZC_API azc_json azc_json_get(azc_json value, const char *name);
 AZC_API azc_json azc_json_at(azc_json value, size_t index);
 
@@ -1088,22 +1111,26 @@ AZC_API azc_json azc_json_at(azc_json value, size_t index);
  *   cost      linear in the length of value */
 AZC_API size_t azc_json_count(azc_json value);
 
-/* 1 if the value is the string s, after decoding. */
+/* 1 if the value is the string s, after decoding.
+ *   cost      linear in the length of value */
 AZC_API int azc_json_equals(azc_json value, const char *s);
 
 /* Decode a string into buf and terminate it with NUL.
  *   returns   its length without the NUL | AZC_ERR_TYPE (buf is "") | AZC_ERR_FULL (buf holds the
- *             whole characters that fit). With buf NULL: only the length */
+ *             whole characters that fit). With buf NULL: only the length
+ *   cost      linear in the length of value */
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size);
 
 /* Numbers and booleans. int and uint refuse fractions and numbers that do not fit (1e2 is 100).
- *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; after an error *out is 0 */
+ *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; after an error *out is 0
+ *   cost      linear in the length of value */
 AZC_API int azc_json_double(azc_json value, double *out);
 AZC_API int azc_json_int(azc_json value, int64_t *out);
 AZC_API int azc_json_uint(azc_json value, uint64_t *out);
 AZC_API int azc_json_bool(azc_json value, int *out);
 
-/* Walk an object or array: for (azc_json_iter i = azc_json_each(v); azc_json_next(&i);) ... */
+/* Walk an object or array: for (azc_json_iter i = azc_json_each(v); azc_json_next(&i);) ...
+ *   cost      the whole walk is linear in the length of value */
 typedef struct azc_json_iter {
     azc_json name; /* a string in objects, NONE in arrays */
     azc_json value;
@@ -1123,7 +1150,8 @@ AZC_API int azc_json_next(azc_json_iter *iter);
  *     azc_send_json(conn, &w);                    // {"type":"users","count":3}
  *
  * A first put with a name opens the outermost object, which closes by itself. In arrays name is
- * NULL. After an error the other puts do nothing, and azc_put_finish returns it. */
+ * NULL. After an error the other puts do nothing, and azc_put_finish returns it.
+ *   cost      of each put: linear in the bytes of its name and value */
 typedef struct azc_writer {
     char *text;      /* the JSON, NUL-terminated after azc_put_finish */
     size_t len;
@@ -1152,7 +1180,8 @@ AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or a
  *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_put_finish(azc_writer *w);
 
-/* azc_put_finish, then send or broadcast as text. Returns the error of either. */
+/* azc_put_finish, then send or broadcast as text. Returns the error of either.
+ *   cost      as azc_send_text and azc_broadcast */
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w);
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except);
@@ -8693,8 +8722,9 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
           azc_json_finish), azc_cursor_next (azc_next), azc_set_history (azc_keep), AZC_PART_*.
           azc_send and azc_message replace azc_send_latest and azc_broadcast_latest, _throttled and
-          _batched. New: azc_send_all, azc_send_others, azc_send_room, AZC_NUL, azc_version,
-          azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a port.
+          _batched. New: azc_send_all, azc_send_others, azc_send_room, azc_json_count, AZC_NUL,
+          azc_version, azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a
+          port.
           Broadcasts return AZC_OK, and every result of a callback other than AZC_OK is a failure.
           azc_create_in has max_watched and max_timers, and refuses messages with a key or a period.
           Replays of azc_join do not count against max_backlog. With AZC_FULL_DROP the newest

@@ -90,8 +90,9 @@ static void begin(void) {
     memset(&config, 0, sizeof config);
     memset(&desc, 0, sizeof desc);
     config.max_connections = 1 << 20;
-    config.max_backlog = 64 << 20;
+    config.max_backlog = 8 << 20;
     desc.path = "/t";
+    desc.when_full = AZC_FULL_DROP;
     desc.on_close = on_close;
     server = azc_create(&config);
     channel = azc_add_channel(server, &desc);
@@ -172,17 +173,27 @@ static double keys_sent(int n, uint64_t keys) {
     return seconds() - start;
 }
 
+static int keys_late; /* the backlog is full, so that the newest message of each key waits */
+
 /* The loop sends as many messages, of 4 keys. */
 static costs keys(int n) {
     costs c;
     azc_conn *peers[4];
+    static char fill[(8 << 20) - 64];
+    size_t held = (7 + sizeof(azc__keyed) + sizeof(azc__block)) * (size_t)n;
     begin();
-    for (int i = 0; i < 4; i++) peers[i] = connection();
     fake_send = EAGAIN;
+    for (int i = 0; i < 4; i++) {
+        peers[i] = connection();
+        if (keys_late) CHECK_INT(azc_send_binary(peers[i], fill, sizeof fill), AZC_OK);
+    }
     c.loop = keys_sent(n, 4);
     c.work = keys_sent(n, (uint64_t)n);
     c.work += keys_sent(n, (uint64_t)n);
-    for (int i = 0; i < 4; i++) CHECK_INT(azc_backlog(peers[i]), 7 * n);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(azc_backlog(peers[i]), keys_late ? sizeof fill + 10 : held);
+        if (keys_late) CHECK_INT(((azc__keyed *)(void *)peers[i]->late)->late_held, held);
+    }
     CHECK_INT(server->pool.keyed_count, 4 * n);
     end();
     return c;
@@ -251,6 +262,11 @@ int main(int argc, char **argv) {
         check_linear(deaths, 16000);
     }
     TEST("the cost of a message with a key does not grow with the keys that are queued") {
+        keys_late = 0;
+        check_linear(keys, 10000);
+    }
+    TEST("nor with the keys that wait because the backlog is full") {
+        keys_late = 1;
         check_linear(keys, 10000);
     }
     TEST("the cost of azc_users grows linearly with the connections of one user") {
