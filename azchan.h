@@ -547,6 +547,7 @@ AZC_API azc_server *azc_create(const azc_config *config);
  *   returns   AZC_ERR_STATE inside a callback (nothing happens); else AZC_OK, for NULL too
  *   fork      a child process should leave its parent's server alone: with AZCHAN_USE_EPOLL they
  *             share the epoll set, and the peers are the same. The path of a Unix socket stays
+ *   cost      linear in what the server has: connections, rooms, timers and so on
  *   call      not in callbacks */
 AZC_API int azc_destroy(azc_server *server);
 
@@ -566,7 +567,8 @@ AZC_API size_t azc_memory_bound(const azc_config *config);
  * from a process that ended, and is replaced; of servers that start at once on one path, one gets
  * AZC_OK. azc_destroy removes the path if it still is this server's, and this process bound it.
  *   returns   AZC_OK (again, too) | the first error of azc_create, azc_use, azc_add_* |
- *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words */
+ *             AZC_ERR_ADDRESS | AZC_ERR_IN_USE | AZC_ERR_SYSTEM; azc_error has the words
+ *   cost      with azc_create_in: linear in the memory, else constant */
 AZC_API int azc_listen(azc_server *server);
 
 /* The port listened on; 0 before azc_listen and for Unix sockets. Anywhere. */
@@ -583,6 +585,8 @@ AZC_API int azc_run(azc_server *server);
  *             before azc_listen | AZC_ERR_SYSTEM (poll failed; or accept failed for good, because
  *             somebody shut the listening socket down: that is logged, the open connections are
  *             served to their end, and then this is returned)
+ *   cost      linear in the events and in the connections that they change; with poll, and not
+ *             epoll, in all connections too
  *   call      not in callbacks; one thread */
 AZC_API int azc_poll(azc_server *server, int timeout_ms);
 
@@ -667,6 +671,7 @@ AZC_API int azc_post(azc_server *server, azc_task fn, void *arg);
  *             has changed) | AZC_ERR_MEMORY | AZC_ERR_SYSTEM (epoll refuses a plain
  *             file or a closed descriptor; poll accepts all and reports them ready). After the last
  *             two the descriptor may be watched as before, or not at all
+ *   cost      linear in the descriptors that are watched
  *   call      anywhere, fn included: a stopped fd is never reported again, not even in this turn */
 enum { AZC_READ = 1, AZC_WRITE = 4 };
 typedef void (*azc_watcher)(azc_server *server, int fd, int events, void *userdata);
@@ -678,6 +683,7 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
  *   timeout_ms  in: how long the program would wait, negative for ever; out: that or less
  *   returns   begin: how many descriptors there are (if more than max, call again with a longer
  *             array); 0 inside a callback or before azc_listen. end: as azc_poll
+ *   cost      as azc_poll
  *   call      as azc_poll; begin, poll and end, without another wait between them. With epoll there
  *             is one descriptor, the epoll's */
 struct pollfd;
@@ -722,6 +728,7 @@ typedef struct azc_channel_desc {
  *   desc      copied
  *   returns   the channel, or NULL: azc_listen returns the error (AZC_ERR_PATTERN,
  *             AZC_ERR_CONFLICT, AZC_ERR_ARGUMENT, AZC_ERR_MEMORY); NULL after azc_listen
+ *   cost      linear in the routes; so is the routing of each request
  *   call      before azc_listen */
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc);
 
@@ -744,6 +751,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len);
  *   code      1000-1003, 1007-1014, 3000-4999, or 0 for a Close without one (1005)
  *   reason    at most 123 bytes of UTF-8, or NULL; copied
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_UTF8 | AZC_ERR_CLOSED (it is closed already)
+ *   cost      linear in the rooms of the connection
  *   call      anywhere from on_connect on
  *   RFC       6455 7.1, 7.4 */
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
@@ -752,6 +760,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
  * to the others in its room (the one it joined last, if it is in several). They take the arguments
  * of on_message, so each can be an on_message.
  *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
+ *   cost      as azc_broadcast
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len);
@@ -763,6 +772,7 @@ AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len);
  *   except    a connection to leave out, or NULL
  *   returns   AZC_OK, even if nobody is there or a backlog is full | AZC_ERR_ARGUMENT |
  *             AZC_ERR_UTF8 | AZC_ERR_FULL (an impossible len) | AZC_ERR_MEMORY
+ *   cost      linear in the members, each a copy of len bytes; from 1 KiB on one copy for all
  *   call      anywhere */
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except);
@@ -798,6 +808,9 @@ AZC_API azc_server *azc_server_of(const azc_conn *conn);
  *             (max_rooms, max_memberships; replays: see azc_set_history) | AZC_ERR_MEMORY (not
  *             joined) | AZC_ERR_STATE (a request)
  *   azc_leave AZC_OK, also if not in it | AZC_ERR_ARGUMENT | AZC_ERR_STATE
+ *   cost      azc_join and azc_leave: linear in the rooms of the connection, or in the members of
+ *             the room if these are fewer; a join also in the messages of the history.
+ *             azc_leave_all: linear in the rooms
  *   call      anywhere; a connection that ends leaves all its rooms */
 AZC_API int azc_join(azc_conn *conn, const char *room);
 AZC_API int azc_leave(azc_conn *conn, const char *room);
@@ -813,13 +826,15 @@ AZC_API size_t azc_count(azc_channel *channel, const char *room);
  *
  * Inside the loop you may do anything: send, close, join, leave, walk again. Connections that join
  * during the loop may or may not be visited; closing ones are not. A cursor is valid until the
- * callback returns; between polls, until the next azc_poll. */
+ * callback returns; between polls, until the next azc_poll.
+ *   cost      a walk is linear in the members, or in the rooms */
 typedef struct azc_cursor {
     azc_conn *conn;
     const char *room; /* NULL for azc_members(channel, NULL) and azc_users(channel, NULL) */
     const char *user; /* set by azc_users */
     void *azc__next;
     int azc__kind;
+    uint32_t azc__walk;
 } azc_cursor;
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room);
@@ -872,7 +887,7 @@ typedef struct azc_message {
  *             exclude each other) | AZC_ERR_UTF8 | AZC_ERR_JSON | AZC_ERR_MEMORY | AZC_ERR_FULL
  *             (with period_ms: max_rooms) | AZC_ERR_STATE (key or period_ms with azc_create_in);
  *             with to as azc_send_text; with json as azc_put_finish
- *   cost      one copy; with key, a look at each queued message of each connection
+ *   cost      as azc_broadcast. A key adds the same for each connection, however many messages wait
  *   call      anywhere; what is held when azc_destroy is called is not sent */
 AZC_API int azc_send(azc_channel *channel, const azc_message *message);
 
@@ -882,6 +897,7 @@ AZC_API int azc_send(azc_channel *channel, const azc_message *message);
  *   user      the program's name for the user, 1 to 254 bytes, copied
  *   returns   AZC_OK | AZC_ERR_STATE (it has a user, or is in a room already; a request) |
  *             AZC_ERR_CLOSED | AZC_ERR_ARGUMENT | AZC_ERR_FULL (as azc_join) | AZC_ERR_MEMORY
+ *   cost      constant
  *   call      once per connection: in on_upgrade, where you know who asks, or later anywhere
  * azc_user returns the name, NULL if there is none; in every callback of the connection, on_close
  * included. */
@@ -889,14 +905,16 @@ AZC_API int azc_set_user(azc_conn *conn, const char *user);
 AZC_API const char *azc_user(const azc_conn *conn);
 
 /* Queue one text message to every connection that a user has in the channel. Returns as
- * azc_broadcast. Anywhere. */
+ * azc_broadcast. Anywhere.
+ *   cost      as azc_broadcast, for the user's connections */
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len);
 
 /* Walk the users in a room, or with NULL in the channel, each once:
  *
  *     for (azc_cursor c = azc_users(channel, "lobby"); azc_cursor_next(&c);) puts(c.user);
  *
- * c.conn is one of the user's connections. All else as azc_members. */
+ * c.conn is one of the user's connections. All else as azc_members.
+ *   cost      a walk: linear in the members and in all memberships of their users' connections */
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room);
 
 /* Have on_presence called when a user's first connection joins a room (present 1) and when the last
@@ -919,6 +937,7 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
  *   bytes     and so many, with 2 to 10 of framing each: at least 2, at most half of max_backlog. A
  *             message larger than that is not kept, and drops all that came before it
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (with azc_create_in)
+ *   cost      linear in messages
  *   call      anywhere, from azc_add_channel on; again for other numbers
  * Such a room stays when it is empty. A replay does not count against max_backlog. All replays that
  * a connection has queued take at most twice max_backlog of memory: azc_join then returns
@@ -965,7 +984,8 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
  *             left (present 0). Called as on_presence is, and everything is allowed in it
  *   returns     AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
  * azc_deliver queues what came from elsewhere to the members here, unseen by on_publish. Returns
- * and call as azc_broadcast; binary 0: text */
+ * and call as azc_broadcast; binary 0: text
+ *   cost      azc_on_room: linear in the rooms; azc_deliver: as azc_broadcast */
 typedef void (*azc_publish_callback)(azc_channel *channel, const char *room, const void *data,
                                      size_t len, int binary);
 typedef void (*azc_room_callback)(azc_channel *channel, const char *room, int present);
@@ -984,6 +1004,7 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
  *   azc_peer     the peer's address without port, "unix" for a Unix socket; never NULL
  *   azc_target   path and query as sent
  *   azc_subprotocol  the one chosen
+ *   cost      azc_param and azc_query: linear in the request; azc_subprotocol: in the list
  *   call         in every callback of the connection; valid as long as it */
 AZC_API const char *azc_param(const azc_conn *conn, const char *name);
 AZC_API const char *azc_query(const azc_conn *conn, const char *name);
@@ -998,6 +1019,7 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn);
  *                segments stay. "*" for OPTIONS *
  *   azc_header   a field's value by name, in any letter case; the first, if it is repeated
  *   azc_cookie   a cookie's value as sent
+ *   cost      azc_header and azc_cookie: linear in the request head
  *   call         in those callbacks; the strings are valid until they return. RFC 9110, 6265 */
 AZC_API const char *azc_method(const azc_conn *conn);
 AZC_API const char *azc_path(const azc_conn *conn);
@@ -1044,6 +1066,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  *   returns   AZC_OK | AZC_ERR_STATE (no request, or already answered) | AZC_ERR_ARGUMENT |
  *             AZC_ERR_FULL (a body beyond max_backlog; azc_reply_header: all lines together, each
  *             with 4 bytes for ": " and its end, beyond 1 KiB) | AZC_ERR_MEMORY
+ *   cost      linear in len; azc_reply_header: in its strings
  *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
  * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
  * kernel, except for one read's worth of max_request at most. */
@@ -1078,26 +1101,36 @@ typedef struct azc_json {
 AZC_API int azc_json_read(azc_json *doc, const char *text, size_t len);
 
 /* A member of an object (the last of that name); an element of an array. NONE if there is none.
- * Cost: linear in the length of value; to visit all elements use azc_json_each. */
+ *   cost      linear in the length of value, for each call: azc_json_at in a loop over the elements
+ *             is quadratic in what a peer sent. To visit all of them use azc_json_each */
 AZC_API azc_json azc_json_get(azc_json value, const char *name);
 AZC_API azc_json azc_json_at(azc_json value, size_t index);
 
-/* 1 if the value is the string s, after decoding. */
+/* The number of elements of an array or members of an object (a repeated name counts each time); 0
+ * for any other value.
+ *   cost      linear in the length of value */
+AZC_API size_t azc_json_count(azc_json value);
+
+/* 1 if the value is the string s, after decoding.
+ *   cost      linear in the length of value */
 AZC_API int azc_json_equals(azc_json value, const char *s);
 
 /* Decode a string into buf and terminate it with NUL.
  *   returns   its length without the NUL | AZC_ERR_TYPE (buf is "") | AZC_ERR_FULL (buf holds the
- *             whole characters that fit). With buf NULL: only the length */
+ *             whole characters that fit). With buf NULL: only the length
+ *   cost      linear in the length of value */
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size);
 
 /* Numbers and booleans. int and uint refuse fractions and numbers that do not fit (1e2 is 100).
- *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; after an error *out is 0 */
+ *   returns   AZC_OK | AZC_ERR_TYPE | AZC_ERR_RANGE; after an error *out is 0
+ *   cost      linear in the length of value */
 AZC_API int azc_json_double(azc_json value, double *out);
 AZC_API int azc_json_int(azc_json value, int64_t *out);
 AZC_API int azc_json_uint(azc_json value, uint64_t *out);
 AZC_API int azc_json_bool(azc_json value, int *out);
 
-/* Walk an object or array: for (azc_json_iter i = azc_json_each(v); azc_json_next(&i);) ... */
+/* Walk an object or array: for (azc_json_iter i = azc_json_each(v); azc_json_next(&i);) ...
+ *   cost      the whole walk is linear in the length of value */
 typedef struct azc_json_iter {
     azc_json name; /* a string in objects, NONE in arrays */
     azc_json value;
@@ -1117,7 +1150,8 @@ AZC_API int azc_json_next(azc_json_iter *iter);
  *     azc_send_json(conn, &w);                    // {"type":"users","count":3}
  *
  * A first put with a name opens the outermost object, which closes by itself. In arrays name is
- * NULL. After an error the other puts do nothing, and azc_put_finish returns it. */
+ * NULL. After an error the other puts do nothing, and azc_put_finish returns it.
+ *   cost      of each put: linear in the bytes of its name and value */
 typedef struct azc_writer {
     char *text;      /* the JSON, NUL-terminated after azc_put_finish */
     size_t len;
@@ -1146,7 +1180,8 @@ AZC_API void azc_put_end(azc_writer *w); /* of the innermost azc_put_object or a
  *             AZC_ERR_STATE (a name missing or where none may be, an end too many or too few) */
 AZC_API int azc_put_finish(azc_writer *w);
 
-/* azc_put_finish, then send or broadcast as text. Returns the error of either. */
+/* azc_put_finish, then send or broadcast as text. Returns the error of either.
+ *   cost      as azc_send_text and azc_broadcast */
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w);
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except);
@@ -1383,6 +1418,13 @@ typedef struct azc__block {
     uint64_t key; /* of azc_message, or 0 */
 } azc__block;
 
+/* The allocator of config. pool: where transient memory comes from first. */
+typedef struct azc__mem {
+    void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
+    void *userdata;
+    struct azc__pool *pool;
+} azc__mem;
+
 /* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
  * one pool, so that a busy turn does not call the allocator. */
 struct azc__out;
@@ -1396,14 +1438,11 @@ typedef struct azc__pool {
     uint32_t array_first; /* elements of a new array; it doubles when it is full */
     azc__block copies;    /* HISTORY: stands for the block of pieces that hold copies */
     void (*uncount)(struct azc__out *out, const struct azc__piece *piece, size_t n);
+    uint32_t keyed_count; /* RATES: pieces in its table */
+    uint32_t keyed_cap;   /* buckets, a power of 2 */
+    struct azc__keyed **keyed;
+    void (*unkey)(const azc__mem *mem, struct azc__piece *piece); /* remove from the table */
 } azc__pool;
-
-/* The allocator of config. pool: where transient memory comes from first. */
-typedef struct azc__mem {
-    void *(*alloc)(void *userdata, void *ptr, size_t old_size, size_t new_size);
-    void *userdata;
-    azc__pool *pool;
-} azc__mem;
 
 /* Fixed memory: the slots of one size. */
 typedef struct azc__slots {
@@ -1448,6 +1487,17 @@ typedef struct azc__piece {
     uint32_t kind;             /* 0, or one of these */
 } azc__piece;
 enum { AZC__KEYED = 1, AZC__REPLAY };
+
+/* RATES: a piece of the kind AZC__KEYED. A table finds it by its connection and key. */
+typedef struct azc__keyed {
+    azc__piece piece;
+    const azc_conn *conn;
+    struct azc__keyed *chain; /* in the hash bucket */
+    uint32_t hash;
+    uint32_t late;            /* it is in conn.late, whose first piece also has: */
+    struct azc__keyed *late_last;
+    size_t late_held;         /* memory of all late pieces */
+} azc__keyed;
 
 /* Bytes to send, in order. */
 typedef struct azc__out {
@@ -1629,7 +1679,11 @@ typedef struct azc__room {
                          the last one */
     uint8_t reported; /* NEWS: whether it had members at the last such call */
     uint8_t queued;   /* NEWS: it is in the server's list */
-    struct azc__room *next_news;
+    uint32_t walk;    /* of a user: the newest azc_users that met it, and then: */
+    union {
+        struct azc__room *next_news;
+        const azc_conn *visit; /* the connection at which that one stops; NULL once it has */
+    } u;
     union {
         struct azc__history *history; /* of a room: NULL, it keeps none */
         struct azc__rate *rate;       /* of a pair of RATES */
@@ -1844,7 +1898,11 @@ struct azc_conn {
     union {
         unsigned char raw[16];  /* HTTP: the peer's address, in network order */
         struct {
-            azc_conn **prev, *next; /* prev: the pointer to this connection */
+            union {
+                azc_conn **conn;    /* OPEN: the pointer to this connection */
+                azc_conn *ended;    /* later: the next in the server's list of the ended */
+            } prev;
+            azc_conn *next;
         } link;                 /* from OPEN on: in the channel's list */
     } u;
     uint64_t id;
@@ -1890,7 +1948,6 @@ struct azc_server {
     uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    int unreported;      /* connections that ended and whose on_close has not run */
     uint32_t retry;      /* if retrying: when to try accept and stuck connections again */
     int64_t now;         /* ms: the clock at the turn's wake */
     azc_conn **slots;    /* connections, by the slot of their id */
@@ -1910,6 +1967,7 @@ struct azc_server {
     azc_conn *touched_first;
     azc__member *free_members; /* linked by next */
     azc_conn *touched_last;
+    azc_conn *ended_first, *ended_last; /* connections that ended and whose on_close has not run */
     azc__source wake;    /* the pipe's read end */
     int wake_write, port;
 #ifndef AZCHAN_USE_EPOLL
@@ -1971,6 +2029,7 @@ struct azc_server {
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
     void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
     azc_server *next_signalled;                        /* SIGNALS: in its list */
+    uint32_t user_walks; /* USERS: calls of azc_users; not 0 after the first */
     azc__network *trusted; /* PROXIES */
     size_t trusted_count;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
@@ -2223,8 +2282,14 @@ static AZC__RARE void azc__block_release(const azc__mem *mem, azc__block *block)
     if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
 }
 
+/* The piece refers to a block no more. */
+static AZC__RARE void azc__piece_unrefer(const azc__mem *mem, azc__piece *piece) {
+    if (piece->kind == AZC__KEYED) mem->pool->unkey(mem, piece);
+    azc__block_release(mem, piece->block);
+}
+
 static inline void azc__piece_free(azc__mem *mem, azc__piece *piece) {
-    if (piece->block != NULL) azc__block_release(mem, piece->block);
+    if (piece->block != NULL) azc__piece_unrefer(mem, piece);
     azc__pool_return(mem, piece, piece->size);
 }
 
@@ -2347,9 +2412,9 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
 }
 
 /* A piece with a block was sent. */
-static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, const azc__piece *piece) {
+static AZC__RARE void azc__out_release(azc__mem *mem, azc__out *out, azc__piece *piece) {
     if (piece->kind != 0) mem->pool->uncount(out, piece, piece->len);
-    azc__block_release(mem, piece->block);
+    azc__piece_unrefer(mem, piece);
 }
 
 /* Remove the first n bytes, which were sent. */
@@ -3725,6 +3790,13 @@ AZC_API azc_json azc_json_at(azc_json value, size_t index) {
     return value;
 }
 
+AZC_API size_t azc_json_count(azc_json value) {
+    azc_json_iter iter = azc_json_each(value);
+    size_t count = 0;
+    while (azc_json_next(&iter)) count++;
+    return count;
+}
+
 AZC_API int azc_json_string(azc_json value, char *buf, size_t size) {
     azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
     size_t len = 0;
@@ -4447,7 +4519,8 @@ static int azc__cursor_next_member(azc_cursor *cursor, int of_conn) {
 }
 
 AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM};
+    int kind = room == NULL ? AZC__C_CHANNEL : AZC__C_ROOM;
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, kind, 0};
     if (channel == NULL) return cursor;
     channel->server->cursors = 1;
     if (room == NULL) cursor.azc__next = channel->first;
@@ -4457,7 +4530,7 @@ AZC_API azc_cursor azc_members(azc_channel *channel, const char *room) {
 }
 
 AZC_API azc_cursor azc_rooms(azc_conn *conn) {
-    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN};
+    azc_cursor cursor = {NULL, NULL, NULL, NULL, AZC__C_CONN, 0};
     if (conn == NULL) return cursor;
     conn->server->cursors = 1;
     cursor.azc__next = azc__member_first(conn);
@@ -4832,9 +4905,9 @@ static void azc__conn_open(azc_conn *conn) {
     azc_channel *channel = conn->channel;
     conn->state = AZC__OPEN;
     conn->connected = 1;
-    conn->u.link.prev = &channel->first;
+    conn->u.link.prev.conn = &channel->first;
     conn->u.link.next = channel->first;
-    if (channel->first != NULL) channel->first->u.link.prev = &conn->u.link.next;
+    if (channel->first != NULL) channel->first->u.link.prev.conn = &conn->u.link.next;
     channel->first = conn;
     channel->count++;
     s->stats.open++;
@@ -4847,11 +4920,21 @@ static void azc__conn_open(azc_conn *conn) {
 /* Leave the lists and counts of the channel and of all rooms. The next pointers stay valid, so that
  * loops over these lists may go on; conn->rooms stays for on_close. */
 static void azc__conn_unlink(azc_conn *conn) {
-    *conn->u.link.prev = conn->u.link.next;
-    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev = conn->u.link.prev;
+    *conn->u.link.prev.conn = conn->u.link.next;
+    if (conn->u.link.next != NULL) conn->u.link.next->u.link.prev.conn = conn->u.link.prev.conn;
     conn->channel->count--;
     conn->server->stats.open--;
     for (azc__member *m = conn->rooms; m != NULL; m = m->next_room) azc__member_leave_room(m);
+}
+
+/* on_close is to run. The list is separate from the touched one, so that the cost of a close does
+ * not grow with the connections that were touched. */
+static void azc__conn_ended(azc_conn *conn) {
+    azc_server *s = conn->server;
+    conn->u.link.prev.ended = NULL;
+    if (s->ended_first != NULL) s->ended_last->u.link.prev.ended = conn;
+    else s->ended_first = conn;
+    s->ended_last = conn;
 }
 
 /* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
@@ -4860,7 +4943,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
         azc__conn_unlink(conn);
-        conn->server->unreported++;
+        azc__conn_ended(conn);
         if (conn->late != NULL) conn->server->queue_late(conn); /* a Close comes behind it */
     }
     conn->state = (uint8_t)state;
@@ -4932,7 +5015,6 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     const azc__piece *tail = conn->out.tail;
     const char *reason = "";
     conn->connected = 0;
-    s->unreported--;
     azc__log_close(conn);
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
@@ -6443,12 +6525,11 @@ static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc__accept_resume(s);
 }
 
-/* Call on_close for each connection that ended. An on_close may end others, even earlier ones. */
+/* Call on_close for each connection that ended. An on_close may end others: they join the list. */
 static AZC__RARE void azc__settle_closes(azc_server *s) {
-    while (s->unreported > 0) {
-        for (azc_conn *conn = s->touched_first; conn != NULL; conn = conn->next_touched) {
-            if (conn->connected && conn->state > AZC__OPEN) azc__conn_report_close(conn);
-        }
+    for (azc_conn *conn; (conn = s->ended_first) != NULL;) {
+        s->ended_first = conn->u.link.prev.ended;
+        azc__conn_report_close(conn);
     }
 }
 
@@ -7729,8 +7810,8 @@ AZC_API int azc_shutdown(azc_server *server, int ms) {
 static void azc__news_changed(azc_server *s, azc__room *room) {
     room->queued = 1;
     room->refs++;
-    room->next_news = NULL;
-    if (s->news_first != NULL) s->news_last->next_news = room;
+    room->u.next_news = NULL;
+    if (s->news_first != NULL) s->news_last->u.next_news = room;
     else s->news_first = room;
     s->news_last = room;
     s->cursors = 1;
@@ -7751,7 +7832,7 @@ static void azc__news_call(const azc__room *room) {
  * not reported. The callbacks may change rooms, which adds to the end of the list. */
 static void azc__news_report(azc_server *s) {
     for (azc__room *room; (room = s->news_first) != NULL; azc__room_unref(s, room)) {
-        s->news_first = room->next_news;
+        s->news_first = room->u.next_news;
         room->queued = 0;
         if ((room->count > 0) == room->reported) continue;
         room->reported = room->count > 0;
@@ -7797,16 +7878,34 @@ static void azc__seat_leave(const azc_conn *conn, azc__room *room) {
     azc__room_unref(conn->server, seat);
 }
 
-/* A user is visited at its oldest connection in the room (NULL: in the channel). Returns whether
- * the cursor is at that one. */
+/* Is the connection open, and in the room (NULL: in the channel)? */
+static int azc__user_in(const azc_conn *conn, const azc__room *room) {
+    return conn->state == AZC__OPEN && (room == NULL || azc__member_find(conn, room) != NULL);
+}
+
+/* The user's oldest connection in the room (NULL: in the channel). */
+static const azc_conn *azc__user_oldest(const azc__room *user, const azc__room *room) {
+    const azc_conn *oldest = NULL;
+    for (const azc__member *m = user->first; m != NULL; m = m->next) {
+        if ((oldest == NULL || m->conn->id < oldest->id) && azc__user_in(m->conn, room))
+            oldest = m->conn;
+    }
+    return oldest;
+}
+
+/* A user is visited at its oldest connection. Returns whether the cursor is at that one. The user
+ * remembers it for the rest of the walk, so that its connections are searched once, and again only
+ * if that one has left since, or another walk has come between. */
 static int azc__first_of_user(azc_cursor *cursor, const azc__room *room) {
-    const azc__room *user = azc__user_of(cursor->conn);
+    azc__room *user = azc__user_of(cursor->conn);
     if (user == NULL) return 0;
     cursor->user = azc__room_name(user) + 1;
-    for (const azc__member *m = user->first; m != NULL; m = m->next) {
-        if (m->conn->id < cursor->conn->id && m->conn->state == AZC__OPEN &&
-            (room == NULL || azc__member_find(m->conn, room))) return 0;
-    }
+    int met = user->walk == cursor->azc__walk;
+    if (met && user->u.visit == NULL) return 0;
+    if (!met || !azc__user_in(user->u.visit, room)) user->u.visit = azc__user_oldest(user, room);
+    user->walk = cursor->azc__walk;
+    if (user->u.visit != cursor->conn) return 0;
+    user->u.visit = NULL;
     return 1;
 }
 
@@ -7838,8 +7937,11 @@ AZC_API const char *azc_user(const azc_conn *conn) {
 
 AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
     azc_cursor cursor = azc_members(channel, room);
-    if (channel != NULL) channel->server->users = &azc__users_functions;
     cursor.azc__kind |= AZC__C_USERS;
+    if (channel == NULL) return cursor;
+    channel->server->users = &azc__users_functions;
+    if (++channel->server->user_walks == 0) channel->server->user_walks = 1;
+    cursor.azc__walk = channel->server->user_walks;
     return cursor;
 }
 
@@ -8022,7 +8124,76 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
 
 /* ==== [30] RATES: azc_send, with latest values, throttling and batches ======================== */
 
-/* ---- Messages with a key ---- */
+/* ---- Messages with a key ----
+ * A table finds the pieces of a connection and a key, so that the cost of a message does not grow
+ * with the number of those that wait. */
+
+/* Multiply-shift (Dietzfelbinger et al.) with secret odd factors: peers may choose keys, and must
+ * not be able to put many into one bucket. */
+static uint32_t azc__keyed_hash(const azc_conn *conn, uint64_t key) {
+    const uint64_t high = conn->server->seed[0], low = conn->server->seed[1];
+    return (uint32_t)(((high << 32 | low | 1) * key + (low << 32 | high | 1) * conn->id) >> 32);
+}
+
+/* The high bits of the hash choose the bucket: the low ones do not depend on a key's high bits. */
+static azc__keyed **azc__keyed_bucket(const azc__pool *pool, uint32_t hash) {
+    return &pool->keyed[(uint64_t)hash * pool->keyed_cap >> 32];
+}
+
+static void azc__keyed_link(const azc__pool *pool, azc__keyed *keyed) {
+    azc__keyed **bucket = azc__keyed_bucket(pool, keyed->hash);
+    keyed->chain = *bucket;
+    *bucket = keyed;
+}
+
+/* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
+ * is no table at all. */
+static int azc__keyed_grow(azc_server *s) {
+    azc__pool *pool = &s->pool;
+    uint32_t old_cap = pool->keyed_cap, cap = old_cap > 0 ? old_cap * 2 : 16;
+    azc__keyed **old = pool->keyed;
+    if (pool->keyed_count < old_cap || old_cap >= AZC__MOST) return 1;
+    azc__keyed **table = (azc__keyed **)azc__zalloc(&s->mem, cap * sizeof *table);
+    if (table == NULL) return old_cap > 0;
+    pool->keyed = table;
+    pool->keyed_cap = cap;
+    for (size_t i = 0; i < old_cap; i++) {
+        for (azc__keyed *keyed = old[i], *next; keyed != NULL; keyed = next) {
+            next = keyed->chain;
+            azc__keyed_link(pool, keyed);
+        }
+    }
+    azc__free(&s->mem, old, old_cap * sizeof *old);
+    return 1;
+}
+
+/* azc__pool.unkey: the piece is being freed. There is no table without pieces. */
+static void azc__keyed_remove(const azc__mem *mem, azc__piece *piece) {
+    azc__pool *pool = mem->pool;
+    azc__keyed *keyed = (azc__keyed *)(void *)piece;
+    azc__keyed **at = azc__keyed_bucket(pool, keyed->hash);
+    while (*at != keyed) at = &(*at)->chain; /* NOLINT: it is in the table */
+    *at = keyed->chain;
+    if (--pool->keyed_count > 0) return;
+    azc__free(mem, pool->keyed, pool->keyed_cap * sizeof *pool->keyed);
+    pool->keyed = NULL;
+    pool->keyed_cap = 0;
+}
+
+/* The late piece of this key; or the queued one that the kernel has taken no byte of; or NULL. */
+static azc__keyed *azc__keyed_find(const azc_conn *conn, uint64_t key) {
+    const azc__pool *pool = &conn->server->pool;
+    azc__keyed *found = NULL;
+    if (pool->keyed_count == 0 || (conn->out.bytes == 0 && conn->late == NULL)) return NULL;
+    uint32_t hash = azc__keyed_hash(conn, key);
+    for (azc__keyed *k = *azc__keyed_bucket(pool, hash); k != NULL; k = k->chain) {
+        const azc__piece *p = &k->piece;
+        if (k->hash != hash || k->conn != conn || p->block->key != key) continue;
+        if (k->late) return k;
+        if (p->len == p->block->len) found = k;
+    }
+    return found;
+}
 
 /* Refer to another block of the same key. */
 static void azc__piece_refer(const azc__mem *mem, azc__piece *p, azc__block *block) {
@@ -8033,13 +8204,9 @@ static void azc__piece_refer(const azc__mem *mem, azc__piece *p, azc__block *blo
     p->len = block->len;
 }
 
-/* Put a block in the place of a queued one of its key, if the kernel has taken no byte of that and
- * the backlog has room. Returns whether it did. */
-static int azc__replace(azc_conn *conn, azc__block *block) {
-    azc__piece *p = conn->out.head;
-    while (p != NULL && (p->block == NULL || p->block->key != block->key ||
-                         p->len != p->block->len)) p = p->next;
-    if (p == NULL) return 0;
+/* Put a block in the place of a queued one of its key, if the backlog has room. Returns whether it
+ * did. */
+static int azc__replace(azc_conn *conn, azc__piece *p, azc__block *block) {
     if (block->len > p->len && azc__backlog_full(conn, block->len - p->len)) return 0;
     conn->out.bytes += block->len - p->len;
     azc__piece_refer(&conn->server->mem, p, block);
@@ -8049,20 +8216,30 @@ static int azc__replace(azc_conn *conn, azc__block *block) {
 
 /* What a message with a key counts in the backlog, besides its bytes. */
 static size_t azc__keyed_lost(const azc__out *out) {
-    return sizeof(azc__piece) + sizeof(azc__block) + (out->tail != NULL ? out->tail->room : 0);
+    return sizeof(azc__keyed) + sizeof(azc__block) + (out->tail != NULL ? out->tail->room : 0);
 }
 
-static azc__piece *azc__keyed_make(azc_conn *conn, azc__block *block) {
-    azc__piece *p = azc__piece_make(&conn->server->mem, 0, 0);
-    if (p == NULL) return NULL;
-    p->room = 0;
-    p->kind = AZC__KEYED;
-    azc__piece_refer(&conn->server->mem, p, block);
-    return p;
+/* A piece in the table. NULL without memory. */
+static azc__keyed *azc__keyed_make(azc_conn *conn, azc__block *block) {
+    azc_server *s = conn->server;
+    if (!azc__keyed_grow(s)) return NULL;
+    azc__keyed *k = (azc__keyed *)azc__zalloc(&s->mem, sizeof *k);
+    if (k == NULL) return NULL;
+    k->piece.size = sizeof *k;
+    k->piece.kind = AZC__KEYED;
+    azc__piece_refer(&s->mem, &k->piece, block);
+    k->conn = conn;
+    k->hash = azc__keyed_hash(conn, block->key);
+    azc__keyed_link(&s->pool, k);
+    s->pool.keyed_count++;
+    s->pool.unkey = azc__keyed_remove;
+    return k;
 }
 
-static void azc__keyed_append(azc_conn *conn, azc__piece *p) {
+static void azc__keyed_append(azc_conn *conn, azc__keyed *k) {
     azc__out *out = &conn->out;
+    azc__piece *p = &k->piece;
+    k->late = 0;
     p->lost = (uint32_t)azc__keyed_lost(out);
     p->next = NULL;
     out->bytes += p->len;
@@ -8071,27 +8248,32 @@ static void azc__keyed_append(azc_conn *conn, azc__piece *p) {
     azc__queue_done(conn);
 }
 
-/* The late message of this key, or the end of the list. *held: what all others hold. */
-static azc__piece **azc__late_find(azc_conn *conn, uint64_t key, size_t *held) {
-    azc__piece **found = NULL, **at = &conn->late;
-    for (*held = 0; *at != NULL; at = &(*at)->next) {
-        if ((*at)->block->key == key) found = at;
-        else *held += azc__piece_held(*at);
-    }
-    return found != NULL ? found : at;
+static void azc__late_append(azc_conn *conn, azc__keyed *k) {
+    azc__keyed *first = (azc__keyed *)(void *)conn->late;
+    k->late = 1;
+    if (first == NULL) conn->late = &k->piece;
+    else first->late_last->piece.next = &k->piece;
+    (first != NULL ? first : k)->late_last = k;
 }
 
 /* Keep the newest message of a key until on_drain, although the backlog is full: at most half of
- * max_backlog of memory for all keys, which is room that the backlog then has. */
-static int azc__late_keep(azc_conn *conn, azc__block *block) {
-    size_t held, size = sizeof(azc__piece) + sizeof *block + block->len;
-    azc__piece **at = azc__late_find(conn, block->key, &held);
+ * max_backlog of memory for all keys, which is room that the backlog then has. k: the late piece of
+ * this key, or NULL. */
+static int azc__late_keep(azc_conn *conn, azc__keyed *k, azc__block *block) {
+    const azc__keyed *first = (const azc__keyed *)(void *)conn->late;
+    size_t size = sizeof *k + sizeof *block + block->len;
+    size_t held = first != NULL ? first->late_held : 0;
+    if (k != NULL) held -= azc__piece_held(&k->piece);
     if (size + held > conn->server->config.max_backlog / 2)
         return azc__backlog_overflow(conn, size);
-    if (*at != NULL) azc__piece_refer(&conn->server->mem, *at, block);
-    else *at = azc__keyed_make(conn, block);
-    if (*at == NULL) return AZC_ERR_MEMORY;
-    (*at)->lost = 0;
+    if (k != NULL) {
+        azc__piece_refer(&conn->server->mem, &k->piece, block);
+    } else {
+        k = azc__keyed_make(conn, block);
+        if (k == NULL) return AZC_ERR_MEMORY;
+        azc__late_append(conn, k);
+    }
+    ((azc__keyed *)(void *)conn->late)->late_held = held + size;
     conn->drain = 1;
     azc__conn_touch(conn);
     return AZC_OK;
@@ -8102,23 +8284,23 @@ static void azc__queue_late(azc_conn *conn) {
     azc__piece *p;
     while ((p = conn->late) != NULL) {
         conn->late = p->next;
-        azc__keyed_append(conn, p);
+        azc__keyed_append(conn, (azc__keyed *)(void *)p);
     }
 }
 
 /* azc_server.queue_keyed: queue a message in place of one of its key, behind the others, or late.
  * While a key has a late message, newer ones must not overtake it. */
 static int azc__queue_keyed(azc_conn *conn, azc__block *block) {
-    size_t held, size = block->len + azc__keyed_lost(&conn->out);
+    size_t size = block->len + azc__keyed_lost(&conn->out);
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
-    if (conn->late != NULL && *azc__late_find(conn, block->key, &held) != NULL)
-        return azc__late_keep(conn, block);
-    if (azc__replace(conn, block)) return AZC_OK;
+    azc__keyed *k = azc__keyed_find(conn, block->key);
+    if (k != NULL && k->late) return azc__late_keep(conn, k, block);
+    if (k != NULL && azc__replace(conn, &k->piece, block)) return AZC_OK;
     if (azc__backlog_full(conn, size))
-        return drop ? azc__late_keep(conn, block) : azc__backlog_overflow(conn, size);
-    azc__piece *p = azc__keyed_make(conn, block);
-    if (p == NULL) return AZC_ERR_MEMORY;
-    azc__keyed_append(conn, p);
+        return drop ? azc__late_keep(conn, NULL, block) : azc__backlog_overflow(conn, size);
+    k = azc__keyed_make(conn, block);
+    if (k == NULL) return AZC_ERR_MEMORY;
+    azc__keyed_append(conn, k);
     return AZC_OK;
 }
 
@@ -8548,8 +8730,9 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
           azc_json_finish), azc_cursor_next (azc_next), azc_set_history (azc_keep), AZC_PART_*.
           azc_send and azc_message replace azc_send_latest and azc_broadcast_latest, _throttled and
-          _batched. New: azc_send_all, azc_send_others, azc_send_room, AZC_NUL, azc_version,
-          azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a port.
+          _batched. New: azc_send_all, azc_send_others, azc_send_room, azc_json_count, AZC_NUL,
+          azc_version, azc_stop_on_signals, azc_create_in (was config.memory); config.host takes a
+          port.
           Broadcasts return AZC_OK, and every result of a callback other than AZC_OK is a failure.
           azc_create_in has max_watched and max_timers, and refuses messages with a key or a period.
           Replays of azc_join do not count against max_backlog. With AZC_FULL_DROP the newest

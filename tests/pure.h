@@ -40,8 +40,8 @@ static inline void *placed(const void *bytes, size_t n) {
 
 /* ---- Memory: pure code takes pure_mem -------------------------------------------------------- */
 
-static azc__pool pure_pool = {AZC__HEAP_CLASSES, {NULL}, 0, AZC__POOL, SIZE_MAX, 16, {0, 0, 0},
-                              NULL};
+static azc__pool pure_pool = {AZC__HEAP_CLASSES, {NULL}, 0, AZC__POOL, SIZE_MAX, 16,
+                              {0, 0, 0}, NULL, 0, 0, NULL, NULL};
 static azc__mem pure_mem = {memory_alloc, &memory, &pure_pool};
 
 /* Bytes in use, what the pool keeps for the next need not counted. */

@@ -70,6 +70,7 @@ static azc__block *block_make(size_t n) {
     if (block == NULL) abort();
     block->refs = 1;
     block->len = n;
+    block->key = 0;
     memcpy(block + 1, source, n);
     return block;
 }

@@ -388,6 +388,17 @@ static void looking(void) {
         reads("[]");
         CHECK_INT(azc_json_at(doc, 0).type, AZC_JSON_NONE);
     }
+    TEST("an array has a count of elements, an object of members, and another value has none") {
+        static const struct { const char *text; size_t count; } values[] = {
+            {" [ 10 , [ 20 , 21 ] , {\"a\":30} ,\"4,0\",null,true , \"]\" ] ", 7},
+            {"[]", 0}, {"[ ]", 0}, {"[[]]", 1}, {"[[1,2],[3]]", 2}, {"{}", 0}, {"{ }", 0},
+            {"{\"a\":[1,2,3],\"b\":{},\"a\":2}", 3}, {"null", 0}, {"7", 0}, {"\"1,2\"", 0}};
+        for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+            reads(values[i].text);
+            CHECK_INT(azc_json_count(doc), values[i].count);
+        }
+        CHECK_INT(azc_json_count(azc_json_get(doc, "none")), 0);
+    }
     TEST("a walk visits each member once, in order, and none in a value without members") {
         reads(" { \"a\" : 1 ,\"b\":[2,3] , \"c\":{\"d\":4}} ");
         char seen[100] = "";

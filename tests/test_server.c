@@ -203,6 +203,7 @@ static void bad_use(void) {
         CHECK_INT(azc_json_get(none, "a").type, AZC_JSON_NONE);
         CHECK_INT(azc_json_get(azc_json_get(none, "a"), NULL).type, AZC_JSON_NONE);
         CHECK_INT(azc_json_at(none, 0).type, AZC_JSON_NONE);
+        CHECK_INT(azc_json_count(none), 0);
         CHECK_INT(azc_json_equals(none, "a"), 0);
         CHECK_INT(azc_json_equals(azc_json_get(doc, "a"), NULL), 0);
         CHECK_INT(azc_json_string(none, buf, sizeof buf), AZC_ERR_TYPE);

@@ -405,6 +405,69 @@ static void inside_news(void) {
     }
 }
 
+static void walks(void) {
+    static const char *const who[] = {"ada", "ada", "bob", "ada", "bob"};
+    TEST("a walk inside a walk visits each user once, and so does the walk around it") {
+        azc_server *server = open_house();
+        for (int i = 0; i < 5; i++) {
+            char target[64];
+            snprintf(target, sizeof target, "/t?user=%s&room=hall", who[i]);
+            join_channel(server, target);
+        }
+        int outer = 0, pairs = 0;
+        for (azc_cursor a = azc_users(halls, "hall"); azc_cursor_next(&a); outer++)
+            for (azc_cursor b = azc_users(halls, "hall"); azc_cursor_next(&b);) pairs++;
+        CHECK_INT(outer, 2);
+        CHECK_INT(pairs, 4);
+        outer = pairs = 0;
+        for (azc_cursor a = azc_users(halls, NULL); azc_cursor_next(&a); outer++)
+            for (azc_cursor b = azc_users(halls, "hall"); azc_cursor_next(&b);) pairs++;
+        CHECK_INT(outer, 2);
+        CHECK_INT(pairs, 4);
+        azc_cursor a = azc_users(halls, "hall"), b = azc_users(halls, NULL);
+        int of_a = 0, of_b = 0;
+        for (int more = 1; more;) { /* in turns */
+            int next_a = azc_cursor_next(&a), next_b = azc_cursor_next(&b);
+            of_a += next_a, of_b += next_b;
+            more = next_a || next_b;
+        }
+        CHECK_INT(of_a, 2);
+        CHECK_INT(of_b, 2);
+        finish(server);
+    }
+    TEST("a user whose oldest connection leaves during the walk is visited at the next oldest") {
+        azc_server *server = open_house();
+        for (int i = 0; i < 4; i++) { /* ada, ada, bob, ada; the walk begins at the newest */
+            char target[64];
+            snprintf(target, sizeof target, "/t?user=%s&name=%d&room=hall", who[i], i);
+            join_channel(server, target);
+        }
+        azc_conn *oldest = tab("0"), *next = tab("1"), *met = NULL;
+        azc_cursor c = azc_users(halls, "hall");
+        CHECK(azc_cursor_next(&c));
+        CHECK_STR(c.user, "bob");
+        CHECK_INT(azc_leave(oldest, "hall"), AZC_OK);
+        CHECK(azc_cursor_next(&c));
+        CHECK_STR(c.user, "ada");
+        met = c.conn;
+        CHECK(met == next);
+        CHECK(!azc_cursor_next(&c));
+        finish(server);
+    }
+    TEST("a user is visited once, even if it leaves with the connection that was visited") {
+        azc_server *server = open_house();
+        client *old = join_channel(server, "/t?user=ada");
+        join_channel(server, "/t?user=ada&room=hall");
+        say(old, "+hall"); /* the oldest joins last */
+        int n = 0;
+        for (azc_cursor c = azc_users(halls, "hall"); azc_cursor_next(&c); n++)
+            CHECK_INT(azc_leave(c.conn, "hall"), AZC_OK);
+        CHECK_INT(n, 1);
+        CHECK_INT(azc_count(halls, "hall"), 1);
+        finish(server);
+    }
+}
+
 static void crowds(void) {
     TEST("a hundred users with three tabs each make a hundred arrivals and as many departures") {
         azc_server *server = open_house();
@@ -538,6 +601,7 @@ int main(int argc, char **argv) {
     messages();
     tabs();
     inside_news();
+    walks();
     crowds();
     without_memory();
     return test_end();

@@ -248,6 +248,7 @@ static void json_walk_children(azc_json v, const char *p, const char *end) {
         count++;
     }
     FUZZ_CHECK(p + 1 == end && !azc_json_next(&iter));
+    FUZZ_CHECK(azc_json_count(v) == count);
     if (!object) FUZZ_CHECK(azc_json_at(v, count).type == AZC_JSON_NONE);
 }
 
