@@ -7129,6 +7129,7 @@ static void azc__server_free(azc_server *s) {
     if (s->timers != NULL) s->timers->free(s);
     if (s->watch != NULL) s->watch->free(s);
     azc__free(&mem, s->trusted, s->trusted_count * sizeof *s->trusted);
+    azc__free(&mem, s->pool.keyed, s->pool.keyed_cap * sizeof *s->pool.keyed);
 #ifdef AZCHAN_USE_EPOLL
     if (s->epoll >= 0) AZC_SYS(close)(s->epoll);
 #else

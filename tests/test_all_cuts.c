@@ -131,6 +131,7 @@ static void converse(outcome *o, const unsigned char *bytes, size_t n, const siz
     azc__receive_eof(conn);
     settled(conn);
     server->touched_first = server->touched_last = NULL;
+    server->ended_first = server->ended_last = NULL;
     azc__conn_free(conn);
     o->requests = azc_stats(server)->requests - before.requests;
     o->in = azc_stats(server)->messages_in - before.messages_in;

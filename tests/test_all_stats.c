@@ -699,7 +699,7 @@ static void pauses(void) {
         CHECK_INT(send_latest(conn, 1, "small", 5), AZC_OK);
         azc_poll(server, 0);
         CHECK_INT(send_latest(conn, 1, large, 9000), AZC_OK);
-        CHECK_INT(azc_backlog(conn), 9004 + sizeof(azc__piece) + sizeof(azc__block));
+        CHECK_INT(azc_backlog(conn), 9004 + sizeof(azc__keyed) + sizeof(azc__block));
         client_text(c, "heard?");
         azc_poll(server, 5), azc_poll(server, 5);
         CHECK_INT(stats->pauses, 1);
