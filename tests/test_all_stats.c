@@ -686,7 +686,6 @@ static void pauses(void) {
             finish(server);
         }
     }
-#ifndef AZCHAN_CORE
     TEST("a latest value that grows past half of the backlog pauses, as any message does") {
         azc_config config = small_backlog();
         static char large[9000];
@@ -709,7 +708,6 @@ static void pauses(void) {
         CHECK_INT(stats->messages_in, 1);
         finish(server);
     }
-#endif
     TEST("peak_backlog is the most that any one connection had when it was flushed") {
         azc_config config = small_backlog();
         azc_server *server = counted(&config, recorder("/t"));
