@@ -76,7 +76,7 @@ test: $(TESTS)
 # check-fixed uses the processor time that the browser tests leave.
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
-	    check-small check-warnings check-speed check-size check-readme
+	    check-model check-small check-warnings check-speed check-size check-readme
 	@$(MAKE) -s -j2 check-interop check-fixed
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
@@ -138,7 +138,7 @@ check-interop: examples
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \
-    tests/net/net.mk
+    tests/model/model.mk tests/net/net.mk
 
 ##   make clean              delete the output folder
 clean:

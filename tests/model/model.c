@@ -20,8 +20,8 @@
  * Some events cause no callback: a peer's Close or reset, the server's pings, a shutdown. The model
  * finds them when the server next calls something of ours (agree), and demands a reason for each.
  *
- * In a server made by azc_create_in there are no latest values, rates and histories, and no call may
- * fail for lack of memory. */
+ * In a server made by azc_create_in no call may fail for lack of memory, and latest values, rates
+ * and histories are refused. */
 #define _DEFAULT_SOURCE 1
 #include <arpa/inet.h>
 #include <errno.h>
@@ -229,8 +229,9 @@ static ssize_t hook_sendmsg(int fd, const struct msghdr *message, int flags) {
     peer *p = w.by_fd[fd];
     int open = p != NULL && p->state == OPEN && !w.calling;
     if (open && p->counted > w.config.max_backlog / 2) p->owes_drain = 1;
-    if (chance(8) == 0) some.msg_iovlen = 1;
-    if (chance(8) == 0) some.msg_iovlen = 1, some.msg_iov[0].iov_len = 1 + chance((unsigned)some.msg_iov[0].iov_len);
+    struct iovec *first = some.msg_iov;
+    if (chance(4) == 0) some.msg_iovlen = 1;
+    if (chance(8) == 0) some.msg_iovlen = 1, first->iov_len = 1 + chance((unsigned)first->iov_len);
     ssize_t n = sendmsg(fd, &some, flags);
     if (n > 0 && p != NULL) p->taken += (uint64_t)n;
     if (n < 0 && errno != EAGAIN && open && !p->lost) p->lost = 2;
@@ -328,15 +329,16 @@ static void act_send(void) {
         m.text = text;
     }
     size_t len = m.len;
+    int held = m.period_ms > 0;
     if (m.text != NULL) m.len = shown(len);
     trace("azc_send: channel %d, kind %d of %d, to %d, key %d, period %d, %lu bytes", t.channel,
           t.kind, t.index, to ? index_of(to) : -1, (int)m.key, m.period_ms, (unsigned long)len);
     int got = CALL(azc_send(w.channels[t.channel], &m));
-    if (plain && (m.key != 0 || m.period_ms > 0)) result = AZC_ERR_STATE;
+    if (plain && (m.key != 0 || held)) result = AZC_ERR_STATE;
     else if (to != NULL) result = send_to(to, opcode, text, len, m.key), want = result == AZC_OK;
-    else if (m.period_ms > 0) want = rate_take(t, &m, opcode, text, len);
+    else if (held) want = rate_take(t, &m, opcode, text, len);
     else want = broadcast(t, opcode, text, len, m.key, except);
-    if (result == AZC_OK && to == NULL && m.period_ms == 0 && !m.local) publish(t, opcode, text, len);
+    if (result == AZC_OK && to == NULL && !held && !m.local) publish(t, opcode, text, len);
     expect_result(got, result, "azc_send");
     EXPECT(m.queued == NULL || queued == want, "azc_send queued for %lu, not %lu",
            (unsigned long)queued, (unsigned long)want);
@@ -429,13 +431,14 @@ static void act_ping(peer *p) {
 
 static void act_history(void) {
     target t = {(int)chance(CHANNELS), ROOM, (int)chance(ROOMS)};
-    size_t most = chance(9), bytes = 2 + chance(chance(2) ? 200 : (unsigned)w.config.max_backlog / 2 - 1);
-    int want = w.memory != NULL ? AZC_ERR_STATE : AZC_OK;
+    size_t largest = w.config.max_backlog / 2 - 1;
+    size_t most = chance(9), bytes = 2 + chance(chance(2) ? 200 : (unsigned)largest);
+    int want = w.memory != NULL ? AZC_ERR_STATE : AZC_OK, got;
     trace("history of %d in channel %d: %lu, %lu", t.index, t.channel, (unsigned long)most,
           (unsigned long)bytes);
     if (want == AZC_OK) history_set(&w.histories[t.channel][t.index], most, bytes);
-    expect_result(CALL(azc_set_history(w.channels[t.channel], room_names[t.index], most, bytes)), want,
-                  "azc_set_history");
+    got = CALL(azc_set_history(w.channels[t.channel], room_names[t.index], most, bytes));
+    expect_result(got, want, "azc_set_history");
 }
 
 /* ---- Timers and posts ------------------------------------------------------------------------ */
@@ -501,10 +504,15 @@ static void post_ran(azc_server *server, void *arg) {
     w.news_due = 1;
 }
 
+/* One post, or so many that the queue is full. */
 static void act_post(void) {
-    if (w.posted - w.posts_run > 500 || w.ending == DESTROY) return;
-    for (unsigned n = chance(20) ? 1 : 100; n > 0; n--)
-        expect_result(azc_post(w.server, post_ran, (void *)++w.posted), AZC_OK, "azc_post");
+    uintptr_t most = AZCHAN_SMALL ? 64 : 256;
+    for (unsigned n = chance(40) || w.ending ? 1 : 300; n > 0; n--) {
+        int want = w.ending == DESTROY ? AZC_ERR_STATE
+                   : w.posted - w.posts_run == most ? AZC_ERR_FULL : AZC_OK;
+        expect_result(CALL(azc_post(w.server, post_ran, (void *)(w.posted + 1))), want, "azc_post");
+        w.posted += want == AZC_OK;
+    }
 }
 
 /* ---- What the program may ask ---------------------------------------------------------------- */
@@ -526,7 +534,7 @@ static void act_walk(void) {
            "azc_count is wrong");
     for (azc_cursor c = azc_members(w.channels[t.channel], room); azc_cursor_next(&c);) {
         peer *p = peer_of(c.conn);
-        EXPECT(is_target(p, t) && !visited[index_of(p)]++, "azc_members shows peer %d", index_of(p));
+        EXPECT(is_target(p, t) && !visited[index_of(p)]++, "azc_members: peer %d", index_of(p));
         if (w.depth < 2 && chance(3) == 0) acts(p, 2);
     }
     for (int i = 0; i < PEERS; i++)
@@ -540,7 +548,7 @@ static void act_look(peer *p) {
     const char *room = t.kind == ROOM ? room_names[t.index] : NULL;
     for (azc_cursor c = azc_users(w.channels[t.channel], room); azc_cursor_next(&c);) {
         const peer *of = peer_of(c.conn);
-        EXPECT(is_target(of, t) && of->user == number(c.user), "azc_users shows peer %d", index_of(of));
+        EXPECT(is_target(of, t) && of->user == number(c.user), "azc_users: peer %d", index_of(of));
         users[of->user]++;
     }
     for (int u = 0; u < USERS; u++) {
@@ -588,7 +596,8 @@ static int on_upgrade(azc_conn *conn) {
     const char *user = azc_query(conn, "u");
     peer *p = &peers[atoi(azc_query(conn, "p"))];
     enter(CALLBACK);
-    if (p->state != CONNECTING || p->generation != atoi(azc_query(conn, "g")) || p->refused) return 403;
+    int here = p->state == CONNECTING && p->generation == atoi(azc_query(conn, "g"));
+    if (!here || p->refused) return 403;
     *(int *)azc_data(conn) = index_of(p);
     p->user = number(user);
     if (user != NULL) expect_result(azc_set_user(conn, user), AZC_OK, "azc_set_user");
@@ -620,17 +629,18 @@ static int heard(azc_conn *conn, int kind, const void *data, size_t len) {
     EXPECT(p->state == OPEN, "peer %d: a callback after its end", index_of(p));
     EXPECT(p->event_count > 0 && e->kind == kind && e->end <= p->read && e->len == len &&
            memcmp(e->data, data, len) == 0 && ((const char *)data)[len] == 0,
-           "peer %d did not say this next: opcode %d, %lu bytes", index_of(p), kind, (unsigned long)len);
+           "peer %d did not say this next: opcode %d, %lu bytes", index_of(p), kind,
+           (unsigned long)len);
     trace("peer %d said opcode %d, %lu bytes", index_of(p), kind, (unsigned long)len);
     event_drop(p, 0);
     acts(p, 3);
     return leave(p);
 }
 
-static int on_message(azc_conn *c, const char *data, size_t len) { return heard(c, TEXT, data, len); }
-static int on_binary(azc_conn *c, const void *data, size_t len) { return heard(c, BINARY, data, len); }
-static int on_ping(azc_conn *c, const void *data, size_t len) { return heard(c, PING, data, len); }
-static int on_pong(azc_conn *c, const void *data, size_t len) { return heard(c, PONG, data, len); }
+static int on_message(azc_conn *c, const char *data, size_t n) { return heard(c, TEXT, data, n); }
+static int on_binary(azc_conn *c, const void *data, size_t n) { return heard(c, BINARY, data, n); }
+static int on_ping(azc_conn *c, const void *data, size_t n) { return heard(c, PING, data, n); }
+static int on_pong(azc_conn *c, const void *data, size_t n) { return heard(c, PONG, data, n); }
 
 static int on_part(azc_conn *conn, const void *data, size_t len, int flags) {
     peer *p = peer_of(conn);
@@ -720,7 +730,7 @@ static void on_room(azc_channel *channel, const char *room, int present) {
 /* In a call of ours, or, while timers run, for a message that was held. */
 static void on_publish(azc_channel *channel, const char *room, const void *data, size_t len,
                        int binary) {
-    EXPECT((w.calling || w.phase == READS) && !w.shown, "on_publish comes outside a call, or twice");
+    EXPECT((w.calling || w.phase == READS) && !w.shown, "on_publish outside a call, or twice");
     w.publish.channel = channel_number(channel), w.publish.room = number(room);
     w.publish.opcode = binary ? BINARY : TEXT;
     w.publish.len = len, w.publish.hash = hash_of(data, len);
@@ -828,11 +838,12 @@ static void channel_add(int i) {
 
 static void server_make(void) {
     static const int64_t clocks[] = {1000000, 0x7FFFF000, 0xFFFFF000}; /* moments of 32 bits wrap */
-    static char host[64];
+    static char host[80];
     azc_config *c = &w.config;
     memset(&w, 0, sizeof w);
     w.result = 1, w.now = w.turn = clocks[chance(3)], w.unix_socket = run.seed % 2 == 0;
-    sprintf(host, w.unix_socket ? "unix:/tmp/azchan-model-%ld" : "127.0.0.1", (long)getpid());
+    sprintf(run.path, "/tmp/azchan-model-%ld", (long)getpid());
+    sprintf(host, w.unix_socket ? "unix:%s" : "127.0.0.1", run.path);
     c->host = host, c->alloc = counted_alloc;
     c->max_connections = 3 * PEERS, c->max_request = 1024;
     c->max_message = 1000 + chance(2500), c->read_buffer = 512 << chance(4);
@@ -857,11 +868,16 @@ static void server_make(void) {
 static void step(void) {
     peer *p = &peers[chance(PEERS)];
     int did = 1;
+    size_t most = chance(3) ? 65536 : 1 + chance(3000);
     switch (chance(32)) {
-    case 0: case 1: case 2: case 3: if ((did = may_say(p))) say_message(p), peer_write(p, 0); break;
-    case 4: if ((did = may_say(p))) say_control(p, chance(2) ? PING : PONG, text, compose(0, 0)); break;
+    case 0: case 1: case 2: case 3:
+        if ((did = may_say(p))) say_message(p), peer_write(p, 0);
+        break;
+    case 4:
+        if ((did = may_say(p))) say_control(p, chance(2) ? PING : PONG, text, compose(0, 0));
+        break;
     case 5: case 6: did = peer_write(p, 0) > 0; break;
-    case 7: case 8: case 9: case 10: did = !p->stalled && peer_read(p, chance(3) ? 65536 : 1 + chance(3000)) > 0; break;
+    case 7: case 8: case 9: case 10: did = !p->stalled && peer_read(p, most) > 0; break;
     case 11: p->stalled = p->stalled ? chance(4) > 0 : chance(4) == 0; break;
     case 12: did = peer_open(); break;
     case 13: if ((did = may_say(p) && chance(60) == 0)) say_close(p); break;
@@ -921,22 +937,29 @@ static void server_end(void) {
     free(w.memory);
 }
 
-int main(int argc, char **argv) {
-    run.seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
-    run.steps = argc > 2 ? strtoull(argv[2], NULL, 10) : 20000;
-    run.from = argc > 3 ? strtoull(argv[3], NULL, 10) : ~0ull;
-    run.random = (run.seed + 1) * 0x9E3779B97F4A7C15ull;
-    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+/* from: the step from which on to print. Returns at the end; a difference ends the program. */
+static void run_model(unsigned long long seed, unsigned long long steps, unsigned long long from) {
+    memset(&run, 0, sizeof run);
+    run.seed = seed, run.steps = steps, run.from = from;
+    run.random = (seed + 1) * 0x9E3779B97F4A7C15ull;
     pattern_make();
     for (int i = 0; i < PEERS; i++) peers[i].fd = peers[i].sfd = -1;
-    while (run.step < run.steps) {
+    while (run.step < steps) {
         server_make();
         for (unsigned long long end = run.step + 2000 + chance(20000); run.step < end;) step();
         server_end();
     }
     for (int i = 0; i < PEERS; i++) free(peers[i].stream);
+    memset(peers, 0, sizeof peers);
+}
+
+int main(int argc, char **argv) {
+    unsigned long long seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    unsigned long long steps = argc > 2 ? strtoull(argv[2], NULL, 10) : 20000;
+    setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+    run_model(seed, steps, argc > 3 ? strtoull(argv[3], NULL, 10) : ~0ull);
     printf("model %llu %llu: as predicted: %ld servers, %ld peers, %ld frames, %ld replaced, "
-           "%ld waited, %ld refused\n", run.seed, run.steps, run.servers, run.peers, run.frames,
+           "%ld waited, %ld refused\n", seed, steps, run.servers, run.peers, run.frames,
            run.replaced, run.waited, run.refused);
     return 0;
 }

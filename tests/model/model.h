@@ -14,6 +14,7 @@ enum { BESIDES_LEAST = 40, BESIDES_MOST = 4400 }; /* what a key costs in max_bac
 
 static struct {
     unsigned long long seed, random, from, step, steps, serial;
+    char path[64]; /* of the Unix socket */
     long servers, peers, frames, replaced, waited, refused;
 } run;
 
@@ -26,6 +27,7 @@ static void fail(const char *format, ...) {
     vfprintf(stderr, format, args);
     fprintf(stderr, "\n");
     va_end(args);
+    unlink(run.path);
     exit(1);
 }
 #define EXPECT(cond, ...) do { if (!(cond)) fail(__VA_ARGS__); } while (0)
@@ -293,10 +295,10 @@ static void look(peer *p) {
     size_t keyed, backlog = azc_backlog(p->conn), most = w.config.max_backlog;
     size_t bytes = unsent(p) - replays_unsent(p, &keyed);
     EXPECT(backlog >= bytes + keyed * BESIDES_LEAST && backlog <= bytes + keyed * BESIDES_MOST,
-           "peer %d has %lu bytes queued, not %lu and %lu keys", index_of(p), (unsigned long)backlog,
-           (unsigned long)bytes, (unsigned long)keyed);
-    EXPECT(azc_dropped(p->conn) == p->dropped, "azc_dropped of peer %d is %lu, not %lu", index_of(p),
-           (unsigned long)azc_dropped(p->conn), (unsigned long)p->dropped);
+           "peer %d has %lu bytes queued, not %lu and %lu keys", index_of(p),
+           (unsigned long)backlog, (unsigned long)bytes, (unsigned long)keyed);
+    EXPECT(azc_dropped(p->conn) == p->dropped, "azc_dropped of peer %d is %lu, not %lu",
+           index_of(p), (unsigned long)azc_dropped(p->conn), (unsigned long)p->dropped);
     if (backlog > most / 2 || backlog > most - w.config.max_message - 1024) p->may_drain = 1;
     p->counted = backlog, p->looked = p->total;
 }
@@ -419,7 +421,7 @@ static int send_keyed(peer *p, int opcode, const void *data, size_t len, uint64_
         append(p, opcode, data, len);
         return AZC_OK;
     }
-    EXPECT(!fits(p, size + BESIDES_MOST), "peer %d: a message with a key is not queued", index_of(p));
+    EXPECT(!fits(p, size + BESIDES_MOST), "peer %d: a last value is not queued", index_of(p));
     if (!traits[p->channel].drops) return refuse(p, size);
     return send_late(p, i, opcode, data, len, key);
 }
@@ -443,7 +445,8 @@ static int join(peer *p, int room, int result) {
     EXPECT(h->count == 0 || queued == 0 || queued + h->bytes <= 2 * w.config.max_backlog,
            "peer %d: too many replays", index_of(p));
     if (h->count > 0) mark_add(p, p->total, h->bytes, 0);
-    for (size_t i = 0; i < h->count; i++) append(p, h->kept[i].opcode, h->kept[i].data, h->kept[i].len);
+    for (const message *m = h->kept; m < h->kept + h->count; m++)
+        append(p, m->opcode, m->data, m->len);
     memmove(p->rooms + 1, p->rooms, (size_t)p->room_count++ * sizeof *p->rooms);
     p->rooms[0] = room;
     room_changed(p, room);
@@ -494,7 +497,8 @@ static size_t broadcast(target t, int opcode, const void *data, size_t len, uint
 
 static uint64_t hash_of(const void *data, size_t len) {
     uint64_t hash = 14695981039346656037ull;
-    for (size_t i = 0; i < len; i++) hash = (hash ^ ((const unsigned char *)data)[i]) * 1099511628211ull;
+    for (const unsigned char *at = (const unsigned char *)data; len-- > 0; at++)
+        hash = (hash ^ *at) * 1099511628211ull;
     return hash;
 }
 
@@ -503,7 +507,7 @@ static void publish(target t, int opcode, const void *data, size_t len) {
     if (!traits[t.channel].presence || t.kind == USER) return;
     EXPECT(w.shown && w.publish.channel == t.channel && w.publish.opcode == opcode &&
            w.publish.room == (t.kind == ROOM ? t.index : -1) && w.publish.len == len &&
-           w.publish.hash == hash_of(data, len), "on_publish was not called, or with another message");
+           w.publish.hash == hash_of(data, len), "on_publish did not show a broadcast");
     w.shown = 0;
 }
 

@@ -2,6 +2,10 @@
  * invalid things in pieces of any size, read or do not read, answer or do not answer, and vanish.
  * What one says goes into its list of events; what it receives is compared with its stream. */
 
+#ifndef MSG_NOSIGNAL
+#define MSG_NOSIGNAL 0
+#endif
+
 static char text[1 << 16];    /* what compose wrote */
 static char pattern[1 << 15]; /* of units of 4 bytes: a letter and a character of 3 bytes */
 
@@ -37,7 +41,8 @@ static void frame(peer *p, int first, const void *data, size_t len) {
     to[1] = (unsigned char)(128 | (head == 2 ? len : 126));
     if (head == 4) to[2] = (unsigned char)(len >> 8), to[3] = (unsigned char)len;
     for (size_t i = 0; i < 4; i++) to[head + i] = mask[i] = (unsigned char)chance(256);
-    for (size_t i = 0; i < len; i++) to[head + 4 + i] = ((const unsigned char *)data)[i] ^ mask[i % 4];
+    for (size_t i = 0; i < len; i++)
+        to[head + 4 + i] = ((const unsigned char *)data)[i] ^ mask[i % 4];
     p->out_len += head + 4 + len, p->said += head + 4 + len;
 }
 
@@ -55,8 +60,9 @@ static void event_drop(peer *p, int i) {
 }
 
 static int may_say(const peer *p) {
-    return p->fd >= 0 && !p->gone && !p->said_close && (p->state == CONNECTING || p->state == OPEN) &&
-           p->event_count < EVENTS - 6 && p->out_len < sizeof p->out - 12000;
+    return p->fd >= 0 && !p->gone && !p->said_close &&
+           (p->state == CONNECTING || p->state == OPEN) && p->event_count < EVENTS - 6 &&
+           p->out_len < sizeof p->out - 12000;
 }
 
 static void say_control(peer *p, int kind, const void *data, size_t len) {
@@ -104,7 +110,8 @@ static void say_close(peer *p) {
     int code = codes[chance(5)];
     size_t len = 0;
     payload[0] = (unsigned char)(code >> 8), payload[1] = (unsigned char)code;
-    if (code != 1005 && chance(2)) len = (size_t)sprintf((char *)payload + 2, "bye %llu", ++run.serial);
+    if (code != 1005 && chance(2))
+        len = (size_t)sprintf((char *)payload + 2, "bye %llu", ++run.serial);
     event *e = event_add(p, CLOSE, code, payload + 2, len);
     frame(p, 128 | CLOSE, payload, code == 1005 ? 0 : 2 + len);
     e->end = p->said;
@@ -232,7 +239,8 @@ static void check_head(const peer *p) {
            "peer %d: a wrong answer: %s", index_of(p), p->head);
 }
 
-/* Receive at most so many bytes, up to 64 KiB; each must be the stream's next. Returns how many, 1 for the end. */
+/* Receive at most so many bytes, up to 64 KiB; each must be the stream's next. Returns how many; 1
+ * for the end. */
 static size_t peer_read(peer *p, size_t most) {
     static char bytes[(1 << 16) + 64];
     if (p->fd < 0) return 0;
