@@ -89,6 +89,9 @@
      the NUL, and the text itself may contain NULs. The results of azc_param, azc_query, azc_peer,
      azc_target and azc_subprotocol are valid as long as the connection.
    - The configuration bounds the memory. A length that a peer only announced allocates nothing.
+   - A deadline is judged only after everything that was ready has been read. So no peer is dropped
+     because a callback took long or the program polls rarely. A slow peer that makes progress has
+     more time: see SLOW PEERS.
    - Nothing here prints (except azc_logger, to the FILE you give it), exits, or touches signals
      (except azc_stop_on_signals).
 
@@ -299,6 +302,25 @@
 
    LIMITS. Fields, units, defaults and what a peer gets beyond them: see azc_config.
 
+   SLOW PEERS are served as long as they make progress: within the time of a deadline, the peer
+   sends and takes 500 bytes a second on average. The deadlines of a ping, of a response and of a
+   close then begin anew. So a message may arrive, a page may be read, and what was queued before
+   azc_close may be sent, at any steady rate above that and however long it takes. A peer that sends
+   or takes a byte now and then is dropped, within twice the time. A request head has handshake_ms
+   in all, at any rate, and after azc_stop no connection has more than close_ms.
+
+   A peer takes a byte when its kernel acknowledges it. Linux (SIOCOUTQ), FreeBSD and NetBSD
+   (FIONWRITE) report that. The kernel of a slow reader acknowledges in steps, on Linux of 64 KB,
+   and one must come within each deadline: with the default ones 2 KB a second are enough in a
+   channel, and 8 KB for a page (measured). Elsewhere the server counts what our kernel takes after
+   it was full. If it buffers megabytes, that comes in as large steps. The same holds for a proxy,
+   because only the proxy's reading is seen: nginx reads nothing until a third of up to 4 MB is
+   sent, so its peers need 60 KB a second, or its listen a smaller sndbuf.
+
+   The kernel takes at most 16 KiB in advance (TCP_NOTSENT_LOWAT, on Linux and macOS), because
+   nothing in it can be replaced. A viewer that reads 20 KB a second gets latest values that are 2 s
+   old, and older by what its own kernel buffers (128 KB on Linux: 6 s), and each proxy (measured).
+
    SECURITY. The server defends against: requests and frames that break their RFC (refused as soon
    as the offending byte arrives, with the status or close code for it); floods of sockets, slow
    sockets, fragments, pings, announced lengths and headers (memory and time stay within
@@ -308,11 +330,11 @@
 
    The defaults: 127.0.0.1, so that nothing is open by accident; pages of the same host, so that no
    other site acts for its visitors; 8 KiB for a request head, more than browsers send, and 10 s, so
-   that slow peers do not occupy connections (if all are taken, the oldest unfinished request is
-   dropped); pings, so that dead peers do not occupy them either. A peer can hold one max_message
-   and two max_backlog of memory, 576 KiB; and two max_backlog more, 1088 KiB in all, if it can join
-   several rooms with a history. max_connections times that is the most, so lower these on a small
-   board.
+   that slow peers do not occupy connections (if all are taken, the oldest unfinished request makes
+   room: see max_connections); pings, so that dead peers do not occupy them either. A peer can hold
+   one max_message and two max_backlog of memory, 576 KiB; and two max_backlog more, 1088 KiB in
+   all, if it can join several rooms with a history. max_connections times that is the most, so
+   lower these on a small board.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -334,7 +356,8 @@
                              byte by byte, a busy turn calls the allocator, and AZC_ASSERT is
                              empty by default. Default: 1 with -Os, else 0
      AZC_SYS(call)           names the function used for each system call. Define it as my_##call to
-                             bring your own transport, or to make calls fail in tests
+                             bring your own transport, or to make calls fail in tests. my_ioctl may
+                             always return -1: what send took then counts as taken by the peer
      AZC_ASSERT(x)           default assert(x)
 
    VERSIONS. AZCHAN_VERSION_* and azc_version. Until 1.0 a minor version may change names. From 1.0
@@ -473,9 +496,11 @@ typedef struct azc_config {
                              and passes (RFC 6455 10.2). An entry that no browser sends is an error:
                              one without a scheme or with ws:, with a path, slash or comma behind
                              it, or with the port that its scheme implies */
-    int max_connections;  /* default: the process's fd limit less 16. Beyond it the oldest
-                             unfinished handshake is dropped; if there is none, new peers wait in
-                             the kernel's queue */
+    int max_connections;  /* default: the process's fd limit less 16. Beyond it a newcomer takes the
+                             place of the oldest connection whose first request is not whole; if
+                             there is none, of the one that has been idle longest between two
+                             requests. Connections in channels and those that are still sending a
+                             response are not dropped: then newcomers wait in the kernel's queue */
     int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
                              once. A trusted proxy's own connections are not counted: behind it, a
                              visitor counts from an upgrade until that connection ends, not if the
@@ -496,11 +521,17 @@ typedef struct azc_config {
                              room that a user is in; each target and key of azc_send for which a
                              period runs */
     int max_memberships;  /* connections in rooms, counted per room; the same */
-    int handshake_ms;     /* for a whole request head, 10 s. Beyond it: 408 if one was begun */
-    int ping_ms;          /* a silent peer is pinged after this, or twice this, 30 s */
-    int pong_ms;          /* and dropped (1006) if it stays silent for this long after, 10 s */
+    int handshake_ms;     /* for a whole request head, 10 s. Beyond it: 408 if one was begun. Also
+                             how long a connection may be idle between two requests, and the time
+                             within which a peer that reads a response, or what was queued before a
+                             close, must make progress: see SLOW PEERS */
+    int ping_ms;          /* a peer that was silent for this long is pinged, 30 s. The ping may be
+                             late by a quarter of it: by default no connection is without traffic
+                             for more than 37.5 s, and proxies end it after 60 s or more */
+    int pong_ms;          /* the peer is dropped (1006) if within this, 10 s, no message and no pong
+                             arrives whole and it makes no progress */
     int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
-                             is still downloading a page */
+                             makes progress with reading what was queued before */
     void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
                              newline; names the field above that would change what happened. Paths
                              have no query in it, which may hold secrets; what peers sent is ASCII,
@@ -617,7 +648,7 @@ typedef struct azc_statistics {
     uint64_t connections, open;       /* now: of any kind; in channels */
     uint64_t accepted, opened;        /* ever: of any kind; in channels */
     uint64_t requests;                /* answered, refusals included */
-    uint64_t gave_way, over_address;  /* unfinished, dropped for a new one; over max_per_address */
+    uint64_t gave_way, over_address;  /* dropped for a newcomer; over max_per_address */
     uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: on the wire, with heads */
     uint64_t dropped;                 /* messages refused because of max_backlog */
     uint64_t pauses;                  /* times reading was paused because of the backlog */
@@ -721,7 +752,8 @@ typedef struct azc_channel_desc {
     void (*on_close)(azc_conn *conn, int code, const char *reason); /* code and reason of the side
                                  that closed first. 1005: none given; 1006: dropped. reason is ""
                                  if there is none, never NULL */
-    void (*on_error)(azc_conn *conn, int error); /* a callback above returned this */
+    void (*on_error)(azc_conn *conn, int error); /* a callback above returned this, and the
+                                 connection is still open */
 } azc_channel_desc;
 
 /* Register a channel.
@@ -1209,6 +1241,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -1272,6 +1305,16 @@ extern int pipe2(int fds[2], int flags);
 #define AZC__NOSIGPIPE SO_NOSIGPIPE
 #else
 #define AZC__NOSIGPIPE 0
+#endif
+
+/* The ioctl that returns how many bytes of a socket's send buffer the peer has not acknowledged; 0
+ * if there is none. */
+#if defined(__linux__) && defined(TIOCOUTQ)
+#define AZC__UNACKED TIOCOUTQ
+#elif defined(FIONWRITE)
+#define AZC__UNACKED FIONWRITE
+#else
+#define AZC__UNACKED 0
 #endif
 
 /* AZCHAN_SMALL leaves out the code that exists only for speed. The default follows -Os. */
@@ -1398,6 +1441,8 @@ enum {
     AZC__SLOT_LAST = 31,        /* last slot of a level */
     AZC__WHEEL_LEVELS = 7,      /* 35 bits: more than the milliseconds of an int */
     AZC__RETRY_MS = 100,        /* pause after EMFILE, ENOBUFS and the like */
+    AZC__UNSENT = 16384,        /* bytes that the kernel may hold unsent: see azc__listen_options */
+    AZC__MAX_VICTIMS = 8,       /* connections to look at for one that makes room */
     AZC__MAX_CONTROL = 125,     /* payload bytes of a control frame, RFC 6455 5.5 */
     AZC__MAX_HEAD = 14,         /* bytes of a frame head */
     AZC__MAX_DEPTH = 64,        /* nesting of JSON */
@@ -1531,6 +1576,7 @@ typedef struct azc__in {
     uint8_t in_frame, opcode; /* in_frame: between a frame's head and its end. opcode: of the
                                  message that has begun, 0 if none */
     uint8_t raw_len;
+    uint32_t since;           /* frames: when this began, or a control frame came within it; ms */
     azc__frame frame;         /* whose payload is arriving */
     uint64_t remaining;       /* payload bytes of it still to come */
     uint32_t utf8;            /* azc__utf8's state at the end of the message so far */
@@ -1724,8 +1770,17 @@ enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 
 /* The classes of deadlines. All of a class have one length, so a list in order of arrival is sorted
  * by time. */
-enum { AZC__DEADLINE_HANDSHAKE, AZC__DEADLINE_PING, AZC__DEADLINE_PONG, AZC__DEADLINE_CLOSE,
-       AZC__DEADLINE_COUNT, AZC__DEADLINE_NONE = 255 };
+enum {
+    AZC__DEADLINE_HANDSHAKE, /* the first request is not whole */
+    AZC__DEADLINE_KEPT,      /* the next request is not whole */
+    AZC__DEADLINE_OUTPUT,    /* the peer reads a response, or what was queued when it ended */
+    AZC__DEADLINE_PING,      /* a channel: look whether it has been silent for ping_ms */
+    AZC__DEADLINE_LOOK,      /* the same, a quarter of ping_ms after the last look */
+    AZC__DEADLINE_PONG,      /* a ping is not answered */
+    AZC__DEADLINE_CLOSE,     /* it ended */
+    AZC__DEADLINE_COUNT,
+    AZC__DEADLINE_NONE = 255
+};
 
 /* A timer, embedded in the struct that waits for it. Zero-initialise all but fn. */
 typedef struct azc__timer {
@@ -1871,7 +1926,6 @@ struct azc_conn {
     uint8_t state;
     uint8_t deadline;           /* its class, or AZC__DEADLINE_NONE */
     uint8_t touched;            /* in the server's list for the settle step */
-    uint8_t heard;              /* the peer sent or took bytes since its deadline was set */
     uint8_t eof;                /* the peer shut down its direction */
     uint8_t connected;          /* on_connect ran, and on_close has not */
     unsigned ready : 1;         /* poll said that the kernel takes more output */
@@ -1885,8 +1939,9 @@ struct azc_conn {
     uint8_t subprotocol;        /* 1 + its index in the channel's list; 0: none */
     uint8_t family;             /* of raw: AF_INET, AF_INET6; 0: a Unix socket */
     uint32_t due;               /* of the deadline: ms, the low bits of the server's clock */
-    uint32_t since;             /* start of the request, in the same ms; once open, in seconds */
-    uint32_t prev_deadline, next_deadline; /* in the class's list: 1 + slot, or 0 */
+    uint32_t heard;             /* when bytes last came, in the same ms */
+    uint32_t moved;             /* bytes: see azc__conn_progress */
+    uint32_t next_deadline;     /* in the class's list: 1 + slot, or 0 */
     azc_server *server;
     azc_channel *channel;       /* from on_upgrade until on_close has run, else NULL */
     azc__out out;
@@ -1910,6 +1965,8 @@ struct azc_conn {
     uint32_t tail_size;         /* allocated bytes */
     uint32_t dropped;           /* messages refused because of the backlog */
     azc__piece *late;           /* RATES: newest values that found the backlog full, oldest first */
+    uint32_t prev_deadline;     /* as next_deadline */
+    uint32_t since;             /* start of the request, in ms as due; once open, in seconds */
 };
 
 /* Allocated with its route. */
@@ -1948,8 +2005,8 @@ struct azc_server {
     uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
-    uint32_t retry;      /* if retrying: when to try accept and stuck connections again */
-    int64_t now;         /* ms: the clock at the turn's wake */
+    int64_t now;         /* ms: the clock at the turn's wake. Deadlines are judged by it, once
+                             everything that was ready by then has been read */
     azc_conn **slots;    /* connections, by the slot of their id */
     uint32_t slot_cap;   /* allocated elements */
     uint32_t slot_hint;  /* where the search for a free one begins */
@@ -1983,6 +2040,9 @@ struct azc_server {
     uint32_t deadline_first[AZC__DEADLINE_COUNT], deadline_last[AZC__DEADLINE_COUNT]; /* 1 + slot,
                             or 0 */
     int deadline_ms[AZC__DEADLINE_COUNT];
+    int64_t clock;       /* as now, but whenever it was read last */
+    int64_t retry;       /* if retrying: when to try accept and stuck connections again */
+    int64_t due;         /* no deadline and no retry is due before */
     const char *checked; /* the text of the on_message that is running, known to be UTF-8 */
     size_t checked_len;
 
@@ -3335,8 +3395,8 @@ static size_t azc__origin_span(const char *s) {
 }
 
 /* Can an entry of config.origins, which ends in a space or NUL, match what a browser sends? It is
- * "*", "null", or scheme://host with a port unless that is the scheme's own; the host may begin with
- * "*.". Pages have no ws: URL. Schemes of apps need no host: file:// */
+ * "*", "null", or scheme://host with a port unless that is the scheme's own; the host may begin
+ * with "*.". Pages have no ws: URL. Schemes of apps need no host: file:// */
 static AZC__RARE int azc__origin_valid(const char *s, size_t len) {
     size_t n = azc__origin_span(s);
     int web = azc__http_scheme(s, n);
@@ -4552,10 +4612,19 @@ static int azc__sys_transient(void) {
 }
 
 /* Milliseconds. If there is no clock, time stands still. */
-static int64_t azc__sys_clock(const azc_server *s) {
+static int64_t azc__sys_clock(azc_server *s) {
     struct timespec t;
-    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) != 0) return s->now;
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) == 0)
+        s->clock = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return s->clock;
+}
+
+/* The bytes that the kernel holds for this peer, unsent or not acknowledged; 0 if it does not
+ * tell. */
+static uint32_t azc__sys_unacked(const azc_conn *conn) {
+    int n = 0;
+    if (AZC__UNACKED == 0 || AZC_SYS(ioctl)(conn->source.fd, AZC__UNACKED, &n) < 0) return 0;
+    return n > 0 ? (uint32_t)n : 0;
 }
 
 static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
@@ -4781,11 +4850,15 @@ static void azc__deadline_clear(azc_conn *conn) {
     conn->deadline = AZC__DEADLINE_NONE;
 }
 
+/* The time runs from now: not from the last wait, which may be long ago when a callback was slow or
+ * the program polls rarely. */
 static void azc__deadline_set(azc_conn *conn, int kind) {
     azc_server *s = conn->server;
     uint32_t link = 1 + (uint32_t)(conn->id & AZC__SLOT_MASK);
+    int64_t due = azc__sys_clock(s) + s->deadline_ms[kind];
     azc__deadline_clear(conn);
-    conn->due = (uint32_t)(s->now + s->deadline_ms[kind]);
+    if (s->deadline_ms[kind] >= 0 && due < s->due) s->due = due;
+    conn->due = (uint32_t)due;
     conn->deadline = (uint8_t)kind;
     conn->prev_deadline = s->deadline_last[kind];
     conn->next_deadline = 0;
@@ -4794,16 +4867,11 @@ static void azc__deadline_set(azc_conn *conn, int kind) {
     s->deadline_last[kind] = link;
 }
 
-/* Milliseconds until due, which has the low bits of the clock. */
-static int azc__ms_until(const azc_server *s, uint32_t due) {
-    return (int32_t)(due - (uint32_t)s->now);
-}
-
 /* The connection of this class with the earliest deadline, and the ms until then. NULL if there is
  * none, or if this class has no limit. */
 static azc_conn *azc__deadline_next(const azc_server *s, int kind, int *ms) {
     azc_conn *conn = s->deadline_ms[kind] < 0 ? NULL : azc__conn_at(s, s->deadline_first[kind]);
-    if (conn != NULL) *ms = azc__ms_until(s, conn->due);
+    if (conn != NULL) *ms = (int32_t)(conn->due - (uint32_t)s->now);
     return conn;
 }
 
@@ -4912,6 +4980,7 @@ static void azc__conn_open(azc_conn *conn) {
     channel->count++;
     s->stats.open++;
     s->stats.opened++;
+    conn->heard = (uint32_t)s->now;
     azc__deadline_set(conn, AZC__DEADLINE_PING);
 }
 
@@ -4947,7 +5016,7 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
         if (conn->late != NULL) conn->server->queue_late(conn); /* a Close comes behind it */
     }
     conn->state = (uint8_t)state;
-    conn->heard = conn->drain = 0;
+    conn->drain = 0;
     if (state == AZC__DEAD) azc__deadline_clear(conn);
     else azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
     if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
@@ -5035,6 +5104,25 @@ static void azc__conn_free(azc_conn *conn) {
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
+/* ---- Progress ---- */
+
+/* The definition of progress for every deadline: since the last look, within the length of the
+ * deadline, the peer sent and took 500 bytes a second on average. *unread: it has not taken
+ * everything yet.
+ *
+ * conn->moved counts what an open connection receives and what the kernel takes for the peer. It
+ * begins with the bytes that the kernel held at the last look; what it holds now has not moved. If
+ * the kernel does not tell, only what it takes after it was full is counted: then the peer has made
+ * room for it. */
+static AZC__RARE int azc__conn_progress(azc_conn *conn, int *unread) {
+    uint32_t unacked = azc__sys_unacked(conn), moved = conn->moved;
+    conn->moved = unacked;
+    *unread = conn->out.bytes > 0 || unacked > 0;
+    /* moved may be less: Unix sockets count their own overhead in unacked */
+    return moved > unacked &&
+           moved - unacked >= (uint32_t)conn->server->deadline_ms[conn->deadline] / 2;
+}
+
 /* ---- Send ---- */
 
 /* Returns AZC_OK, or why this connection takes no message. */
@@ -5100,6 +5188,7 @@ static AZC__ASIDE size_t azc__queue_offer(azc_conn *conn, unsigned char *head, s
     ssize_t sent = azc__sys_send(conn, iov, 2);
     if (sent <= 0) return 0;
     conn->server->stats.bytes_out += (size_t)sent;
+    if (AZC__UNACKED != 0) conn->moved += (uint32_t)sent;
     return (size_t)sent;
 }
 
@@ -5333,8 +5422,8 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
         azc__room_sweep(conn->server);
-        if (desc->on_error != NULL) desc->on_error(conn, result);
-        else azc__callback_error(conn, result);
+        if (desc->on_error == NULL) azc__callback_error(conn, result);
+        else if (conn->state == AZC__OPEN) desc->on_error(conn, result);
     }
     azc__callback_done(conn->server);
 }
@@ -5390,6 +5479,8 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__send_control(conn, AZC__OP_PONG, e->data, e->len))
         azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
+    if (e->kind == AZC__OP_PONG && conn->deadline == AZC__DEADLINE_PONG)
+        azc__deadline_set(conn, AZC__DEADLINE_PING);
     if (e->parts != NULL && e->kind <= AZC__OP_BINARY) {
         e->parts->deliver(conn, e);
         return;
@@ -5399,7 +5490,11 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
 }
 
 /* Take frame bytes of any kind. Returns the bytes taken, at least one. While we wait for the peer's
- * Close, its messages are discarded. */
+ * Close, its messages are discarded.
+ *
+ * The bytes of a message count as progress: some of them twice, if frames follow it in the same
+ * read, but a whole frame is a sign of life in any case. Of a message that is not whole, only its
+ * beginning is one, and each control frame within it. */
 static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
@@ -5408,8 +5503,11 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
     if (conn->state == AZC__OPEN) {
         e.parts = conn->channel->parts;
         max_message = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
+        conn->moved += (uint32_t)n;
     }
     size_t used = azc__decode(&s->mem, &conn->in, max_message, p, n, &e);
+    if (conn->in != NULL && (conn->in->since == 0 || e.kind >= AZC__OP_CLOSE))
+        conn->in->since = (uint32_t)s->now | 1;
     if (e.kind < 0) azc__conn_fail(conn, -e.kind);
     if (e.kind <= 0) return used;
     azc__receive_event(conn, &e);
@@ -5783,7 +5881,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
         conn->since = (uint32_t)(s->now / 1000);
         if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
-        if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_HANDSHAKE);
+        if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
         else azc__conn_end(conn, AZC__LINGER, 0);
     }
 }
@@ -5834,10 +5932,7 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     if (k < 0) azc__request_bad(conn, -k);
-    if (k <= 0) {
-        conn->heard = 0; /* only a whole head counts as a sign of life */
-        return used;
-    }
+    if (k <= 0) return used;
     azc__in *in = conn->in;
     conn->in = NULL;
     char *head = (char *)(in != NULL ? in->data : p);
@@ -5853,15 +5948,13 @@ static inline void azc__receive(azc_conn *conn, unsigned char *p, size_t n) {
         if (conn->state == AZC__OPEN) used = azc__receive_open(conn, p, n);
         else if (conn->state == AZC__HTTP) used = azc__receive_head(conn, p, n);
         else if (conn->state == AZC__CLOSING) used = azc__receive_frames(conn, p, n);
-        else {
-            conn->heard = 0; /* a peer that keeps sending has not read our last bytes */
-            return;
-        }
+        else return;
     }
 }
 
-/* The peer has read enough: go on with what azc__receive_hold kept. The read buffer is free now, and
- * has room for what one read gave. This does not call azc__receive, to keep it inlined elsewhere. */
+/* The peer has read enough: go on with what azc__receive_hold kept. The read buffer is free now,
+ * and has room for what one read gave. This does not call azc__receive, to keep it inlined
+ * elsewhere. */
 static AZC__RARE void azc__receive_held(azc_conn *conn) {
     azc_server *s = conn->server;
     unsigned char *p = s->read_buffer;
@@ -6147,6 +6240,9 @@ static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(epoll_wait)(s->epoll, s->ready, AZC__MAX_READY, ms);
 }
 
+/* May there be more ready sources than azc__wait returned? */
+static inline int azc__wait_full(int ready) { return ready == AZC__MAX_READY; }
+
 /* The next ready source and its events. Call it once for each that azc__wait counted; *at is 0 at
  * first. */
 static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
@@ -6212,6 +6308,11 @@ static int azc__wait(azc_server *s, int ms) {
     return AZC_SYS(poll)(s->polls, (nfds_t)s->source_count, ms);
 }
 
+static inline int azc__wait_full(int ready) {
+    (void)ready;
+    return 0;
+}
+
 static azc__source *azc__source_next(azc_server *s, int *at, int *events) {
     while (s->polls[*at].revents == 0) ++*at;
     *events = s->polls[*at].revents;
@@ -6254,7 +6355,8 @@ static AZC__ASIDE ssize_t azc__flush_pieces(const azc_conn *conn, size_t *total)
 
 /* Retry in AZC__RETRY_MS what failed for lack of kernel resources. poll cannot report that. */
 static void azc__retry_later(azc_server *s) {
-    if (!s->retrying) s->retry = (uint32_t)s->now + AZC__RETRY_MS;
+    if (!s->retrying) s->retry = s->now + AZC__RETRY_MS;
+    if (s->retry < s->due) s->due = s->retry;
     s->retrying = 1;
 }
 
@@ -6272,16 +6374,9 @@ static AZC__ASIDE void azc__flush_stopped(azc_conn *conn, ssize_t sent) {
     }
 }
 
-/* All pieces offered were sent and more follow, so a following EAGAIN is normal. */
-static AZC__ASIDE void azc__flush_more(azc_conn *conn) {
-    if (conn->ready) conn->heard = 1;
-    conn->ready = 0;
-}
-
 /* Send the output: one call, and more only while each takes AZC__MAX_IOV whole pieces. */
-static void azc__conn_flush(azc_conn *conn) {
+static void azc__conn_flush(azc_server *s, azc_conn *conn) {
     azc__out *out = &conn->out;
-    azc_server *s = conn->server;
     size_t backlog = azc__out_backlog(out);
     if (backlog > s->stats.peak_backlog) s->stats.peak_backlog = backlog;
     if (backlog > s->pause && conn->state == AZC__OPEN) conn->drain = 1;
@@ -6298,8 +6393,9 @@ static void azc__conn_flush(azc_conn *conn) {
         }
         azc__out_consume(&s->mem, out, (size_t)sent);
         s->stats.bytes_out += (size_t)sent;
+        if (AZC__UNACKED != 0 || conn->ready) conn->moved += (uint32_t)sent;
         if (out->bytes == 0 || (size_t)sent < total) return;
-        azc__flush_more(conn);
+        conn->ready = 0; /* all that was offered is sent, so a following EAGAIN is normal */
     }
 }
 
@@ -6328,7 +6424,7 @@ static inline void azc__conn_read(azc_conn *conn) {
         max = azc__read_max(conn);
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
-        conn->heard = 1;
+        conn->heard = (uint32_t)s->now;
         s->stats.bytes_in += (size_t)n;
         azc__receive(conn, s->read_buffer, (size_t)n);
     } else if (n == 0) {
@@ -6338,10 +6434,8 @@ static inline void azc__conn_read(azc_conn *conn) {
     }
 }
 
-/* After a flush: a peer that made room is alive; and one with a long backlog, or with requests that
- * are held, is not read. */
+/* After a flush: a peer with a long backlog, or with requests that are held, is not read. */
 static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
-    if (conn->ready && !conn->source.stuck) conn->heard = 1;
     conn->ready = 0;
     int full = conn->state < AZC__CLOSING &&
                azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
@@ -6404,19 +6498,33 @@ static AZC__RARE void azc__accept_pause(azc_server *s) {
     azc__source_watch(s, &s->listener, 0);
 }
 
-/* At max_connections: drop the oldest connection that has no channel yet, so that the next turn can
- * accept. If there is none, newcomers wait in the kernel's queue. */
+/* The connection that makes room for a newcomer: the oldest whose first request is not whole, else
+ * the one that has waited longest for its next request. NULL: each has a response to read or is in
+ * a channel. */
+static azc_conn *azc__accept_victim(const azc_server *s) {
+    for (int kind = AZC__DEADLINE_HANDSHAKE; kind <= AZC__DEADLINE_KEPT; kind++) {
+        azc_conn *conn = azc__conn_at(s, s->deadline_first[kind]);
+        for (int i = 0; conn != NULL && i < AZC__MAX_VICTIMS; i++) {
+            if (azc__sys_unacked(conn) == 0) return conn;
+            conn = azc__conn_at(s, conn->next_deadline);
+        }
+    }
+    return NULL;
+}
+
+/* At max_connections: one makes room, so that the next turn can accept. If none can, newcomers wait
+ * in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
-    azc_conn *oldest = azc__conn_at(s, s->deadline_first[AZC__DEADLINE_HANDSHAKE]);
-    const char *what = "newcomers wait";
-    if (oldest != NULL) {
-        what = "a request gives way";
+    azc_conn *victim = azc__accept_victim(s);
+    azc__log_as(s, NULL, "max_connections", s->config.max_connections,
+                victim != NULL ? "a request gives way" : "newcomers wait");
+    if (victim != NULL) {
         s->stats.gave_way++;
-        azc__conn_drop(oldest);
+        azc__conn_drop(victim);
     } else {
         azc__accept_pause(s);
+        if (s->deadline_first[AZC__DEADLINE_KEPT] != 0) azc__retry_later(s);
     }
-    azc__log_as(s, NULL, "max_connections", s->config.max_connections, what);
 }
 
 /* Make a connection of a socket that has a peer. The server owns fd from now on. */
@@ -6486,11 +6594,12 @@ static int azc__accept(azc_server *s) {
 
 /* An event besides READ means a broken socket: then accept is called in any case, for its error. */
 static AZC__RARE void azc__listener_ready(azc_server *s, int events) {
+    if (s->stopping) return;
     int broken = (events & ~AZC__EVENT_READ) != 0;
     if (s->conn_count >= s->config.max_connections && !broken) azc__accept_full(s);
     for (int i = 0; i < AZC__MAX_ACCEPTS; i++) {
         if (s->conn_count >= s->config.max_connections && !(broken && i == 0)) return;
-        if (s->stopping || !azc__accept(s)) return;
+        if (!azc__accept(s)) return;
     }
 }
 
@@ -6543,6 +6652,17 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
     return 0;
 }
 
+/* A connection without a channel. Returns 1 if it must still be watched. A response that is sent
+ * makes it one that waits for its next request, and may make room for a newcomer. */
+static AZC__ASIDE int azc__settle_other(azc_conn *conn) {
+    if (conn->state != AZC__HTTP) return azc__settle_ended(conn);
+    if (conn->deadline == AZC__DEADLINE_OUTPUT && conn->out.bytes == 0 && !conn->drain) {
+        azc__deadline_set(conn, AZC__DEADLINE_KEPT);
+        azc__accept_resume(conn->server);
+    }
+    return 1;
+}
+
 /* Steps 5 to 7 of a turn, for each connection that was touched. A flush may end a connection, and
  * its on_close may touch others: they join the end of the list. */
 static void azc__settle(azc_server *s) {
@@ -6552,8 +6672,8 @@ static void azc__settle(azc_server *s) {
         int events = AZC__EVENT_READ;
         s->touched_first = conn->next_touched;
         conn->touched = 0;
-        if (conn->out.bytes > 0) azc__conn_flush(conn);
-        if (conn->state > AZC__OPEN && !azc__settle_ended(conn)) continue;
+        if (conn->out.bytes > 0) azc__conn_flush(s, conn);
+        if (conn->state != AZC__OPEN && !azc__settle_other(conn)) continue;
         if (!azc__conn_only_reads(conn)) {
             azc__conn_pause(conn);
             events = azc__conn_events(conn);
@@ -6564,45 +6684,43 @@ static void azc__settle(azc_server *s) {
 
 /* ---- Deadlines ---- */
 
-/* Silent for ping_ms: ping the peer. Anything it sends within pong_ms counts as the answer. */
+/* Silent for ping_ms: ping the peer. Anything whole that it sends within pong_ms, and progress,
+ * count as the answer. */
 static void azc__conn_ping(azc_conn *conn) {
     int waits = conn->server->deadline_ms[AZC__DEADLINE_PONG] >= 0;
     azc__deadline_set(conn, waits ? AZC__DEADLINE_PONG : AZC__DEADLINE_PING);
     azc__send_control(conn, AZC__OP_PING, "", 0);
 }
 
-/* The next deadline of a peer that showed a sign of life, or AZC__DEADLINE_NONE. Without a channel
- * it gets more time only while it downloads what is queued. */
-static AZC__RARE int azc__deadline_extend(const azc_conn *conn) {
-    switch (conn->deadline) {
-    case AZC__DEADLINE_PING:
-    case AZC__DEADLINE_PONG: return AZC__DEADLINE_PING;
-    case AZC__DEADLINE_CLOSE: /* close_code 0: it had no channel */
-        if (conn->close_code != 0 || conn->server->stopping) return AZC__DEADLINE_NONE;
+/* A deadline of an open connection passed. One that was heard within ping_ms is looked at again: in
+ * ping_ms if that was just now, else in a quarter of it. So the ping comes after ping_ms of
+ * silence, or up to a quarter more, and no message pays for it. */
+static void azc__conn_expire_open(azc_conn *conn, int progress) {
+    azc_server *s = conn->server;
+    int kind = conn->deadline, ping_ms = s->deadline_ms[AZC__DEADLINE_PING];
+    uint32_t heard = conn->in != NULL ? conn->in->since : conn->heard;
+    uint32_t pinged = conn->due - (uint32_t)s->deadline_ms[kind];
+    int silent = progress ? 0 : (int32_t)((uint32_t)s->now - heard);
+    if (kind == AZC__DEADLINE_PONG && !progress && (int32_t)(heard - pinged) < 0) {
+        azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
+        azc__conn_drop(conn);
+    } else if (silent >= ping_ms) {
+        azc__conn_ping(conn);
+    } else {
+        azc__deadline_set(conn, silent < ping_ms / 4 ? AZC__DEADLINE_PING : AZC__DEADLINE_LOOK);
     }
-    return conn->out.bytes > 0 ? conn->deadline : (int)AZC__DEADLINE_NONE;
 }
 
+/* A deadline passed. Except after azc_stop, a peer that makes progress may read on. */
 static AZC__RARE void azc__conn_expire(azc_conn *conn) {
-    int next = conn->heard ? azc__deadline_extend(conn) : AZC__DEADLINE_NONE;
-    conn->heard = 0;
-    if (next != AZC__DEADLINE_NONE) {
-        azc__deadline_set(conn, next);
-        return;
-    }
-    switch (conn->deadline) {
-    case AZC__DEADLINE_PING:
-        azc__conn_ping(conn);
-        return;
-    case AZC__DEADLINE_PONG:
-        azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
-        break;
-    case AZC__DEADLINE_HANDSHAKE:
-        if (conn->in == NULL || conn->drain || conn->out.bytes > 0) break;
+    int kind = conn->deadline, unread, progress = azc__conn_progress(conn, &unread);
+    if (conn->state == AZC__OPEN) azc__conn_expire_open(conn, progress);
+    else if (progress && unread && conn->server->stopping != AZC__STOPPING)
+        azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE ? AZC__DEADLINE_OUTPUT : kind);
+    else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain &&
+             conn->out.bytes == 0)
         azc__request_bad(conn, 408);
-        return;
-    }
-    azc__conn_drop(conn);
+    else azc__conn_drop(conn);
 }
 
 /* Retry what failed for lack of kernel resources. */
@@ -6623,26 +6741,26 @@ static AZC__RARE int azc__ms_sooner(int ms, int64_t other) {
     return other < 0 ? 0 : other < ms ? (int)other : ms;
 }
 
-/* Milliseconds until the earliest deadline, at most timeout_ms. s->now is when the last wait ended:
- * a deadline may be late by the length of one turn, but no timer is. */
-static int azc__wait_ms(const azc_server *s, int timeout_ms) {
-    int ms, soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
-    if (s->retrying) soonest = azc__ms_sooner(soonest, azc__ms_until(s, s->retry));
-    for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        if (azc__deadline_next(s, i, &ms) != NULL) soonest = azc__ms_sooner(soonest, ms);
-    }
+/* Milliseconds until the earliest deadline, at most timeout_ms. The clock is not read for it, so if
+ * a callback took long, a deadline set before may be late by as much; timers are not. */
+static int azc__wait_ms(azc_server *s, int timeout_ms) {
+    int soonest = timeout_ms < 0 ? INT_MAX : timeout_ms;
     if (s->wheel.due < INT64_MAX)
         soonest = azc__ms_sooner(soonest, s->wheel.due - azc__sys_clock(s));
+    soonest = azc__ms_sooner(soonest, s->due - s->clock);
     return soonest == INT_MAX ? timeout_ms : soonest;
 }
 
-static void azc__conn_expire_all(azc_server *s) {
-    int ms;
+static AZC__RARE void azc__conn_expire_all(azc_server *s) {
+    azc_conn *conn;
+    int ms = 0;
+    s->due = INT64_MAX;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
-        for (azc_conn *conn; (conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0;)
-            azc__conn_expire(conn);
+        while ((conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0) azc__conn_expire(conn);
+        if (conn != NULL && s->now + ms < s->due) s->due = s->now + ms;
     }
-    if (s->retrying && azc__ms_until(s, s->retry) <= 0) azc__retry(s);
+    if (s->retrying && s->retry <= s->now) azc__retry(s);
+    if (s->retrying && s->retry < s->due) s->due = s->retry;
 }
 
 /* ---- Stop, and tasks of other threads ---- */
@@ -6733,21 +6851,40 @@ static int azc__turn_settle(azc_server *s) {
     return s->accept_over && s->stopping != AZC__STOPPING ? AZC_ERR_SYSTEM : 0;
 }
 
-/* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
- * the error of the wait. */
-static int azc__turn_run(azc_server *s, int ready) {
-    int at = 0, events = 0;
-    if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
-    s->now = azc__sys_clock(s);
-    if (ready == 0) azc__pool_free(&s->mem);
+/* Steps 2 to 4 for so many ready sources. Newcomers come last: what was ready before them may make
+ * room. */
+static void azc__turn_read(azc_server *s, int ready) {
+    int at = 0, events = 0, newcomers = 0;
     for (; ready > 0; ready--) {
         azc__source *source = azc__source_next(s, &at, &events);
         if (source->kind == AZC__CONN) azc__conn_ready((azc_conn *)(void *)source, events);
-        else if (source->kind == AZC__LISTENER) azc__listener_ready(s, events);
+        else if (source->kind == AZC__LISTENER) newcomers = events;
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
+    if (newcomers) azc__listener_ready(s, newcomers);
+}
+
+/* Deadlines are due. Nothing is judged before all that was ready is read: more: there may be
+ * sources that the wait did not return. Each round returns others, so that all had their turn at
+ * the end. */
+static AZC__RARE void azc__turn_judge(azc_server *s, int more) {
+    for (int left = s->conn_count; more && left >= 0; left -= AZC__MAX_READY) {
+        int ready = azc__wait(s, 0);
+        azc__turn_read(s, ready);
+        more = azc__wait_full(ready);
+    }
     azc__conn_expire_all(s);
+}
+
+/* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
+ * the error of the wait. own: the program's own poll waited, maybe long ago. */
+static int azc__turn_run(azc_server *s, int ready, int own) {
+    if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
+    s->now = azc__sys_clock(s);
+    if (ready == 0) azc__pool_free(&s->mem);
+    azc__turn_read(s, ready);
+    if (s->due <= s->now) azc__turn_judge(s, own || azc__wait_full(ready));
     if (s->wheel.due <= s->now) s->timers->run(s);
     return azc__turn_settle(s);
 }
@@ -6764,7 +6901,7 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     AZC__BUSY_BEGIN(server, AZC__BUSY);
     result = azc__turn_settle(server);
     if (result > 0)
-        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)));
+        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)), 0);
     AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
@@ -6782,7 +6919,7 @@ AZC_API int azc_poll_end(azc_server *server, const struct pollfd *fds, size_t co
     int result = azc__turn_check(server);
     if (result != AZC_OK) return result;
     AZC__BUSY_BEGIN(server, AZC__BUSY);
-    result = azc__turn_run(server, azc__wait_import(server, fds, fds != NULL ? count : 0));
+    result = azc__turn_run(server, azc__wait_import(server, fds, fds != NULL ? count : 0), 1);
     AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
@@ -6973,9 +7110,18 @@ static int azc__listen_given(azc_server *s, int *listens) {
 
 /* ---- Start ---- */
 
-/* Accept connections from this socket. They inherit TCP_NODELAY, which saves a call for each. */
-static int azc__listen_all(azc_server *s, int fd) {
+/* Options of connections. They inherit them from the listener, which saves calls for each. What the
+ * kernel holds can no longer be replaced by a newer value, so let it take little in advance. */
+static void azc__listen_options(int fd) {
     azc__sys_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+#ifdef TCP_NOTSENT_LOWAT
+    azc__sys_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, AZC__UNSENT);
+#endif
+}
+
+/* Accept connections from this socket. */
+static int azc__listen_all(azc_server *s, int fd) {
+    azc__listen_options(fd);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
     return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
@@ -6987,6 +7133,7 @@ static void azc__listen_one(azc_server *s, int fd) {
     socklen_t len = sizeof address;
     memset(&address, 0, sizeof address);
     AZC_SYS(getpeername)(fd, &address.any, &len);
+    azc__listen_options(fd);
     azc__accept_conn(s, fd, &address);
     s->stopping = AZC__SHUTTING_DOWN;
 }
@@ -7220,7 +7367,7 @@ static void azc__server_init(azc_server *s) {
     s->wake.kind = AZC__WAKE;
     s->listener.fd = s->listener.at = -1;
     s->listener.kind = AZC__LISTENER;
-    s->wheel.due = INT64_MAX;
+    s->wheel.due = s->due = INT64_MAX;
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = -1;
 #endif
@@ -7242,7 +7389,10 @@ static void azc__server_configure(azc_server *s) {
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
     s->pause = azc__min(c->max_backlog / 2, c->max_backlog - c->max_message - AZC__SLACK);
     s->deadline_ms[AZC__DEADLINE_HANDSHAKE] = c->handshake_ms;
+    s->deadline_ms[AZC__DEADLINE_OUTPUT] = c->handshake_ms;
+    s->deadline_ms[AZC__DEADLINE_KEPT] = c->handshake_ms;
     s->deadline_ms[AZC__DEADLINE_PING] = c->ping_ms;
+    s->deadline_ms[AZC__DEADLINE_LOOK] = c->ping_ms / 4 + 1;
     s->deadline_ms[AZC__DEADLINE_PONG] = c->pong_ms;
     s->deadline_ms[AZC__DEADLINE_CLOSE] = c->close_ms;
 }
@@ -7786,7 +7936,7 @@ static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
         azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
         s->shutdown_closed++;
     }
-    azc__wheel_add(s, timer, (int)(azc__shutdown_next(s) - s->now));
+    azc__wheel_add(s, timer, (int)(azc__shutdown_next(s) - azc__sys_clock(s)));
 }
 
 /* The time begins now, not with the turn: the program may have done other things since that. */

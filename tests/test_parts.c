@@ -249,8 +249,8 @@ static void ends(void) {
 }
 
 static int refuse(azc_conn *conn, const void *data, size_t len, int flags) {
-    (void)data, (void)len, (void)flags;
-    azc_close(conn, 4000, "inside");
+    (void)flags;
+    if (len == 1 && *(const char *)data == 'b') azc_close(conn, 4000, "inside");
     return AZC_ERR_APP;
 }
 static int echo_part(azc_conn *conn, const void *data, size_t len, int flags) {
@@ -264,10 +264,12 @@ static void results(void) {
         serve_parts.on_part = refuse;
         azc_server *server = serve(NULL, d);
         client *c = join_channel(server, "/t");
-        client_frame(c, TEXT, "a", 1);
+        client_frame(c, TEXT, "a", 1), settle(server);
+        EXPECT_EVENTS("error -15; ");
+        client_frame(c, FIN | CONTINUATION, "b", 1);
         EXPECT_CLOSE(c, 4000, "inside");
         settle(server);
-        EXPECT_EVENTS("error -15; close 4000 inside; ");
+        EXPECT_EVENTS("close 4000 inside; "); /* after azc_close no on_error */
         finish(server);
     }
     TEST("a peer whose parts are echoed never overruns its backlog, however slow it is") {

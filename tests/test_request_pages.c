@@ -651,8 +651,8 @@ static void pages(void) {
         int result = 1;
         while (result > 0 && now_ms() < end) {
             result = azc_poll(server, 5);
-            if (recv(slow->fd, piece, sizeof piece, 0) + recv(last->fd, piece, sizeof piece, 0) == 0)
-                break;
+            recv(slow->fd, piece, sizeof piece, 0), recv(last->fd, piece, sizeof piece, 0);
+            poll(NULL, 0, 2); /* 50 MB a second at most */
         }
         CHECK_INT(result, 0);
         CHECK(now_ms() - start < 200 + 1000);

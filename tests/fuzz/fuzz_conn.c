@@ -250,6 +250,9 @@ static int conn_sys_fcntl(int fd, int command, int flags) { return fd + command 
 static int conn_sys_setsockopt(int fd, int level, int name, const void *value, socklen_t len) {
     return fd + level + name + (int)len < 0 && value != NULL;
 }
+static int conn_sys_ioctl(int fd, unsigned long request, int *unacked) { /* it holds nothing back */
+    return *unacked = 0, fd >= CONN_FIRST && request != 0 ? 0 : -1;
+}
 static int conn_sys_getsockname(int fd, struct sockaddr *address, socklen_t *len) {
     return fd == CONN_LISTENER && address->sa_family == AF_INET && *len > 0 ? 0 : -1;
 }

@@ -10,11 +10,19 @@ $(BUILD)/net_supervise: tests/net/supervise.c
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ $(LDFLAGS)
 
+$(BUILD)/net_slow: tests/net/slow.c tests/test.h azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) -D_DEFAULT_SOURCE $< -o $@ -lpthread $(LDFLAGS)
+
 $(BUILD)/net_tls: tests/net/tls.c tests/*.h azchan.h
 	@mkdir -p $(@D)
 	@echo '#include <openssl/ssl.h>' | $(CC) -E - >/dev/null 2>&1 || \
 	    { echo "check-tls: OpenSSL is missing: install libssl-dev"; exit 1; }
 	$(CC) $(WARN) $(CFLAGS) $< -o $@ -lssl -lcrypto $(LDFLAGS)
+
+##   make check-slow         slow peers with the default deadlines, also through nginx: two minutes
+check-slow: $(BUILD)/net_slow
+	@PATH="$$PATH:/usr/sbin" $(BUILD)/net_slow
 
 ##   make check-proxy        the files of examples/deploy with nginx, HAProxy and Caddy
 check-proxy: $(NET)
@@ -43,4 +51,4 @@ check-metrics: $(BUILD)/metrics
 ##   make check-net          the five above
 check-net: check-tls check-proxy check-restart check-cluster check-metrics
 
-.PHONY: check-net check-cluster check-metrics check-proxy check-restart check-tls
+.PHONY: check-slow check-net check-cluster check-metrics check-proxy check-restart check-tls

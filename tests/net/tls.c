@@ -189,6 +189,7 @@ static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, 
 #define tls_getrlimit getrlimit
 #define tls_getsockname getsockname
 #define tls_getsockopt getsockopt
+#define tls_ioctl ioctl
 #define tls_listen listen
 #define tls_nanosleep nanosleep
 #define tls_open open
