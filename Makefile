@@ -77,7 +77,7 @@ test: $(TESTS)
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
 	    check-model check-small check-warnings check-speed check-size check-readme
-	@$(MAKE) -s -j3 check-interop check-fixed check-slow
+	@$(MAKE) -s -j3 check-interop check-fixed
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
 	@$(MAKE) -s check-soak
@@ -107,10 +107,11 @@ check-faults:
 check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O1 -g -DAZCHAN_USE_EPOLL"
 
-##   make check-long         hours: check-faults, ten million runs of each fuzzer, an hour of soak
+##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak
 check-long:
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
+	@$(MAKE) -s check-slow
 	@$(MAKE) -s soak SECONDS=$(or $(SECONDS),3600)
 
 ##   make check-fixed        fixed memory against a random program, SECONDS=120

@@ -310,12 +310,13 @@
    in all, at any rate, and after azc_stop no connection has more than close_ms.
 
    A peer takes a byte when its kernel acknowledges it. Linux (SIOCOUTQ), FreeBSD and NetBSD
-   (FIONWRITE) report that. The kernel of a slow reader acknowledges in steps, on Linux of 64 KB,
-   and one must come within each deadline: with the default ones 2 KB a second are enough in a
-   channel, and 8 KB for a page (measured). Elsewhere the server counts what our kernel takes after
-   it was full. If it buffers megabytes, that comes in as large steps. The same holds for a proxy,
-   because only the proxy's reading is seen: nginx reads nothing until a third of up to 4 MB is
-   sent, so its peers need 60 KB a second, or its listen a smaller sndbuf.
+   (FIONWRITE) report that. Over a slow network the acknowledgements come steadily. If the program
+   itself reads slowly, its kernel acknowledges in steps, on Linux of up to 128 KB, and one must
+   come within each deadline: with the default ones, 4 KB a second are enough in a channel, and
+   16 KB for a page (measured). Where our kernel reports nothing, the server counts what it takes
+   after it was full: if it buffers megabytes, such are the steps. A proxy hides its peers in the
+   same way: nginx reads nothing until a third of up to 4 MB is sent, so they need 60 KB a second,
+   or its listen a smaller sndbuf.
 
    The kernel takes at most 16 KiB in advance (TCP_NOTSENT_LOWAT, on Linux and macOS), because
    nothing in it can be replaced. A viewer that reads 20 KB a second gets latest values that are 2 s
@@ -6714,9 +6715,10 @@ static void azc__conn_expire_open(azc_conn *conn, int progress) {
 /* A deadline passed. Except after azc_stop, a peer that makes progress may read on. */
 static AZC__RARE void azc__conn_expire(azc_conn *conn) {
     int kind = conn->deadline, unread, progress = azc__conn_progress(conn, &unread);
+    int reads = conn->server->deadline_ms[AZC__DEADLINE_OUTPUT] >= 0; /* else: for ever */
     if (conn->state == AZC__OPEN) azc__conn_expire_open(conn, progress);
     else if (progress && unread && conn->server->stopping != AZC__STOPPING)
-        azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE ? AZC__DEADLINE_OUTPUT : kind);
+        azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE && reads ? AZC__DEADLINE_OUTPUT : kind);
     else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain &&
              conn->out.bytes == 0)
         azc__request_bad(conn, 408);

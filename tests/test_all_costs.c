@@ -53,6 +53,7 @@ static ssize_t costs_sendmsg(int fd, const struct msghdr *message, int flags) {
 #define costs_getrlimit getrlimit
 #define costs_getsockname getsockname
 #define costs_getsockopt getsockopt
+#define costs_ioctl ioctl
 #define costs_listen listen
 #define costs_nanosleep nanosleep
 #define costs_open open
