@@ -8896,6 +8896,12 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           for guards; "https://" "*.example" in origins, whose entries are checked. A message of the
           kind that its channel does not take closes with 1003. azc_reply_header refuses the fields
           that frame a response. Log lines have no queries.
+          Faults that the field found are fixed. For peers: deadlines are judged by progress, a page
+          is served to HTTP/1.0, pipelined requests all get their answers, and a message of a kind
+          that a channel does not take closes with 1003. For programs: azc_path, azc_json_count,
+          config.unix_mode, max_watched and max_timers; config.log may not call back; azc_post holds
+          256 tasks. A transport behind AZC_SYS must also name accept4, pipe2, getrandom, flock,
+          nanosleep, getpid, chmod and ioctl.
    0.1    The first version.
 */
 
