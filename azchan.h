@@ -4239,7 +4239,7 @@ static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
 
 /* Double the table when it is full. If memory is short, the chains grow instead. Returns 0 if there
  * is no table at all, or no room can be added. */
-static AZC__RARE int azc__room_table_grow(azc_server *s) {
+static int azc__room_table_grow(azc_server *s) {
     uint32_t old_cap = s->room_cap, cap = old_cap ? old_cap * 2 : s->room_first;
     azc__room **old = s->rooms;
     if (s->room_count >= AZC__MOST) return 0;
@@ -4272,7 +4272,7 @@ static size_t azc__room_size(const azc_server *s, size_t len) {
 }
 
 /* The new room has no references yet: azc__room_release frees it. Returns NULL without memory. */
-static AZC__RARE azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
+static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void *name,
                                  size_t len) {
     if (!azc__room_table_grow(s)) return NULL;
     azc__room *room = (azc__room *)azc__zalloc(&s->mem, azc__room_size(s, len));
@@ -5640,9 +5640,9 @@ static AZC__RARE void azc__respond_fields(azc__request *r, int status, const cha
         snprintf(number, sizeof number, "%zu", len);
         azc__respond_field(r, "Content-Length", number);
     }
-    if (status == 101) azc__respond_field(r, "Connection", "Upgrade");
-    else if (status == 426) azc__respond_field(r, "Connection", "close, Upgrade");
-    else if (!r->keep_alive) azc__respond_field(r, "Connection", "close");
+    const char *connection = status == 101 ? "Upgrade" : status == 426 ? "close, Upgrade"
+                             : r->keep_alive ? NULL : "close";
+    if (connection != NULL) azc__respond_field(r, "Connection", connection);
 }
 
 /* Queue a response, all or nothing. With `keep` a large body is not copied but sent from where it
