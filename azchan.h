@@ -2049,7 +2049,8 @@ struct azc_server {
 
     azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
-    FILE *log_file;      /* of azc_logger, or NULL */
+    FILE *log_file;      /* of azc_logger */
+    void (*log_line)(const azc_conn *conn); /* LOG: write to log_file; NULL without azc_logger */
 
     uint32_t seed[2];    /* of the room hash */
     azc__member_group *members;
@@ -4768,33 +4769,41 @@ static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int numbe
     azc__log_as(conn->server, conn, what, number, more);
 }
 
+/* azc_logger's line for the request that conn is answering, or for its close. Only azc_use names
+ * this function, so a program without azc_use does not contain it. */
+static void azc__log_line(const azc_conn *conn) {
+    const azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    char path[AZC__LOG_TEXT], method[AZC__LOG_TEXT];
+    azc__log_path(path, conn);
+    if (s->current == conn) {
+        const char *verb = r->method != NULL ? r->method : "-";
+        fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
+                azc__log_text(method, verb, strlen(verb)), path, r->status,
+                (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
+    } else {
+        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), path, conn->close_code,
+                (long)((uint32_t)(s->now / 1000) - conn->since));
+    }
+    fflush(s->log_file);
+}
+
 static void azc__log_request(const azc_conn *conn) {
     azc_server *s = conn->server;
-    const azc__request *r = &s->request;
+    int status = s->request.status;
     s->stats.requests++;
-    if (r->status >= 400) s->stats.refused[r->status - 400]++;
-    if (s->log_file == NULL) return;
-    char path[AZC__LOG_TEXT], method[AZC__LOG_TEXT];
-    const char *verb = r->method != NULL ? r->method : "-";
-    fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
-            azc__log_text(method, verb, strlen(verb)), azc__log_path(path, conn), r->status,
-            (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
-    fflush(s->log_file);
+    if (status >= 400) s->stats.refused[status - 400]++;
+    if (s->log_line != NULL) s->log_line(conn);
 }
 
 static void azc__log_close(const azc_conn *conn) {
     azc_server *s = conn->server;
-    int code = conn->close_code;
-    if (code < 1016) s->stats.closed[code - 1000]++;
+    if (conn->close_code < 1016) s->stats.closed[conn->close_code - 1000]++;
     else s->stats.closed_app++;
-    if (s->log_file == NULL) return;
-    char path[AZC__LOG_TEXT];
-    fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), azc__log_path(path, conn), code,
-            (long)((uint32_t)(s->now / 1000) - conn->since));
-    fflush(s->log_file);
+    if (s->log_line != NULL) s->log_line(conn);
 }
 
-/* Does nothing as a handler: azc_use recognises its address and sets log_file, because the log also
+/* Does nothing as a handler: azc_use recognises its address and sets log_line, because the log also
  * has requests that reach no handler. */
 AZC_API int azc_logger(azc_conn *conn, void *file) {
     (void)conn;
@@ -6082,6 +6091,7 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     if (server->listening) return AZC_ERR_STATE;
     if (handler == azc_logger) {
         server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
+        server->log_line = azc__log_line;
         return AZC_OK;
     }
     azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
