@@ -6785,6 +6785,8 @@ static AZC__RARE void azc__conn_end_all(azc_server *s, int at_once) {
         if (at_once) azc__conn_drop(conn);
         else if (conn->state == AZC__OPEN) azc__conn_close(conn, AZC__CLOSING, 1001, NULL, 0);
         else if (conn->state == AZC__HTTP) azc__conn_end(conn, AZC__LINGER, 0);
+        else if (conn->deadline == AZC__DEADLINE_OUTPUT)
+            azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
     }
 }
 
@@ -8322,8 +8324,11 @@ static int azc__keyed_grow(azc_server *s) {
     pool->keyed_cap = cap;
     for (size_t i = 0; i < old_cap; i++) {
         for (azc__keyed *keyed = old[i], *next; keyed != NULL; keyed = next) {
+            azc__keyed **at = azc__keyed_bucket(pool, keyed->hash);
+            while (*at != NULL) at = &(*at)->chain; /* newer pieces stay before older ones */
             next = keyed->chain;
-            azc__keyed_link(pool, keyed);
+            keyed->chain = NULL;
+            *at = keyed;
         }
     }
     azc__free(&s->mem, old, old_cap * sizeof *old);
@@ -8353,7 +8358,7 @@ static azc__keyed *azc__keyed_find(const azc_conn *conn, uint64_t key) {
         const azc__piece *p = &k->piece;
         if (k->hash != hash || k->conn != conn || p->block->key != key) continue;
         if (k->late) return k;
-        if (p->len == p->block->len) found = k;
+        if (found == NULL && p->len == p->block->len) found = k; /* the newest */
     }
     return found;
 }

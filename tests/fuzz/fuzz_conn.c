@@ -272,7 +272,10 @@ static int conn_sys_getpeername(int fd, struct sockaddr *address, socklen_t *len
 static int conn_sys_getsockopt(int fd, int level, int name, void *value, socklen_t *len) {
     return fd + level + name == (int)*len && value == NULL;
 }
-static int conn_sys_stat(const char *path, struct stat *st) { return path == NULL && st == NULL; }
+static int conn_sys_stat(const char *path, struct stat *st) {
+    memset(st, 0, sizeof *st);
+    return path == NULL;
+}
 static int conn_sys_chmod(const char *path, mode_t mode) { return path == NULL && mode == 0; }
 static int conn_sys_flock(int fd, int what) { return fd == what; }
 static int conn_sys_nanosleep(const struct timespec *time, struct timespec *left) {

@@ -67,8 +67,10 @@ static int hook_poll(struct pollfd *, nfds_t, int);
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 
-/* Faults of azchan.h that are known and not yet cured: 1 accepts them. */
-enum { KNOWN_ERROR_AFTER_CLOSE = 1, KNOWN_DEADLINE_OF_LAST_TURN = 1 };
+/* Faults of azchan.h that are not yet cured: 1 accepts them. After azc_stop, a connection that was
+ * closed before and made progress still has handshake_ms, not close_ms. If two messages of a key
+ * are queued (the newer one has waited), the next one may replace the older one. */
+enum { KNOWN_LATE_STOP = 1, KNOWN_OLD_VALUE_REPLACED = 0 };
 
 #include "model.h"
 #include "peers.h"
@@ -79,8 +81,7 @@ enum { KNOWN_ERROR_AFTER_CLOSE = 1, KNOWN_DEADLINE_OF_LAST_TURN = 1 };
 static void find_end(peer *p) {
     const event *e = p->events;
     int said = p->event_count > 0 && e->start < p->read;
-    int silent = w.config.pong_ms > 0 && p->pinged >= p->heard &&
-                 w.now - p->heard >= w.config.pong_ms;
+    int silent = p->pinged >= p->heard && w.now - p->pinged >= w.config.pong_ms;
     if (said && e->kind == CLOSE && e->end <= p->read) {
         end_peer(p, e->code, (const char *)e->data, e->len, 1);
     } else if (said && e->kind == BAD && w.last_read == p->sfd && !p->lost) {
@@ -216,7 +217,7 @@ static ssize_t hook_recv(int fd, void *to, size_t len, int flags) {
     w.last_read = fd;
     if (n > 0 && p == NULL) w.early[fd] += (uint64_t)n;
     if (p == NULL) return n;
-    if (n > 0) p->read += (uint64_t)n, p->heard = w.now;
+    if (n > 0) p->read += (uint64_t)n;
     else if (n == 0) p->lost = 1;
     else if (errno != EAGAIN && errno != EINTR) p->lost = 2;
     return n;
@@ -632,6 +633,7 @@ static int heard(azc_conn *conn, int kind, const void *data, size_t len) {
            "peer %d did not say this next: opcode %d, %lu bytes", index_of(p), kind,
            (unsigned long)len);
     trace("peer %d said opcode %d, %lu bytes", index_of(p), kind, (unsigned long)len);
+    if (!e->inside) p->heard = w.now;
     event_drop(p, 0);
     acts(p, 3);
     return leave(p);
@@ -657,7 +659,7 @@ static int on_part(azc_conn *conn, const void *data, size_t len, int flags) {
     EXPECT(flags == (first | last | kind) && (len > 0 || last) &&
            (!last || (p->part_at == e->len && i == 0 && e->end <= p->read)),
            "peer %d: part flags %d", index_of(p), flags);
-    if (last) event_drop(p, 0), p->part_at = 0;
+    if (last) event_drop(p, 0), p->part_at = 0, p->heard = w.now;
     acts(p, 2);
     return leave(p);
 }
@@ -698,7 +700,6 @@ static void on_close(azc_conn *conn, int code, const char *reason) {
 static void on_error(azc_conn *conn, int error) {
     peer *p = peer_of(conn);
     enter(ON_ERROR);
-    if (KNOWN_ERROR_AFTER_CLOSE && p->state == ENDED && w.error_due == AZC_OK) return;
     EXPECT(error == w.error_due && p == w.error_peer && p->state == OPEN,
            "on_error of peer %d: %d, not %d", index_of(p), error, w.error_due);
     w.error_due = AZC_OK;
@@ -777,6 +778,9 @@ static void turn(void) {
     for (peer *p = peers; p < peers + PEERS; p++) {
         EXPECT(p->state != ENDED, "on_close of peer %d did not come in its turn", index_of(p));
         open += p->state == OPEN;
+        p->turns_read = p->state == OPEN && p->got == p->total ? p->turns_read + 1 : 0;
+        EXPECT(!p->owes_drain || p->turns_read < 20 || !w.unix_socket, /* TCP may take real time */
+               "peer %d waits for on_drain", index_of(p));
     }
     EXPECT(w.result == 1 || (w.result == 0 && open == 0), "azc_poll returned %d", w.result);
     EXPECT(azc_stats(w.server)->open == open, "azc_stats: a wrong number is open");
@@ -848,7 +852,8 @@ static void server_make(void) {
     c->max_connections = 3 * PEERS, c->max_request = 1024;
     c->max_message = 1000 + chance(2500), c->read_buffer = 512 << chance(4);
     c->max_backlog = 8000 + chance(2) * 16384 + chance(3000);
-    c->handshake_ms = -1, c->ping_ms = chance(2) ? 2000 : -1, c->pong_ms = 1000, c->close_ms = 300;
+    c->handshake_ms = 5000, c->pong_ms = 1000, c->close_ms = 300;
+    c->ping_ms = chance(2) ? 2000 : -1;
     if (chance(3) == 0) {
         c->max_rooms = 200, c->max_memberships = 200, c->max_data = sizeof(int);
         c->max_timers = TASKS;
@@ -904,12 +909,14 @@ static void server_stop(int how) {
         w.drain_count = (int)azc_stats(w.server)->open;
         expect_result(azc_shutdown(w.server, w.drain_ms), AZC_OK, "azc_shutdown");
     }
+    int64_t end = w.now + w.drain_ms + w.config.close_ms;
+    if (KNOWN_LATE_STOP) end += w.config.handshake_ms;
     for (int round = 0; w.result > 0; round++) {
-        for (int i = 0; i < 5 && round < 500 && w.result > 0; i++) step();
-        quiesce();
+        for (int i = 0; i < 5 && w.result > 0; i++) step();
+        if (round % 8 == 0) quiesce();
         w.now++;
         if (w.result > 0) turn();
-        EXPECT(round < 5000, "the server does not end");
+        EXPECT(w.result == 0 || w.now <= end, "the server has not ended in time");
     }
 }
 

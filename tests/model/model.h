@@ -107,13 +107,13 @@ typedef struct peer {
     uint64_t id;
     int sfd, lost, hard;          /* lost: 1 its end was read, 2 an error; hard: bytes are lost */
     uint64_t read, taken;         /* bytes that the server read, that the kernel took */
-    int64_t heard, pinged, ended; /* moments */
+    int64_t heard, pinged, ended; /* moments; heard: when a message, ping or pong was whole */
     int code, other;              /* other: this close code would be right too */
     char reason[124];
     size_t counted;               /* azc_backlog when the model last looked, */
     uint64_t looked;              /* and total then */
     uint32_t dropped;
-    int may_drain, owes_drain;
+    int may_drain, owes_drain, turns_read; /* turns_read: turns since it has received all */
     unsigned long left;           /* when it last left a room */
     /* what it receives: stream[0] is byte number base; before start lies the answer's head */
     unsigned char *stream;
@@ -256,10 +256,25 @@ static void mark_add(peer *p, uint64_t start, size_t size, uint64_t key) {
     p->mark_count = kept + 1;
 }
 
-/* The queued message of this key, if the kernel has taken none of its bytes. */
+/* The newest queued message of this key of which the kernel has taken no byte. */
 static mark *key_queued(peer *p, uint64_t key) {
-    for (mark *m = p->marks; m < p->marks + p->mark_count; m++)
+    for (mark *m = p->marks + p->mark_count; m-- > p->marks;)
         if (m->key == key && m->start >= p->taken) return m;
+    return NULL;
+}
+
+/* KNOWN_OLD_VALUE_REPLACED: if two of a key are queued, look into azchan.h which one it
+ * replaced. */
+static mark *key_replaced(peer *p, mark *newest, const void *data, size_t len) {
+    uint64_t at = p->taken;
+    int n = 0;
+    for (mark *m = p->marks; newest != NULL && m <= newest; m++)
+        n += m->key == newest->key && m->start >= p->taken;
+    if (n < 2 || !KNOWN_OLD_VALUE_REPLACED) return newest;
+    for (const azc__piece *q = p->conn->out.head; q != NULL; at += q->len, q = q->next)
+        for (mark *m = p->marks; m <= newest; m++)
+            if (m->key == newest->key && m->start == at && q->len == frame_size(len) &&
+                memcmp(q->data + head_size(len), data, len) == 0) return m;
     return NULL;
 }
 
@@ -371,19 +386,20 @@ static void end_peer(peer *p, int code, const char *reason, size_t len, int clos
     unsigned char payload[125];
     payload[0] = (unsigned char)(code >> 8), payload[1] = (unsigned char)code;
     memcpy(payload + 2, reason, len);
-    if (close) late_append(p), append(p, CLOSE, payload, code == 1005 ? 0 : len + 2);
-    while (p->late_count > 0) free(p->late[--p->late_count].data);
-    p->state = ENDED, p->ended = KNOWN_DEADLINE_OF_LAST_TURN ? w.turn : w.now;
-    p->code = code, p->left = w.tick;
+    late_append(p);
+    if (close) append(p, CLOSE, payload, code == 1005 ? 0 : len + 2);
+    p->state = ENDED, p->ended = w.now, p->code = code, p->left = w.tick;
     memcpy(p->reason, reason, len), p->reason[len] = 0;
     for (int i = 0; i < p->room_count; i++) room_changed(p, p->rooms[i]);
     trace("peer %d ends: %d %s", index_of(p), code, p->reason);
 }
 
-static int refuse(peer *p, size_t size) {
+/* A message is refused. on_drain follows if it fits an empty backlog, whatever it costs besides. */
+static int refuse(peer *p, size_t size, size_t besides) {
     p->dropped++;
     run.refused++;
-    if (size <= w.config.max_backlog) p->may_drain = p->owes_drain = 1;
+    p->may_drain = 1;
+    if (size + besides <= w.config.max_backlog) p->owes_drain = 1;
     if (!traits[p->channel].drops) end_peer(p, 1013, "", 0, 1);
     return AZC_ERR_FULL;
 }
@@ -395,7 +411,7 @@ static int send_late(peer *p, int i, int opcode, const void *data, size_t len, u
     if (azc_dropped(p->conn) != p->dropped) {
         EXPECT(held + KEYS * 200 > w.config.max_backlog / 2, "peer %d: a last value was refused",
                index_of(p));
-        return refuse(p, frame_size(len));
+        return refuse(p, frame_size(len), BESIDES_MOST);
     }
     EXPECT(held <= w.config.max_backlog / 2, "peer %d: too much waits", index_of(p));
     if (i < p->late_count) free(p->late[i].data);
@@ -410,7 +426,7 @@ static int send_late(peer *p, int i, int opcode, const void *data, size_t len, u
 static int send_keyed(peer *p, int opcode, const void *data, size_t len, uint64_t key) {
     size_t size = frame_size(len);
     int i = 0, open = azc_find(w.server, p->id) != NULL;
-    mark *m = key_queued(p, key);
+    mark *m = key_replaced(p, key_queued(p, key), data, len);
     while (i < p->late_count && p->late_keys[i] != key) i++;
     if (i < p->late_count) return send_late(p, i, opcode, data, len, key);
     if (m != NULL && (size <= m->size || fits(p, size - m->size)))
@@ -422,7 +438,7 @@ static int send_keyed(peer *p, int opcode, const void *data, size_t len, uint64_
         return AZC_OK;
     }
     EXPECT(!fits(p, size + BESIDES_MOST), "peer %d: a last value is not queued", index_of(p));
-    if (!traits[p->channel].drops) return refuse(p, size);
+    if (!traits[p->channel].drops) return refuse(p, size, BESIDES_MOST);
     return send_late(p, i, opcode, data, len, key);
 }
 
@@ -430,7 +446,7 @@ static int send_keyed(peer *p, int opcode, const void *data, size_t len, uint64_
 static int send_to(peer *p, int opcode, const void *data, size_t len, uint64_t key) {
     if (p->state != OPEN) return AZC_ERR_CLOSED;
     if (key != 0) return send_keyed(p, opcode, data, len, key);
-    if (!fits(p, frame_size(len))) return refuse(p, frame_size(len));
+    if (!fits(p, frame_size(len))) return refuse(p, frame_size(len), 0);
     append(p, opcode, data, len);
     return AZC_OK;
 }
