@@ -4777,9 +4777,10 @@ static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int numbe
 static void azc__log_line(const azc_conn *conn) {
     const azc_server *s = conn->server;
     const azc__request *r = &s->request;
-    char path[AZC__LOG_TEXT], method[AZC__LOG_TEXT];
+    char path[AZC__LOG_TEXT];
     azc__log_path(path, conn);
     if (s->current == conn) {
+        char method[AZC__LOG_TEXT];
         const char *verb = r->method != NULL ? r->method : "-";
         fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
                 azc__log_text(method, verb, strlen(verb)), path, r->status,
@@ -6767,10 +6768,10 @@ static int azc__wait_ms(azc_server *s, int timeout_ms) {
 }
 
 static AZC__RARE void azc__conn_expire_all(azc_server *s) {
-    azc_conn *conn;
     int ms = 0;
     s->due = INT64_MAX;
     for (int i = 0; i < AZC__DEADLINE_COUNT; i++) {
+        azc_conn *conn;
         while ((conn = azc__deadline_next(s, i, &ms)) != NULL && ms <= 0) azc__conn_expire(conn);
         if (conn != NULL && s->now + ms < s->due) s->due = s->now + ms;
     }
