@@ -380,7 +380,7 @@
    same.
 
        a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
-       kept alive     10 us for a ping and its pong, after each 30 to 60 s of silence
+       kept alive     10 us for a ping and its pong, after each 30 to 37 s of silence
        a room         155 bytes with its first member, 49 for each further one
        a message      6.6 us: one poll, one recv and one send; 0.26 us in bursts of 32
        a broadcast    8 us and one send for each member; 0.6 us with 16 under way, which share one
@@ -5639,7 +5639,7 @@ static void azc__respond_field(azc__request *r, const char *name, const char *va
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
-/* These have no body, so no type; but for 205 no Content-Length either. RFC 9110 6.4.1, 8.6 */
+/* No body, so no type. Only a 205 has a Content-Length. RFC 9110 6.4.1, 8.6 */
 static AZC__RARE int azc__respond_bodyless(int status) {
     return status == 101 || status == 204 || status == 205 || status == 304;
 }
@@ -7195,7 +7195,7 @@ static int azc__config_fds(void) {
     return fds.rlim_cur > 32 ? (int)fds.rlim_cur - 16 : 16;
 }
 
-/* Every default is here, but for those of azc__fixed_fill. */
+/* Every default is here, except those of azc__fixed_fill. */
 static AZC__RARE void azc__config_fill(azc_config *c) {
     int fds = azc__config_fds();
     if (c->host == NULL) c->host = "127.0.0.1";

@@ -1,6 +1,6 @@
 # Random scripts against a real server, checked by a small model; included by the Makefile, which
 # defines WARN, BUILD and SANITIZE. A failure prints the command that shows it again.
-MODEL_SEEDS = 2
+MODEL_SEEDS = 2 3
 MODEL_STEPS = 2000000
 
 # poll, epoll (Linux), the small code paths, and fewer steps with AddressSanitizer and UBSan.
