@@ -120,12 +120,14 @@ check-fixed:
 	    CFLAGS="-O2 -g" T=fixed
 
 ##   make coverage           lines (98 %) and branches (95 %) of azchan.h that make test runs
-# Each line that it does not run must be in tests/uncovered, with the reason.
+# Each line that it does not run must be in tests/uncovered, with the reason. test_json_fast is left
+# out: it is optimised, and gcovr cannot match its branches with the others'.
 coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
 	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
 	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" >/dev/null
+	@rm $(BUILD)/coverage/tests/test_json_fast.gc*
 	@cd $(BUILD)/coverage && gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h . >lines && \
 	    gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h --branches --exclude-throw-branches \
 	    --fail-under-line 98 --fail-under-branch 95 . >branches; \
