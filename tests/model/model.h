@@ -160,6 +160,7 @@ static struct {
     unsigned long tick;                   /* one more for each change: orders them */
     int64_t drain_from;
     int drain_ms, drain_count, drain_closed;
+    int64_t end; /* the server ends by then; INT64_MAX: before the turn that begins to stop */
     peer *by_fd[FDS];
     uint64_t early[FDS];                  /* bytes read before the connection was known */
     int last_read;                        /* whose bytes the server reads in this turn, by fd */
@@ -260,21 +261,6 @@ static void mark_add(peer *p, uint64_t start, size_t size, uint64_t key) {
 static mark *key_queued(peer *p, uint64_t key) {
     for (mark *m = p->marks + p->mark_count; m-- > p->marks;)
         if (m->key == key && m->start >= p->taken) return m;
-    return NULL;
-}
-
-/* KNOWN_OLD_VALUE_REPLACED: if two of a key are queued, look into azchan.h which one it
- * replaced. */
-static mark *key_replaced(peer *p, mark *newest, const void *data, size_t len) {
-    uint64_t at = p->taken;
-    int n = 0;
-    for (mark *m = p->marks; newest != NULL && m <= newest; m++)
-        n += m->key == newest->key && m->start >= p->taken;
-    if (n < 2 || !KNOWN_OLD_VALUE_REPLACED) return newest;
-    for (const azc__piece *q = p->conn->out.head; q != NULL; at += q->len, q = q->next)
-        for (mark *m = p->marks; m <= newest; m++)
-            if (m->key == newest->key && m->start == at && q->len == frame_size(len) &&
-                memcmp(q->data + head_size(len), data, len) == 0) return m;
     return NULL;
 }
 
@@ -426,7 +412,7 @@ static int send_late(peer *p, int i, int opcode, const void *data, size_t len, u
 static int send_keyed(peer *p, int opcode, const void *data, size_t len, uint64_t key) {
     size_t size = frame_size(len);
     int i = 0, open = azc_find(w.server, p->id) != NULL;
-    mark *m = key_replaced(p, key_queued(p, key), data, len);
+    mark *m = key_queued(p, key);
     while (i < p->late_count && p->late_keys[i] != key) i++;
     if (i < p->late_count) return send_late(p, i, opcode, data, len, key);
     if (m != NULL && (size <= m->size || fits(p, size - m->size)))
