@@ -5021,7 +5021,8 @@ static void azc__conn_ended(azc_conn *conn) {
 }
 
 /* The only way out of HTTP and OPEN. The first code is kept: it is the cause. Received data is kept
- * until the connection lingers: the callback that ended it may still read them. */
+ * until the connection lingers: the callback that ended it may still read them. After azc_stop,
+ * close_ms is for the Close frame and the FIN together. */
 static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->connected && conn->close_code == 0) conn->close_code = (uint16_t)code;
     if (conn->state == AZC__OPEN) {
@@ -5032,7 +5033,8 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     conn->state = (uint8_t)state;
     conn->drain = 0;
     if (state == AZC__DEAD) azc__deadline_clear(conn);
-    else azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
+    else if (conn->server->stopping != AZC__STOPPING || conn->deadline != AZC__DEADLINE_CLOSE)
+        azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
     if (state == AZC__LINGER) azc__in_free(&conn->server->mem, &conn->in);
     azc__conn_touch(conn);
 }

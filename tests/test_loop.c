@@ -387,6 +387,20 @@ static void stopping(void) {
         EXPECT_EVENTS("connect; close 1001; ");
         finish(server);
     }
+    TEST("a peer that answers 1001 late and stays gets what is left of close_ms, not as much again") {
+        azc_config config = quick();
+        config.close_ms = 400;
+        azc_server *server = serve(&config, recorder("/t"));
+        client *c = join_channel(server, "/t");
+        azc_stop(server), pump(server, 250);
+        client_bye(c, 1001, ""), pump(server, 20);
+        CHECK_INT(azc_stats(server)->connections, 1); /* waits for its FIN */
+        long long began = now_ms();
+        CHECK_INT(azc_run(server), AZC_OK);
+        CHECK(now_ms() - began < 300);
+        EXPECT_EVENTS("connect; close 1001; ");
+        finish(server);
+    }
     TEST("azc_stop a hundred thousand times neither blocks nor sets errno") {
         azc_server *server = serve(NULL, recorder("/t"));
         errno = 0;
