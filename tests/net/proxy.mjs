@@ -154,8 +154,8 @@ for (const name of ['haproxy', 'caddy']) {
 
 test('proxies wait longer than the server takes to drop a silent peer', () => {
     const header = fs.readFileSync(path.join(root, 'azchan.h'), 'utf8');
-    const seconds = (field) => Number(new RegExp(`int ${field};[^;]*?(\\d+) s `).exec(header)?.[1]);
-    const dropped = 2 * seconds('ping_ms') + seconds('pong_ms');
+    const seconds = (field) => Number(new RegExp(`int ${field};[^;]*?(\\d+) s\\b`).exec(header)?.[1]);
+    const dropped = 1.25 * seconds('ping_ms') + seconds('pong_ms');
     assert(dropped > 0, 'the comments of azc_config state ping_ms and pong_ms');
     for (const [name, count, timeout] of [['nginx.conf', 1, /proxy_read_timeout (\d+)s/g],
         ['haproxy.cfg', 3, /timeout (?:client|server|tunnel) (\d+)s/g]]) {

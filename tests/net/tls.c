@@ -198,6 +198,7 @@ static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, 
 #define tls_read read
 #define tls_setsockopt setsockopt
 #define tls_socket socket
+#define tls_sigaction sigaction
 #define tls_stat stat
 #define tls_unlink unlink
 #define tls_write write

@@ -58,12 +58,12 @@ static int soak_text(azc_conn *conn, const char *text, size_t len) {
 static int soak_binary(azc_conn *conn, const void *data, size_t len) {
     return soak_relay(conn, (const char *)data, len, 1);
 }
-/* What the server says of a peer, by ?id= in its target, for the other process to know too: that a
+/* What the server says of a peer, by the id in its path, for the other process to know too: that a
  * message to it was refused for its backlog. Only then may it miss one, or be closed. */
 static unsigned char *overrun;
 enum { IDS = 1 << 20 };
 static void soak_log(void *user, const char *message) {
-    const char *id = strstr(message, "?id=");
+    const char *id = strstr(message, "/id=");
     (void)user;
     if (id && strstr(message, "max_backlog")) overrun[(unsigned)atol(id + 4) % IDS] = 1;
 }
@@ -80,7 +80,7 @@ static void soak_channels(int when_full) {
     for (int i = 0; i < 2; i++) {
         azc_channel_desc d;
         memset(&d, 0, sizeof d);
-        d.path = i ? "/drop" : "/close", d.when_full = i ? AZC_FULL_DROP : AZC_FULL_CLOSE;
+        d.path = i ? "/drop/:id" : "/close/:id", d.when_full = i ? AZC_FULL_DROP : AZC_FULL_CLOSE;
         d.data_size = sizeof(talker);
         d.on_connect = soak_connect, d.on_close = in_close, d.on_drain = in_drain;
         d.on_message = soak_text, d.on_binary = soak_binary;
@@ -154,7 +154,7 @@ static void come(peer *p) {
     p->fd = crowd_socket(&server, 0);
     did.came++;
     char request[400];
-    int n = snprintf(request, sizeof request, "GET %s?id=%u HTTP/1.1\r\n" UPGRADE "\r\n",
+    int n = snprintf(request, sizeof request, "GET %s/id=%u HTTP/1.1\r\n" UPGRADE "\r\n",
                      p->drops ? "/drop" : "/close", p->id);
     p->state = SHAKING;
     if (random_below(20) == 0) { /* something else, and then nothing */
