@@ -557,6 +557,28 @@ static void fixed(void) {
         end();
     }
     const char *seconds = getenv("FIXED_SECONDS");
+    TEST("with max_watched 200 and 2 connections, 200 descriptors can be watched, and no more") {
+        static int fds[200][2];
+        azc_config c = config_make();
+        c.max_watched = 200, c.max_connections = 2;
+        armed = 0;
+        azc_server *s = azc_create_in(block.bytes, azc_memory_bound(&c), &c);
+        int ok = 0, full = 0;
+        azc_channel_desc d;
+        memset(&d, 0, sizeof d);
+        d.path = "/";
+        azc_add_channel(s, &d);
+        CHECK_INT(azc_listen(s), AZC_OK);
+        for (int i = 0; i < 200; i++) {
+            if (pipe(fds[i]) != 0) break;
+            ok += azc_watch(s, fds[i][0], AZC_READ, watched, NULL) == AZC_OK;
+        }
+        CHECK_INT(ok, 200);
+        full = azc_watch(s, fds[0][1], AZC_WRITE, watched, NULL);
+        CHECK_INT(full, AZC_ERR_FULL);
+        azc_destroy(s);
+        for (int i = 0; i < 200; i++) close(fds[i][0]), close(fds[i][1]);
+    }
     TEST("within the limits no call fails for memory, whatever the order of calls") {
         if (CHECK(begin(0))) adversary(seconds != NULL ? atof(seconds) : 2);
         CHECK_INT(memory_errors, 0);

@@ -193,6 +193,29 @@ static void latest(void) {
         }
         finish(server);
     }
+    TEST("values that waited and fill the backlog anew delay on_drain") {
+        static char bytes[1500];
+        azc_config config = quick();
+        azc_channel_desc d = quiet();
+        config.max_message = config.read_buffer = 1024, config.max_backlog = 4096;
+        d.when_full = AZC_FULL_DROP;
+        d.on_drain = drain_value;
+        azc_server *server = serve(&config, d);
+        client *c = join_channel(server, "/t");
+        azc_conn *conn = newest();
+        memset(bytes, 'b', sizeof bytes);
+        drained = 0;
+        CHECK_INT(azc_send_text(conn, bytes, 1500), AZC_OK);
+        CHECK_INT(azc_send_text(conn, bytes, 1500), AZC_OK);
+        CHECK_INT(send_latest(conn, 1, bytes, 1500), AZC_OK); /* waits */
+        azc__out_consume(&server->mem, &conn->out, 1504);     /* as if the kernel took one */
+        azc__conn_writable(conn);
+        CHECK(conn->late == NULL && azc_backlog(conn) > server->pause);
+        CHECK_INT(drained, 0);
+        EXPECT_FRAME(c, TEXT, bytes, 1500), EXPECT_FRAME(c, TEXT, bytes, 1500);
+        EXPECT_TEXT(c, "drained");
+        finish(server);
+    }
     TEST("values that wait are sent before a Close, and freed if the peer is gone") {
         for (int gone = 0; gone < 2; gone++) {
             static char bytes[3000];
