@@ -116,7 +116,7 @@ check-long:
 
 ##   make check-fixed        fixed memory against a random program, SECONDS=120
 check-fixed:
-	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/fixed \
+	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/random \
 	    CFLAGS="-O2 -g" T=fixed
 
 ##   make coverage           lines (98 %) and branches (95 %) of azchan.h that make test runs

@@ -326,7 +326,7 @@ test('chat: POST is 405 and says what is allowed', async (t) => {
     for (const method of ['POST', 'PUT', 'DELETE']) {
         const page = await request(`${server.http}/`, { method });
         assert.equal(page.status, 405);
-        assert.deepEqual(page.headers.allow.split(/, */).sort(), ['GET', 'HEAD']);
+        assert.deepEqual(page.headers.allow.split(/, */).sort(), ['GET', 'HEAD', 'OPTIONS']);
         const channel = await request(`${server.http}/chat`, { method });
         assert.equal(channel.status, 405);
         assert.ok(channel.headers.allow.split(/, */).includes('GET'));
@@ -414,9 +414,10 @@ test('chat: whatever comes, an answer, and the connection lives on', async (t) =
     await bob.quiet();
 });
 
-test('chat: no content, content of another type, and binary hurt nobody', async (t) => {
+test('chat: no content and content of another type hurt nobody; binary closes its sender', async (t) => {
     const server = await t.server('chat', '0');
-    const ada = await enter(t, server, '?name=ada');
+    const bob = await enter(t, server, '?name=bob');
+    const ada = await enter(t, server, '?name=ada', [bob]);
     for (const content of [undefined, null, 7, -1.5e300, true, [], {}, { a: [1, 'two'] }]) {
         ada.say({ type: 'message', content });
         const got = await ada.json();
@@ -425,8 +426,9 @@ test('chat: no content, content of another type, and binary hurt nobody', async 
         assert.deepEqual(got, { type: 'message', from: 'ada', content });
     }
     ada.send(randomBytes(100), { binary: true });
-    ada.say({ type: 'ping' });
-    await ada.json(pong);
+    assert.equal((await ada.gone()).code, 1003);
+    bob.say({ type: 'ping' });
+    for (let got; (got = await bob.json()).type !== 'pong';) assert.notEqual(got.type, 'error');
 });
 
 test('chat: content arrives as it was, whatever it holds', async (t) => {
