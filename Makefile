@@ -62,9 +62,9 @@ $(BUILD)/tests/test_json_fast: TEST_CFLAGS += -O2 -ffast-math
 $(BUILD)/tests/test_all_dashboard: examples/dashboard.c examples/dashboard_page.h
 $(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 
-##   make run                start the chat example
+##   make run                start the chat example; PORT=4001, PORT=0.0.0.0:4000, PORT=unix:/path
 run: $(BUILD)/chat
-	$(BUILD)/chat
+	$(BUILD)/chat $(PORT)
 
 ##   make test               run all tests; needs only cc and make. -j2 compiles two at a time
 ##   make test T=room        run tests/test_room.c alone; T='conn_*' runs several
