@@ -11,7 +11,7 @@ else
 TEST_CFLAGS = $(CFLAGS)
 endif
 
-EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c)) $(BUILD)/cpp
 
 # T=room selects tests/test_room.c, and T='conn_*' all tests of CONN.
 T = *
@@ -30,6 +30,12 @@ examples: $(EXAMPLES)
 $(BUILD)/%: examples/%.c examples/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
+
+$(BUILD)/cpp: examples/cpp.cpp examples/url.h azchan.h
+	@mkdir -p $(@D)
+	@command -v $(firstword $(CXX)) >/dev/null || echo "$@: skipped: there is no $(CXX)"
+	$(if $(shell command -v $(firstword $(CXX))),$(CXX) -std=c++17 -Wall -Wextra $(CFLAGS) -I. $< \
+	    -o $@ $(LDFLAGS))
 
 # The pages of the examples as C arrays: examples/pages/NAME.html becomes examples/NAME_page.h.
 PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.html)) \

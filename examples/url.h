@@ -7,14 +7,15 @@
 static void print_url(const azc_server *server, const char *host, const char *scheme,
                       const char *path) {
     if (!host || !host[strspn(host, "0123456789")]) host = "127.0.0.1";
-    int ipv6 = strchr(host, ':') != strrchr(host, ':'), local = strncmp(host, "unix:", 5) == 0;
-    host += *host == '[';
-    int len = local ? (int)strlen(host) : (int)strcspn(host, ipv6 ? "]" : ":");
-    if (len == 7 && strncmp(host, "0.0.0.0", 7) == 0) host = "127.0.0.1", len = 9;
-    if (len == 2 && strncmp(host, "::", 2) == 0) host = "::1", len = 3;
+    int ipv6 = strchr(host, ':') != strrchr(host, ':');
+    char name[64];
+    snprintf(name, sizeof name, "%s", host + (*host == '['));
+    name[strcspn(name, ipv6 ? "]" : ":")] = 0;
+    if (strcmp(name, "0.0.0.0") == 0) strcpy(name, "127.0.0.1");
+    if (strcmp(name, "::") == 0) strcpy(name, "::1");
 
-    if (local) puts(host);
-    else if (ipv6) printf("%s://[%.*s]:%d%s\n", scheme, len, host, azc_port(server), path);
-    else printf("%s://%.*s:%d%s\n", scheme, len, host, azc_port(server), path);
+    if (strncmp(host, "unix:", 5) == 0) puts(host);
+    else if (ipv6) printf("%s://[%s]:%d%s\n", scheme, name, azc_port(server), path);
+    else printf("%s://%s:%d%s\n", scheme, name, azc_port(server), path);
     fflush(stdout); /* it may be a pipe */
 }
