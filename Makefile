@@ -65,7 +65,8 @@ $(BUILD)/own_loop: LDFLAGS += -lm
 # As programs that want fast arithmetic are compiled.
 $(BUILD)/tests/test_json_fast: TEST_CFLAGS += -O2 -ffast-math
 
-$(BUILD)/tests/test_all_dashboard: examples/dashboard.c examples/dashboard_page.h
+$(BUILD)/tests/test_all_dashboard $(BUILD)/tests/test_all_serial: $(BUILD)/tests/test_all_%: \
+    examples/%.c examples/%_page.h examples/url.h
 $(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 
 ##   make run                start the chat example; PORT=4001, PORT=0.0.0.0:4000, PORT=unix:/path
