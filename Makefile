@@ -144,7 +144,7 @@ coverage:
 ##   make check-interop      Node's ws client, and the examples' pages in a browser
 check-interop: examples
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws browser pages; do \
+	cd tests/interop && for script in ws browser pages serial; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \

@@ -7,7 +7,7 @@
    at 115200 baud, and reads commands, one per line. Whoever opens the page may send commands, so
    add a login (on_upgrade) before you accept other machines. Without a device, try a pty:
 
-       socat -d -d pty,link=/tmp/device,raw pty,link=/tmp/sensor,raw & ./serial 4000 /tmp/device
+       socat pty,link=/tmp/device,raw pty,link=/tmp/sensor,raw & ./serial 4000 /tmp/device
        while sleep 1; do echo "heat $RANDOM"; done >/tmp/sensor
 
    The page is pages/serial.html, which `make pages` turns into serial_page.h. */

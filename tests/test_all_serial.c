@@ -1,4 +1,4 @@
-/* examples/serial.c with a pty in place of the device. tests/interop may test its page. */
+/* examples/serial.c with a pty in place of the device. tests/interop tests its page. */
 #define _XOPEN_SOURCE 600 /* posix_openpt */
 #define AZCHAN_IMPLEMENTATION
 #include "../azchan.h"
@@ -101,7 +101,7 @@ static const char *refused(client *c, const char *command) {
 }
 
 static void lines(void) {
-    TEST("a line is a value, however it arrives; the first one and lines of other forms are ignored") {
+    TEST("a line is a value, however it arrives; the first and malformed ones are ignored") {
         client *c = start();
         int device = plugged(c);
         put(device, "heat 21.5 C\r\n");
