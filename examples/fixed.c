@@ -7,7 +7,7 @@
 #include "url.h"
 #include <stdio.h>
 
-static unsigned char memory[328 << 10];
+static unsigned char memory[352 << 10];
 
 int main(int argc, char **argv) {
     azc_config config = {0};

@@ -173,8 +173,12 @@ size check-size sizes:
 check-azu:
 	@CC="$(CC)" sh $(BUILD_DIR)/azu.sh $(BUILD_OUT)/azu
 
-##   make check-readme       the programs and commands of README.md; every snippet of examples/azu.md
-check-readme: check-azu
+check-examples: examples
+	@sh $(BUILD_DIR)/examples.sh $(BUILD) $(BUILD_OUT)/examples
+
+##   make check-readme       the programs and commands of README.md; every snippet of examples/azu.md;
+##                           check-examples: each example prints its address
+check-readme: check-azu check-examples
 	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
 	$(call need,qemu-arm-static,qemu-user-static)
 	$(call need,cmake,cmake)
@@ -182,4 +186,5 @@ check-readme: check-azu
 
 .PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
     lint-clang lint-cppcheck lint-alloc lint-order check-cpp cpp-public check-small \
-    check-machines $(MACHINES:%=machine-%) size check-size sizes check-azu check-readme
+    check-machines $(MACHINES:%=machine-%) size check-size sizes check-azu \
+    check-examples check-readme
