@@ -4,8 +4,8 @@
        cc -I. examples/serial.c -o serial && ./serial [[host:]port] [/dev/ttyUSB0]
 
    Then open http://127.0.0.1:4000/. The device writes lines of a name and a value ("heat 21.5 C"),
-   at 115200 baud, and reads commands, one per line. Whoever opens the page may send commands, so
-   add a login (on_upgrade) before you accept other machines. Without a device, try a pty:
+   at 115200 baud, and reads commands, one per line. Every viewer may send commands, so add a
+   login (on_upgrade) before you accept other machines. Without a device, try a pty:
 
        socat pty,link=/tmp/device,raw pty,link=/tmp/sensor,raw & ./serial 4000 /tmp/device
        while sleep 1; do echo "heat $RANDOM"; done >/tmp/sensor
