@@ -11,7 +11,7 @@ else
 TEST_CFLAGS = $(CFLAGS)
 endif
 
-EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c))
+EXAMPLES = $(patsubst examples/%.c,$(BUILD)/%,$(wildcard examples/*.c)) $(BUILD)/cpp
 
 # T=room selects tests/test_room.c, and T='conn_*' all tests of CONN.
 T = *
@@ -30,6 +30,12 @@ examples: $(EXAMPLES)
 $(BUILD)/%: examples/%.c examples/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
+
+$(BUILD)/cpp: examples/cpp.cpp examples/url.h azchan.h
+	@mkdir -p $(@D)
+	@command -v $(firstword $(CXX)) >/dev/null || echo "$@: skipped: there is no $(CXX)"
+	$(if $(shell command -v $(firstword $(CXX))),$(CXX) -std=c++17 -Wall -Wextra $(CFLAGS) -I. $< \
+	    -o $@ $(LDFLAGS))
 
 # The pages of the examples as C arrays: examples/pages/NAME.html becomes examples/NAME_page.h.
 PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.html)) \
@@ -59,12 +65,13 @@ $(BUILD)/own_loop: LDFLAGS += -lm
 # As programs that want fast arithmetic are compiled.
 $(BUILD)/tests/test_json_fast: TEST_CFLAGS += -O2 -ffast-math
 
-$(BUILD)/tests/test_all_dashboard: examples/dashboard.c examples/dashboard_page.h
+$(BUILD)/tests/test_all_dashboard $(BUILD)/tests/test_all_serial: $(BUILD)/tests/test_all_%: \
+    examples/%.c examples/%_page.h examples/url.h
 $(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 
-##   make run                start the chat example
+##   make run                start the chat example; PORT=4001, PORT=0.0.0.0:4000, PORT=unix:/path
 run: $(BUILD)/chat
-	$(BUILD)/chat
+	$(BUILD)/chat $(PORT)
 
 ##   make test               run all tests; needs only cc and make. -j2 compiles two at a time
 ##   make test T=room        run tests/test_room.c alone; T='conn_*' runs several
@@ -137,7 +144,7 @@ coverage:
 ##   make check-interop      Node's ws client, and the examples' pages in a browser
 check-interop: examples
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws browser pages; do \
+	cd tests/interop && for script in ws browser pages serial; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \

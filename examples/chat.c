@@ -7,6 +7,7 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "chat_page.h"
+#include "url.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -182,8 +183,7 @@ int main(int argc, char **argv) {
     azc_use(server, azc_logger, stderr); /* stdout gets the URL only */
     add_channels(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", chat_page, sizeof chat_page);
-    if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout);
+    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "chat: %s\n", azc_error(server));
     azc_destroy(server);

@@ -3,6 +3,7 @@
        cc -I. examples/echo.c -o echo && ./echo [[host:]port] */
 #define AZCHAN_IMPLEMENTATION /* in exactly one .c file, before other headers */
 #include "azchan.h"
+#include "url.h"
 #include <stdio.h>
 
 int main(int argc, char **argv) {
@@ -18,8 +19,7 @@ int main(int argc, char **argv) {
     azc_server *server = azc_create(&config);
     azc_stop_on_signals(server);     /* Ctrl-C */
     azc_add_channel(server, &echo);
-    if (azc_listen(server) == AZC_OK) printf("ws://127.0.0.1:%d/echo\n", azc_port(server));
-    fflush(stdout);                  /* it may be a pipe */
+    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "ws", "/echo");
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
     azc_destroy(server);

@@ -4,9 +4,10 @@
        cc -I. examples/fixed.c -o fixed && ./fixed [[host:]port] */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
+#include "url.h"
 #include <stdio.h>
 
-static unsigned char memory[328 << 10];
+static unsigned char memory[352 << 10];
 
 int main(int argc, char **argv) {
     azc_config config = {0};
@@ -25,11 +26,7 @@ int main(int argc, char **argv) {
     azc_server *server = azc_create_in(memory, sizeof memory, &config);
     azc_stop_on_signals(server);
     azc_add_channel(server, &relay);
-    if (azc_listen(server) == AZC_OK) {
-        printf("ws://127.0.0.1:%d/relay, 16 connections in %lu of %lu bytes\n", azc_port(server),
-               (unsigned long)azc_memory_bound(&config), (unsigned long)sizeof memory);
-    }
-    fflush(stdout);
+    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "ws", "/relay");
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "fixed: %s\n", azc_error(server));
     azc_destroy(server);

@@ -9,6 +9,7 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "jobs_page.h"
+#include "url.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -192,8 +193,7 @@ int main(int argc, char **argv) {
         need(pthread_create(&thread[i], NULL, work, &fds[i][0]) == 0, "pthread_create");
         orders[i] = fds[i][1];
     }
-    if (azc_listen(server) == AZC_OK) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout);
+    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "jobs: %s\n", azc_error(server));
 

@@ -9,6 +9,7 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "own_loop_page.h"
+#include "url.h"
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -157,8 +158,7 @@ int main(int argc, char **argv) {
     azc_add_page(server, "/", "text/html; charset=utf-8", own_loop_page, sizeof own_loop_page);
     for (int i = 1; i <= 5; i++) world_add(i * WIDE / 6.0, HIGH / 3.0);
     int alive = azc_listen(server) == AZC_OK ? 1 : -1;
-    if (alive > 0) printf("http://127.0.0.1:%d/\n", azc_port(server));
-    fflush(stdout);
+    if (alive > 0) print_url(server, config.host, "http", "/");
 
     /* One poll waits for the terminal, the server's descriptors and the next tick. */
     struct pollfd fds[1 + MAX_FDS] = {{STDIN_FILENO, POLLIN, 0}};

@@ -81,16 +81,27 @@ lint-order:
 	@awk -f $(BUILD_DIR)/order.awk azchan.h azchan.h
 	@echo "lint: order of the sections"
 
-##   make check-cpp          tests compiled as C++ by g++ and clang++
+##   make check-cpp          tests compiled as C++ by g++ and clang++; cpp-public
 CPP_TESTS = conn_callbacks conn_frames conn_rooms conn_sends json listen loop rates_send \
     request_handshake request_pages server users
-check-cpp:
+check-cpp: cpp-public
 	$(call need,g++,g++)
 	$(call need,clang++,clang)
 	@$(MAKE) -s test BUILD=$(BUILD)/g++ CC=g++ CFLAGS=-O0 T="$(CPP_TESTS)" \
 	    WARN="-x c++ -std=c++11 -Wall -Wextra -pedantic"
 	@$(MAKE) -s test BUILD=$(BUILD)/clang++ CC=clang++ CFLAGS=-O0 T="$(CPP_TESTS)" \
 	    WARN="-x c++ -std=c++20 -Wall -Wextra"
+
+# What a C++ program includes and calls, without the implementation, has no warning of those that
+# concern C++ alone. AZCHAN_IMPLEMENTED takes the implementation out of the example.
+cpp-public:
+	$(call need,g++,g++)
+	$(call need,clang++,clang)
+	@for cxx in "g++ -Wuseless-cast" clang++; do for part in "-x c++ -DPART=2 tests/build/part.c" \
+	    "-std=c++17 -DAZCHAN_IMPLEMENTED examples/cpp.cpp"; do \
+	    $$cxx -Wall -Wextra -Wold-style-cast -Wzero-as-null-pointer-constant -Wconversion \
+	        -Werror -I. -fsyntax-only $$part || exit 1; done; done
+	@echo "cpp: the public part"
 
 ##   make check-small        all tests at -Os, and the same code paths with sanitizers
 check-small:
@@ -162,13 +173,18 @@ size check-size sizes:
 check-azu:
 	@CC="$(CC)" sh $(BUILD_DIR)/azu.sh $(BUILD_OUT)/azu
 
-##   make check-readme       the programs and commands of README.md; every snippet of examples/azu.md
-check-readme: check-azu
+check-examples: examples
+	@sh $(BUILD_DIR)/examples.sh $(BUILD) $(BUILD_OUT)/examples
+
+##   make check-readme       the programs and commands of README.md; every snippet of examples/azu.md;
+##                           check-examples: each example prints its address
+check-readme: check-azu check-examples
 	$(call need,arm-linux-gnueabihf-gcc,gcc-arm-linux-gnueabihf)
 	$(call need,qemu-arm-static,qemu-user-static)
 	$(call need,cmake,cmake)
 	@sh $(BUILD_DIR)/readme.sh $(BUILD_OUT)/readme
 
 .PHONY: check-warnings check-silent $(SILENT) silent-tcc check-orders check-lint lint-gcc \
-    lint-clang lint-cppcheck lint-alloc lint-order check-cpp check-small check-machines \
-    $(MACHINES:%=machine-%) size check-size sizes check-azu check-readme
+    lint-clang lint-cppcheck lint-alloc lint-order check-cpp cpp-public check-small \
+    check-machines $(MACHINES:%=machine-%) size check-size sizes check-azu \
+    check-examples check-readme

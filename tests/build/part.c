@@ -38,7 +38,7 @@ int part_two(azc_server *server) {
     memset(&echo, 0, sizeof echo);
     echo.path = "/echo";
     echo.on_message = azc_send_text;
-    return azc_add_channel(server, &echo) != NULL ? AZC_OK : AZC_ERR_ARGUMENT;
+    return azc_add_channel(server, &echo) ? AZC_OK : AZC_ERR_ARGUMENT;
 }
 
 #endif
