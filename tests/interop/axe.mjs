@@ -18,8 +18,9 @@ const widths = [320, 375, 768, 1440];
 
 /* ---- The pages ------------------------------------------------------------------------------ */
 
-/* What a user does on each: `first` before it is connected, `use` until it shows something, and
-   `error` until it shows a failure. `args` are the program's arguments before the port. */
+/* What a user does on each, with the keyboard alone where possible: `first` before it is connected,
+   `use` until it shows something, `error` until it shows a failure. `args` are the program's
+   arguments before the port. */
 const pages = {
     chat: {
         async first(page) {
@@ -54,12 +55,13 @@ const pages = {
     counter: {
         empty: (page) => page.waitForSelector('#yours output'),
         async use(page) {
-            for (let i = 0; i < 3; i++) await page.click('[data-click=yours-more]');
+            for (let i = 0; i < 3; i++) await page.press('[data-click=yours-more]', 'Enter');
             await page.waitForSelector('#yours output:text("3")');
         },
     },
     dashboard: {
-        empty: (page) => page.waitForSelector('#network .value b:not(:empty)'), /* its second sample */
+        /* Its second sample has network rates */
+        empty: (page) => page.waitForSelector('#network .value b:not(:empty)'),
         async offline(page) {
             await page.waitForSelector('text=/^Values from \\d+ s ago$/');
             const value = await page.textContent('#load .value b');
@@ -69,7 +71,7 @@ const pages = {
     jobs: {
         async use(page) {
             await page.click('text=1 million');
-            await page.click('#start');
+            await page.press('#start', 'Enter');
             await page.waitForSelector('li.done');
             await page.click('text=20 million');
             for (let i = 0; i < 3; i++) await page.click('#start');
@@ -83,7 +85,15 @@ const pages = {
             await page.waitForSelector('text=All places are taken');
         },
     },
-    own_loop: { use: (page) => page.click('#world') },
+    own_loop: {
+        async use(page, t, server) {
+            const client = await t.client(`${server.ws}/world`);
+            const balls = async () => (await client.json()).balls.length;
+            const before = await balls();
+            await page.press('#world', 'Enter');
+            await until('one more ball', async () => await balls() === before + 1);
+        },
+    },
     presence: {
         async first(page) {
             await page.fill('#name', 'Grace');
@@ -93,6 +103,8 @@ const pages = {
         async use(page, t, server) {
             await t.client(`${server.ws}/presence?name=Bartholomew-the-Second&room=garden`);
             await page.waitForSelector('[data-room=garden] li');
+            await page.press('[data-room=studio] .go', 'Enter');
+            await page.waitForSelector('[data-room=studio].here li');
             const cut = await page.$eval('#me', (me) => me.scrollWidth - me.clientWidth);
             assert.ok(cut <= 0, 'a name of five letters is not cut');
         },
@@ -102,7 +114,9 @@ const pages = {
         async use(page) {
             const small = path.join(home, 'small.txt');
             fs.writeFileSync(small, 'small');
-            await page.setInputFiles('#files', small);
+            const asked = page.waitForEvent('filechooser');
+            await page.press('#files', 'Enter');
+            await (await asked).setFiles(small);
             await page.waitForSelector('[data-state=done]');
         },
         async error(page) {
@@ -142,9 +156,9 @@ async function check_keys(tab) {
     const { page } = tab;
     const wanted = await page.evaluate(() => {
         document.activeElement.blur();
-        const all = [...document.querySelectorAll('a[href], button, input, textarea, [tabindex]')];
-        const some = all.filter((one) => one.checkVisibility() && !one.disabled &&
-            (one.type !== 'radio' || one.checked));
+        const controls = 'a[href], button, input, textarea, [role=button], [tabindex]';
+        const some = [...document.querySelectorAll(controls)].filter((one) => (
+            one.checkVisibility() && !one.disabled && (one.type !== 'radio' || one.checked)));
         some.forEach((one, i) => { one.dataset.control = i; });
         return some.length;
     });
@@ -166,6 +180,12 @@ async function check_keys(tab) {
     }
     assert.equal(met.size, wanted, 'controls that Tab reaches');
 }
+
+/* The button comes and goes with each attempt to connect, so this may take a few rounds. */
+const check_retry = (page) => until('Tab on "Retry now"', async () => {
+    await page.keyboard.press('Tab');
+    return page.evaluate(() => document.activeElement.matches('#status button'));
+});
 
 /* In the server's place something that accepts and never answers. */
 function silence(t, port) {
@@ -223,16 +243,16 @@ async function look(t, name, scheme) {
     await offline?.(page);
     await check_widths(tab, 'offline');
     await shot('offline');
-    if (scheme === 'light') await check_keys(tab);
+    const retry = page.locator('#status button');
+    if (await retry.count()) await check_retry(page);
     const answer = await silence(t, server.port);
     await until('connecting', async () => await tab.state() === 'connecting', 20000);
     await check_widths(tab, 'connecting', [320]);
     await answer();
     await until('offline again', async () => await tab.state() === 'closed');
     await t.server(name, ...args, String(server.port));
-    const retry = page.locator('#status button');
     if (await retry.count()) {
-        await retry.focus();
+        await check_retry(page);
         await page.keyboard.press('Enter');
     }
     await tab.online(20000);

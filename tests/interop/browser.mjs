@@ -292,7 +292,7 @@ test('page: a server that stops in order and comes back, with a tab in a room', 
     for (const tab of [ada, bob]) tab.check_but_lost();
 }, 60000);
 
-test('page: the connection is a status, not a message; who is alone reads what to do', async (t) => {
+test('page: the connection is a status, not a message; a lone user gets a hint', async (t) => {
     const server = await t.server('chat', '0');
     const hint = (tab, words) => until(`${tab.name} reading ${words || 'no hint'}`,
         async () => await tab.page.textContent('#hint') === words);
