@@ -22,11 +22,11 @@
            echo.on_message = azc_send_text;    // a send takes the arguments of on_message
 
            azc_server *server = azc_create(&config);
+           azc_log_to(server, stderr, AZC_LOG_WARNING);
            azc_stop_on_signals(server);        // Ctrl-C
            azc_add_channel(server, &echo);
-           if (azc_listen(server) == AZC_OK) puts("ws://127.0.0.1:4000/echo");
+           if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/echo"));
            int error = azc_run(server);
-           if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
            azc_destroy(server);
            return error != AZC_OK;
        }
@@ -34,9 +34,9 @@
    With `echo.on_message = azc_send_all` it is a chat. In C++ write `azc_config config = {}`.
 
    Calls before azc_listen need no check: azc_listen and azc_run return the first error of
-   azc_create, azc_use and azc_add_*, and azc_error puts it into words. Every function accepts NULL:
-   it returns AZC_ERR_ARGUMENT, or does nothing. If azc_stop was called before azc_run, azc_run
-   returns at once.
+   azc_create, azc_use and azc_add_*, the log has a line for it, and azc_error has the same words.
+   Every function accepts NULL: it returns AZC_ERR_ARGUMENT, or does nothing. If azc_stop was called
+   before azc_run, azc_run returns at once.
 
    CALLBACKS return AZC_OK. Anything else is a failure, 1 included:
 
@@ -94,6 +94,12 @@
      more time: see SLOW PEERS.
    - Nothing here prints (except azc_log_to, to the FILE you give it), exits, or touches signals
      (except azc_stop_on_signals).
+
+   LOG. azc_log_to(server, stderr, AZC_LOG_WARNING) says why: which rule a refused peer broke, what
+   a callback returned, which call of the program was wrong and what is allowed, which callback took
+   too long. AZC_LOG_NOTICE adds a line for each request and each closed channel. Builds without
+   NDEBUG also assert that no other thread calls, and that no connection is used after its on_close,
+   as far as that can be seen cheaply.
 
    OWNERSHIP
 
@@ -623,6 +629,12 @@ AZC_API int azc_listen(azc_server *server);
 
 /* The port listened on; 0 before azc_listen and for Unix sockets. Anywhere. */
 AZC_API int azc_port(const azc_server *server);
+
+/* Where the server listens, for a line that a user can open: azc_url(server, "http", "/") is
+ * "http://127.0.0.1:4000/", and for a Unix socket config.host. The addresses that stand for all of
+ * the machine's (0.0.0.0 and ::) become its own.
+ *   returns   never NULL; valid until the next call; at most 199 bytes */
+AZC_API const char *azc_url(azc_server *server, const char *scheme, const char *path);
 
 /* Call azc_listen, then azc_poll until azc_stop was called and every peer has gone.
  *   returns   AZC_OK after a stop | an error of azc_listen or azc_poll
@@ -2118,6 +2130,7 @@ struct azc_server {
     azc__request request;
     char error[AZC__ERROR]; /* for azc_error */
     char words[500];     /* of request.why, if they are not constant */
+    char url[200];       /* of azc_url */
     pid_t unix_owner;    /* the process that created config.host's path; 0: none did */
     dev_t unix_device;   /* of that path */
     ino_t unix_inode;
@@ -2922,8 +2935,8 @@ static AZC__RARE const char *azc__frame_misplaced(unsigned opcode, int fin) {
 /* Read the head of a client's frame. in_message: the fragments of a message have begun; room: bytes
  * that the message may still grow by. Each byte is checked as soon as it is there, so that the
  * result does not depend on how the peer's bytes are cut.
- * Returns the head's length, 0 if more bytes are needed, or a negative close code, with the rule that
- * was broken in *why. */
+ * Returns the head's length, 0 if more bytes are needed, or a negative close code, and then *why is
+ * the rule that was broken. */
 static inline int azc__frame_head(const unsigned char *p, size_t n, int in_message, uint64_t room,
                                   azc__frame *f, const char **why) {
     if (n < 1) return 0;
@@ -4481,8 +4494,8 @@ static void azc__log_close(const azc_conn *conn) {
 
 /* ---- Errors ---- */
 
-/* Format the text for azc_error. Until azc_listen it keeps the first error, which azc_listen returns.
- * A path or list of the program may hold a newline, and a log line may not. */
+/* Format the text for azc_error. Until azc_listen it keeps the first error, which azc_listen
+ * returns. A path or list of the program may hold a newline, and a log line may not. */
 static AZC__RARE void azc__error_text(azc_server *s, char text[AZC__ERROR], const char *format,
                                       va_list args) {
     vsnprintf(text, AZC__ERROR, format, args);
@@ -4538,7 +4551,8 @@ static inline void azc__thread_check(azc_server *s) {
 /* Calls that need an open connection, made for a request or for a closed one; and those that a log
  * made. */
 static AZC__RARE int azc__error_request(azc_server *s, const char *call) {
-    return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect on", call);
+    return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect "
+                                          "on", call);
 }
 
 static AZC__RARE int azc__error_closed(azc_server *s, const char *call) {
@@ -4601,7 +4615,8 @@ AZC_API int azc_log_to(azc_server *server, void *file, int level) {
     if (server == NULL && file != NULL) fputs("azc_create: out of memory\n", (FILE *)file);
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (file == NULL || level < 0 || level > AZC_LOG_DEBUG)
-        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_log_to: file must not be NULL, and level "
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_log_to: file must not be NULL, and "
+                                                      "level "
                             "%d must be from AZC_LOG_ERROR to AZC_LOG_DEBUG", level);
     server->log_file = (FILE *)file;
     server->config.log = azc__log_file;
@@ -4936,7 +4951,8 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     int new_rooms = room == NULL;
     if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
     if (azc__room_full(s, new_rooms))
-        return azc__error(s, AZC_ERR_FULL, "azc_join: max_rooms %d or max_memberships %d is reached",
+        return azc__error(s, AZC_ERR_FULL, "azc_join: max_rooms %d or max_memberships %d is "
+                                           "reached",
                           s->config.max_rooms, s->config.max_memberships);
     azc__out replay = {NULL, NULL, 0, 0, 0};
     int replays = room != NULL && room->keeps.history != NULL;
@@ -5289,8 +5305,8 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
         conn->reason_len = (uint8_t)len;
 }
 
-/* End a connection with a code of ours. The reason helps whoever reads a browser's console; on_close
- * gets none, since the program knows the code. RFC 6455 7.1.7 */
+/* End a connection with a code of ours. A browser's console shows the reason; on_close gets none,
+ * since the program knows the code. RFC 6455 7.1.7 */
 static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int state, int code, const char *reason) {
     int open = conn->state == AZC__OPEN;
     azc__conn_close(conn, state, code, reason, strlen(reason));
@@ -5563,7 +5579,8 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     int error = azc__send_check(conn, data, len, "azc_ping");
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL)
-        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_ping: len %zu: at most 125 bytes, RFC 6455 5.5",
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_ping: len %zu: at most 125 bytes, RFC 6455 "
+                                                 "5.5",
                             len);
     if (s->busy & AZC__LOGGING) return azc__error_logging(s, "azc_ping");
     if (azc__out_backlog(&conn->out) > s->config.max_backlog)
@@ -5577,7 +5594,8 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (len > AZC__MAX_CONTROL - 2 || !valid)
-        return azc__mistake(conn->server, AZC_ERR_ARGUMENT, "azc_close: code %d with a reason of %zu "
+        return azc__mistake(conn->server, AZC_ERR_ARGUMENT, "azc_close: code %d with a reason of "
+                                                            "%zu "
                             "bytes: a code is 1000-1003, 1007-1014, 3000-4999, or 0 without a "
                             "reason; a reason has at most 123 bytes, RFC 6455 7.4", code, len);
     int error = azc__send_check(conn, reason, len, "azc_close");
@@ -5748,7 +5766,8 @@ static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (desc->on_message != NULL || desc->on_binary != NULL) {
         int text = opcode == AZC__OP_TEXT;
-        azc__log(conn->server, conn, AZC_LOG_WARNING, "closed with 1003: the peer sent a %s message, "
+        azc__log(conn->server, conn, AZC_LOG_WARNING, "closed with 1003: the peer sent a %s "
+                                                      "message, "
                  "but the channel has no %s", text ? "text" : "binary",
                  text ? "on_message" : "on_binary");
         azc__conn_fail(conn, AZC__CLOSING, 1003, text ? "this channel takes binary messages only"
@@ -5769,7 +5788,8 @@ static AZC__RARE void azc__callback_end(azc_conn *conn, const char *name, int re
 /* After on_message, on_binary, on_ping or on_pong. */
 static AZC__RARE void azc__callback_after(azc_conn *conn, int opcode, int result) {
     azc_server *s = conn->server;
-    const char *name = opcode == AZC__OP_TEXT ? "on_message" : opcode == AZC__OP_BINARY ? "on_binary"
+    const char *name = opcode == AZC__OP_TEXT ? "on_message"
+                       : opcode == AZC__OP_BINARY ? "on_binary"
                        : opcode == AZC__OP_PING ? "on_ping" : "on_pong";
     if (s->slow_ms < INT_MAX) azc__callback_time(s, conn, name);
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, name, result);
@@ -6088,7 +6108,8 @@ static int azc__upgrade_check(azc_conn *conn, const char *key) {
     if (version == NULL || strcmp(version, "13") != 0)
         return azc__why(&r->why, 426, "not exactly one Sec-WebSocket-Version 13, RFC 6455 4.2.1");
     if (key == NULL || !azc__key_valid(key))
-        return azc__why(&r->why, 400, "not exactly one Sec-WebSocket-Key of 16 bytes in base64, RFC "
+        return azc__why(&r->why, 400, "not exactly one Sec-WebSocket-Key of 16 bytes in base64, "
+                                      "RFC "
                         "6455 4.2.1");
     if (!azc__http_origin(r, s->config.origins)) return azc__upgrade_refuse_origin(conn);
     return r->proxied ? azc__quota_enter(conn, &r->visitor) : 0;
@@ -6203,7 +6224,8 @@ static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int s
     if (status == 0) {
         r->count = azc__route_split(&segments, r->path, r->path_len);
         if (r->count < 0 || azc__http_pairs(&out, r->query, 0) < 0) {
-            status = azc__http_bad(r, "a path or query with a bad % escape, a NUL, or not in UTF-8");
+            status = azc__http_bad(r, "a path or query with a bad % escape, a NUL, or not in "
+                                      "UTF-8");
             out = query;
         }
     }
@@ -6454,7 +6476,8 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     size_t token = 0;
     while (azc__char_in(AZC__TOKEN, name[token])) token++;
     if (token == 0 || name[token] != 0 || !azc__field_valid(value, SIZE_MAX))
-        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and value "
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and "
+                                                 "value "
                             "must have no control character, RFC 9110 5");
     if (azc__reply_reserved(name))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: %.60s is set by the server",
@@ -6610,11 +6633,13 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
 /* Returns AZC_OK, or what is wrong with the desc. */
 static int azc__channel_desc_check(azc_server *s, const azc_channel_desc *desc) {
     if (s->listening) return azc__setup_late(s, "azc_add_channel");
-    if (desc == NULL || desc->path == NULL) return azc__error_null(s, "azc_add_channel or its path");
+    if (desc == NULL || desc->path == NULL) return azc__error_null(s, "azc_add_channel or its "
+                                                                      "path");
     if (desc->data_size > 1 << 30)
         return azc__mistake(s, AZC_ERR_ARGUMENT, "data_size %zu: at most 1 GiB", desc->data_size);
     if ((unsigned)desc->when_full <= AZC_FULL_DROP) return AZC_OK;
-    return azc__mistake(s, AZC_ERR_ARGUMENT, "when_full %d: must be AZC_FULL_CLOSE or AZC_FULL_DROP",
+    return azc__mistake(s, AZC_ERR_ARGUMENT, "when_full %d: must be AZC_FULL_CLOSE or "
+                                             "AZC_FULL_DROP",
                         desc->when_full);
 }
 
@@ -6945,7 +6970,8 @@ static azc_conn *azc__accept_victim(const azc_server *s) {
  * in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *victim = azc__accept_victim(s);
-    azc__log(s, NULL, AZC_LOG_WARNING, "max_connections %d is reached: %s", s->config.max_connections,
+    azc__log(s, NULL, AZC_LOG_WARNING, "max_connections %d is reached: "
+                                       "%s", s->config.max_connections,
              victim != NULL ? "the oldest request gives way" : "newcomers wait");
     if (victim != NULL) {
         s->stats.gave_way++;
@@ -7137,7 +7163,8 @@ static void azc__conn_expire_open(azc_conn *conn, int progress) {
     uint32_t pinged = conn->due - (uint32_t)s->deadline_ms[kind];
     int silent = progress ? 0 : (int32_t)((uint32_t)s->now - heard);
     if (kind == AZC__DEADLINE_PONG && !progress && (int32_t)(heard - pinged) < 0) {
-        azc__log(s, conn, AZC_LOG_WARNING, "dropped with 1006: nothing came within pong_ms %d after "
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped with 1006: nothing came within pong_ms %d "
+                                           "after "
                  "a ping", s->config.pong_ms);
         azc__conn_drop(conn);
     } else if (silent >= ping_ms) {
@@ -7529,7 +7556,8 @@ static int azc__listen_open(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = azc__listen_address(s, &address);
     if (len == 0)
-        return azc__mistake(s, AZC_ERR_ADDRESS, "host \"%.100s\": must be an IPv4 or IPv6 address or "
+        return azc__mistake(s, AZC_ERR_ADDRESS, "host \"%.100s\": must be an IPv4 or IPv6 address "
+                                                "or "
                             "localhost, perhaps with a port up to 65535, or unix:/path",
                             s->config.host);
     int fd = azc__fd_socket(address.any.sa_family), bad = 0;
@@ -7613,6 +7641,20 @@ AZC_API int azc_listen(azc_server *server) {
 
 AZC_API int azc_port(const azc_server *server) { return server == NULL ? 0 : server->port; }
 
+AZC_API const char *azc_url(azc_server *server, const char *scheme, const char *path) {
+    char host[INET6_ADDRSTRLEN];
+    int port;
+    if (server == NULL || scheme == NULL || path == NULL) return "";
+    if (azc__host_path(server->config.host) != NULL) return server->config.host;
+    azc__host_split(server->config.host, host, &port);
+    int v6 = strchr(host, ':') != NULL;
+    const char *name = strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(host, "::") == 0 ? "::1"
+                                                                                        : host;
+    snprintf(server->url, sizeof server->url, "%s://%s%s%s:%d%s", scheme, v6 ? "[" : "", name,
+             v6 ? "]" : "", server->port, path);
+    return server->url;
+}
+
 /* ==== [20] SERVER: configuration, begin and end =============================================== */
 
 /* ---- Configuration ---- */
@@ -7684,7 +7726,8 @@ static int azc__config_origins(azc_server *s) {
     for (const char *at = s->config.origins; *(at += strspn(at, " ")) != 0; at += len) {
         len = strcspn(at, " ");
         if (azc__origin_valid(at, len)) continue;
-        return azc__mistake(s, AZC_ERR_ARGUMENT, "origins \"%.*s\": must be scheme://host[:port], as "
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "origins \"%.*s\": must be scheme://host[:port], "
+                                                 "as "
                             "browsers send it, or *", (int)azc__min(len, 100), at);
     }
     return AZC_OK;
@@ -7798,7 +7841,8 @@ static void azc__server_seed(azc_server *s) {
     if (azc__server_random(s->seed, sizeof s->seed)) return;
     s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
-    azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the hashes "
+    azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the "
+                                     "hashes "
              "of rooms");
 }
 
@@ -7960,7 +8004,8 @@ AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *c
     mem.userdata = f;
     azc_server *s = azc__server_make(&mem, config, &azc__fixed_server);
     if (s != NULL && !s->failed && size < azc_memory_bound(config))
-        s->failed = azc__mistake(s, AZC_ERR_MEMORY, "azc_create_in: size %zu: azc_memory_bound says "
+        s->failed = azc__mistake(s, AZC_ERR_MEMORY, "azc_create_in: size %zu: azc_memory_bound "
+                                                    "says "
                                  "%zu", size, azc_memory_bound(config));
     return s;
 }
@@ -8148,7 +8193,8 @@ static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, v
     if (s == NULL) return 0;
     azc__thread_check(s);
     if (fn == NULL || ms < 0 || every < 0) {
-        azc__mistake(s, AZC_ERR_ARGUMENT, "a timer of %d ms: ms must not be negative (azc_every: from "
+        azc__mistake(s, AZC_ERR_ARGUMENT, "a timer of %d ms: ms must not be negative (azc_every: "
+                                          "from "
                      "1 on), and fn not NULL", ms);
         return 0;
     }
@@ -8278,7 +8324,8 @@ static AZC__RARE void azc__watch_hung(azc_server *s, azc__watched *w) {
     if (w->hung == 0) w->hung = s->now;
     if (s->now - w->hung < 1000) return;
     w->hung = s->now;
-    azc__log(s, NULL, AZC_LOG_WARNING, "azc_watch: fd %d hung up, and is still watched: stop it with "
+    azc__log(s, NULL, AZC_LOG_WARNING, "azc_watch: fd %d hung up, and is still watched: stop it "
+                                       "with "
              "events 0", w->source.fd);
 }
 
@@ -8574,7 +8621,8 @@ AZC_API int azc_set_user(azc_conn *conn, const char *user) {
     if (conn->channel == NULL || conn->rooms != NULL)
         return azc__mistake(s, AZC_ERR_STATE, "azc_set_user: %s", conn->channel == NULL
                             ? "allowed from on_upgrade on"
-                            : "it has a user or is in a room already: set the user before azc_join");
+                            : "it has a user or is in a room already: set the user before "
+                              "azc_join");
     return azc__room_enter(conn, name, len);
 }
 
@@ -8757,7 +8805,8 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: room must have 1 to %d bytes",
                             AZC__MAX_ROOM);
     if (messages > 0 && (bytes < 2 || bytes > half))
-        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: bytes %zu: must be from 2 to %zu, "
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: bytes %zu: must be from 2 to "
+                                                 "%zu, "
                             "half of max_backlog", bytes, half);
     if (s->fixed != NULL) return azc__error_fixed(s, "azc_set_history");
     s->history = &azc__history_functions;
@@ -9035,7 +9084,8 @@ static int azc__rate_allowed(const azc_server *s, uint32_t rooms) {
 }
 
 static AZC__RARE int azc__rate_full(azc_server *s) {
-    return azc__mistake(s, AZC_ERR_FULL, "azc_send: max_rooms %d is reached: a period counts as one",
+    return azc__mistake(s, AZC_ERR_FULL, "azc_send: max_rooms %d is reached: a period counts as "
+                                         "one",
                         s->config.max_rooms);
 }
 
@@ -9130,7 +9180,8 @@ static int azc__message_payload(const azc_channel *channel, const azc_message *m
     int error = azc__payload_check(channel, m->room, p);
     if (error != AZC_OK || !m->batch) return error;
     error = azc_json_read(&value, p->data, p->len);
-    return error == AZC_OK ? AZC_OK : azc__mistake(channel->server, error, "azc_send: a batch takes "
+    return error == AZC_OK ? AZC_OK : azc__mistake(channel->server, error, "azc_send: a batch "
+                                                                           "takes "
                                                    "JSON: bad at byte %zu", value.len);
 }
 
@@ -9431,6 +9482,10 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           config.unix_mode, max_watched and max_timers; config.log may not call back; azc_post holds
           256 tasks. A transport behind AZC_SYS must also name accept4, pipe2, getrandom, flock,
           nanosleep, getpid, chmod and ioctl.
+          azc_log_to, with levels and a limit, replaces azc_logger, and config.log gets the level of
+          each line. A refusal has one line with the rule, and the remedy; azc_error names the call
+          or field, the value, and what is allowed. Close frames of the server carry a reason. New:
+          azc_url, config.log_level, config.slow_ms.
    0.1    The first version.
 */
 

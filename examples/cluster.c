@@ -16,7 +16,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "cluster_page.h"
-#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -320,10 +319,6 @@ static void on_sigterm(int signum) {
     if (azc_post(server, shut_down, NULL) != AZC_OK) azc_stop(server);
 }
 
-static void print_log(void *file, const char *message) {
-    fprintf(file, "cluster: %s\n", message);
-}
-
 /* Look up the address of Redis, once and before the loop, because a name server may be slow. */
 static int redis_find(const char *host, const char *port) {
     struct addrinfo hints, *found;
@@ -368,9 +363,8 @@ int main(int argc, char **argv) {
     config.host = optind < argc ? argv[optind] : NULL;
     config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
     config.max_backlog = 4 * MAX_QUEUED; /* a slow Redis may deliver it all at once */
-    config.log = print_log;
-    config.log_userdata = stderr;
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     signal(SIGTERM, on_sigterm);
     azc_channel_desc desc = {0};
@@ -381,12 +375,12 @@ int main(int argc, char **argv) {
     azc_on_room(chat, redis_room);
     azc_add_page(server, "/", "text/html; charset=utf-8", cluster_page, sizeof cluster_page);
     if (azc_listen(server) == AZC_OK) {
-        print_url(server, config.host, "http", "/");
+        puts(azc_url(server, "http", "/"));
+        fflush(stdout);
         redis_connect(server, NULL);
         azc_every(server, PING_MS, redis_ping, NULL);
     }
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "cluster: %s\n", azc_error(server));
     azc_destroy(server);
     free(redis.out);
     return error != AZC_OK;

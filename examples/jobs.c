@@ -9,7 +9,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "jobs_page.h"
-#include "url.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -182,6 +181,7 @@ int main(int argc, char **argv) {
     desc.on_message = jobs_message;
 
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     channel = azc_add_channel(server, &desc);
     azc_add_page(server, "/", "text/html; charset=utf-8", jobs_page, sizeof jobs_page);
@@ -193,9 +193,9 @@ int main(int argc, char **argv) {
         need(pthread_create(&thread[i], NULL, work, &fds[i][0]) == 0, "pthread_create");
         orders[i] = fds[i][1];
     }
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "jobs: %s\n", azc_error(server));
 
     for (int i = 0; i < THREADS; i++) close(orders[i]); /* the threads end when they see it */
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);

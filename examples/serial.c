@@ -14,7 +14,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "serial_page.h"
-#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -236,15 +235,16 @@ int main(int argc, char **argv) {
     if (argc > 2) port.path = argv[2];
 
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     add_bridge();
     azc_add_page(server, "/", "text/html; charset=utf-8", serial_page, sizeof serial_page);
     if (azc_listen(server) == AZC_OK) {
-        print_url(server, config.host, "http", "/");
+        puts(azc_url(server, "http", "/"));
+        fflush(stdout);
         port_open(server, NULL);
     }
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "serial: %s\n", azc_error(server));
     port_close();
     azc_destroy(server);
     return error != AZC_OK;
