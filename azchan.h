@@ -4500,7 +4500,7 @@ static AZC__RARE void azc__error_text(azc_server *s, char text[AZC__ERROR], cons
                                       va_list args) {
     vsnprintf(text, AZC__ERROR, format, args);
     for (char *p = text; *p; p++) {
-        if (*p > 0 && *p < ' ') *p = '?';
+        if (*p == '\n' || *p == '\r') *p = '?';
     }
     if (!s->failed || s->listening) memcpy(s->error, text, AZC__ERROR);
 }
@@ -4598,11 +4598,12 @@ static void azc__log_file(void *userdata, int level, const char *line) {
         return;
     }
     s->log_due[kind] += each;
-    char when[32] = "-";
+    char when[80] = "-"; /* as wide as gcc fears */
     struct timespec t;
     struct tm utc;
     if (AZC_SYS(clock_gettime)(CLOCK_REALTIME, &t) == 0 && gmtime_r(&t.tv_sec, &utc) != NULL)
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        snprintf(when, sizeof when, "%04d-%02d-%02dT%02d:%02d:%02dZ", utc.tm_year + 1900,
+                 utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
     if (s->log_left_out > 0)
         fprintf(s->log_file, "%s warning %llu lines left out: too many\n", when,
                 (unsigned long long)s->log_left_out);
