@@ -175,9 +175,9 @@ enum { /* when a mistake is made */
     SETUP,    /* before azc_listen, which must return its error */
     FRESH,    /* before azc_listen, which succeeds */
     READY,    /* between two polls, with conn in the channel */
-    MESSAGE,  /* in on_message of conn */
-    UPGRADE_, /* in on_upgrade */
-    HANDLER   /* in a page's handler */
+    IN_MESSAGE,  /* in on_message of conn */
+    IN_UPGRADE, /* in on_upgrade */
+    IN_HANDLER   /* in a page's handler */
 };
 
 static struct {
@@ -188,18 +188,18 @@ static struct {
     int made, code;
     char text[512];
     tape lines;
-} now_;
+} moment;
 
 static char long_text[70000]; /* filled by main */
 
 static void make_mistake(azc_conn *conn) {
-    if (conn != NULL) now_.conn = conn;
+    if (conn != NULL) moment.conn = conn;
     tape_clear(&log_lines);
-    now_.made++;
-    now_.code = now_.make();
-    snprintf(now_.text, sizeof now_.text, "%s", azc_error(now_.server));
-    tape_clear(&now_.lines);
-    tape_add(&now_.lines, tape_text(&log_lines), log_lines.len);
+    moment.made++;
+    moment.code = moment.make();
+    snprintf(moment.text, sizeof moment.text, "%s", azc_error(moment.server));
+    tape_clear(&moment.lines);
+    tape_add(&moment.lines, tape_text(&log_lines), log_lines.len);
     tape_clear(&log_lines);
 }
 
@@ -226,14 +226,14 @@ static void on_fd(azc_server *server, int fd, int events, void *arg) {
     static int name(void) {                                                                      \
         azc_channel_desc d = recorder("/x");                                                     \
         change;                                                                                  \
-        return azc_add_channel(now_.server, &d) != NULL ? AZC_OK : now_.server->failed;           \
+        return azc_add_channel(moment.server, &d) != NULL ? AZC_OK : moment.server->failed;      \
     }
 #define MAKE_SEND(name, change)                                                                  \
     static int name(void) {                                                                      \
         azc_message m;                                                                           \
         memset(&m, 0, sizeof m);                                                                 \
         change;                                                                                  \
-        return azc_send(now_.channel, &m);                                                       \
+        return azc_send(moment.channel, &m);                                                       \
     }
 
 /* Before azc_listen. */
@@ -246,87 +246,88 @@ MAKE_CHANNEL(path_rest, d.path = "/*rest/x")
 MAKE_CHANNEL(path_twice, d.path = "/:a/:a")
 MAKE_CHANNEL(path_utf8, d.path = "/\xff")
 MAKE_CHANNEL(path_again, d.path = "/t")
-MAKE_CHANNEL(path_same, azc_add_channel(now_.server, &d); d.path = "/x")
+MAKE_CHANNEL(path_same, azc_add_channel(moment.server, &d); d.path = "/x")
 MAKE_CHANNEL(protocol_space, d.subprotocols = "chat v2")
 MAKE_CHANNEL(full_seven, d.when_full = 7)
 MAKE_CHANNEL(full_negative, d.when_full = -1)
 MAKE_CHANNEL(data_size, d.data_size = ((size_t)1 << 30) + 1)
-MAKE(desc_null, azc_add_channel(now_.server, NULL) != NULL ? 0 : now_.server->failed)
-MAKE(use_null, azc_use(now_.server, NULL, NULL))
-MAKE(page_bare, azc_add_page(now_.server, "index.html", "text/html", "", 0))
-MAKE(page_null, azc_add_page(now_.server, NULL, "text/html", "", 0))
-MAKE(page_no_bytes, azc_add_page(now_.server, "/a", "text/html", NULL, 5))
-MAKE(page_type, azc_add_page(now_.server, "/a", "text/html\n", "", 0))
-MAKE(page_again, azc_add_page(now_.server, "/p", "text/html", "", 0))
-MAKE(handler_null, azc_add_handler(now_.server, "/a", NULL, NULL))
-MAKE(log_level, azc_log_to(now_.server, stderr, 9))
-MAKE(log_file, azc_log_to(now_.server, NULL, 1))
-MAKE(poll_early, azc_poll(now_.server, 0))
+MAKE(desc_null, azc_add_channel(moment.server, NULL) != NULL ? 0 : moment.server->failed)
+MAKE(use_null, azc_use(moment.server, NULL, NULL))
+MAKE(page_bare, azc_add_page(moment.server, "index.html", "text/html", "", 0))
+MAKE(page_null, azc_add_page(moment.server, NULL, "text/html", "", 0))
+MAKE(page_no_bytes, azc_add_page(moment.server, "/a", "text/html", NULL, 5))
+MAKE(page_type, azc_add_page(moment.server, "/a", "text/html\n", "", 0))
+MAKE(page_again, azc_add_page(moment.server, "/p", "text/html", "", 0))
+MAKE(handler_null, azc_add_handler(moment.server, "/a", NULL, NULL))
+MAKE(log_level, azc_log_to(moment.server, stderr, 9))
+MAKE(log_file, azc_log_to(moment.server, NULL, 1))
+MAKE(poll_early, azc_poll(moment.server, 0))
 
 /* After it. */
-MAKE(use_late, azc_use(now_.server, in_handler, NULL))
-MAKE(page_late, azc_add_page(now_.server, "/a", "text/html", "", 0))
-MAKE(handler_late, azc_add_handler(now_.server, "/a", in_handler, NULL))
+MAKE(use_late, azc_use(moment.server, in_handler, NULL))
+MAKE(page_late, azc_add_page(moment.server, "/a", "text/html", "", 0))
+MAKE(handler_late, azc_add_handler(moment.server, "/a", in_handler, NULL))
 static int channel_late(void) {
     azc_channel_desc d = recorder("/late");
-    return azc_add_channel(now_.server, &d) != NULL ? AZC_OK : AZC_ERR_STATE;
+    return azc_add_channel(moment.server, &d) != NULL ? AZC_OK : AZC_ERR_STATE;
 }
-MAKE(proxies_late, azc_trust_proxies(now_.server, "127.0.0.1"))
-MAKE(part_late, azc_on_part(now_.channel, NULL))
-MAKE(presence_late, azc_on_presence(now_.channel, NULL))
-MAKE(publish_late, azc_on_publish(now_.channel, NULL))
-MAKE(room_late, azc_on_room(now_.channel, NULL))
+MAKE(proxies_late, azc_trust_proxies(moment.server, "127.0.0.1"))
+MAKE(part_late, azc_on_part(moment.channel, NULL))
+MAKE(presence_late, azc_on_presence(moment.channel, NULL))
+MAKE(publish_late, azc_on_publish(moment.channel, NULL))
+MAKE(room_late, azc_on_room(moment.channel, NULL))
 
-MAKE(text_null, azc_send_text(now_.conn, NULL, 3))
-MAKE(text_negative, azc_send_text(now_.conn, "abc", (size_t)-1))
-MAKE(text_utf8, azc_send_text(now_.conn, "\xff", 1))
-MAKE(binary_null, azc_send_binary(now_.conn, NULL, 3))
-MAKE(text_closed, (azc_close(now_.conn, 1000, NULL), azc_send_text(now_.conn, "abc", 3)))
-MAKE(close_twice, (azc_close(now_.conn, 1000, NULL), azc_close(now_.conn, 1000, NULL)))
-MAKE(join_closed, (azc_close(now_.conn, 1000, NULL), azc_join(now_.conn, "a")))
-MAKE(user_closed, (azc_close(now_.conn, 1000, NULL), azc_set_user(now_.conn, "a")))
-MAKE(text_too_much, azc_send_text(now_.conn, long_text, 60000))
+MAKE(text_null, azc_send_text(moment.conn, NULL, 3))
+MAKE(text_negative, azc_send_text(moment.conn, "abc", (size_t)-1))
+MAKE(text_utf8, azc_send_text(moment.conn, "\xff", 1))
+MAKE(binary_null, azc_send_binary(moment.conn, NULL, 3))
+MAKE(text_closed, (azc_close(moment.conn, 1000, NULL), azc_send_text(moment.conn, "abc", 3)))
+MAKE(close_twice, (azc_close(moment.conn, 1000, NULL), azc_close(moment.conn, 1000, NULL)))
+MAKE(join_closed, (azc_close(moment.conn, 1000, NULL), azc_join(moment.conn, "a")))
+MAKE(user_closed, (azc_close(moment.conn, 1000, NULL), azc_set_user(moment.conn, "a")))
+MAKE(text_too_much, azc_send_text(moment.conn, long_text, 60000))
 static int json_open(void) {
     char buf[64];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_array(&w, "list");
-    return azc_send_json(now_.conn, &w);
+    return azc_send_json(moment.conn, &w);
 }
 static int json_small(void) {
     char buf[8];
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "name", "longer");
-    return azc_broadcast_json(now_.channel, NULL, &w, NULL);
+    return azc_broadcast_json(moment.channel, NULL, &w, NULL);
 }
-MAKE(close_code, azc_close(now_.conn, 999, NULL))
-MAKE(close_reason, azc_close(now_.conn, 1000, long_text + sizeof long_text - 125))
-MAKE(close_none, azc_close(now_.conn, 0, "a reason"))
-MAKE(close_utf8, azc_close(now_.conn, 1000, "\xff"))
-MAKE(ping_long, azc_ping(now_.conn, long_text, 126))
-MAKE(ping_negative, azc_ping(now_.conn, long_text, (size_t)-5))
-MAKE(join_empty, azc_join(now_.conn, ""))
-MAKE(join_null, azc_join(now_.conn, NULL))
-MAKE(join_long, azc_join(now_.conn, long_text + sizeof long_text - 257))
-MAKE(leave_empty, azc_leave(now_.conn, ""))
-MAKE(join_many, (azc_join(now_.conn, "a"), azc_join(now_.conn, "b"), azc_join(now_.conn, "c")))
-MAKE(room_none, azc_send_room(now_.conn, "abc", 3))
-MAKE(cast_room, azc_broadcast(now_.channel, "", "abc", 3, NULL))
-MAKE(cast_null, azc_broadcast(now_.channel, NULL, NULL, 3, NULL))
-MAKE(cast_negative, azc_broadcast(now_.channel, NULL, "abc", (size_t)-3, NULL))
-MAKE(cast_utf8, azc_broadcast(now_.channel, NULL, "\xc3", 1, NULL))
-MAKE(user_empty, azc_set_user(now_.conn, ""))
-MAKE(user_twice, (azc_set_user(now_.conn, "ada"), azc_set_user(now_.conn, "ada")))
-MAKE(user_joined, (azc_join(now_.conn, "a"), azc_set_user(now_.conn, "ada")))
-MAKE(history_room, azc_set_history(now_.channel, "", 10, 1000))
-MAKE(history_bytes, azc_set_history(now_.channel, "a", 10, 1 << 20))
-MAKE(history_none, azc_set_history(now_.channel, "a", 10, 0))
+MAKE(close_code, azc_close(moment.conn, 999, NULL))
+MAKE(close_reason, azc_close(moment.conn, 1000, long_text + sizeof long_text - 125))
+MAKE(close_none, azc_close(moment.conn, 0, "a reason"))
+MAKE(close_utf8, azc_close(moment.conn, 1000, "\xff"))
+MAKE(ping_long, azc_ping(moment.conn, long_text, 126))
+MAKE(ping_negative, azc_ping(moment.conn, long_text, (size_t)-5))
+MAKE(join_empty, azc_join(moment.conn, ""))
+MAKE(join_null, azc_join(moment.conn, NULL))
+MAKE(join_long, azc_join(moment.conn, long_text + sizeof long_text - 257))
+MAKE(leave_empty, azc_leave(moment.conn, ""))
+MAKE(join_many, (azc_join(moment.conn, "a"), azc_join(moment.conn, "b"),
+                 azc_join(moment.conn, "c")))
+MAKE(room_none, azc_send_room(moment.conn, "abc", 3))
+MAKE(cast_room, azc_broadcast(moment.channel, "", "abc", 3, NULL))
+MAKE(cast_null, azc_broadcast(moment.channel, NULL, NULL, 3, NULL))
+MAKE(cast_negative, azc_broadcast(moment.channel, NULL, "abc", (size_t)-3, NULL))
+MAKE(cast_utf8, azc_broadcast(moment.channel, NULL, "\xc3", 1, NULL))
+MAKE(user_empty, azc_set_user(moment.conn, ""))
+MAKE(user_twice, (azc_set_user(moment.conn, "ada"), azc_set_user(moment.conn, "ada")))
+MAKE(user_joined, (azc_join(moment.conn, "a"), azc_set_user(moment.conn, "ada")))
+MAKE(history_room, azc_set_history(moment.channel, "", 10, 1000))
+MAKE(history_bytes, azc_set_history(moment.channel, "a", 10, 1 << 20))
+MAKE(history_none, azc_set_history(moment.channel, "a", 10, 0))
 MAKE_SEND(send_nothing, (void)m)
 MAKE_SEND(send_both, m.text = "a"; m.binary = "b"; m.len = 1)
 MAKE_SEND(send_targets, m.text = "a"; m.len = 1; m.room = "r"; m.user = "u")
 MAKE_SEND(send_period, m.text = "a"; m.len = 1; m.key = 1; m.period_ms = -1)
 MAKE_SEND(send_keyless, m.text = "a"; m.len = 1; m.period_ms = 100)
 MAKE_SEND(send_user, m.text = "a"; m.len = 1; m.user = "")
-MAKE_SEND(send_except, m.text = "a"; m.len = 1; m.to = now_.conn; m.except = now_.conn)
+MAKE_SEND(send_except, m.text = "a"; m.len = 1; m.to = moment.conn; m.except = moment.conn)
 MAKE_SEND(send_batch, m.text = "1"; m.len = 1; m.batch = 1)
 MAKE_SEND(send_batch_key, m.text = "1"; m.len = 1; m.batch = 1; m.period_ms = 9; m.key = 1)
 MAKE_SEND(send_batch_text, m.text = "[1,x"; m.len = 4; m.batch = 1; m.period_ms = 9)
@@ -334,58 +335,62 @@ MAKE_SEND(send_key, m.text = "1"; m.len = 1; m.key = 1)
 MAKE_SEND(send_rooms, m.text = "1"; m.len = 1; m.key = 1; m.period_ms = 9; m.room = "a")
 static int send_elsewhere(void) {
     azc_message m = message_of(NULL, "a", 1);
-    m.to = now_.conn;
-    return azc_send((azc_channel *)now_.server->channel_routes->next->target == now_.channel
-                    ? (azc_channel *)now_.server->channel_routes->target
-                    : (azc_channel *)now_.server->channel_routes->next->target, &m);
+    m.to = moment.conn;
+    return azc_send((azc_channel *)moment.server->channel_routes->next->target == moment.channel
+                    ? (azc_channel *)moment.server->channel_routes->target
+                    : (azc_channel *)moment.server->channel_routes->next->target, &m);
 }
-MAKE(watch_fd, azc_watch(now_.server, -1, AZC_READ, on_fd, NULL))
-MAKE(watch_events, azc_watch(now_.server, 0, 2, on_fd, NULL))
-MAKE(watch_null, azc_watch(now_.server, 0, AZC_READ, NULL, NULL))
-MAKE(after_null, azc_after(now_.server, 5, NULL, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
-MAKE(after_negative, azc_after(now_.server, -5, on_task, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
-MAKE(every_zero, azc_every(now_.server, 0, on_task, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
+MAKE(watch_fd, azc_watch(moment.server, -1, AZC_READ, on_fd, NULL))
+MAKE(watch_events, azc_watch(moment.server, 0, 2, on_fd, NULL))
+MAKE(watch_null, azc_watch(moment.server, 0, AZC_READ, NULL, NULL))
+MAKE(after_null, azc_after(moment.server, 5, NULL, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
+MAKE(after_negative, azc_after(moment.server, -5, on_task, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
+MAKE(every_zero, azc_every(moment.server, 0, on_task, NULL) == 0 ? AZC_ERR_ARGUMENT : 0)
 static int cancel_twice(void) {
-    uint64_t id = azc_after(now_.server, 1000, on_task, NULL);
-    CHECK_INT(azc_cancel(now_.server, id), AZC_OK);
-    return azc_cancel(now_.server, id);
+    uint64_t id = azc_after(moment.server, 1000, on_task, NULL);
+    CHECK_INT(azc_cancel(moment.server, id), AZC_OK);
+    return azc_cancel(moment.server, id);
 }
 static int timers_many(void) {
-    while (azc_after(now_.server, 1000, on_task, NULL) != 0) {}
+    while (azc_after(moment.server, 1000, on_task, NULL) != 0) {}
     return AZC_ERR_MEMORY;
 }
 static int watch_many(void) {
-    int error = AZC_OK;
-    for (int fd = 0; fd < 3 && error == AZC_OK; fd++)
-        error = azc_watch(now_.server, fd, AZC_WRITE, on_fd, NULL);
-    for (int fd = 0; fd < 3; fd++) azc_watch(now_.server, fd, 0, NULL, NULL);
+    int error = AZC_OK, fds[3];
+    for (int i = 0; i < 3; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        if (error == AZC_OK) error = azc_watch(moment.server, fds[i], AZC_WRITE, on_fd, NULL);
+    }
+    for (int i = 0; i < 3; i++) azc_watch(moment.server, fds[i], 0, NULL, NULL), close(fds[i]);
     return error;
 }
 
 /* In callbacks. */
-MAKE(run_inside, azc_run(now_.server))
-MAKE(poll_inside, azc_poll(now_.server, 0))
-MAKE(destroy_inside, azc_destroy(now_.server))
-MAKE(reply_nothing, azc_reply(now_.conn, 200, "text/plain", "a", 1))
-MAKE(field_nothing, azc_reply_header(now_.conn, "X-A", "b"))
-MAKE(reply_twice, (azc_reply(now_.conn, 200, NULL, "a", 1), azc_reply(now_.conn, 200, NULL, "a", 1)))
-MAKE(reply_status, azc_reply(now_.conn, 99, "text/plain", "a", 1))
-MAKE(reply_large, azc_reply(now_.conn, 200, "text/plain", long_text, 60000))
-MAKE(reply_negative, azc_reply(now_.conn, 200, "text/plain", "a", (size_t)-1))
-MAKE(reply_null, azc_reply(now_.conn, 200, "text/plain", NULL, 1))
-MAKE(reply_type, azc_reply(now_.conn, 200, "text/plain\n", "a", 1))
-MAKE(field_reserved, azc_reply_header(now_.conn, "content-length", "1"))
-MAKE(field_name, azc_reply_header(now_.conn, "X A", "1"))
-MAKE(field_value, azc_reply_header(now_.conn, "X-A", "1\r\nX-B: 2"))
-MAKE(field_long, azc_reply_header(now_.conn, "X-A", long_text + sizeof long_text - 1030))
-MAKE(field_null, azc_reply_header(now_.conn, "X-A", NULL))
-MAKE(field_late, (azc_reply(now_.conn, 200, NULL, "a", 1), azc_reply_header(now_.conn, "X", "")))
-MAKE(text_early, azc_send_text(now_.conn, "abc", 3))
-MAKE(join_early, azc_join(now_.conn, "a"))
-MAKE(leave_early, azc_leave_all(now_.conn))
-MAKE(close_early, azc_close(now_.conn, 1000, NULL))
-MAKE(ping_early, azc_ping(now_.conn, NULL, 0))
-MAKE(user_early, azc_set_user(now_.conn, "ada"))
+MAKE(run_inside, azc_run(moment.server))
+MAKE(poll_inside, azc_poll(moment.server, 0))
+MAKE(destroy_inside, azc_destroy(moment.server))
+MAKE(reply_nothing, azc_reply(moment.conn, 200, "text/plain", "a", 1))
+MAKE(field_nothing, azc_reply_header(moment.conn, "X-A", "b"))
+MAKE(reply_twice, (azc_reply(moment.conn, 200, NULL, "a", 1),
+                   azc_reply(moment.conn, 200, NULL, "a", 1)))
+MAKE(reply_status, azc_reply(moment.conn, 99, "text/plain", "a", 1))
+MAKE(reply_large, azc_reply(moment.conn, 200, "text/plain", long_text, 60000))
+MAKE(reply_negative, azc_reply(moment.conn, 200, "text/plain", "a", (size_t)-1))
+MAKE(reply_null, azc_reply(moment.conn, 200, "text/plain", NULL, 1))
+MAKE(reply_type, azc_reply(moment.conn, 200, "text/plain\n", "a", 1))
+MAKE(field_reserved, azc_reply_header(moment.conn, "content-length", "1"))
+MAKE(field_name, azc_reply_header(moment.conn, "X A", "1"))
+MAKE(field_value, azc_reply_header(moment.conn, "X-A", "1\r\nX-B: 2"))
+MAKE(field_long, azc_reply_header(moment.conn, "X-A", long_text + sizeof long_text - 1030))
+MAKE(field_null, azc_reply_header(moment.conn, "X-A", NULL))
+MAKE(field_late, (azc_reply(moment.conn, 200, NULL, "a", 1),
+                  azc_reply_header(moment.conn, "X", "")))
+MAKE(text_early, azc_send_text(moment.conn, "abc", 3))
+MAKE(join_early, azc_join(moment.conn, "a"))
+MAKE(leave_early, azc_leave_all(moment.conn))
+MAKE(close_early, azc_close(moment.conn, 1000, NULL))
+MAKE(ping_early, azc_ping(moment.conn, NULL, 0))
+MAKE(user_early, azc_set_user(moment.conn, "ada"))
 
 #define BAD_PATTERN                                                                              \
     ": a segment is text, :name or, as the last, *name, in UTF-8; each name once"
@@ -496,10 +501,10 @@ static const struct {
      "azc_set_history: bytes 1048576: must be from 2 to 16384, half of max_backlog"},
     {READY, history_none, AZC_ERR_ARGUMENT, 0,
      "azc_set_history: bytes 0: must be from 2 to 16384, half of max_backlog"},
-    {READY, history_bytes, AZC_ERR_ARGUMENT, FIXED,
-     "azc_set_history: bytes 1048576: must be from 2 to 16384, half of max_backlog"},
-    {READY, send_nothing, AZC_ERR_ARGUMENT, 0, "azc_send: set exactly one of text, binary and json"},
-    {READY, send_both, AZC_ERR_ARGUMENT, 0, "azc_send: set exactly one of text, binary and json"},
+    {READY, send_nothing, AZC_ERR_ARGUMENT, 0,
+     "azc_send: set exactly one of text, binary and json"},
+    {READY, send_both, AZC_ERR_ARGUMENT, 0,
+     "azc_send: set exactly one of text, binary and json"},
     {READY, send_targets, AZC_ERR_ARGUMENT, 0, "azc_send: set at most one of room, user and to"},
     {READY, send_period, AZC_ERR_ARGUMENT, 0, "azc_send: period_ms must not be negative"},
     {READY, send_keyless, AZC_ERR_ARGUMENT, 0, "azc_send: period_ms needs key or batch"},
@@ -524,38 +529,39 @@ static const struct {
      "a timer: max_timers 2 is reached, or memory is out"},
     {READY, watch_many, AZC_ERR_FULL, FIXED, "azc_watch: max_watched 2 is reached"},
     {READY, cancel_twice, AZC_ERR_ARGUMENT, SILENT, "azc_cancel: no such timer is waiting"},
-    {MESSAGE, run_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
-    {MESSAGE, poll_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
-    {MESSAGE, destroy_inside, AZC_ERR_STATE, 0, "azc_destroy inside a callback: call azc_stop"},
-    {MESSAGE, reply_nothing, AZC_ERR_STATE, 0, "azc_reply" NO_REQUEST},
-    {MESSAGE, field_nothing, AZC_ERR_STATE, 0, "azc_reply_header" NO_REQUEST},
-    {HANDLER, reply_twice, AZC_ERR_STATE, 0, "azc_reply: the request is answered"},
-    {HANDLER, reply_status, AZC_ERR_ARGUMENT, 0, "azc_reply: status 99: must be from 200 to 599"},
-    {HANDLER, reply_large, AZC_ERR_FULL, 0, "azc_reply: len 60000: max_backlog is 32768"},
-    {HANDLER, reply_negative, AZC_ERR_FULL, 0,
+    {IN_MESSAGE, run_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
+    {IN_MESSAGE, poll_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
+    {IN_MESSAGE, destroy_inside, AZC_ERR_STATE, 0, "azc_destroy inside a callback: call azc_stop"},
+    {IN_MESSAGE, reply_nothing, AZC_ERR_STATE, 0, "azc_reply" NO_REQUEST},
+    {IN_MESSAGE, field_nothing, AZC_ERR_STATE, 0, "azc_reply_header" NO_REQUEST},
+    {IN_HANDLER, reply_twice, AZC_ERR_STATE, 0, "azc_reply: the request is answered"},
+    {IN_HANDLER, reply_status, AZC_ERR_ARGUMENT, 0,
+     "azc_reply: status 99: must be from 200 to 599"},
+    {IN_HANDLER, reply_large, AZC_ERR_FULL, 0, "azc_reply: len 60000: max_backlog is 32768"},
+    {IN_HANDLER, reply_negative, AZC_ERR_FULL, 0,
      "azc_reply: an impossible len, perhaps a negative int"},
-    {HANDLER, reply_null, AZC_ERR_ARGUMENT, 0, "azc_reply: an argument is NULL"},
-    {HANDLER, reply_type, AZC_ERR_ARGUMENT, 0,
+    {IN_HANDLER, reply_null, AZC_ERR_ARGUMENT, 0, "azc_reply: an argument is NULL"},
+    {IN_HANDLER, reply_type, AZC_ERR_ARGUMENT, 0,
      "azc_reply: type must have at most 200 bytes and no control character"},
-    {HANDLER, field_reserved, AZC_ERR_ARGUMENT, 0,
+    {IN_HANDLER, field_reserved, AZC_ERR_ARGUMENT, 0,
      "azc_reply_header: content-length is set by the server"},
-    {HANDLER, field_name, AZC_ERR_ARGUMENT, 0, "azc_reply_header: name must be a token, and value "
-     "must have no control character, RFC 9110 5"},
-    {HANDLER, field_value, AZC_ERR_ARGUMENT, 0, "azc_reply_header: name must be a token, and value "
-     "must have no control character, RFC 9110 5"},
-    {HANDLER, field_long, AZC_ERR_FULL, 0,
+    {IN_HANDLER, field_name, AZC_ERR_ARGUMENT, 0,
+     "azc_reply_header: name must be a token, and value must have no control character, RFC 9110 5"},
+    {IN_HANDLER, field_value, AZC_ERR_ARGUMENT, 0,
+     "azc_reply_header: name must be a token, and value must have no control character, RFC 9110 5"},
+    {IN_HANDLER, field_long, AZC_ERR_FULL, 0,
      "azc_reply_header: X-A: all fields together have at most 1024 bytes"},
-    {HANDLER, field_null, AZC_ERR_ARGUMENT, 0, "azc_reply_header: an argument is NULL"},
-    {HANDLER, field_late, AZC_ERR_STATE, 0, "azc_reply_header: the request is answered"},
-    {HANDLER, user_early, AZC_ERR_STATE, 0, "azc_set_user: allowed from on_upgrade on"},
-    {HANDLER, text_early, AZC_ERR_STATE, 0, "azc_send_text" FROM_CONNECT},
-    {UPGRADE_, text_early, AZC_ERR_STATE, 0, "azc_send_text" FROM_CONNECT},
-    {UPGRADE_, join_early, AZC_ERR_STATE, 0, "azc_join" FROM_CONNECT},
-    {UPGRADE_, leave_early, AZC_ERR_STATE, 0, "azc_leave_all" FROM_CONNECT},
-    {UPGRADE_, close_early, AZC_ERR_STATE, 0, "azc_close" FROM_CONNECT},
-    {UPGRADE_, ping_early, AZC_ERR_STATE, 0, "azc_ping" FROM_CONNECT},
-    {UPGRADE_, join_long, AZC_ERR_ARGUMENT, 0, "azc_join: room must have 1 to 255 bytes"},
-    {UPGRADE_, room_none, AZC_ERR_STATE, 0,
+    {IN_HANDLER, field_null, AZC_ERR_ARGUMENT, 0, "azc_reply_header: an argument is NULL"},
+    {IN_HANDLER, field_late, AZC_ERR_STATE, 0, "azc_reply_header: the request is answered"},
+    {IN_HANDLER, user_early, AZC_ERR_STATE, 0, "azc_set_user: allowed from on_upgrade on"},
+    {IN_HANDLER, text_early, AZC_ERR_STATE, 0, "azc_send_text" FROM_CONNECT},
+    {IN_UPGRADE, text_early, AZC_ERR_STATE, 0, "azc_send_text" FROM_CONNECT},
+    {IN_UPGRADE, join_early, AZC_ERR_STATE, 0, "azc_join" FROM_CONNECT},
+    {IN_UPGRADE, leave_early, AZC_ERR_STATE, 0, "azc_leave_all" FROM_CONNECT},
+    {IN_UPGRADE, close_early, AZC_ERR_STATE, 0, "azc_close" FROM_CONNECT},
+    {IN_UPGRADE, ping_early, AZC_ERR_STATE, 0, "azc_ping" FROM_CONNECT},
+    {IN_UPGRADE, join_long, AZC_ERR_ARGUMENT, 0, "azc_join: room must have 1 to 255 bytes"},
+    {IN_UPGRADE, room_none, AZC_ERR_STATE, 0,
      "azc_send_room: the connection is in no room; azc_join puts it into one"},
 };
 enum { MISTAKES = sizeof mistakes / sizeof *mistakes };
@@ -567,11 +573,11 @@ static azc_server *prepare(int when, int fixed) {
     config.max_timers = config.max_watched = 2;
     config.log = mistake_line;
     fix(&config, fixed);
-    azc_server *server = now_.server = create(&config);
+    azc_server *server = moment.server = create(&config);
     azc_channel_desc d = recorder("/t");
-    if (when == MESSAGE) d.on_message = in_message;
-    if (when == UPGRADE_) d.on_upgrade = in_upgrade;
-    CHECK((now_.channel = azc_add_channel(server, &d)) != NULL);
+    if (when == IN_MESSAGE) d.on_message = in_message;
+    if (when == IN_UPGRADE) d.on_upgrade = in_upgrade;
+    CHECK((moment.channel = azc_add_channel(server, &d)) != NULL);
     d = recorder("/other");
     CHECK(azc_add_channel(server, &d) != NULL);
     CHECK_INT(azc_add_handler(server, "/do", in_handler, server), AZC_OK);
@@ -582,23 +588,23 @@ static azc_server *prepare(int when, int fixed) {
 /* Make one mistake at its moment. */
 static void make_one(int when, int (*make)(void), int fixed) {
     azc_server *server = prepare(when, fixed);
-    now_.make = make, now_.made = 0, now_.conn = NULL;
+    moment.make = make, moment.made = 0, moment.conn = NULL;
     if (when <= FRESH) {
         make_mistake(NULL);
-        CHECK_INT(azc_listen(server), when == SETUP ? now_.code : AZC_OK);
-        if (when == SETUP) CHECK_STR(azc_error(server), now_.text);
+        CHECK_INT(azc_listen(server), when == SETUP ? moment.code : AZC_OK);
+        if (when == SETUP) CHECK_STR(azc_error(server), moment.text);
         return;
     }
     listening(server);
-    if (when == HANDLER) {
+    if (when == IN_HANDLER) {
         CHECK(ask(server, "GET /do HTTP/1.1\r\nHost: a\r\n\r\n") >= 200);
         return;
     }
     client *c = join_channel(server, "/t");
-    if (when == MESSAGE) {
+    if (when == IN_MESSAGE) {
         client_text(c, "go"), settle(server);
     } else if (when == READY) {
-        make_mistake(member_of(now_.channel));
+        make_mistake(member_of(moment.channel));
     }
     settle(server);
 }
@@ -612,14 +618,14 @@ static void calls(void) {
             char line[1024] = "";
             if (!(mistakes[i].flags & SILENT))
                 snprintf(line, sizeof line, "%d %s\n", AZC_LOG_ERROR, mistakes[i].text);
-            CHECK_INT(now_.made, 1);
-            CHECK_INT(now_.code, mistakes[i].code);
-            CHECK_STR(now_.text, mistakes[i].text);
-            const char *lines = tape_text(&now_.lines);
+            CHECK_INT(moment.made, 1);
+            CHECK_INT(moment.code, mistakes[i].code);
+            CHECK_STR(moment.text, mistakes[i].text);
+            const char *lines = tape_text(&moment.lines);
             if (mistakes[i].make == timers_many || mistakes[i].make == watch_many)
                 CHECK_INT(count_of(lines, "\n"), 1);
             CHECK_STR(lines, line);
-            finish(now_.server);
+            finish(moment.server);
             if (test.bad > bad) printf("    in row %d\n", i);
         }
     }
@@ -656,7 +662,7 @@ static void calls(void) {
     TEST("a history in fixed memory is refused with the reason") {
         azc_server *server = prepare(SETUP, 1);
         tape_clear(&log_lines);
-        CHECK_INT(azc_set_history(now_.channel, "a", 10, 1000), AZC_ERR_STATE);
+        CHECK_INT(azc_set_history(moment.channel, "a", 10, 1000), AZC_ERR_STATE);
         CHECK_STR(azc_error(server), "azc_set_history: not with azc_create_in: it allocates");
         expect_lines(azc_error(server));
         CHECK_INT(azc_listen(server), AZC_OK);
@@ -665,8 +671,8 @@ static void calls(void) {
     TEST("azc_send with a period names max_rooms when there is no room for it") {
         azc_config config = mistaken();
         config.max_rooms = 1;
-        azc_server *server = now_.server = serve(&config, recorder("/t"));
-        now_.channel = served;
+        azc_server *server = moment.server = serve(&config, recorder("/t"));
+        moment.channel = served;
         tape_clear(&log_lines);
         CHECK_INT(send_rooms(), AZC_ERR_FULL);
         CHECK_STR(azc_error(server), "azc_send: max_rooms 1 is reached: a period counts as one");
@@ -676,9 +682,9 @@ static void calls(void) {
     TEST("a send beyond max_backlog names it, and the log has the connection") {
         azc_config config = limits(1);
         config.log = mistake_line;
-        azc_server *server = now_.server = serve(&config, recorder("/t"));
+        azc_server *server = moment.server = serve(&config, recorder("/t"));
         join_channel(server, "/t");
-        now_.conn = member_of(served);
+        moment.conn = member_of(served);
         tape_clear(&log_lines);
         CHECK_INT(text_too_much(), AZC_ERR_FULL);
         CHECK_STR(azc_error(server),
@@ -690,12 +696,12 @@ static void calls(void) {
     }
 }
 
-/* ---- Several mistakes, and none --------------------------------------------------------------- */
+/* ---- Several mistakes, and none -------------------------------------------------------------- */
 
 static void rules(void) {
     TEST("azc_error keeps the first error until azc_listen, and the log has all") {
         azc_server *server = prepare(SETUP, 0);
-        now_.server = server;
+        moment.server = server;
         tape_clear(&log_lines);
         CHECK_INT(page_bare(), AZC_ERR_PATTERN);
         CHECK_INT(use_null(), AZC_ERR_ARGUMENT);
@@ -730,7 +736,7 @@ static void rules(void) {
     TEST("a config without a log is silent: azc_error has the words, and the server works") {
         azc_config config = quick();
         config.log = NULL;
-        azc_server *server = now_.server = serve(&config, recorder("/t"));
+        azc_server *server = moment.server = serve(&config, recorder("/t"));
         tape_clear(&log_lines);
         client *c = join_channel(server, "/t");
         CHECK_INT(use_late(), AZC_ERR_STATE);
@@ -885,6 +891,6 @@ int main(int argc, char **argv) {
     calls();
     rules();
     asserts();
-    tape_clear(&events), tape_clear(&log_lines), tape_clear(&now_.lines);
+    tape_clear(&events), tape_clear(&log_lines), tape_clear(&moment.lines);
     return test_end();
 }

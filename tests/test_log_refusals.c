@@ -259,7 +259,8 @@ static const struct {
     {BYTES("\x09\x80" NO_MASK), 1002, "a fragmented control frame, RFC 6455 5.5"},
     {BYTES("\x89\xfe\0\x7e"), 1002, "a control frame over 125 bytes, RFC 6455 5.5"},
     {BYTES("\x88\x81"), 1002, "a Close frame with half a code, RFC 6455 5.5.1"},
-    {BYTES("\x88\x82" NO_MASK "\x03\xed"), 1002, "a Close code that must not be sent, RFC 6455 7.4"},
+    {BYTES("\x88\x82" NO_MASK "\x03\xed"), 1002,
+     "a Close code that must not be sent, RFC 6455 7.4"},
     {BYTES("\x88\x83" NO_MASK "\x03\xe8\xff"), 1007,
      "a Close reason that is not UTF-8, RFC 6455 5.5.1"},
     {BYTES("\x82\xff\x80"), 1002, "a length over 63 bits, RFC 6455 5.2"},
@@ -454,7 +455,8 @@ static void callbacks(void) {
         int ms = 0, end = 0;
         const char *line = log_since();
         CHECK(sscanf(line, "2 127.0.0.1 /t: on_message took %d ms (slow_ms 30): no other peer was "
-                     "served meanwhile; do slow work in a thread, see azc_post\n%n", &ms, &end) == 1);
+                     "served meanwhile; do slow work in a thread, see azc_post\n%n", &ms,
+                     &end) == 1);
         if (!CHECK(end > 0 && line[end] == 0) || !CHECK(ms >= 39 && ms < 5000)) puts(line);
         int ran = 0;
         azc_post(server, slow_task, &ran);
