@@ -546,9 +546,11 @@ static const struct {
     {IN_HANDLER, field_reserved, AZC_ERR_ARGUMENT, 0,
      "azc_reply_header: content-length is set by the server"},
     {IN_HANDLER, field_name, AZC_ERR_ARGUMENT, 0,
-     "azc_reply_header: name must be a token, and value must have no control character, RFC 9110 5"},
+     "azc_reply_header: name must be a token, and value must have no control "
+     "character, RFC 9110 5"},
     {IN_HANDLER, field_value, AZC_ERR_ARGUMENT, 0,
-     "azc_reply_header: name must be a token, and value must have no control character, RFC 9110 5"},
+     "azc_reply_header: name must be a token, and value must have no control "
+     "character, RFC 9110 5"},
     {IN_HANDLER, field_long, AZC_ERR_FULL, 0,
      "azc_reply_header: X-A: all fields together have at most 1024 bytes"},
     {IN_HANDLER, field_null, AZC_ERR_ARGUMENT, 0, "azc_reply_header: an argument is NULL"},
