@@ -285,12 +285,40 @@ test('page: a server that stops in order and comes back, with a tab in a room', 
     for (const tab of [ada, bob]) await tab.offline();
     await t.server('chat', String(server.port));
     await until('a word of when', async () => await ada.state() === 'closed');
-    await ada.page.click('#status'); /* says when it tries again, and tries at once */
+    await ada.page.click('#status button'); /* says when it tries again, and tries at once */
     for (const tab of [ada, bob]) await tab.online(20000);
     await bob.say('still in dev');
     for (const tab of [ada, bob]) await tab.sees('Bob', 'still in dev');
     for (const tab of [ada, bob]) tab.check_but_lost();
 }, 60000);
+
+test('page: the connection is a status, not a message; a lone user gets a hint', async (t) => {
+    const server = await t.server('chat', '0');
+    const hint = (tab, words) => until(`${tab.name} reading ${words || 'no hint'}`,
+        async () => await tab.page.textContent('#hint') === words);
+    const status = (tab) => tab.page.textContent('#status [role=status]');
+    const ada = await Chat.open(t, `${server.http}/`);
+    assert.equal(await ada.state(), null);
+    assert.equal(await status(ada), '', 'no state before a name');
+    await ada.call_me('Ada');
+    assert.equal(await status(ada), 'Connected');
+    await hint(ada, 'You are the only one here. Open this page in another tab.');
+    const bob = await Chat.come(t, server, 'Bob');
+    for (const tab of [ada, bob]) await hint(tab, '');
+    await bob.enter('tea');
+    await hint(ada, 'You are the only one here. Open this page in another tab.');
+    await hint(bob, 'You are in tea. Open this page in another tab.');
+    await ada.enter('tea');
+    await bob.notes('Ada joined');
+    await hint(bob, '');
+    await ada.enter('lobby');
+    await server.kill();
+    await ada.offline();
+    await until('the word Offline', async () => await status(ada) === 'Offline');
+    await hint(ada, '');
+    assert.equal(await ada.page.textContent('#log'), '', 'no line about the connection');
+    ada.check_but_lost();
+});
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
 

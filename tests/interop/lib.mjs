@@ -108,7 +108,7 @@ export async function run(title, { end = async () => {}, lanes = 1 } = {}) {
     await Promise.all(Array.from({ length: lanes }, lane));
     await within(10000, 'an end', end()).catch((error) => { failed++; console.log(error.stack); });
     const seconds = ((Date.now() - start) / 1000).toFixed(1);
-    console.log(`${title}: ${chosen.length - failed} of ${chosen.length} pass, ${seconds} s`);
+    console.log(`${title}: ${chosen.length - failed} passed, ${failed} failed, ${seconds} s`);
     process.exit(failed || !chosen.length ? 1 : 0);
 }
 

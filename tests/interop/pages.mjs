@@ -122,7 +122,9 @@ test('counter: reconnects, keeps what is one\'s own, fits a phone', async (t) =>
     await fits(tab);
     await picture(tab, 'counter-phone');
     await picture(wide, 'counter-desktop');
+    assert.equal(tab.sockets[0].url, `${server.ws}/counter`);
     await comes_back(t, server, tab, 'counter');
+    assert.equal(tab.sockets.at(-1).url, `${server.ws}/counter?count=7&step=1`);
     await shows(tab, 'yours', '7');
     await shows(tab, 'shared', '0');
     tab.check_but_lost();
