@@ -141,10 +141,10 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
-##   make check-interop      Node's ws client, and the examples' pages in a browser
+##   make check-interop      Node's ws client, and the examples' pages in Chromium and Firefox
 check-interop: examples
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws browser pages serial; do \
+	cd tests/interop && for script in ws browser pages serial axe firefox; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \

@@ -7727,14 +7727,15 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
  * interrupt them here, may do this at once: each position is taken by one, in order, and none waits
  * for another. */
 static azc__post_place *azc__post_claim(azc_server *s) {
-    uint32_t at = AZC__LOAD(s->post_end);
-    for (;;) {
-        azc__post_place *place = &s->posts[at % AZC__POSTS];
-        uint32_t ahead = AZC__LOAD(place->lap) - (at - at % AZC__POSTS);
-        if (ahead == 0 && AZC__REPLACE(s->post_end, &at, at + 1)) return place;
+    uint32_t at = AZC__LOAD(s->post_end), ahead;
+    azc__post_place *place;
+    do {
+        place = &s->posts[at % AZC__POSTS];
+        ahead = AZC__LOAD(place->lap) - (at - at % AZC__POSTS);
         if (ahead > UINT32_MAX / 2) return NULL; /* the task of the round before is still in it */
         if (ahead != 0) at = AZC__LOAD(s->post_end);
-    }
+    } while (ahead != 0 || !AZC__REPLACE(s->post_end, &at, at + 1)); /* which updates `at` */
+    return place;
 }
 
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {
