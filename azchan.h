@@ -3406,10 +3406,11 @@ static AZC__RARE int azc__origin_valid(const char *s, size_t len) {
     if (n == 0 || strncmp(s + n, "://", 3) != 0 || web >= AZC__WS_PLAIN) return 0;
     char *p = (char *)(uintptr_t)s + n + 3;
     if (p[0] == '*' && p[1] == '.') p += 2;
-    n = *p == '[' ? strspn(p, "[:.0123456789abcdefABCDEF") : azc__origin_span(p);
-    if (web && (n == 0 || *p == '.')) return 0;
-    if (*p == '[' && p[n++] != ']') return 0;
-    p += n;
+    int v6 = *p == '[';
+    n = v6 ? strspn(p + 1, ":.0123456789abcdefABCDEF") : azc__origin_span(p);
+    if ((web || v6) && (n == 0 || *p == '.')) return 0;
+    if (v6 && p[n + 1] != ']') return 0;
+    p += v6 ? n + 2 : n;
     if (*p == ':') {
         if (!azc__digit(p[1]) || p[1] == '0') return 0;
         unsigned long port = strtoul(p + 1, &p, 10);
