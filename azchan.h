@@ -3515,10 +3515,11 @@ static AZC__RARE int azc__origin_valid(const char *s, size_t len) {
     if (n == 0 || strncmp(s + n, "://", 3) != 0 || web >= AZC__WS_PLAIN) return 0;
     char *p = (char *)(uintptr_t)s + n + 3;
     if (p[0] == '*' && p[1] == '.') p += 2;
-    n = *p == '[' ? strspn(p, "[:.0123456789abcdefABCDEF") : azc__origin_span(p);
-    if (web && (n == 0 || *p == '.')) return 0;
-    if (*p == '[' && p[n++] != ']') return 0;
-    p += n;
+    int v6 = *p == '[';
+    n = v6 ? strspn(p + 1, ":.0123456789abcdefABCDEF") : azc__origin_span(p);
+    if ((web || v6) && (n == 0 || *p == '.')) return 0;
+    if (v6 && p[n + 1] != ']') return 0;
+    p += v6 ? n + 2 : n;
     if (*p == ':') {
         if (!azc__digit(p[1]) || p[1] == '0') return 0;
         unsigned long port = strtoul(p + 1, &p, 10);
@@ -8236,14 +8237,15 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
  * interrupt them here, may do this at once: each position is taken by one, in order, and none waits
  * for another. */
 static azc__post_place *azc__post_claim(azc_server *s) {
-    uint32_t at = AZC__LOAD(s->post_end);
-    for (;;) {
-        azc__post_place *place = &s->posts[at % AZC__POSTS];
-        uint32_t ahead = AZC__LOAD(place->lap) - (at - at % AZC__POSTS);
-        if (ahead == 0 && AZC__REPLACE(s->post_end, &at, at + 1)) return place;
+    uint32_t at = AZC__LOAD(s->post_end), ahead;
+    azc__post_place *place;
+    do {
+        place = &s->posts[at % AZC__POSTS];
+        ahead = AZC__LOAD(place->lap) - (at - at % AZC__POSTS);
         if (ahead > UINT32_MAX / 2) return NULL; /* the task of the round before is still in it */
         if (ahead != 0) at = AZC__LOAD(s->post_end);
-    }
+    } while (ahead != 0 || !AZC__REPLACE(s->post_end, &at, at + 1)); /* which updates `at` */
+    return place;
 }
 
 AZC_API int azc_post(azc_server *server, azc_task fn, void *arg) {

@@ -30,6 +30,7 @@ static void origins(void) {
             "https://a.*.example", "https://*a.example", "https://a*", "https://**.example",
             "https://*.*.example", "https://*.", "*.example", "*://a.example", "**",
             "ws://a.example", "wss://a.example", "http://[::1", "http://::1", "http://[::1]x",
+            "https://[[::1]", "http://[]", "http://[::1]]",
             "http://caf\xc3\xa9.example",
             "http://a.example.\t", "http://.example", "https://*.example:443"};
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -215,7 +215,7 @@ static int http_entry_wanted(http_text e) {
     if (host.n > 2 && memcmp(host.p, "*.", 2) == 0) host.p += 2, host.n -= 2;
     if (host.n > 0 && *host.p == '[') {
         n = 1 + http_span(host, 1, HTTP_DIGIT "abcdefABCDEF:.");
-        if (n == host.n || host.p[n++] != ']') return 0;
+        if (n == 1 || n == host.n || host.p[n++] != ']') return 0;
     } else {
         n = http_span(host, 0, letters);
         if (web && (n == 0 || *host.p == '.')) return 0;
