@@ -4433,7 +4433,7 @@ static void azc__log_timing(azc_server *s) {
 
 /* Is a line of this level wanted? */
 static inline int azc__logs(const azc_server *s, int level) {
-    return s->config.log != NULL && level <= s->config.log_level;
+    return s->config.log != NULL && (level == AZC_LOG_ERROR || level <= s->config.log_level);
 }
 
 /* Call config.log with one line. A log that causes another line gets none for it, and calls on the
@@ -4488,8 +4488,9 @@ static void azc__log_close(const azc_conn *conn) {
     else s->stats.closed_app++;
     if (!azc__logs(s, AZC_LOG_NOTICE)) return;
     char line[AZC__LOG_LINE], path[AZC__LOG_TEXT];
-    snprintf(line, sizeof line, "%s WS %s %d %lds", azc_peer(conn), azc__log_path(path, conn),
-             conn->close_code, (long)((uint32_t)(s->now / 1000) - conn->since));
+    snprintf(line, sizeof line, "%s WS %s %d %lds%s", azc_peer(conn), azc__log_path(path, conn),
+             conn->close_code, (long)((uint32_t)(s->now / 1000) - conn->since),
+             conn->close_code == 1006 ? ": no Close frame came" : "");
     azc__log_call(s, AZC_LOG_NOTICE, line);
 }
 
@@ -4552,8 +4553,8 @@ static inline void azc__thread_check(azc_server *s) {
 /* Calls that need an open connection, made for a request or for a closed one; and those that a log
  * made. */
 static AZC__RARE int azc__error_request(azc_server *s, const char *call) {
-    return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect "
-                                          "on", call);
+    return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect on",
+                        call);
 }
 
 static AZC__RARE int azc__error_closed(azc_server *s, const char *call) {
@@ -4618,8 +4619,7 @@ AZC_API int azc_log_to(azc_server *server, void *file, int level) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (file == NULL || level < 0 || level > AZC_LOG_DEBUG)
         return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_log_to: file must not be NULL, and "
-                                                      "level "
-                            "%d must be from AZC_LOG_ERROR to AZC_LOG_DEBUG", level);
+                            "level %d must be from AZC_LOG_ERROR to AZC_LOG_DEBUG", level);
     server->log_file = (FILE *)file;
     server->config.log = azc__log_file;
     server->config.log_userdata = server;
@@ -4954,12 +4954,14 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
     if (azc__room_full(s, new_rooms))
         return azc__error(s, AZC_ERR_FULL, "azc_join: max_rooms %d or max_memberships %d is "
-                                           "reached",
-                          s->config.max_rooms, s->config.max_memberships);
+                          "reached", s->config.max_rooms, s->config.max_memberships);
     azc__out replay = {NULL, NULL, 0, 0, 0};
     int replays = room != NULL && room->keeps.history != NULL;
     int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
-    if (error != AZC_OK) return error;
+    if (error == AZC_ERR_FULL)
+        return azc__error(s, error, "azc_join: the histories queued for this connection exceed "
+                          "twice max_backlog");
+    if (error != AZC_OK) return azc__error_memory(s, "azc_join");
     if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
     if (room == NULL) return azc__error_memory(s, "azc_join");
     int joined = azc__member_add(conn, room);
@@ -5198,7 +5200,9 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *visitor) {
     }
     s->stats.over_address += address != NULL;
     if (address == NULL) return azc__why(&r->why, 503, "out of memory");
-    return azc__why(&r->why, 429, "its address has max_per_address connections");
+    snprintf(s->words, sizeof s->words, "its address has max_per_address %d connections",
+             s->config.max_per_address);
+    return azc__why(&r->why, 429, s->words);
 }
 
 /* Allocate what outlives the request: zeroed data, and a copy of the request's strings. */
@@ -5563,10 +5567,14 @@ AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
 static int azc__writer_finish(azc_server *s, azc_writer *w, const char *call) {
     int error = azc_put_finish(w);
     if (error == AZC_OK) return AZC_OK;
+    if (w == NULL || w->text == NULL) return azc__error_null(s, call);
     if (error == AZC_ERR_FULL)
-        return azc__mistake(s, error, "%s: the writer's buffer is too small for the JSON", call);
-    return azc__mistake(s, error, "%s: the JSON is not whole (is an azc_put_end missing?), or not "
-                        "valid: %s", call, azc_strerror(error));
+        return azc__mistake(s, error, "%s: the writer's buffer of %zu bytes is too small", call,
+                            w->azc__size);
+    return azc__mistake(s, error, "%s: %s", call, error == AZC_ERR_STATE
+                        ? "the JSON is not whole: a name or an azc_put_end is missing or too many"
+                        : error == AZC_ERR_UTF8 ? "a string of the JSON is not UTF-8"
+                        : "a number of the JSON is NaN or infinite, or it is deeper than 64");
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
@@ -5582,8 +5590,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     if (error != AZC_OK) return error;
     if (len > AZC__MAX_CONTROL)
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_ping: len %zu: at most 125 bytes, RFC 6455 "
-                                                 "5.5",
-                            len);
+                            "5.5", len);
     if (s->busy & AZC__LOGGING) return azc__error_logging(s, "azc_ping");
     if (azc__out_backlog(&conn->out) > s->config.max_backlog)
         return azc__error(s, AZC_ERR_FULL, "azc_ping: max_backlog is full");
@@ -5597,8 +5604,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     if (len > AZC__MAX_CONTROL - 2 || !valid)
         return azc__mistake(conn->server, AZC_ERR_ARGUMENT, "azc_close: code %d with a reason of "
-                                                            "%zu "
-                            "bytes: a code is 1000-1003, 1007-1014, 3000-4999, or 0 without a "
+                            "%zu bytes: a code is 1000-1003, 1007-1014, 3000-4999, or 0 without a "
                             "reason; a reason has at most 123 bytes, RFC 6455 7.4", code, len);
     int error = azc__send_check(conn, reason, len, "azc_close");
     if (error != AZC_OK) return error;
@@ -5715,10 +5721,14 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 }
 
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
+    if (conn != NULL && conn->channel == NULL)
+        return azc__error_request(conn->server, "azc_send_all");
     return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
 }
 
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
+    if (conn != NULL && conn->channel == NULL)
+        return azc__error_request(conn->server, "azc_send_others");
     return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
 }
 
@@ -5769,8 +5779,7 @@ static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
     if (desc->on_message != NULL || desc->on_binary != NULL) {
         int text = opcode == AZC__OP_TEXT;
         azc__log(conn->server, conn, AZC_LOG_WARNING, "closed with 1003: the peer sent a %s "
-                                                      "message, "
-                 "but the channel has no %s", text ? "text" : "binary",
+                 "message, but the channel has no %s", text ? "text" : "binary",
                  text ? "on_message" : "on_binary");
         azc__conn_fail(conn, AZC__CLOSING, 1003, text ? "this channel takes binary messages only"
                                                       : "this channel takes text messages only");
@@ -6111,8 +6120,7 @@ static int azc__upgrade_check(azc_conn *conn, const char *key) {
         return azc__why(&r->why, 426, "not exactly one Sec-WebSocket-Version 13, RFC 6455 4.2.1");
     if (key == NULL || !azc__key_valid(key))
         return azc__why(&r->why, 400, "not exactly one Sec-WebSocket-Key of 16 bytes in base64, "
-                                      "RFC "
-                        "6455 4.2.1");
+                        "RFC 6455 4.2.1");
     if (!azc__http_origin(r, s->config.origins)) return azc__upgrade_refuse_origin(conn);
     return r->proxied ? azc__quota_enter(conn, &r->visitor) : 0;
 }
@@ -6433,7 +6441,7 @@ AZC_API const char *azc_path(const azc_conn *conn) {
 static AZC__RARE int azc__error_answered(azc_server *s, const azc__request *r, const char *call) {
     return azc__mistake(s, AZC_ERR_STATE, "%s: %s", call, r != NULL ? "the request is answered"
                         : "no request is at hand: allowed in page handlers, azc_use handlers and "
-                          "on_upgrade");
+                        "on_upgrade");
 }
 
 static AZC__RARE int azc__error_type(azc_server *s, const char *call) {
@@ -6479,16 +6487,15 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
     while (azc__char_in(AZC__TOKEN, name[token])) token++;
     if (token == 0 || name[token] != 0 || !azc__field_valid(value, SIZE_MAX))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and "
-                                                 "value "
-                            "must have no control character, RFC 9110 5");
+                            "value must have no control character, RFC 9110 5");
     if (azc__reply_reserved(name))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: %.60s is set by the server",
                             name);
     if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply_header");
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room)
-        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_header: %.60s: all fields together have at "
-                            "most %d bytes", name, AZC__MAX_EXTRA);
+        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_header: %.60s: all fields together have "
+                            "at most %d bytes", name, AZC__MAX_EXTRA);
     azc__respond_field(r, name, value);
     r->extra_len = r->all_len;
     return AZC_OK;
@@ -6499,7 +6506,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 /* Keep the first error of azc_use, azc_add_* and the like for azc_listen; azc_error has its words.
  * Returns code. */
 static int azc__setup_failed(azc_server *s, int code) {
-    if (!s->failed && !s->listening) s->failed = code;
+    if (s != NULL && !s->failed && !s->listening) s->failed = code;
     return code;
 }
 
@@ -6575,7 +6582,7 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len) {
     azc__page page;
     if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL)
-        return azc__error_length(server, "azc_add_page");
+        return azc__setup_failed(server, azc__error_length(server, "azc_add_page"));
     memset(&page, 0, sizeof page);
     page.bytes = bytes;
     page.len = len;
@@ -6641,8 +6648,7 @@ static int azc__channel_desc_check(azc_server *s, const azc_channel_desc *desc) 
         return azc__mistake(s, AZC_ERR_ARGUMENT, "data_size %zu: at most 1 GiB", desc->data_size);
     if ((unsigned)desc->when_full <= AZC_FULL_DROP) return AZC_OK;
     return azc__mistake(s, AZC_ERR_ARGUMENT, "when_full %d: must be AZC_FULL_CLOSE or "
-                                             "AZC_FULL_DROP",
-                        desc->when_full);
+                        "AZC_FULL_DROP", desc->when_full);
 }
 
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
@@ -6972,8 +6978,8 @@ static azc_conn *azc__accept_victim(const azc_server *s) {
  * in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *victim = azc__accept_victim(s);
-    azc__log(s, NULL, AZC_LOG_WARNING, "max_connections %d is reached: "
-                                       "%s", s->config.max_connections,
+    azc__log(s, NULL, AZC_LOG_WARNING, "max_connections %d is reached: %s; raise it, and the limit "
+             "of descriptors (ulimit -n)", s->config.max_connections,
              victim != NULL ? "the oldest request gives way" : "newcomers wait");
     if (victim != NULL) {
         s->stats.gave_way++;
@@ -6984,20 +6990,27 @@ static void azc__accept_full(azc_server *s) {
     }
 }
 
+static AZC__RARE const char *azc__log_peer(const azc__visitor *peer, char out[INET6_ADDRSTRLEN]) {
+    if (peer->family == 0) return "unix";
+    return inet_ntop(peer->family, peer->raw, out, INET6_ADDRSTRLEN);
+}
+
 /* Make a connection of a socket that has a peer. The server owns fd from now on. */
 static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor peer;
+    char text[INET6_ADDRSTRLEN];
     azc__visitor_set(&peer, address);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &peer);
     int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
     if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
-        azc__log(s, NULL, AZC_LOG_DEBUG, "accepted, the %dth connection", s->conn_count);
+        azc__log(s, NULL, AZC_LOG_DEBUG, "%s: accepted, %d connections", azc__log_peer(&peer, text),
+                 s->conn_count);
         return;
     }
     if (refused)
-        azc__log(s, NULL, AZC_LOG_WARNING, "a newcomer is closed: %s (max_per_address %d)",
-                 s->request.why, s->config.max_per_address);
+        azc__log(s, NULL, AZC_LOG_WARNING, "%s: a newcomer is closed: %s",
+                 azc__log_peer(&peer, text), s->request.why);
     else azc__log(s, NULL, AZC_LOG_ERROR, "out of memory for a newcomer: it is closed");
     if (conn != NULL) azc__conn_drop(conn);
     else AZC_SYS(close)(fd);
@@ -7166,8 +7179,7 @@ static void azc__conn_expire_open(azc_conn *conn, int progress) {
     int silent = progress ? 0 : (int32_t)((uint32_t)s->now - heard);
     if (kind == AZC__DEADLINE_PONG && !progress && (int32_t)(heard - pinged) < 0) {
         azc__log(s, conn, AZC_LOG_WARNING, "dropped with 1006: nothing came within pong_ms %d "
-                                           "after "
-                 "a ping", s->config.pong_ms);
+                 "after a ping", s->config.pong_ms);
         azc__conn_drop(conn);
     } else if (silent >= ping_ms) {
         azc__conn_ping(conn);
@@ -7360,9 +7372,11 @@ static int azc__turn_run(azc_server *s, int ready, int own) {
 /* Returns AZC_OK if a turn may begin. */
 static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    if (s->busy) return azc__mistake(s, AZC_ERR_STATE, "azc_poll or azc_run inside a callback");
+    if (s->busy) return azc__mistake(s, AZC_ERR_STATE, "azc_poll or azc_run inside a callback: "
+                                    "return from it instead, or use azc_after");
     s->thread = AZC__THREAD;
-    return s->listening ? AZC_OK : azc__mistake(s, AZC_ERR_STATE, "azc_poll before azc_listen");
+    if (s->listening) return AZC_OK;
+    return azc__mistake(s, AZC_ERR_STATE, "azc_poll before azc_listen: call that first");
 }
 
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
@@ -7550,7 +7564,13 @@ static int azc__listen_error(azc_server *s) {
     case ENOENT:
     case ENOTDIR: code = AZC_ERR_ADDRESS;
     }
-    return azc__mistake(s, code, "port %d on %s: %s", s->config.port, s->config.host, strerror(e));
+    const char *path = azc__host_path(s->config.host);
+    if (path != NULL)
+        return azc__mistake(s, code, "host \"%s\": %s: its folder must exist and be writable, and "
+                            "no other server use the path", s->config.host, strerror(e));
+    return azc__mistake(s, code, "port %d on %s: %s%s", s->config.port, s->config.host, strerror(e),
+                        e == EADDRINUSE ? ": stop the other process or choose another port"
+                        : e == EADDRNOTAVAIL ? ": it is no address of this machine" : "");
 }
 
 /* Open a listening socket on config.host. Returns it, or an error. */
@@ -7559,8 +7579,7 @@ static int azc__listen_open(azc_server *s) {
     socklen_t len = azc__listen_address(s, &address);
     if (len == 0)
         return azc__mistake(s, AZC_ERR_ADDRESS, "host \"%.100s\": must be an IPv4 or IPv6 address "
-                                                "or "
-                            "localhost, perhaps with a port up to 65535, or unix:/path",
+                            "or localhost, perhaps with a port up to 65535, or unix:/path",
                             s->config.host);
     int fd = azc__fd_socket(address.any.sa_family), bad = 0;
     if (fd < 0) return azc__listen_error(s);
@@ -7689,14 +7708,19 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
 }
 
+/* Each keeps the first error. */
 static int azc__config_count(azc_server *s, const char *field, int value, int most) {
     if (value >= 0 && value <= most) return AZC_OK;
-    return azc__mistake(s, AZC_ERR_ARGUMENT, "%s %d: must be from 0 to %d", field, value, most);
+    int error = azc__mistake(s, AZC_ERR_ARGUMENT, "%s %d: must be from 0 to %d", field, value,
+                             most);
+    return s != NULL ? s->failed = error : error;
 }
 
 static int azc__config_size(azc_server *s, const char *field, size_t value, size_t most) {
     if (value <= most) return AZC_OK;
-    return azc__mistake(s, AZC_ERR_ARGUMENT, "%s %zu: must be at most %zu", field, value, most);
+    int error = azc__mistake(s, AZC_ERR_ARGUMENT, "%s %zu: must be at most %zu", field, value,
+                             most);
+    return s != NULL ? s->failed = error : error;
 }
 
 /* Returns AZC_OK, or AZC_ERR_ARGUMENT with the words. These ranges keep what one connection needs
@@ -7729,8 +7753,7 @@ static int azc__config_origins(azc_server *s) {
         len = strcspn(at, " ");
         if (azc__origin_valid(at, len)) continue;
         return azc__mistake(s, AZC_ERR_ARGUMENT, "origins \"%.*s\": must be scheme://host[:port], "
-                                                 "as "
-                            "browsers send it, or *", (int)azc__min(len, 100), at);
+                            "as browsers send it, or *", (int)azc__min(len, 100), at);
     }
     return AZC_OK;
 }
@@ -7844,8 +7867,7 @@ static void azc__server_seed(azc_server *s) {
     s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
     azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the "
-                                     "hashes "
-             "of rooms");
+             "hashes of rooms");
 }
 
 /* Returns 0 on failure, with errno. Both ends are closed by azc__server_free. */
@@ -8196,8 +8218,7 @@ static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, v
     azc__thread_check(s);
     if (fn == NULL || ms < 0 || every < 0) {
         azc__mistake(s, AZC_ERR_ARGUMENT, "a timer of %d ms: ms must not be negative (azc_every: "
-                                          "from "
-                     "1 on), and fn not NULL", ms);
+                     "from 1 on), and fn not NULL", ms);
         return 0;
     }
     s->timers = &azc__timers_functions;
@@ -8226,7 +8247,7 @@ AZC_API int azc_cancel(azc_server *server, uint64_t id) {
     uint64_t slot = id & AZC__SLOT_MASK;
     azc__task_slot *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
     if (task == NULL || task->id != id || task->timer.next == NULL)
-        return azc__error(server, AZC_ERR_ARGUMENT, "azc_cancel: no such timer is waiting");
+        return azc__error(server, AZC_ERR_ARGUMENT, "azc_cancel: it has run or was cancelled");
     azc__task_return(server, task);
     return AZC_OK;
 }
@@ -8328,8 +8349,7 @@ static AZC__RARE void azc__watch_hung(azc_server *s, azc__watched *w) {
     if (s->now - w->hung < 1000) return;
     w->hung = s->now;
     azc__log(s, NULL, AZC_LOG_WARNING, "azc_watch: fd %d hung up, and is still watched: stop it "
-                                       "with "
-             "events 0", w->source.fd);
+             "with events 0", w->source.fd);
 }
 
 /* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
@@ -8481,7 +8501,10 @@ static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
 
 /* The time begins now, not with the turn: the program may have done other things since that. */
 AZC_API int azc_shutdown(azc_server *server, int ms) {
-    if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (ms < 0)
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_shutdown: ms %d: must not be negative",
+                            ms);
     if (server->stopping == AZC__STOPPING) return AZC_OK;
     server->stopping = AZC__SHUTTING_DOWN;
     server->shutdown_accept = azc__shutdown_accept;
@@ -8622,10 +8645,9 @@ AZC_API int azc_set_user(azc_conn *conn, const char *user) {
                             AZC__MAX_ROOM - 1);
     if (conn->state > AZC__OPEN) return azc__error_closed(s, "azc_set_user");
     if (conn->channel == NULL || conn->rooms != NULL)
-        return azc__mistake(s, AZC_ERR_STATE, "azc_set_user: %s", conn->channel == NULL
-                            ? "allowed from on_upgrade on"
-                            : "it has a user or is in a room already: set the user before "
-                              "azc_join");
+        return azc__mistake(s, AZC_ERR_STATE, "azc_set_user: %s", conn->channel == NULL ?
+                            "allowed from on_upgrade on" : "it has a user or is in a room "
+                            "already: set the user before azc_join");
     return azc__room_enter(conn, name, len);
 }
 
@@ -8648,7 +8670,10 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
     char name[AZC__MAX_ROOM + 1];
     size_t name_len = azc__user_name(name, user);
     azc__payload payload = {AZC__OP_TEXT, text, len, 0};
-    int error = name_len == 0 ? AZC_ERR_ARGUMENT : azc__payload_check(channel, NULL, &payload);
+    if (channel != NULL && name_len == 0)
+        return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_send_user: user must have 1 "
+                            "to %d bytes", AZC__MAX_ROOM - 1);
+    int error = azc__payload_check(channel, NULL, &payload);
     if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
     int count = room != NULL ? azc__broadcast_queue(channel, room, &payload, NULL) : 0;
@@ -8809,8 +8834,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
                             AZC__MAX_ROOM);
     if (messages > 0 && (bytes < 2 || bytes > half))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: bytes %zu: must be from 2 to "
-                                                 "%zu, "
-                            "half of max_backlog", bytes, half);
+                            "%zu, half of max_backlog", bytes, half);
     if (s->fixed != NULL) return azc__error_fixed(s, "azc_set_history");
     s->history = &azc__history_functions;
     s->pool.uncount = azc__out_uncount;
@@ -9088,8 +9112,7 @@ static int azc__rate_allowed(const azc_server *s, uint32_t rooms) {
 
 static AZC__RARE int azc__rate_full(azc_server *s) {
     return azc__mistake(s, AZC_ERR_FULL, "azc_send: max_rooms %d is reached: a period counts as "
-                                         "one",
-                        s->config.max_rooms);
+                        "one", s->config.max_rooms);
 }
 
 /* A new rate, found by the pair; its period has not begun. NULL without memory. */
@@ -9247,7 +9270,8 @@ static int azc__message_rate(azc_channel *channel, const azc_message *m, const a
 AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     azc__payload payload;
     if (message != NULL && message->queued != NULL) *message->queued = 0;
-    if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    if (message == NULL) return azc__error_null(channel->server, "azc_send");
     channel->server->queue_keyed = azc__queue_keyed;
     channel->server->queue_late = azc__queue_late;
     channel->server->pool.uncount = azc__out_uncount;
@@ -9294,13 +9318,15 @@ static int azc__proxies_prefix(const char *s, size_t len, int max) {
 static int azc__proxies_network(const char **list, azc__network *out) {
     const char *s = *list + strspn(*list, " ");
     size_t len = strcspn(s, " "), name = strcspn(s, " /");
-    *list = s + len;
+    *list = s; /* a malformed one stays there */
     if (len == 0) return 0;
     if (!azc__proxies_address(s, name, &out->address)) return -1;
     int family = out->address.family, max = family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
     int bits = azc__proxies_prefix(s + name, len - name, max);
     out->bits = (uint8_t)bits;
-    return bits < 0 ? -1 : 1;
+    if (bits < 0) return -1;
+    *list = s + len;
+    return 1;
 }
 
 static int azc__proxies_trusts(const azc_server *s, const azc__visitor *v) {
@@ -9411,7 +9437,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     if (more < 0)
         return azc__setup_failed(server, azc__mistake(
             server, AZC_ERR_ARGUMENT, "azc_trust_proxies: \"%.60s\": must be addresses or networks "
-            "like 10.0.0.0/8, or unix, with commas between them", at != NULL ? at : "NULL"));
+            "like 10.0.0.0/8, or unix, separated by spaces", at != NULL ? at : "NULL"));
     if (server->listening) return azc__setup_late(server, "azc_trust_proxies");
     if (count > 0) {
         nets = (azc__network *)azc__alloc(&server->mem, count * sizeof *nets);

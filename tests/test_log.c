@@ -40,7 +40,11 @@ static int log_entry_at(FILE *file, int n, log_entry *e) {
                     &e->ms, &end) == 5 && strcmp(e->method, "WS") == 0;
         e->bytes = 0, e->ms *= 1000;
     }
-    if (e->code >= 400 && e->code <= 599) {
+    if (e->code == 1006) {
+        CHECK_STR(level, "notice");
+        CHECK_STR(line + end, ": no Close frame came\n");
+        end = (int)strlen(line) - 1;
+    } else if (e->code >= 400 && e->code <= 599) {
         CHECK_STR(level, "warning");
         CHECK(strncmp(line + end, ": ", 2) == 0);
         end = (int)strlen(line) - 1;

@@ -138,7 +138,8 @@ static void configs(void) {
         azc_server *first = create(&config);
         listening(first);
         config.port = azc_port(first);
-        snprintf(text, sizeof text, "port %d on 127.0.0.1: %s", config.port, strerror(EADDRINUSE));
+        snprintf(text, sizeof text, "port %d on 127.0.0.1: %s: stop the other process or "
+                 "choose another port", config.port, strerror(EADDRINUSE));
         refuse_config(&config, AZC_ERR_IN_USE, text);
         finish(first);
     }
@@ -402,6 +403,8 @@ MAKE(user_early, azc_set_user(moment.conn, "ada"))
     "most 123 bytes, RFC 6455 7.4"
 #define BAD_TIMER                                                                                \
     " ms: ms must not be negative (azc_every: from 1 on), and fn not NULL"
+#define INSIDE                                                                                   \
+    "azc_poll or azc_run inside a callback: return from it instead, or use azc_after"
 #define BAD_WATCH                                                                                \
     ": fd must not be negative, events must be of AZC_READ and AZC_WRITE, and fn not NULL "      \
     "unless events is 0"
@@ -443,7 +446,7 @@ static const struct {
      "be from AZC_LOG_ERROR to AZC_LOG_DEBUG"},
     {FRESH, log_file, AZC_ERR_ARGUMENT, 0, "azc_log_to: file must not be NULL, and level 1 must "
      "be from AZC_LOG_ERROR to AZC_LOG_DEBUG"},
-    {FRESH, poll_early, AZC_ERR_STATE, 0, "azc_poll before azc_listen"},
+    {FRESH, poll_early, AZC_ERR_STATE, 0, "azc_poll before azc_listen: call that first"},
     {READY, use_late, AZC_ERR_STATE, 0, "azc_use: not after azc_listen"},
     {READY, page_late, AZC_ERR_STATE, 0, "azc_add_page: not after azc_listen"},
     {READY, handler_late, AZC_ERR_STATE, 0, "azc_add_handler: not after azc_listen"},
@@ -463,10 +466,10 @@ static const struct {
     {READY, close_twice, AZC_ERR_CLOSED, SILENT, "azc_close: the connection is closed"},
     {READY, join_closed, AZC_ERR_CLOSED, SILENT, "azc_join: the connection is closed"},
     {READY, user_closed, AZC_ERR_CLOSED, SILENT, "azc_set_user: the connection is closed"},
-    {READY, json_open, AZC_ERR_STATE, 0, "azc_send_json: the JSON is not whole (is an azc_put_end "
-     "missing?), or not valid: not allowed at this moment"},
+    {READY, json_open, AZC_ERR_STATE, 0, "azc_send_json: the JSON is not whole: a name or an "
+     "azc_put_end is missing or too many"},
     {READY, json_small, AZC_ERR_FULL, 0,
-     "azc_broadcast_json: the writer's buffer is too small for the JSON"},
+     "azc_broadcast_json: the writer's buffer of 8 bytes is too small"},
     {READY, close_code, AZC_ERR_ARGUMENT, 0, "azc_close: code 999 with a reason of 0" BAD_CLOSE},
     {READY, close_reason, AZC_ERR_ARGUMENT, 0,
      "azc_close: code 1000 with a reason of 124" BAD_CLOSE},
@@ -528,9 +531,9 @@ static const struct {
     {READY, timers_many, AZC_ERR_MEMORY, FIXED,
      "a timer: max_timers 2 is reached, or memory is out"},
     {READY, watch_many, AZC_ERR_FULL, FIXED, "azc_watch: max_watched 2 is reached"},
-    {READY, cancel_twice, AZC_ERR_ARGUMENT, SILENT, "azc_cancel: no such timer is waiting"},
-    {IN_MESSAGE, run_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
-    {IN_MESSAGE, poll_inside, AZC_ERR_STATE, 0, "azc_poll or azc_run inside a callback"},
+    {READY, cancel_twice, AZC_ERR_ARGUMENT, SILENT, "azc_cancel: it has run or was cancelled"},
+    {IN_MESSAGE, run_inside, AZC_ERR_STATE, 0, INSIDE},
+    {IN_MESSAGE, poll_inside, AZC_ERR_STATE, 0, INSIDE},
     {IN_MESSAGE, destroy_inside, AZC_ERR_STATE, 0, "azc_destroy inside a callback: call azc_stop"},
     {IN_MESSAGE, reply_nothing, AZC_ERR_STATE, 0, "azc_reply" NO_REQUEST},
     {IN_MESSAGE, field_nothing, AZC_ERR_STATE, 0, "azc_reply_header" NO_REQUEST},
