@@ -98,8 +98,8 @@
    LOG. azc_log_to(server, stderr, AZC_LOG_WARNING) says why: which rule a refused peer broke, what
    a callback returned, which call of the program was wrong and what is allowed, which callback took
    too long. AZC_LOG_NOTICE adds a line for each request and each closed channel. Builds without
-   NDEBUG also assert that no other thread calls, and that no connection is used after its on_close,
-   as far as that can be seen cheaply.
+   NDEBUG also assert that no other thread calls while azc_poll waits, and that no connection is used
+   after its on_close, as far as that can be seen cheaply.
 
    OWNERSHIP
 
@@ -1397,15 +1397,6 @@ typedef uint64_t azc__lane;
 #define AZC_ASSERT(x) ((void)0)
 #endif
 
-/* Where AZC_ASSERT checks: the address of a variable that each thread has of its own tells threads
- * apart. NULL: not checked. */
-#if defined(__ATOMIC_ACQUIRE) && !defined(NDEBUG) && !AZCHAN_SMALL
-static __thread char azc__thread;
-#define AZC__THREAD (&azc__thread)
-#else
-#define AZC__THREAD NULL
-#endif
-
 /* For variables that any thread or signal handler may change. An int: set it to 1, read it, add to
  * it. A pointer: set it, read it. A uint32_t: store it, load it, set it and return its old value,
  * replace it if it still has its old value. Compilers without these builtins (tcc, pcc) get plain
@@ -2044,17 +2035,21 @@ struct azc_channel {
 /* azc_server.stopping. SHUTTING_DOWN: open connections are served, new ones are not accepted. */
 enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
-/* azc_server.busy: inside azc_poll or azc_destroy, so maybe in a callback; inside config.log. */
-enum { AZC__BUSY = 1, AZC__LOGGING = 2 };
+/* azc_server.busy: inside azc_poll or azc_destroy, so maybe in a callback; inside config.log; while
+ * azc_poll waits, so that a call comes from another thread or from a signal handler. With one of
+ * AZC__REFUSING calls that change something are refused. */
+enum { AZC__BUSY = 1, AZC__LOGGING = 2, AZC__WAITING = 4,
+       AZC__REFUSING = AZC__LOGGING | AZC__WAITING };
 
 /* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
  * does for byte fields below 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
     uint8_t listening, stopping;
-    uint8_t busy;        /* AZC__BUSY and AZC__LOGGING, see there */
+    uint8_t busy;        /* AZC__BUSY and so on, see there */
     uint8_t cursors;     /* members that leave stay in limbo, since a cursor may be at them; or
                             there is news. azc__callback_done clears it */
+    uint8_t timing;      /* callbacks are timed: there is a log, and config.slow_ms */
     uint8_t accept_paused, retrying;
     uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
@@ -2102,14 +2097,11 @@ struct azc_server {
 
     azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
-    const char *thread;  /* AZC__THREAD of the thread that polled last; NULL: none did, or it is not
-                            checked */
     FILE *log_file;      /* of azc_log_to */
     int64_t log_due[2];  /* ms: when the next line of errors and warnings, of the others, is due at
                             the allowed rate */
     uint64_t log_left_out; /* lines, since the last one that was written */
     int64_t timed;       /* ms: the callback that runs began then, or later */
-    int slow_ms;         /* config.slow_ms with a log, else INT_MAX */
 
     uint32_t seed[2];    /* of the room hash */
     azc__member_group *members;
@@ -4427,8 +4419,7 @@ static const char *azc__log_path(char out[AZC__LOG_TEXT], const azc_conn *conn) 
 
 /* Callbacks are timed if a log can say which was slow. */
 static void azc__log_timing(azc_server *s) {
-    int timed = s->config.log != NULL && s->config.slow_ms >= 0;
-    s->slow_ms = timed ? s->config.slow_ms : INT_MAX;
+    s->timing = s->config.log != NULL && s->config.slow_ms >= 0;
 }
 
 /* Is a line of this level wanted? */
@@ -4440,12 +4431,9 @@ static inline int azc__logs(const azc_server *s, int level) {
  * server are refused meanwhile: a loop over members may be at work. */
 static void azc__log_call(azc_server *s, int level, const char *line) {
     if (s->busy & AZC__LOGGING) return;
-    size_t max_backlog = s->config.max_backlog;
-    s->config.max_backlog = 0; /* sends take the slow path, which refuses them */
     AZC__BUSY_BEGIN(s, AZC__LOGGING);
     s->config.log(s->config.log_userdata, level, line);
     AZC__BUSY_END(s, AZC__LOGGING);
-    s->config.max_backlog = max_backlog;
 }
 
 enum { AZC__LOG_LINE = 4 * AZC__LOG_TEXT };
@@ -4539,19 +4527,7 @@ static AZC__RARE int azc__error_memory(azc_server *s, const char *call) {
     return azc__mistake(s, AZC_ERR_MEMORY, "%s: out of memory", call);
 }
 
-/* The call comes from another thread than the last azc_poll, which is undefined: see THREADS. */
-static AZC__RARE void azc__error_thread(azc_server *s) {
-    azc__log(s, NULL, AZC_LOG_ERROR, "a call from another thread than the one that polls: only "
-             "azc_post and azc_stop are allowed there");
-    AZC_ASSERT(!"azchan.h: a call from another thread than the one that polls");
-}
-
-static inline void azc__thread_check(azc_server *s) {
-    if (s->thread != AZC__THREAD && s->thread != NULL) azc__error_thread(s);
-}
-
-/* Calls that need an open connection, made for a request or for a closed one; and those that a log
- * made. */
+/* Calls that need an open connection, made for a request or for a closed one;. */
 static AZC__RARE int azc__error_request(azc_server *s, const char *call) {
     return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect on",
                         call);
@@ -4561,8 +4537,14 @@ static AZC__RARE int azc__error_closed(azc_server *s, const char *call) {
     return azc__error(s, AZC_ERR_CLOSED, "%s: the connection is closed", call);
 }
 
-static AZC__RARE int azc__error_logging(azc_server *s, const char *call) {
-    return azc__error(s, AZC_ERR_STATE, "%s: not allowed in config.log", call);
+/* The server is AZC__REFUSING. */
+static AZC__RARE int azc__error_busy(azc_server *s, const char *call) {
+    if (!(s->busy & AZC__WAITING))
+        return azc__error(s, AZC_ERR_STATE, "%s: not allowed in config.log", call);
+    azc__mistake(s, AZC_ERR_STATE, "%s from another thread, or from a signal handler: only azc_post "
+                 "and azc_stop are allowed there", call);
+    AZC_ASSERT(!"azchan.h: a call from another thread than the one that polls");
+    return AZC_ERR_STATE;
 }
 
 static AZC__RARE int azc__error_null(azc_server *s, const char *call) {
@@ -4975,12 +4957,11 @@ static int azc__room_check(const azc_conn *conn, const char *room, const char *c
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     AZC_ASSERT(conn->state <= AZC__DEAD && "a connection is used after its on_close");
     azc_server *s = conn->server;
-    azc__thread_check(s);
     if (room == NULL || !azc__room_valid(room))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: room must have 1 to %d bytes", call,
                             AZC__MAX_ROOM);
     if (conn->state == AZC__HTTP) return azc__error_request(s, call);
-    return s->busy & AZC__LOGGING ? azc__error_logging(s, call) : AZC_OK;
+    return s->busy & AZC__REFUSING ? azc__error_busy(s, call) : AZC_OK;
 }
 
 AZC_API int azc_join(azc_conn *conn, const char *room) {
@@ -5336,10 +5317,10 @@ static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006
 static AZC__RARE void azc__callback_time(azc_server *s, const azc_conn *conn, const char *name) {
     int64_t began = s->timed;
     s->timed = azc__sys_clock(s);
-    if (s->timed - began >= s->slow_ms)
+    if (s->timed - began >= s->config.slow_ms)
         azc__log(s, conn, AZC_LOG_WARNING, "%s took %lld ms (slow_ms %d): no other peer was served "
                  "meanwhile; do slow work in a thread, see azc_post", name,
-                 (long long)(s->timed - began), s->slow_ms);
+                 (long long)(s->timed - began), s->config.slow_ms);
 }
 
 /* After a callback, and as a turn begins: every cursor is void; report the rooms that changed. */
@@ -5369,7 +5350,7 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
-    if (s->slow_ms < INT_MAX) azc__callback_time(s, conn, "on_close");
+    if (s->timing) azc__callback_time(s, conn, "on_close");
     azc__conn_forget(conn);
 }
 
@@ -5513,7 +5494,6 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
-    if (s->busy & AZC__LOGGING) return azc__error_logging(s, "a send");
     if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
     if (!AZC__FAST || size > AZC__ONE_PIECE || s->fixed != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
@@ -5550,7 +5530,7 @@ static AZC__HOT int azc__send(azc_conn *conn, int opcode, const void *data, size
         return azc__error_length(azc_server_of(conn), call);
     int error = azc__send_check(conn, data, len, call);
     if (error != AZC_OK) return error;
-    azc__thread_check(conn->server);
+    if (conn->server->busy & AZC__REFUSING) return azc__error_busy(conn->server, call);
     if (opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, (const char *)data, len))
         return azc__error_utf8(conn->server, call);
     return azc__queue(conn, opcode, data, len);
@@ -5591,7 +5571,7 @@ AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
     if (len > AZC__MAX_CONTROL)
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_ping: len %zu: at most 125 bytes, RFC 6455 "
                             "5.5", len);
-    if (s->busy & AZC__LOGGING) return azc__error_logging(s, "azc_ping");
+    if (s->busy & AZC__REFUSING) return azc__error_busy(s, "azc_ping");
     if (azc__out_backlog(&conn->out) > s->config.max_backlog)
         return azc__error(s, AZC_ERR_FULL, "azc_ping: max_backlog is full");
     if (azc__send_control(conn, AZC__OP_PING, data, len)) return AZC_OK;
@@ -5609,7 +5589,7 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     int error = azc__send_check(conn, reason, len, "azc_close");
     if (error != AZC_OK) return error;
     if (!azc__utf8_valid(reason, len)) return azc__error_utf8(conn->server, "azc_close");
-    if (conn->server->busy & AZC__LOGGING) return azc__error_logging(conn->server, "azc_close");
+    if (conn->server->busy & AZC__REFUSING) return azc__error_busy(conn->server, "azc_close");
     azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
     return AZC_OK;
 }
@@ -5671,11 +5651,10 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
 static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
     azc_server *s = channel->server;
-    azc__thread_check(s);
     if (room != NULL && !azc__room_valid(room))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "a broadcast: room must be NULL (the channel), or "
                             "have 1 to %d bytes", AZC__MAX_ROOM);
-    if (s->busy & AZC__LOGGING) return azc__error_logging(s, "a broadcast");
+    if (s->busy & AZC__REFUSING) return azc__error_busy(s, "a broadcast");
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
         return azc__error_length(s, "a broadcast");
     if (p->data == NULL && p->len > 0) return azc__error_null(s, "a broadcast");
@@ -5757,7 +5736,7 @@ static void azc__callback_error(azc_conn *conn, const char *name, int result) {
 
 /* A task or watcher has returned. */
 static AZC__RARE void azc__task_end(azc_server *s, const char *name) {
-    if (s->slow_ms < INT_MAX) azc__callback_time(s, NULL, name);
+    if (s->timing) azc__callback_time(s, NULL, name);
     azc__callback_done(s);
 }
 
@@ -5792,7 +5771,7 @@ static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
 
 /* After a callback of a connection. */
 static AZC__RARE void azc__callback_end(azc_conn *conn, const char *name, int result) {
-    if (conn->server->slow_ms < INT_MAX) azc__callback_time(conn->server, conn, name);
+    if (conn->server->timing) azc__callback_time(conn->server, conn, name);
     azc__callback_result(conn, name, result);
 }
 
@@ -5802,7 +5781,7 @@ static AZC__RARE void azc__callback_after(azc_conn *conn, int opcode, int result
     const char *name = opcode == AZC__OP_TEXT ? "on_message"
                        : opcode == AZC__OP_BINARY ? "on_binary"
                        : opcode == AZC__OP_PING ? "on_ping" : "on_pong";
-    if (s->slow_ms < INT_MAX) azc__callback_time(s, conn, name);
+    if (s->timing) azc__callback_time(s, conn, name);
     if (result != AZC_OK || s->cursors) azc__callback_result(conn, name, result);
 }
 
@@ -5828,8 +5807,7 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         else if (opcode == AZC__OP_BINARY) azc__conn_untaken(conn, opcode);
     }
     data[len] = behind;
-    if (result != AZC_OK || s->cursors || s->slow_ms < INT_MAX)
-        azc__callback_after(conn, opcode, result);
+    if ((result | s->cursors | s->timing) != 0) azc__callback_after(conn, opcode, result);
 }
 
 /* A Close frame answers ours, or is echoed. RFC 6455 5.5.1 */
@@ -6066,7 +6044,7 @@ static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     azc__callback_done(s);
-    if (s->slow_ms < INT_MAX) azc__callback_time(s, conn, name);
+    if (s->timing) azc__callback_time(s, conn, name);
     if (result == AZC_OK || r->answered) return 0;
     int good = result >= 200 && result <= 599;
     if (s->config.log != NULL)
@@ -7004,8 +6982,9 @@ static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address
     azc_conn *conn = azc__conn_make(s, fd, &peer);
     int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
     if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
-        azc__log(s, NULL, AZC_LOG_DEBUG, "%s: accepted, %d connections", azc__log_peer(&peer, text),
-                 s->conn_count);
+        if (azc__logs(s, AZC_LOG_DEBUG))
+            azc__log(s, NULL, AZC_LOG_DEBUG, "%s: accepted, %d connections",
+                     azc__log_peer(&peer, text), s->conn_count);
         return;
     }
     if (refused)
@@ -7374,7 +7353,6 @@ static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
     if (s->busy) return azc__mistake(s, AZC_ERR_STATE, "azc_poll or azc_run inside a callback: "
                                     "return from it instead, or use azc_after");
-    s->thread = AZC__THREAD;
     if (s->listening) return AZC_OK;
     return azc__mistake(s, AZC_ERR_STATE, "azc_poll before azc_listen: call that first");
 }
@@ -7384,8 +7362,12 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     if (result != AZC_OK) return result;
     AZC__BUSY_BEGIN(server, AZC__BUSY);
     result = azc__turn_settle(server);
-    if (result > 0)
-        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)), 0);
+    if (result > 0) {
+        server->busy |= AZC__WAITING;
+        int ready = azc__wait(server, azc__wait_ms(server, timeout_ms));
+        server->busy ^= AZC__WAITING;
+        result = azc__turn_run(server, ready, 0);
+    }
     AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
@@ -8214,8 +8196,7 @@ static azc__task_slot *azc__task_take(azc_server *s) {
 }
 
 static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
-    if (s == NULL) return 0;
-    azc__thread_check(s);
+    if (s == NULL || (s->busy & AZC__REFUSING && azc__error_busy(s, "a timer") != 0)) return 0;
     if (fn == NULL || ms < 0 || every < 0) {
         azc__mistake(s, AZC_ERR_ARGUMENT, "a timer of %d ms: ms must not be negative (azc_every: "
                      "from 1 on), and fn not NULL", ms);
