@@ -1374,10 +1374,12 @@ extern int pipe2(int fds[2], int flags);
 #define AZC__RARE __attribute__((noinline))
 #define AZC__PRINTF_3 __attribute__((format(printf, 3, 4))) /* a function's third argument is one */
 #define AZC__PRINTF_4 __attribute__((format(printf, 4, 5)))
+#define AZC__PRINTF_LIST __attribute__((format(printf, 3, 0))) /* its values come in a va_list */
 #else
 #define AZC__RARE
 #define AZC__PRINTF_3
 #define AZC__PRINTF_4
+#define AZC__PRINTF_LIST
 #endif
 #if defined(__ATOMIC_ACQUIRE) && !AZCHAN_SMALL /* pcc calls itself GNUC, without all of it */
 #define AZC__HOT inline __attribute__((always_inline))
@@ -4486,8 +4488,8 @@ static void azc__log_close(const azc_conn *conn) {
 
 /* Format the text for azc_error. Until azc_listen it keeps the first error, which azc_listen
  * returns. A path or list of the program may hold a newline, and a log line may not. */
-static AZC__RARE void azc__error_text(azc_server *s, char text[AZC__ERROR], const char *format,
-                                      va_list args) {
+static AZC__RARE AZC__PRINTF_LIST void azc__error_text(azc_server *s, char text[AZC__ERROR],
+                                                       const char *format, va_list args) {
     vsnprintf(text, AZC__ERROR, format, args);
     for (char *p = text; *p; p++) {
         if (*p == '\n' || *p == '\r') *p = '?';
@@ -4543,7 +4545,7 @@ static AZC__RARE int azc__error_busy(azc_server *s, const char *call) {
         return azc__error(s, AZC_ERR_STATE, "%s: not allowed in config.log", call);
     azc__mistake(s, AZC_ERR_STATE, "%s from another thread, or from a signal handler: only azc_post "
                  "and azc_stop are allowed there", call);
-    AZC_ASSERT(!"azchan.h: a call from another thread than the one that polls");
+    AZC_ASSERT(0 && "a call from another thread than the one that polls");
     return AZC_ERR_STATE;
 }
 
@@ -8438,7 +8440,7 @@ AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, vo
     if (*at != NULL) azc__watch_stop(server, at);
     if (events == 0) return AZC_OK;
     int error = azc__watch_take(server, &w);
-    if (error != AZC_OK) return error;
+    if (w == NULL) return error;
     w->fn = fn;
     w->userdata = userdata;
     return azc__watch_start(server, w, fd, events);
