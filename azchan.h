@@ -379,7 +379,7 @@
    work. Nearly all of the time is the kernel's. Measure on your machine; the arithmetic stays the
    same.
 
-       a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
+       a connection   340 bytes here, 4,300 in the kernel; its handshake 32 us
        kept alive     10 us for a ping and its pong, after each 30 to 37 s of silence
        a room         155 bytes with its first member, 49 for each further one
        a message      6.6 us: one poll, one recv and one send; 0.26 us in bursts of 32
