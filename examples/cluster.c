@@ -367,7 +367,7 @@ int main(int argc, char **argv) {
     config.port = 4000;
     config.host = optind < argc ? argv[optind] : NULL;
     config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
-    config.max_backlog = 4 * MAX_QUEUED; /* a slow Redis may deliver it all at once */
+    config.max_backlog = 32 << 20; /* Redis may deliver at once what it queues for a subscriber */
     config.log = print_log;
     config.log_userdata = stderr;
     server = azc_create(&config);
