@@ -31,7 +31,7 @@ $(BUILD)/%: examples/%.c examples/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
 
-$(BUILD)/cpp: examples/cpp.cpp examples/url.h azchan.h
+$(BUILD)/cpp: examples/cpp.cpp azchan.h
 	@mkdir -p $(@D)
 	@command -v $(firstword $(CXX)) >/dev/null || echo "$@: skipped: there is no $(CXX)"
 	$(if $(shell command -v $(firstword $(CXX))),$(CXX) -std=c++17 -Wall -Wextra $(CFLAGS) -I. $< \
@@ -66,7 +66,7 @@ $(BUILD)/own_loop: LDFLAGS += -lm
 $(BUILD)/tests/test_json_fast: TEST_CFLAGS += -O2 -ffast-math
 
 $(BUILD)/tests/test_all_dashboard $(BUILD)/tests/test_all_serial: $(BUILD)/tests/test_all_%: \
-    examples/%.c examples/%_page.h examples/url.h
+    examples/%.c examples/%_page.h
 $(BUILD)/tests/test_all_fuzz: $(wildcard tests/fuzz/*.[ch])
 
 ##   make run                start the chat example; PORT=4001, PORT=0.0.0.0:4000, PORT=unix:/path

@@ -7,7 +7,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "chat_page.h"
-#include "url.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -183,7 +182,8 @@ int main(int argc, char **argv) {
     azc_use(server, azc_logger, stderr); /* stdout gets the URL only */
     add_channels(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", chat_page, sizeof chat_page);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "chat: %s\n", azc_error(server));
     azc_destroy(server);

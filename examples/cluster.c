@@ -16,7 +16,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "cluster_page.h"
-#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -381,7 +380,8 @@ int main(int argc, char **argv) {
     azc_on_room(chat, redis_room);
     azc_add_page(server, "/", "text/html; charset=utf-8", cluster_page, sizeof cluster_page);
     if (azc_listen(server) == AZC_OK) {
-        print_url(server, config.host, "http", "/");
+        puts(azc_url(server, "http", "/"));
+        fflush(stdout);
         redis_connect(server, NULL);
         azc_every(server, PING_MS, redis_ping, NULL);
     }

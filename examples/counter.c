@@ -8,7 +8,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "counter_page.h"
-#include "url.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,7 +178,8 @@ int main(int argc, char **argv) {
     azc_add_channel(server, &counter);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", counter_page, sizeof counter_page);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "counter: %s\n", azc_error(server));
     azc_destroy(server);

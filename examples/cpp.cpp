@@ -12,7 +12,6 @@
    out the first line here. */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
-#include "url.h"
 #include <deque>
 #include <exception>
 #include <memory>
@@ -113,7 +112,8 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     const azc_channel_desc guests = book.channel("/guests");
     azc_add_channel(server, &guests);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "ws", "/guests");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/guests"));
+    fflush(stdout);
     const int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "cpp: %s\n", azc_error(server));
     return error != AZC_OK;

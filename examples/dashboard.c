@@ -9,7 +9,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "dashboard_page.h"
-#include "url.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,7 +211,8 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     add_board(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", dashboard_page, sizeof dashboard_page);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "dashboard: %s\n", azc_error(server));
     azc_destroy(server);

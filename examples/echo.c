@@ -3,7 +3,6 @@
        cc -I. examples/echo.c -o echo && ./echo [[host:]port] */
 #define AZCHAN_IMPLEMENTATION /* in exactly one .c file, before other headers */
 #include "azchan.h"
-#include "url.h"
 #include <stdio.h>
 
 int main(int argc, char **argv) {
@@ -19,7 +18,8 @@ int main(int argc, char **argv) {
     azc_server *server = azc_create(&config);
     azc_stop_on_signals(server);     /* Ctrl-C */
     azc_add_channel(server, &echo);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "ws", "/echo");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/echo"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
     azc_destroy(server);

@@ -4,7 +4,6 @@
        cc -I. examples/fixed.c -o fixed && ./fixed [[host:]port] */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
-#include "url.h"
 #include <stdio.h>
 
 static unsigned char memory[352 << 10];
@@ -26,7 +25,8 @@ int main(int argc, char **argv) {
     azc_server *server = azc_create_in(memory, sizeof memory, &config);
     azc_stop_on_signals(server);
     azc_add_channel(server, &relay);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "ws", "/relay");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/relay"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "fixed: %s\n", azc_error(server));
     azc_destroy(server);

@@ -9,7 +9,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "jobs_page.h"
-#include "url.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -193,7 +192,8 @@ int main(int argc, char **argv) {
         need(pthread_create(&thread[i], NULL, work, &fds[i][0]) == 0, "pthread_create");
         orders[i] = fds[i][1];
     }
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "jobs: %s\n", azc_error(server));
 

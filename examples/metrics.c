@@ -6,7 +6,6 @@
    proxy serves this port, it should refuse /metrics to the public. */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
-#include "url.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +96,8 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     azc_add_channel(server, &echo);
     azc_add_handler(server, "/metrics", page_metrics, NULL);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/metrics");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/metrics"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "metrics: %s\n", azc_error(server));
     azc_destroy(server);

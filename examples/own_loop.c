@@ -9,7 +9,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "own_loop_page.h"
-#include "url.h"
 #include <math.h>
 #include <poll.h>
 #include <stdio.h>
@@ -158,7 +157,8 @@ int main(int argc, char **argv) {
     azc_add_page(server, "/", "text/html; charset=utf-8", own_loop_page, sizeof own_loop_page);
     for (int i = 1; i <= 5; i++) world_add(i * WIDE / 6.0, HIGH / 3.0);
     int alive = azc_listen(server) == AZC_OK ? 1 : -1;
-    if (alive > 0) print_url(server, config.host, "http", "/");
+    if (alive > 0) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
 
     /* One poll waits for the terminal, the server's descriptors and the next tick. */
     struct pollfd fds[1 + MAX_FDS] = {{STDIN_FILENO, POLLIN, 0}};

@@ -8,7 +8,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "presence_page.h"
-#include "url.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -134,7 +133,8 @@ int main(int argc, char **argv) {
     azc_on_presence(azc_add_channel(server, &presence), presence_change);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", presence_page, sizeof presence_page);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "presence: %s\n", azc_error(server));
     azc_destroy(server);

@@ -14,7 +14,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "serial_page.h"
-#include "url.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -240,7 +239,8 @@ int main(int argc, char **argv) {
     add_bridge();
     azc_add_page(server, "/", "text/html; charset=utf-8", serial_page, sizeof serial_page);
     if (azc_listen(server) == AZC_OK) {
-        print_url(server, config.host, "http", "/");
+        puts(azc_url(server, "http", "/"));
+        fflush(stdout);
         port_open(server, NULL);
     }
     int error = azc_run(server);

@@ -8,7 +8,6 @@
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
 #include "upload_page.h"
-#include "url.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -181,7 +180,8 @@ int main(int argc, char **argv) {
     azc_on_part(azc_add_channel(server, &upload_desc), upload_part);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", upload_page, sizeof upload_page);
-    if (azc_listen(server) == AZC_OK) print_url(server, config.host, "http", "/");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
+    fflush(stdout);
     int error = azc_run(server);
     if (error != AZC_OK) fprintf(stderr, "upload: %s\n", azc_error(server));
     azc_destroy(server);
