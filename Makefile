@@ -84,7 +84,7 @@ test: $(TESTS)
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
 	    check-model check-small check-warnings check-speed check-size check-readme
-	@$(MAKE) -s -j3 check-interop check-fixed
+	@$(MAKE) -s -j2 check-interop check-fixed
 	@$(MAKE) -s check-net
 	@$(MAKE) -s check-attacks
 	@$(MAKE) -s check-soak

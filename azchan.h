@@ -313,20 +313,20 @@
    close then begin anew. So a message may arrive, a page may be read, and what was queued before
    azc_close may be sent, at any steady rate above that and however long it takes. A peer that sends
    or takes a byte now and then is dropped, within twice the time. A request head has handshake_ms
-   in all, at any rate, and after azc_stop no connection has more than close_ms.
+   in all, however steadily it comes, and after azc_stop no connection has more than close_ms.
 
    A peer takes a byte when its kernel acknowledges it. Linux (SIOCOUTQ), FreeBSD and NetBSD
    (FIONWRITE) report that. Over a slow network the acknowledgements come steadily. If the program
    itself reads slowly, its kernel acknowledges in steps, on Linux of up to 128 KB, and one must
    come within each deadline: with the default ones, 4 KB a second are enough in a channel, and
    16 KB for a page (measured). Where our kernel reports nothing, the server counts what it takes
-   after it was full: if it buffers megabytes, such are the steps. A proxy hides its peers in the
-   same way: nginx reads nothing until a third of up to 4 MB is sent, so they need 60 KB a second,
-   or its listen a smaller sndbuf.
+   after it was full; if it buffers megabytes, the peer's progress comes in steps of megabytes. A
+   proxy hides its peers in the same way: nginx reads nothing until it has sent a third of its
+   buffer of up to 4 MB. So its peers need 60 KB a second, or its `listen` a smaller sndbuf.
 
    The kernel takes at most 16 KiB in advance (TCP_NOTSENT_LOWAT, on Linux and macOS), because
    nothing in it can be replaced. A viewer that reads 20 KB a second gets latest values that are 2 s
-   old, and older by what its own kernel buffers (128 KB on Linux: 6 s), and each proxy (measured).
+   old (measured). What its own kernel and each proxy buffer comes on top: 128 KB on Linux are 6 s.
 
    SECURITY. The server defends against: requests and frames that break their RFC (refused as soon
    as the offending byte arrives, with the status or close code for it); floods of sockets, slow
@@ -385,7 +385,7 @@
    work. Nearly all of the time is the kernel's. Measure on your machine; the arithmetic stays the
    same.
 
-       a connection   300 bytes here, 4,400 in the kernel; its handshake 32 us
+       a connection   340 bytes here, 4,300 in the kernel; its handshake 32 us
        kept alive     10 us for a ping and its pong, after each 30 to 37 s of silence
        a room         155 bytes with its first member, 49 for each further one
        a message      6.6 us: one poll, one recv and one send; 0.26 us in bursts of 32
@@ -395,16 +395,16 @@
                       receives it (measured with 1, 3 and 6); there 0.5 us, and its members' share
 
    A chat: every user sends 64 bytes a minute, in a room of 20. Per second, a user costs 0.11 us for
-   sending, 20/60 * 8 = 2.7 us for receiving and 0.2 us to be kept alive: 3 us, and 4.8 KB of
+   sending, 20/60 * 8 = 2.7 us for receiving and 0.2 us to be kept alive: 3 us, and 4.7 KB of
    memory, of which rooms are 54 bytes. One core at 70 % load serves 230,000 users.
 
          1,000 users  5 MB, 0.3 % of a core, and as much again for poll: 17 wakes a second, 0.2 ms
                       each. One process on any board.
-       100,000 users  480 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (the first limit is
+       100,000 users  470 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (the first limit is
                       poll's 1,700 wakes of 20 ms) and a descriptor limit above 100,000. The second
                       limit is everyone reconnecting at once: 3.2 s of handshakes, and TLS before
                       them. azc_shutdown over 30 s makes that 11 % of a core.
-        10 million    48 GB, 30 cores at full load: 43 processes of 233,000 users, 1.1 GB each.
+        10 million    47 GB, 30 cores at full load: 43 processes of 233,000 users, 1.1 GB each.
                       167,000 messages a second; a room of 20 spread at random is in 16 of 43
                       processes, so each message takes Redis 2.1 + 16 * 0.45 = 9.3 us: 1.6 cores,
                       while a Redis has one. That is the first limit, at 5 million users (70 %
@@ -630,10 +630,11 @@ AZC_API int azc_listen(azc_server *server);
 /* The port listened on; 0 before azc_listen and for Unix sockets. Anywhere. */
 AZC_API int azc_port(const azc_server *server);
 
-/* Where the server listens, for a line that a user can open: azc_url(server, "http", "/") is
- * "http://127.0.0.1:4000/", and for a Unix socket config.host. The addresses that stand for all of
- * the machine's (0.0.0.0 and ::) become its own.
- *   returns   never NULL; valid until the next call; at most 199 bytes */
+/* Where the server listens, as a line that a user can open: azc_url(server, "http", "/") is
+ * "http://127.0.0.1:4000/", and for a Unix socket it is config.host. 0.0.0.0 and ::, which stand
+ * for all addresses of the machine, become 127.0.0.1 and ::1.
+ *   returns   never NULL; "" for NULL; valid until the next azc_url; at most 199 bytes
+ *   call      after azc_listen */
 AZC_API const char *azc_url(azc_server *server, const char *scheme, const char *path);
 
 /* Call azc_listen, then azc_poll until azc_stop was called and every peer has gone.
@@ -1515,10 +1516,11 @@ typedef struct azc__mem {
     struct azc__pool *pool;
 } azc__mem;
 
-/* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
- * one pool, so that a busy turn does not call the allocator. */
 struct azc__out;
 struct azc__piece;
+
+/* Transient memory that is free at the moment: of outputs, inputs and held messages. The server has
+ * one pool, so that a busy turn does not call the allocator. */
 typedef struct azc__pool {
     size_t class_size[AZC__CLASSES + 1]; /* bytes; the last is SIZE_MAX */
     azc__spare *spare[AZC__CLASSES];
@@ -5837,9 +5839,8 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
 /* Take frame bytes of any kind. Returns the bytes taken, at least one. While we wait for the peer's
  * Close, its messages are discarded.
  *
- * The bytes of a message count as progress: some of them twice, if frames follow it in the same
- * read, but a whole frame is a sign of life in any case. Of a message that is not whole, only its
- * beginning is one, and each control frame within it. */
+ * The bytes of a message count as progress. A whole message is also a sign of life. Of a message
+ * that is not whole, only its beginning is one, and each control frame within it. */
 static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__event e;
@@ -5848,9 +5849,9 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
     if (conn->state == AZC__OPEN) {
         e.parts = conn->channel->parts;
         max_message = e.parts != NULL ? AZC__ANY_SIZE : s->config.max_message;
-        conn->moved += (uint32_t)n;
     }
     size_t used = azc__decode(&s->mem, &conn->in, max_message, p, n, &e);
+    if (conn->state == AZC__OPEN) conn->moved += (uint32_t)used;
     if (conn->in != NULL && (conn->in->since == 0 || e.kind >= AZC__OP_CLOSE))
         conn->in->since = (uint32_t)s->now | 1;
     if (e.kind < 0) azc__conn_break(conn, -e.kind, e.why);
@@ -7651,10 +7652,10 @@ AZC_API const char *azc_url(azc_server *server, const char *scheme, const char *
     int port;
     if (server == NULL || scheme == NULL || path == NULL) return "";
     if (azc__host_path(server->config.host) != NULL) return server->config.host;
-    azc__host_split(server->config.host, host, &port);
+    if (!azc__host_split(server->config.host, host, &port)) return "";
     int v6 = strchr(host, ':') != NULL;
-    const char *name = strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(host, "::") == 0 ? "::1"
-                                                                                        : host;
+    const char *name = strcmp(host, "0.0.0.0") == 0 ? "127.0.0.1"
+                       : strcmp(host, "::") == 0 ? "::1" : host;
     snprintf(server->url, sizeof server->url, "%s://%s%s%s:%d%s", scheme, v6 ? "[" : "", name,
              v6 ? "]" : "", server->port, path);
     return server->url;
@@ -9484,20 +9485,17 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           message of each key waits for a full backlog.
           Optional parts attach themselves: on_part, on_presence, on_publish, on_room and trusted
           proxies are set by functions, and AZCHAN_CORE is gone.
-          HTTP/1.0 gets pages, OPTIONS 204, and every pipelined request its answer. New: azc_path
-          for guards; "https://" "*.example" in origins, whose entries are checked. A message of the
-          kind that its channel does not take closes with 1003. azc_reply_header refuses the fields
-          that frame a response. Log lines have no queries.
-          Faults that the field found are fixed. For peers: deadlines are judged by progress, a page
-          is served to HTTP/1.0, pipelined requests all get their answers, and a message of a kind
-          that a channel does not take closes with 1003. For programs: azc_path, azc_json_count,
-          config.unix_mode, max_watched and max_timers; config.log may not call back; azc_post holds
-          256 tasks. A transport behind AZC_SYS must also name accept4, pipe2, getrandom, flock,
-          nanosleep, getpid, chmod and ioctl.
+          For peers: deadlines are judged by progress; HTTP/1.0 gets pages, OPTIONS 204, and every
+          pipelined request its answer; a message of a kind that its channel does not take closes
+          with 1003. For programs: azc_path for guards, azc_url, config.unix_mode; "https://"
+          "*.example" in origins, whose entries are checked; azc_reply_header refuses the fields
+          that frame a response; log lines have no queries, and config.log may not call back;
+          azc_post holds 256 tasks. A transport behind AZC_SYS must also name accept4, pipe2,
+          getrandom, flock, nanosleep, getpid, chmod, ioctl and sigaction.
           azc_log_to, with levels and a limit, replaces azc_logger, and config.log gets the level of
           each line. A refusal has one line with the rule, and the remedy; azc_error names the call
           or field, the value, and what is allowed. Close frames of the server carry a reason. New:
-          azc_url, config.log_level, config.slow_ms.
+          config.log_level, config.slow_ms.
    0.1    The first version.
 */
 

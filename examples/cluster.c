@@ -362,7 +362,7 @@ int main(int argc, char **argv) {
     config.port = 4000;
     config.host = optind < argc ? argv[optind] : NULL;
     config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
-    config.max_backlog = 4 * MAX_QUEUED; /* a slow Redis may deliver it all at once */
+    config.max_backlog = 32 << 20; /* Redis may deliver at once what it queues for a subscriber */
     server = azc_create(&config);
     azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);

@@ -12,6 +12,7 @@
    out the first line here. */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
+#include <cstdio>
 #include <deque>
 #include <exception>
 #include <memory>
@@ -80,7 +81,7 @@ private:
         const std::string name = string_of(azc_json_get(in, "name"));
         const std::string text = string_of(azc_json_get(in, "text"));
         if (name.empty() || text.empty() || name.size() + text.size() > longest) {
-            return azc_send_text(conn, "{\"error\":\"name and text, of 1000 bytes\"}", AZC_NUL);
+            return azc_send_text(conn, "{\"error\":\"name and text, 1000 bytes at most\"}", AZC_NUL);
         }
         std::string entry(6 * longest + 64, '\0'); /* each byte may become \u00XX */
         azc_writer w = azc_put_begin(entry.data(), entry.size());

@@ -44,7 +44,7 @@ static union {
     unsigned char bytes[BLOCK];
 } block;
 static azc_server *server;
-static azc_channel *channel;
+static azc_channel *channel, *in_parts;
 static char page[9000], short_page[3000], bytes[20000];
 static long memory_errors, operations;
 
@@ -217,6 +217,15 @@ static int on_text(azc_conn *conn, const char *text, size_t len) {
     return on_any(conn, text, len);
 }
 
+static long parts_seen, visitors_seen;
+
+static int on_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    parts_seen++;
+    visitors_seen += conn->quota != NULL;
+    counted(azc_send_binary(conn, data, len));
+    return flags & AZC_PART_LAST ? on_any(conn, data, len) : AZC_OK;
+}
+
 static void on_presence(azc_channel *c, const char *room, const char *user, int present) {
     CHECK(c == channel && *room && *user && present >= 0);
     counted(azc_broadcast(c, room, user, AZC_NUL, NULL));
@@ -260,6 +269,10 @@ static int begin(size_t less) {
     desc.on_message = on_text;
     desc.on_binary = desc.on_ping = desc.on_pong = on_any;
     channel = azc_add_channel(server, &desc);
+    desc.path = "/:any/y";
+    in_parts = azc_add_channel(server, &desc);
+    azc_on_part(in_parts, on_part);
+    azc_trust_proxies(server, "127.0.0.1");
     azc_on_presence(channel, on_presence);
     azc_on_room(channel, on_room);
     azc_on_publish(channel, on_publish);
@@ -313,14 +326,18 @@ static void peer_send(int i, const void *data, size_t len) {
 /* A handshake with the longest strings possible. */
 static void peer_upgrade(int i) {
     static const char rest[] = " HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n"
-        "Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n";
+        "Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n"
+        "X-Forwarded-For:10.0.0.%d\r\n\r\n";
+    int visitor = 10 + (int)random_below(90), parts = !filling && random_below(4) == 0;
     char head[800], target[700];
     size_t n = 0, name = random_below(2) ? 1 : random_below(2) ? 60 : 500;
     size_t room = 700 - (sizeof rest - 1) - 8 - name; /* max_request is met to the byte */
     if (name > 500 || random_below(2) == 0) room = random_below(30);
     for (; n + 2 <= room; n += 2) memcpy(target + n, "a&", 2);
     target[n] = 0;
-    int len = snprintf(head, sizeof head, "GET /%.*s/x?%s%s", (int)name, bytes, target, rest);
+    int len = snprintf(head, sizeof head, "GET /%.*s/%c?%s", (int)name, bytes, parts ? 'y' : 'x',
+                       target);
+    len += snprintf(head + len, sizeof head - (size_t)len, rest, visitor);
     size_t cut = random_below(4) ? (size_t)len : random_below((size_t)len);
     upgraded[i] = cut == (size_t)len ? 0 : -2;
     peer_send(i, head, cut);
@@ -360,6 +377,20 @@ static void peer_frames(int i) {
     if (len >= 126) frame[2] = (unsigned char)(len >> 8), frame[3] = (unsigned char)len;
     if (more) upgraded[i] += (int)len;
     peer_send(i, frame, head + len);
+}
+
+/* A turn, sometimes with a poll of the program's own. */
+static void turn(void) {
+    struct pollfd fds[MOST + WATCHED + 2];
+    int ms = 0;
+    if (random_below(4)) {
+        azc_poll(server, 0);
+        return;
+    }
+    size_t n = azc_poll_begin(server, fds, sizeof fds / sizeof *fds, &ms);
+    CHECK(n <= sizeof fds / sizeof *fds);
+    poll(fds, (nfds_t)n, 0);
+    azc_poll_end(server, fds, n);
 }
 
 static void peer_read(int i, int all) {
@@ -432,6 +463,24 @@ static void empty(size_t laid) {
         CHECK_INT(azc_watch(server, pipes[i][0], watches[i] = AZC_READ, watched, NULL), AZC_OK);
 }
 
+/* Shut down while peers go on; those that stay are closed too. */
+static void shut_down(void) {
+    long polls = 0;
+    int running = 1;
+    for (int i = 0; i < MOST; i++) peer_anything(i), turn();
+    CHECK_INT(azc_shutdown(server, 60), AZC_OK);
+    for (; running > 0 && polls < 100000; polls++) {
+        int i = (int)random_below(MOST);
+        if (peers[i] >= 0) peer_anything(i);
+        azc_cursor c = azc_members(channel, NULL);
+        if (azc_cursor_next(&c)) anything(c.conn);
+        running = azc_poll(server, 1);
+    }
+    CHECK_INT(running, 0);
+    for (int i = 0; i < MOST; i++)
+        if (peers[i] >= 0) peer_close(i);
+}
+
 static void adversary(double seconds) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -443,7 +492,7 @@ static void adversary(double seconds) {
         for (int step = 0; step < 3000; step++) {
             reading = step % 1500 < 700;
             peer_anything((int)random_below(MOST));
-            if (random_below(3) == 0) azc_poll(server, 0);
+            if (random_below(3) == 0) turn();
             azc_cursor c = azc_members(channel, NULL);
             for (size_t n = random_below(MOST); azc_cursor_next(&c);)
                 if (n-- == 0) anything(c.conn);
@@ -587,6 +636,9 @@ static void fixed(void) {
         CHECK_INT(azc_stats(server)->closed[11], 0); /* 1011 */
         CHECK(azc_stats(server)->opened > 20);
         CHECK(azc_stats(server)->peak_backlog >= 8800);
+        CHECK(parts_seen > 20 && visitors_seen > 20);
+        if (server->listening) shut_down();
+        CHECK_INT(memory_errors, 0);
         end();
     }
 }

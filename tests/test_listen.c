@@ -62,6 +62,45 @@ static const char *temporary(const char *name) {
     return path;
 }
 
+static void urls(void) {
+    TEST("azc_url is where the server listens, for each form of config.host") {
+        static const struct {
+            const char *host, *start, *end;
+        } hosts[] = {
+            {"127.0.0.1", "http://127.0.0.1:", "/x"}, {"0", "http://127.0.0.1:", "/x"},
+            {"0.0.0.0:0", "http://127.0.0.1:", "/x"}, {"127.0.0.2", "http://127.0.0.2:", "/x"},
+            {"localhost:0", "http://127.0.0.1:", "/x"}, {"[::]:0", "http://[::1]:", "/x"},
+            {"::1", "http://[::1]:", "/x"},
+        };
+        for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+            char want[80];
+            if (strstr(hosts[i].start, "::") && !has_ipv6()) continue;
+            azc_server *server = serve_at(hosts[i].host, 0);
+            listening(server);
+            snprintf(want, sizeof want, "%s%d%s", hosts[i].start, azc_port(server), hosts[i].end);
+            CHECK_STR(azc_url(server, "http", "/x"), want);
+            finish(server);
+        }
+        char host[120], path[300];
+        snprintf(host, sizeof host, "unix:%s", temporary("url"));
+        azc_server *server = serve_at(host, 0);
+        listening(server);
+        CHECK_STR(azc_url(server, "ws", "/x"), host);
+        finish(server);
+        server = serve_at("127.0.0.1", 0);
+        listening(server);
+        memset(path, 'x', sizeof path - 1), path[sizeof path - 1] = 0;
+        CHECK_INT(strlen(azc_url(server, "ws", path)), 199);
+        CHECK_STR(azc_url(server, NULL, "/"), "");
+        CHECK_STR(azc_url(server, "ws", NULL), "");
+        CHECK_STR(azc_url(NULL, "ws", "/"), "");
+        finish(server);
+        server = serve_at("[::1", 0);
+        CHECK_STR(azc_url(server, "ws", "/"), "");
+        finish(server);
+    }
+}
+
 static void addresses(void) {
     TEST("port 0 lets the kernel pick a port, and azc_port returns it") {
         azc_server *server = serve_at("127.0.0.1", 0);
@@ -566,6 +605,7 @@ static void adopted(void) {
 
 int main(int argc, char **argv) {
     test_start(argc, argv);
+    urls();
     addresses();
     unix_paths();
     adopted();

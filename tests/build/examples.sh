@@ -33,7 +33,7 @@ for file in examples/*.c examples/*.cpp; do
     prints 0 '(http|ws)://127.0.0.1:[1-9][0-9]*/.*'
     prints 0.0.0.0:0 '(http|ws)://127.0.0.1:[1-9][0-9]*/.*'
     prints 127.0.0.2:0 '(http|ws)://127.0.0.2:[1-9][0-9]*/.*'
-    prints localhost:0 '(http|ws)://localhost:[1-9][0-9]*/.*'
+    prints localhost:0 '(http|ws)://127.0.0.1:[1-9][0-9]*/.*'
     prints "unix:$out/socket" "unix:$out/socket"
     [ -e /proc/net/if_inet6 ] || continue
     prints '[::]:0' '(http|ws)://\[::1\]:[1-9][0-9]*/.*'

@@ -24,14 +24,17 @@ program() {
     grep -q 'config.port = 4000;' app.txt
     sed 's/config.port = 4000/config.port = 0/' app.txt >app.c
 }
-# listens PID: one of its descriptors is a TCP socket in state 0A, LISTEN.
+# listens PID: one of its descriptors is a TCP socket in state 0A, LISTEN. Sets port.
 listens() {
     for inode in $(ls -l "/proc/$1/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\]$/\1/p'); do
-        grep -q " 0A .* $inode " /proc/net/tcp && return
+        port=$(sed -n "s/^ *[0-9]*: [0-9A-F]*:\([0-9A-F]*\) [0-9A-F:]* 0A .* $inode .*/\1/p" \
+            /proc/net/tcp)
+        [ -z "$port" ] || { port=$((0x$port)); return; }
     done
     return 1
 }
-# serves ADDRESS COMMAND...: the program's output is a pipe, so its address comes when it ends.
+# serves ADDRESS COMMAND...: the program prints ADDRESS, in which PORT stands for its port. Its output
+# is a file, so that comes when it ends.
 serves() {
     address=$1
     shift
@@ -42,10 +45,11 @@ serves() {
     [ $tries != 0 ] || { kill $pid; cat errors; fail "does not listen"; }
     kill $pid
     wait $pid || fail "ends with status $? at SIGTERM"
-    grep -qx "$address" said || fail "does not print $address"
+    address=$(echo "$address" | sed "s/PORT/$port/")
+    [ "$(cat said)" = "$address" ] || fail "does not print $address alone"
     echo "readme: $built"
 }
-echo=ws://127.0.0.1:4000/echo chat=http://127.0.0.1:4000/
+echo=ws://127.0.0.1:PORT/echo chat=http://127.0.0.1:PORT/
 
 # plain: lines of code without comments and spaces.
 plain() { sed 's|/\*.*\*/||; s|  *// .*||; s/ //g; /^$/d'; }

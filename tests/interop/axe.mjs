@@ -182,7 +182,9 @@ async function check_keys(tab) {
 }
 
 /* The button comes and goes with each attempt to connect, so this may take a few rounds. */
-const check_retry = (page) => until('Tab on "Retry now"', async () => {
+/* online: the page may have reconnected by itself meanwhile, and then the button is gone. */
+const check_retry = (page, online) => until('Tab on "Retry now"', async () => {
+    if (await online?.()) return true;
     await page.keyboard.press('Tab');
     return page.evaluate(() => document.activeElement.matches('#status button'));
 });
@@ -252,8 +254,9 @@ async function look(t, name, scheme) {
     await until('offline again', async () => await tab.state() === 'closed');
     await t.server(name, ...args, String(server.port));
     if (await retry.count()) {
-        await check_retry(page);
-        await page.keyboard.press('Enter');
+        const online = async () => !['closed', 'connecting'].includes(await tab.state());
+        await check_retry(page, online);
+        if (!await online()) await page.keyboard.press('Enter');
     }
     await tab.online(20000);
     tab.check_but_lost();
