@@ -254,7 +254,8 @@ static void closing(void) {
             long long start = now_ms();
             size_t got = 0, want = MUCH + MUCH / EACH * 10 + 10;
             unsigned char last[10];
-            while (azc_stats(server)->connections > 0 && got < want && now_ms() < start + 20000) {
+            while (azc_stats(server)->connections > 0 && got < want &&
+                   now_ms() < start + test_patience()) {
                 ssize_t n = stops && now_ms() > start + 500
                                 ? 0 : recv(c->fd, piece, sizeof piece, 0);
                 if (n > 0) got += (size_t)n;
