@@ -262,6 +262,9 @@ static void closing(void) {
                 if (n >= 10) memcpy(last, piece + n - 10, 10);
                 pump(server, 5);
             }
+            /* After a pause of this process the kernel may hold the end. */
+            for (ssize_t n; !stops && (n = recv(c->fd, piece, sizeof piece, 0)) > 0; got += (size_t)n)
+                if (n >= 10) memcpy(last, piece + n - 10, 10);
             if (!stops) CHECK_INT(got, want);
             if (!stops) CHECK(memcmp(last, "\x88\x08\x03\xe8" "enough", 10) == 0);
             if (!stops) CHECK(now_ms() - start > 2 * config.close_ms);
