@@ -87,6 +87,8 @@ static inline unsigned test_seconds(void) {
     const char *text = getenv("TEST_SECONDS");
     return text ? (unsigned)atoi(text) : 60;
 }
+/* Half of that in ms, for a loop that must end before the alarm. */
+static inline int test_patience(void) { return 500 * (int)test_seconds(); }
 
 static inline int test_begin(const char *sentence) {
     test_close();

@@ -1,5 +1,5 @@
-/* Deadlines and progress: slow but steady peers keep their connections, trickling and silent ones lose
- * them; nothing is judged before everything that was ready is read; which connection makes room at
+/* Deadlines and progress: slow but steady peers keep their connections, trickling and silent ones
+ * lose them; nothing is judged before everything that was ready is read; which connection makes room at
  * max_connections. On real sockets with short deadlines; tests/net/slow.c has the default ones. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1
@@ -108,7 +108,7 @@ static void readers(void) {
             azc_server *server = pages(config, fixed);
             client *c = client_open(server);
             client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            CHECK_INT(read_slowly(c, 6000, SIZE_MAX, 10000, 0, NULL), page_answer("close"));
+            CHECK_INT(read_slowly(c, 6000, SIZE_MAX, test_patience(), 0, NULL), page_answer("close"));
             CHECK_INT(c->eof, 1);
             finish(server);
         }
@@ -118,7 +118,7 @@ static void readers(void) {
             azc_server *server = pages(config, fixed);
             client *c = client_open(server);
             client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-            CHECK_INT(read_slowly(c, 6000, page_answer(""), 10000, 0, NULL), page_answer(""));
+            CHECK_INT(read_slowly(c, 6000, page_answer(""), test_patience(), 0, NULL), page_answer(""));
             client_print(c, "GET /small HTTP/1.1\r\nHost: a\r\n\r\n");
             answer a;
             CHECK_INT(client_answer(c, &a), 200);
@@ -139,7 +139,7 @@ static void readers(void) {
             if (graceful) azc_shutdown(server, 60000);
             else azc_stop(server);
             long long began = now_ms();
-            got += read_slowly(c, 6000, SIZE_MAX, 10000, 0, NULL);
+            got += read_slowly(c, 6000, SIZE_MAX, test_patience(), 0, NULL);
             if (graceful) CHECK_INT(got, page_answer("close"));
             else CHECK(now_ms() - began < 5000);
             client_close(c);
@@ -162,7 +162,7 @@ static void readers(void) {
             ssize_t k = recv(c->fd, head + n, sizeof head - n, 0);
             if (k > 0) n += (size_t)k;
         }
-        CHECK_INT(read_slowly(c, 4000, SIZE_MAX, 15000, 1, &code), PAGE);
+        CHECK_INT(read_slowly(c, 4000, SIZE_MAX, test_patience(), 1, &code), PAGE);
         CHECK_INT(code, 1000);
         client_bye(c, 1000, "all");
         EXPECT_EOF(c);
@@ -178,7 +178,7 @@ static void readers(void) {
         for (int i = 0; i < PAGE / 10000; i++)
             CHECK_INT(azc_send_binary(member_of(served), page, 10000), AZC_OK);
         azc_close(member_of(served), 1000, "all");
-        CHECK_INT(read_slowly(c, 6000, SIZE_MAX, 10000, 1, &code), PAGE);
+        CHECK_INT(read_slowly(c, 6000, SIZE_MAX, test_patience(), 1, &code), PAGE);
         CHECK_INT(code, 1000);
         client_bye(c, 1000, "all");
         EXPECT_EOF(c);
