@@ -1563,7 +1563,8 @@ typedef struct azc__payload {
     int opcode;
     const char *data;
     size_t len;
-    uint64_t key; /* of azc_message, or 0 */
+    uint64_t key;     /* of azc_message, or 0 */
+    const char *call; /* of the program, for an error's words */
 } azc__payload;
 
 /* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
@@ -4579,7 +4580,7 @@ static void azc__log_file(void *userdata, int level, const char *line) {
     static const char *const names[] = {"error", "warning", "notice", "debug"};
     azc_server *s = (azc_server *)userdata;
     int kind = level > AZC_LOG_WARNING, each = kind ? 10 : 100;
-    int64_t now = azc__sys_clock(s), earliest = now - 100 * each;
+    int64_t now = azc__sys_clock(s), earliest = now - (int64_t)100 * each;
     if (s->log_due[kind] < earliest) s->log_due[kind] = earliest;
     if (s->log_due[kind] >= now) {
         s->log_left_out++;
@@ -5636,10 +5637,10 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
     if (azc__broadcast_shares(s, payload, room != NULL ? room->count : channel->count)) {
         block = azc__block_make(&s->mem, payload);
-        if (block == NULL) return azc__error_memory(s, "a broadcast");
+        if (block == NULL) return azc__error_memory(s, payload->call);
     }
     if (keeps && !s->history->keep(s, room, block, payload)) {
-        count = azc__error_memory(s, "a broadcast");
+        count = azc__error_memory(s, payload->call);
     } else if (room != NULL) {
         for (const azc__member *m = room->first; m != NULL; m = m->next)
             if (m->conn != except) count += azc__broadcast_one(m->conn, payload, block);
@@ -5652,24 +5653,22 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
 }
 
 /* Returns AZC_OK, or why this cannot be broadcast. Replaces AZC_NUL by the length. */
-static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
-    if (channel == NULL) return AZC_ERR_ARGUMENT;
-    azc_server *s = channel->server;
+static int azc__payload_check(azc_server *s, const char *room, azc__payload *p) {
     if (room != NULL && !azc__room_valid(room))
-        return azc__mistake(s, AZC_ERR_ARGUMENT, "a broadcast: room must be NULL (the channel), or "
-                            "have 1 to %d bytes", AZC__MAX_ROOM);
-    if (s->busy & AZC__REFUSING) return azc__error_busy(s, "a broadcast");
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: room must be NULL (the channel), or have 1 "
+                            "to %d bytes", p->call, AZC__MAX_ROOM);
+    if (s->busy & AZC__REFUSING) return azc__error_busy(s, p->call);
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
-        return azc__error_length(s, "a broadcast");
-    if (p->data == NULL && p->len > 0) return azc__error_null(s, "a broadcast");
+        return azc__error_length(s, p->call);
+    if (p->data == NULL && p->len > 0) return azc__error_null(s, p->call);
     if (p->opcode != AZC__OP_TEXT || azc__text_valid(s, p->data, p->len)) return AZC_OK;
-    return azc__error_utf8(s, "a broadcast");
+    return azc__error_utf8(s, p->call);
 }
 
 /* Returns as azc__broadcast_queue: 0 if there is no room of this name. */
-static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
-                          const azc_conn *except) {
-    int error = azc__payload_check(channel, room, p);
+static int azc__broadcast_local(azc_channel *channel, const char *room, azc__payload *p,
+                                const azc_conn *except) {
+    int error = azc__payload_check(channel->server, room, p);
     if (error != AZC_OK) return error;
     const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
     return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
@@ -5684,35 +5683,46 @@ static int azc__broadcast_publish(azc_channel *channel, const char *room, const 
     return AZC_OK;
 }
 
+static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
+                          const azc_conn *except) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    return azc__broadcast_publish(channel, room, p,
+                                  azc__broadcast_local(channel, room, p, except));
+}
+
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
-    azc__payload p = {AZC__OP_TEXT, text, len, 0};
-    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_broadcast"};
+    return azc__broadcast(channel, room, &p, except);
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
-    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0, "azc_broadcast_binary"};
+    return azc__broadcast(channel, room, &p, except);
 }
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except) {
     azc_server *s = channel != NULL ? channel->server : NULL;
     int error = azc__writer_finish(s, w, "azc_broadcast_json");
-    return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
+    if (error != AZC_OK) return error;
+    azc__payload p = {AZC__OP_TEXT, w->text, w->len, 0, "azc_broadcast_json"};
+    return azc__broadcast(channel, room, &p, except);
 }
 
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
     if (conn != NULL && conn->channel == NULL)
         return azc__error_request(conn->server, "azc_send_all");
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_all"};
+    return azc__broadcast(azc_channel_of(conn), NULL, &p, NULL);
 }
 
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
     if (conn != NULL && conn->channel == NULL)
         return azc__error_request(conn->server, "azc_send_others");
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_others"};
+    return azc__broadcast(azc_channel_of(conn), NULL, &p, conn);
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
@@ -5721,7 +5731,8 @@ AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
     if (m == NULL)
         return azc__mistake(conn->server, AZC_ERR_STATE, "azc_send_room: the connection is in no "
                             "room; azc_join puts it into one");
-    return azc_broadcast(conn->channel, azc__room_name(m->room), text, len, conn);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_room"};
+    return azc__broadcast(conn->channel, azc__room_name(m->room), &p, conn);
 }
 
 /* ---- Receive ---- */
@@ -8653,11 +8664,12 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
     char name[AZC__MAX_ROOM + 1];
     size_t name_len = azc__user_name(name, user);
-    azc__payload payload = {AZC__OP_TEXT, text, len, 0};
-    if (channel != NULL && name_len == 0)
+    azc__payload payload = {AZC__OP_TEXT, text, len, 0, "azc_send_user"};
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    if (name_len == 0)
         return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_send_user: user must have 1 "
                             "to %d bytes", AZC__MAX_ROOM - 1);
-    int error = azc__payload_check(channel, NULL, &payload);
+    int error = azc__payload_check(channel->server, NULL, &payload);
     if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
     int count = room != NULL ? azc__broadcast_queue(channel, room, &payload, NULL) : 0;
@@ -8787,7 +8799,7 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
  * replay sends every value, so its messages must not replace each other. */
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
                              const azc__payload *p) {
-    azc__payload plain = {p->opcode, p->data, p->len, 0};
+    azc__payload plain = {p->opcode, p->data, p->len, 0, p->call};
     if (block != NULL && block->key == 0) block->refs++;
     else block = azc__block_make(&s->mem, &plain);
     if (block == NULL) return 0;
@@ -9044,7 +9056,7 @@ static int azc__rate_send(azc__rate *r) {
     azc_server *s = r->channel->server;
     unsigned char *data = r->data;
     size_t cap = r->cap;
-    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key};
+    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key, "azc_send"};
     if (r->key == 0) data[payload.len++] = ']';
     int count = azc__broadcast_queue(r->channel, r->room, &payload,
                                      r->except != 0 ? azc_find(s, r->except) : NULL);
@@ -9181,18 +9193,18 @@ static int azc__message_payload(const azc_channel *channel, const azc_message *m
     p->data = m->binary != NULL ? (const char *)m->binary : m->text;
     p->len = m->len;
     p->key = m->key;
+    p->call = "azc_send";
     if (m->json != NULL) {
         int error = azc__writer_finish(channel->server, m->json, "azc_send");
         if (error != AZC_OK) return error;
         p->data = m->json->text;
         p->len = m->json->len;
     }
-    int error = azc__payload_check(channel, m->room, p);
+    int error = azc__payload_check(channel->server, m->room, p);
     if (error != AZC_OK || !m->batch) return error;
     error = azc_json_read(&value, p->data, p->len);
     return error == AZC_OK ? AZC_OK : azc__mistake(channel->server, error, "azc_send: a batch "
-                                                                           "takes "
-                                                   "JSON: bad at byte %zu", value.len);
+                                                   "takes JSON: bad at byte %zu", value.len);
 }
 
 /* Queue to one connection of the channel. Returns 1, or an error. */
@@ -9462,8 +9474,10 @@ AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
 
 AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
                         int binary) {
-    azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0};
-    int count = azc__broadcast(channel, room, &payload, NULL);
+    azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0,
+                            "azc_deliver"};
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    int count = azc__broadcast_local(channel, room, &payload, NULL);
     return count < 0 ? count : AZC_OK;
 }
 

@@ -314,6 +314,11 @@ MAKE(join_many, (azc_join(moment.conn, "a"), azc_join(moment.conn, "b"),
 MAKE(room_none, azc_send_room(moment.conn, "abc", 3))
 MAKE(cast_room, azc_broadcast(moment.channel, "", "abc", 3, NULL))
 MAKE(cast_null, azc_broadcast(moment.channel, NULL, NULL, 3, NULL))
+MAKE(cast_binary, azc_broadcast_binary(moment.channel, NULL, NULL, 3, NULL))
+MAKE(all_null, azc_send_all(moment.conn, NULL, 3))
+MAKE(others_null, azc_send_others(moment.conn, NULL, 3))
+MAKE(user_null, azc_send_user(moment.channel, "ada", NULL, 3))
+MAKE(deliver_null, azc_deliver(moment.channel, NULL, NULL, 3, 0))
 MAKE(cast_negative, azc_broadcast(moment.channel, NULL, "abc", (size_t)-3, NULL))
 MAKE(cast_utf8, azc_broadcast(moment.channel, NULL, "\xc3", 1, NULL))
 MAKE(user_empty, azc_set_user(moment.conn, ""))
@@ -488,12 +493,17 @@ static const struct {
     {READY, room_none, AZC_ERR_STATE, 0,
      "azc_send_room: the connection is in no room; azc_join puts it into one"},
     {READY, cast_room, AZC_ERR_ARGUMENT, 0,
-     "a broadcast: room must be NULL (the channel), or have 1 to 255 bytes"},
-    {READY, cast_null, AZC_ERR_ARGUMENT, 0, "a broadcast: an argument is NULL"},
+     "azc_broadcast: room must be NULL (the channel), or have 1 to 255 bytes"},
+    {READY, cast_null, AZC_ERR_ARGUMENT, 0, "azc_broadcast: an argument is NULL"},
+    {READY, cast_binary, AZC_ERR_ARGUMENT, 0, "azc_broadcast_binary: an argument is NULL"},
+    {READY, all_null, AZC_ERR_ARGUMENT, 0, "azc_send_all: an argument is NULL"},
+    {READY, others_null, AZC_ERR_ARGUMENT, 0, "azc_send_others: an argument is NULL"},
+    {READY, user_null, AZC_ERR_ARGUMENT, 0, "azc_send_user: an argument is NULL"},
+    {READY, deliver_null, AZC_ERR_ARGUMENT, 0, "azc_deliver: an argument is NULL"},
     {READY, cast_negative, AZC_ERR_FULL, 0,
-     "a broadcast: an impossible len, perhaps a negative int"},
+     "azc_broadcast: an impossible len, perhaps a negative int"},
     {READY, cast_utf8, AZC_ERR_UTF8, SILENT,
-     "a broadcast: the text is not UTF-8; send bytes as binary"},
+     "azc_broadcast: the text is not UTF-8; send bytes as binary"},
     {READY, user_empty, AZC_ERR_ARGUMENT, 0, "azc_set_user: user must have 1 to 254 bytes"},
     {READY, user_twice, AZC_ERR_STATE, 0, "azc_set_user: it has a user or is in a room already: "
      "set the user before azc_join"},
@@ -881,7 +891,7 @@ static void asserts(void) {
         CHECK_INT(child_signal(send_from_thread, said), SIGABRT);
         CHECK_STR(said, "azc_send_text" ANOTHER);
         CHECK_INT(child_signal(broadcast_from_thread, said), SIGABRT);
-        CHECK_STR(said, "a broadcast" ANOTHER);
+        CHECK_STR(said, "azc_broadcast" ANOTHER);
     }
     TEST("a connection that is used after it was freed aborts, as far as its memory shows it") {
         CHECK_INT(child_signal(send_after_close, said), SIGABRT);
