@@ -836,7 +836,8 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 /* Queue one text message, in a callback of conn: to everyone in its channel; to everyone but conn;
  * to the others in its room (the one it joined last, if it is in several). They take the arguments
  * of on_message, so each can be an on_message.
- *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
+ *   returns   as azc_broadcast; also AZC_ERR_STATE: conn is in no room (azc_send_room), or has no
+ *             channel, in a page's handler (the other two)
  *   cost      as azc_broadcast
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
@@ -5711,18 +5712,21 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
     return azc__broadcast(channel, room, &p, except);
 }
 
-AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
+/* In a page's handler conn has no channel. */
+static int azc__broadcast_from(azc_conn *conn, azc__payload *p, const azc_conn *except) {
     if (conn != NULL && conn->channel == NULL)
-        return azc__error_request(conn->server, "azc_send_all");
+        return azc__mistake(conn->server, AZC_ERR_STATE, "%s: allowed from on_upgrade on", p->call);
+    return azc__broadcast(azc_channel_of(conn), NULL, p, except);
+}
+
+AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
     azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_all"};
-    return azc__broadcast(azc_channel_of(conn), NULL, &p, NULL);
+    return azc__broadcast_from(conn, &p, NULL);
 }
 
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
-    if (conn != NULL && conn->channel == NULL)
-        return azc__error_request(conn->server, "azc_send_others");
     azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_others"};
-    return azc__broadcast(azc_channel_of(conn), NULL, &p, conn);
+    return azc__broadcast_from(conn, &p, conn);
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
