@@ -22,11 +22,11 @@
            echo.on_message = azc_send_text;    // a send takes the arguments of on_message
 
            azc_server *server = azc_create(&config);
+           azc_log_to(server, stderr, AZC_LOG_WARNING);
            azc_stop_on_signals(server);        // Ctrl-C
            azc_add_channel(server, &echo);
            if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/echo"));
            int error = azc_run(server);
-           if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
            azc_destroy(server);
            return error != AZC_OK;
        }
@@ -34,9 +34,9 @@
    With `echo.on_message = azc_send_all` it is a chat. In C++ write `azc_config config = {}`.
 
    Calls before azc_listen need no check: azc_listen and azc_run return the first error of
-   azc_create, azc_use and azc_add_*, and azc_error puts it into words. Every function accepts NULL:
-   it returns AZC_ERR_ARGUMENT, or does nothing. If azc_stop was called before azc_run, azc_run
-   returns at once.
+   azc_create, azc_use and azc_add_*, the log has a line for it, and azc_error has the same words.
+   Every function accepts NULL: it returns AZC_ERR_ARGUMENT, or does nothing. If azc_stop was called
+   before azc_run, azc_run returns at once.
 
    CALLBACKS return AZC_OK. Anything else is a failure, 1 included:
 
@@ -92,8 +92,14 @@
    - A deadline is judged only after everything that was ready has been read. So no peer is dropped
      because a callback took long or the program polls rarely. A slow peer that makes progress has
      more time: see SLOW PEERS.
-   - Nothing here prints (except azc_logger, to the FILE you give it), exits, or touches signals
+   - Nothing here prints (except azc_log_to, to the FILE you give it), exits, or touches signals
      (except azc_stop_on_signals).
+
+   LOG. azc_log_to(server, stderr, AZC_LOG_WARNING) says why: which rule a refused peer broke, what
+   a callback returned, which call of the program was wrong and what is allowed, which callback took
+   too long. AZC_LOG_NOTICE adds a line for each request and each closed channel. Builds without
+   NDEBUG also assert that no other thread calls while azc_poll waits, and that no connection is used
+   after its on_close, as far as that can be seen cheaply.
 
    OWNERSHIP
 
@@ -479,6 +485,21 @@ typedef struct azc_conn azc_conn;       /* one peer; while its request is handle
  * and their length accepts it. A larger length, such as a negative int, returns AZC_ERR_FULL. */
 #define AZC_NUL (SIZE_MAX / 2 + 1)
 
+/* ---- Log ------------------------------------------------------------------------------------ */
+
+/* Levels of the log. Each request that is refused, and each connection that ends with a close code
+ * other than 1000, 1001 and 1005, has one line: who, what, why, and the field or call that would
+ * change it. A line has no newline. Paths have no query in it, which may hold secrets. What peers
+ * sent is ASCII: other bytes are \xHH, and a \ comes before " and \. */
+enum {
+    AZC_LOG_ERROR = 1, /* the program or the system is at fault: azc_error has the same words */
+    AZC_LOG_WARNING,   /* a peer was refused, or did not get what it should */
+    AZC_LOG_NOTICE,    /* each answered request, and each closed channel:
+                              127.0.0.1 GET /chat 101 129B 0ms
+                              127.0.0.1 WS /chat 1001 81s */
+    AZC_LOG_DEBUG      /* each accepted connection, each message that AZC_FULL_DROP dropped */
+};
+
 /* ---- Server --------------------------------------------------------------------------------- */
 
 /* Zero is always the default. Milliseconds: negative means never. */
@@ -533,14 +554,17 @@ typedef struct azc_config {
                              arrives whole and it makes no progress */
     int close_ms;         /* for the peer's Close frame and FIN, 3 s. Then it is dropped, unless it
                              makes progress with reading what was queued before */
-    void (*log)(void *log_userdata, const char *message); /* NULL: silent. One line, without its
-                             newline; names the field above that would change what happened. Paths
-                             have no query in it, which may hold secrets; what peers sent is ASCII,
-                             other bytes are \xHH, and a \ comes before " and \. It may run in
-                             the middle of any call and must call no function here on the server or
-                             its connections: those that change something return AZC_ERR_STATE
-                             then, and cause no further line */
+    void (*log)(void *log_userdata, int level, const char *line); /* NULL: silent; azc_log_to
+                             sets one that writes to a FILE. It may run in the middle of any call
+                             and must call no function here on the server or its connections: those
+                             that change something return AZC_ERR_STATE then, and cause no further
+                             line. See AZC_LOG_WARNING */
     void *log_userdata;
+    int log_level;        /* AZC_LOG_ERROR to AZC_LOG_DEBUG: lines up to this one. 0:
+                             AZC_LOG_WARNING */
+    int slow_ms;          /* with a log: a callback or task that takes this long, 500 ms, gets a
+                             line, because no other peer is served meanwhile. The clock is read
+                             after each callback for it */
     void *(*alloc)(void *alloc_userdata, void *ptr, size_t old_size, size_t new_size);
                           /* NULL: malloc, realloc, free. new_size 0 frees, ptr NULL allocates.
                              Nothing else in here allocates */
@@ -647,9 +671,22 @@ AZC_API int azc_stop_on_signals(azc_server *server);
  *   call      anywhere; from a signal handler through azc_post */
 AZC_API int azc_shutdown(azc_server *server, int ms);
 
-/* The last error in words, with names and numbers ("port 80 on 127.0.0.1: Permission denied").
+/* The last error in words: the call or field, the value, and what is allowed ("path "chat": must
+ * begin with /"). Every call that fails and has a server, channel or connection sets it,
+ * except azc_post, which other threads may call. Before azc_listen it keeps the first error, which
+ * azc_listen returns.
  *   returns   never NULL; valid until the next call that fails. server may be NULL */
 AZC_API const char *azc_error(const azc_server *server);
+
+/* Write the log to a file, usually stderr, as lines with time (UTC) and level. Call it after
+ * azc_create: it also writes the error of a bad config. A flood does not fill a disk: at once 100
+ * lines of errors and warnings and 10 a second from then on, and ten times that for notices and
+ * debug; the next line says how many were left out.
+ *   file      a FILE*, which stays open until azc_destroy
+ *   level     AZC_LOG_ERROR to AZC_LOG_DEBUG; 0: AZC_LOG_WARNING. AZC_LOG_NOTICE logs each request
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT (server NULL is a failed azc_create, and is written too)
+ *   call      anywhere */
+AZC_API int azc_log_to(azc_server *server, void *file, int level);
 
 /* Counters of this server. All only grow, except the first two. */
 typedef struct azc_statistics {
@@ -799,7 +836,8 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 /* Queue one text message, in a callback of conn: to everyone in its channel; to everyone but conn;
  * to the others in its room (the one it joined last, if it is in several). They take the arguments
  * of on_message, so each can be an on_message.
- *   returns   as azc_broadcast; azc_send_room also AZC_ERR_STATE (conn is in no room)
+ *   returns   as azc_broadcast; also AZC_ERR_STATE: conn is in no room (azc_send_room), or has no
+ *             channel, in a page's handler (the other two)
  *   cost      as azc_broadcast
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
@@ -1078,13 +1116,6 @@ typedef int (*azc_handler)(azc_conn *conn, void *userdata);
  * azc_listen) */
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 
-/* Ready-made for azc_use, with a FILE* as userdata (NULL: stderr): one line for each request,
- * including those refused before any handler, and for each close:
- *     127.0.0.1 GET /chat 101 129B 0ms
- *     127.0.0.1 WS /chat 1001 81s
- * Paths are written as in config.log: without their query. "- -" is a malformed request line's. */
-AZC_API int azc_logger(azc_conn *conn, void *file);
-
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
  * page and a channel may share one. If no handler of azc_use has answered it, OPTIONS gets 204 with
  * the Allow field, and other methods get 405.
@@ -1245,6 +1276,7 @@ AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_write
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1342,8 +1374,14 @@ extern int pipe2(int fds[2], int flags);
  *   azc__lane   the widest integer by which to unmask payloads; AZC__LANE_OR joins its words */
 #if defined(__GNUC__)
 #define AZC__RARE __attribute__((noinline))
+#define AZC__PRINTF_3 __attribute__((format(printf, 3, 4))) /* a function's third argument is one */
+#define AZC__PRINTF_4 __attribute__((format(printf, 4, 5)))
+#define AZC__PRINTF_LIST __attribute__((format(printf, 3, 0))) /* its values come in a va_list */
 #else
 #define AZC__RARE
+#define AZC__PRINTF_3
+#define AZC__PRINTF_4
+#define AZC__PRINTF_LIST
 #endif
 #if defined(__ATOMIC_ACQUIRE) && !AZCHAN_SMALL /* pcc calls itself GNUC, without all of it */
 #define AZC__HOT inline __attribute__((always_inline))
@@ -1424,6 +1462,7 @@ enum {
     AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
     AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
     AZC__MAX_ROOM = 255,        /* bytes of a room's name */
+    AZC__ERROR = 300,           /* bytes of azc_error, and its NUL */
     AZC__CLASSES = 7,           /* sizes of transient memory: see azc__heap_classes */
     AZC__FIRST_PIECE = 1,       /* class of an output's first piece: most answers fit */
     AZC__PIECE = 4,             /* smallest class of the pieces behind it */
@@ -1525,7 +1564,8 @@ typedef struct azc__payload {
     int opcode;
     const char *data;
     size_t len;
-    uint64_t key; /* of azc_message, or 0 */
+    uint64_t key;     /* of azc_message, or 0 */
+    const char *call; /* of the program, for an error's words */
 } azc__payload;
 
 /* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
@@ -1611,6 +1651,7 @@ typedef struct azc__event {
     size_t len;
     int flags;                    /* of on_part */
     const azc__parts_join *parts; /* in: the channel's; NULL: deliver whole messages */
+    const char *why;              /* kind is negative: the rule that the peer broke */
 } azc__event;
 
 enum { AZC__OP_MORE = 0, AZC__OP_TEXT = 1, AZC__OP_BINARY = 2, AZC__OP_CLOSE = 8, AZC__OP_PING = 9,
@@ -1667,6 +1708,7 @@ typedef struct azc__request {
     size_t all_len;       /* bytes in extra: extra_len, and the header's own lines */
     int field_count;
     int status;           /* of the answer */
+    const char *why;      /* for the log: why it is refused; NULL: the program said so */
     const char *allow;    /* the Allow field of a 405 */
     char *cookies;        /* as pairs; NULL until azc_cookie is called */
     char *decoded;        /* the path; NULL until azc_path is called */
@@ -1927,7 +1969,7 @@ typedef struct azc__proxies_join {
  *      any state ---- I/O error, deadline -----------------------------------------------'
  * LINGER sends what is queued, shuts down our direction, and reads until the peer's EOF: a close
  * with unread bytes would reset the connection and destroy our last bytes on their way. */
-enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD };
+enum { AZC__HTTP, AZC__OPEN, AZC__CLOSING, AZC__LINGER, AZC__DEAD, AZC__FREED };
 
 /* One peer. Made by accept, freed in step 7 of the turn in which it is DEAD. */
 struct azc_conn {
@@ -1999,17 +2041,21 @@ struct azc_channel {
 /* azc_server.stopping. SHUTTING_DOWN: open connections are served, new ones are not accepted. */
 enum { AZC__SHUTTING_DOWN = 1, AZC__STOPPING = 2 };
 
-/* azc_server.busy: inside azc_poll or azc_destroy, so maybe in a callback; inside config.log. */
-enum { AZC__BUSY = 1, AZC__LOGGING = 2 };
+/* azc_server.busy: inside azc_poll or azc_destroy, so maybe in a callback; inside config.log; while
+ * azc_poll waits, so that a call comes from another thread or from a signal handler. With one of
+ * AZC__REFUSING calls that change something are refused. */
+enum { AZC__BUSY = 1, AZC__LOGGING = 2, AZC__WAITING = 4,
+       AZC__REFUSING = AZC__LOGGING | AZC__WAITING };
 
 /* The fields that are used most come first: x86 encodes offsets below 128 in fewer bytes, as ARM
  * does for byte fields below 32. The large ones come last. */
 struct azc_server {
     azc__mem mem;
     uint8_t listening, stopping;
-    uint8_t busy;        /* AZC__BUSY and AZC__LOGGING, see there */
+    uint8_t busy;        /* AZC__BUSY and so on, see there */
     uint8_t cursors;     /* members that leave stay in limbo, since a cursor may be at them; or
                             there is news. azc__callback_done clears it */
+    uint8_t timing;      /* callbacks are timed: there is a log, and config.slow_ms */
     uint8_t accept_paused, retrying;
     uint8_t accept_over; /* the listening socket failed for good */
     int failed;          /* the first error of configuration, or 0 */
@@ -2057,8 +2103,11 @@ struct azc_server {
 
     azc__use_link *uses;
     azc__route *channel_routes, *page_routes;
-    FILE *log_file;      /* of azc_logger */
-    void (*log_line)(const azc_conn *conn); /* LOG: write to log_file; NULL without azc_logger */
+    FILE *log_file;      /* of azc_log_to */
+    int64_t log_due[2];  /* ms: when the next line of errors and warnings, of the others, is due at
+                            the allowed rate */
+    uint64_t log_left_out; /* lines, since the last one that was written */
+    int64_t timed;       /* ms: the callback that runs began then, or later */
 
     uint32_t seed[2];    /* of the room hash */
     azc__member_group *members;
@@ -2077,8 +2126,9 @@ struct azc_server {
     azc__pool pool;
     azc_statistics stats;
     azc__request request;
-    char error[200];     /* for azc_error */
-    char url[200];       /* for azc_url */
+    char error[AZC__ERROR]; /* for azc_error */
+    char words[500];     /* of request.why, if they are not constant */
+    char url[200];       /* of azc_url */
     pid_t unix_owner;    /* the process that created config.host's path; 0: none did */
     dev_t unix_device;   /* of that path */
     ino_t unix_inode;
@@ -2861,31 +2911,56 @@ static inline unsigned azc__frame_allowed(int in_message, int fin) {
 /* Bytes of a head without a mask, for a payload of this length. */
 static size_t azc__frame_overhead(uint64_t len) { return len < 126 ? 2 : len < 65536 ? 4 : 10; }
 
+/* Note why something is refused. Returns code. */
+static AZC__RARE int azc__why(const char **why, int code, const char *words) {
+    *why = words;
+    return code;
+}
+
+static AZC__RARE int azc__frame_bad(const char **why, const char *rule) {
+    return azc__why(why, -1002, rule);
+}
+
+/* Which rule an opcode breaks that azc__frame_allowed does not allow. */
+static AZC__RARE const char *azc__frame_misplaced(unsigned opcode, int fin) {
+    if (opcode == AZC__OP_CONTINUATION) return "a continuation without a message, RFC 6455 5.4";
+    if (opcode <= AZC__OP_BINARY) return "a message within another message, RFC 6455 5.4";
+    if (opcode >= AZC__OP_CLOSE && opcode <= AZC__OP_PONG && !fin)
+        return "a fragmented control frame, RFC 6455 5.5";
+    return "an unknown opcode, RFC 6455 5.2";
+}
+
 /* Read the head of a client's frame. in_message: the fragments of a message have begun; room: bytes
  * that the message may still grow by. Each byte is checked as soon as it is there, so that the
  * result does not depend on how the peer's bytes are cut.
- * Returns the head's length, 0 if more bytes are needed, or a negative close code. */
+ * Returns the head's length, 0 if more bytes are needed, or a negative close code, and then *why is
+ * the rule that was broken. */
 static inline int azc__frame_head(const unsigned char *p, size_t n, int in_message, uint64_t room,
-                                  azc__frame *f) {
+                                  azc__frame *f, const char **why) {
     if (n < 1) return 0;
     unsigned opcode = p[0] & 15u, control = opcode & 8;
     f->opcode = (uint8_t)opcode;
     f->fin = p[0] >> 7;
-    if (p[0] & 0x70) return -1002; /* 5.2: reserved for extensions */
-    if (!(azc__frame_allowed(in_message, f->fin) >> opcode & 1)) return -1002;
+    if (p[0] & 0x70) return azc__frame_bad(why, "a reserved bit is set, RFC 6455 5.2");
+    if (!(azc__frame_allowed(in_message, f->fin) >> opcode & 1))
+        return azc__frame_bad(why, azc__frame_misplaced(opcode, f->fin));
 
     if (n < 2) return 0;
     unsigned len7 = p[1] & 127u;
-    if (!(p[1] & 0x80)) return -1002; /* 5.1: clients must mask */
-    if (control && len7 > AZC__MAX_CONTROL) return -1002;
-    if (opcode == AZC__OP_CLOSE && len7 == 1) return -1002; /* 5.5.1: half a code */
+    if (!(p[1] & 0x80)) return azc__frame_bad(why, "an unmasked frame, RFC 6455 5.1");
+    if (control && len7 > AZC__MAX_CONTROL)
+        return azc__frame_bad(why, "a control frame over 125 bytes, RFC 6455 5.5");
+    if (opcode == AZC__OP_CLOSE && len7 == 1)
+        return azc__frame_bad(why, "a Close frame with half a code, RFC 6455 5.5.1");
 
     size_t size = len7 < 126 ? 2 : len7 == 126 ? 4 : 10;
-    if (size == 10 && n > 2 && p[2] & 0x80) return -1002; /* 5.2: the highest bit must be 0 */
+    if (size == 10 && n > 2 && p[2] & 0x80)
+        return azc__frame_bad(why, "a length over 63 bits, RFC 6455 5.2");
     if (n < size) return 0;
     f->len = size == 2 ? len7 : azc__big_endian(p + 2, (int)size - 2);
-    if (azc__frame_overhead(f->len) != size) return -1002; /* 5.2: the shortest form */
-    if (!control && f->len > room) return -1009;
+    if (azc__frame_overhead(f->len) != size)
+        return azc__frame_bad(why, "a length that is not in its shortest form, RFC 6455 5.2");
+    if (!control && f->len > room) return azc__why(why, -1009, "a message over max_message");
 
     if (n < size + 4) return 0;
     memcpy(f->mask, p + size, 4);
@@ -2947,16 +3022,28 @@ static int azc__close_code_valid(unsigned code) {
 }
 
 /* 0, or the negative close code if this Close payload is malformed. RFC 6455 5.5.1, 7.4 */
-static int azc__close_check(const unsigned char *p, size_t n) {
+static int azc__close_check(const unsigned char *p, size_t n, const char **why) {
     if (n == 0) return 0;
-    if (!azc__close_code_valid((unsigned)azc__big_endian(p, 2))) return -1002;
-    return azc__utf8_valid(p + 2, n - 2) ? 0 : -1007;
+    if (!azc__close_code_valid((unsigned)azc__big_endian(p, 2)))
+        return azc__frame_bad(why, "a Close code that must not be sent, RFC 6455 7.4");
+    return azc__utf8_valid(p + 2, n - 2)
+               ? 0 : azc__why(why, -1007, "a Close reason that is not UTF-8, RFC 6455 5.5.1");
 }
 
 static void azc__event_make(azc__event *event, int kind, unsigned char *data, size_t len) {
     event->kind = kind;
     event->data = data;
     event->len = len;
+}
+
+/* Text that is not UTF-8. RFC 6455 8.1 */
+#define AZC__BAD_TEXT "text that is not UTF-8, RFC 6455 8.1"
+static AZC__RARE void azc__event_bad_text(azc__event *event) {
+    event->kind = azc__why(&event->why, -1007, AZC__BAD_TEXT);
+}
+
+static AZC__RARE void azc__event_no_memory(azc__event *event) {
+    event->kind = azc__why(&event->why, -1011, "out of memory");
 }
 
 /* Values of max_message: skip messages, because the connection is closing; allow any size, because
@@ -2982,7 +3069,7 @@ static void azc__in_free(azc__mem *mem, azc__in **in) {
 
 /* Parse a frame head of which in->raw may hold the first bytes. Returns as azc__frame_head does. */
 static int azc__decode_gather(azc__in *in, uint64_t max_message, const unsigned char *p, size_t n,
-                              azc__frame *f) {
+                              azc__frame *f, const char **why) {
     if (in != NULL && in->raw_len > 0) {
         size_t all = azc__min(in->raw_len + n, AZC__MAX_HEAD);
         memcpy(in->raw + in->raw_len, p, all - in->raw_len);
@@ -2990,7 +3077,7 @@ static int azc__decode_gather(azc__in *in, uint64_t max_message, const unsigned 
         n = all;
     }
     return azc__frame_head(p, n, in != NULL && in->opcode != 0,
-                           in != NULL ? max_message - in->len : max_message, f);
+                           in != NULL ? max_message - in->len : max_message, f, why);
 }
 
 /* Keep the first bytes of a head until the others arrive. */
@@ -3005,8 +3092,8 @@ static void azc__decode_whole(const azc__frame *f, uint64_t max_message, unsigne
     size_t len = (size_t)f->len;
     int high = azc__unmask(payload, len, f->mask, 0);
     int text = f->opcode == AZC__OP_TEXT && max_message != AZC__DISCARD;
-    int bad = text && high && !azc__utf8_valid(payload, len);
-    azc__event_make(event, bad ? -1007 : f->opcode, payload, len);
+    azc__event_make(event, f->opcode, payload, len);
+    if (text && high && !azc__utf8_valid(payload, len)) azc__event_bad_text(event);
 }
 
 /* The payload of this frame follows in several reads, or its message in several frames. */
@@ -3024,7 +3111,7 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
                                size_t n, azc__event *event) {
     azc__frame f;
     size_t kept = *in != NULL ? (*in)->raw_len : 0;
-    int size = azc__decode_gather(*in, max_message, p, n, &f);
+    int size = azc__decode_gather(*in, max_message, p, n, &f, &event->why);
     size_t taken = size > 0 ? (size_t)size - kept : n;
     if (size < 0) {
         event->kind = size;
@@ -3033,7 +3120,7 @@ static size_t azc__decode_head(azc__mem *mem, azc__in **in, uint64_t max_message
         azc__decode_whole(&f, max_message, p + taken, event);
         taken += (size_t)f.len;
     } else if (azc__in_make(mem, in) == NULL) {
-        event->kind = -1011;
+        azc__event_no_memory(event);
     } else if (size == 0) {
         azc__decode_wait(*in, p, n);
     } else {
@@ -3073,10 +3160,10 @@ static size_t azc__decode_payload(azc__mem *mem, azc__in *in, uint64_t max_messa
     if (control) {
         memcpy(in->raw + offset, p, taken);
     } else if (!azc__message_append(mem, in, max_message, p, taken)) {
-        event->kind = -1011;
+        azc__event_no_memory(event);
     } else if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) {
         in->utf8 = azc__utf8(in->utf8, p, taken);
-        if (in->utf8 == AZC__UTF8_BAD) event->kind = -1007;
+        if (in->utf8 == AZC__UTF8_BAD) azc__event_bad_text(event);
     }
     return taken;
 }
@@ -3087,7 +3174,8 @@ static void azc__decode_frame_end(azc__in *in, azc__event *event) {
     if (in->frame.opcode >= AZC__OP_CLOSE) {
         azc__event_make(event, in->frame.opcode, in->raw, (size_t)in->frame.len);
     } else if (in->frame.fin) {
-        azc__event_make(event, in->utf8 == 0 ? in->opcode : -1007, in->data, in->len);
+        azc__event_make(event, in->opcode, in->data, in->len);
+        if (in->utf8 != 0) azc__event_bad_text(event);
         in->opcode = 0;
         in->len = 0;
     }
@@ -3112,7 +3200,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
             azc__decode_frame_end(i, event);
     }
     if (event->kind == AZC__OP_CLOSE) {
-        int bad = azc__close_check(event->data, event->len);
+        int bad = azc__close_check(event->data, event->len, &event->why);
         if (bad < 0) event->kind = bad;
     }
     return event->kind < 0 ? n : done;
@@ -3241,14 +3329,19 @@ static char *azc__http_absolute(azc__request *r, char *target) {
     return r->host_len > 0 ? colon + 3 + r->host_len : NULL;
 }
 
+static AZC__RARE int azc__http_bad(azc__request *r, const char *rule) {
+    return azc__why(&r->why, -400, rule);
+}
+
 /* Split a target in any form; "*" is OPTIONS's alone (9112 3.2.4), and is the path then. */
 static int azc__http_target(azc__request *r, int options) {
     for (const char *c = r->target; *c; c++) {
-        if (*c < 33 || *c > 126 || *c == '#') return -400;
+        if (*c < 33 || *c > 126 || *c == '#')
+            return azc__http_bad(r, "a target with a byte that must be percent-encoded, RFC 3986");
     }
     int itself = *r->target == '/' || (options && strcmp(r->target, "*") == 0);
     char *p = itself ? r->target : azc__http_absolute(r, r->target);
-    if (p == NULL) return -400;
+    if (p == NULL) return azc__http_bad(r, "a target that is no path, RFC 9112 3.2");
     r->path = p;
     r->path_len = strcspn(p, "?");
     r->query = p[r->path_len] == '?' ? p + r->path_len + 1 : NULL;
@@ -3270,11 +3363,12 @@ static char *azc__http_cut(char *p, char after, int any) {
 static int azc__http_request_line(azc__request *r, char *line) {
     char *p = r->target = azc__http_cut(line, ' ', 0);
     if (p != NULL) p = azc__http_cut(p, ' ', 1);
-    if (p == NULL) return -400;
     for (int i = 0; i < 9; i++) {
-        if ((azc__digit(p[i]) ? '0' : p[i]) != "HTTP/0.0"[i]) return -400;
+        if (p == NULL || (azc__digit(p[i]) ? '0' : p[i]) != "HTTP/0.0"[i])
+            return azc__http_bad(r, "not \"method target HTTP/1.1\", RFC 9112 3");
     }
-    int status = p[5] == '1' ? azc__http_target(r, strcmp(line, "OPTIONS") == 0) : -505;
+    int status = azc__http_target(r, strcmp(line, "OPTIONS") == 0);
+    if (p[5] != '1') status = azc__why(&r->why, -505, "HTTP/1.0 and 1.1 are supported");
     if (status == -400) return status;
     r->method = line;
     r->http10 = p[7] == '0';
@@ -3286,7 +3380,7 @@ static int azc__http_request_line(azc__request *r, char *line) {
 static int azc__http_field_line(azc__request *r, char *line) {
     if (r->field_count == AZC__MAX_FIELDS) return -431;
     char *p = azc__http_cut(line, ':', 0);
-    if (p == NULL) return -400;
+    if (p == NULL) return azc__http_bad(r, "a field that is not \"name: value\", RFC 9112 5");
     p += strspn(p, " \t");
     p[azc__trim(p, strlen(p))] = 0;
     r->fields[r->field_count].name = line;
@@ -3299,12 +3393,14 @@ static int azc__http_field_line(azc__request *r, char *line) {
 static int azc__http_framing(azc__request *r) {
     const char *length = azc__http_only(r, "Content-Length");
     r->chunked = azc__http_field(r, "Transfer-Encoding") != NULL;
-    if (r->chunked && r->http10) return -400;
-    if (length == NULL) return 0;
-    char *end;
-    errno = 0;
-    r->body = strtoull(length, &end, 10) > 0;
-    return r->chunked || !azc__digit(*length) || *end != 0 || errno != 0 ? -400 : 0;
+    char *end = NULL;
+    int bad = r->chunked && r->http10;
+    if (length != NULL) {
+        errno = 0;
+        r->body = strtoull(length, &end, 10) > 0;
+        bad = r->chunked || !azc__digit(*length) || *end != 0 || errno != 0;
+    }
+    return bad ? azc__http_bad(r, "a body whose length is ambiguous, RFC 9112 6") : 0;
 }
 
 static int azc__http_lines(azc__request *r, char *head, size_t len) {
@@ -3325,13 +3421,15 @@ static int azc__http_lines(azc__request *r, char *head, size_t len) {
 static int azc__http_host(azc__request *r) {
     const char *host = azc__http_only(r, "Host");
     if (host == NULL && r->http10) host = "";
-    if (host == NULL) return -400;
-    size_t len = strlen(host);
-    if (!azc__http_authority(host, len)) return -400;
-    if (r->host != NULL) return azc__http_authority(r->host, r->host_len) ? 0 : -400;
-    r->host = host;
-    r->host_len = len;
-    return 0;
+    size_t len = host != NULL ? strlen(host) : 0;
+    int bad = host == NULL || !azc__http_authority(host, len);
+    if (r->host != NULL) {
+        bad = bad || !azc__http_authority(r->host, r->host_len);
+    } else {
+        r->host = host;
+        r->host_len = len;
+    }
+    return bad ? azc__http_bad(r, "not exactly one Host field with a valid host, RFC 9112 3.2") : 0;
 }
 
 /* Parse a whole head, as azc__http_scan found it, in place: its bytes become the request's strings.
@@ -4187,7 +4285,340 @@ AZC_API int azc_put_finish(azc_writer *w) {
     return w->azc__failed;
 }
 
-/* ==== [13] ROOM: rooms and their members; one hash table per server =========================== */
+/* ==== [13] SYSTEM: wrappers of system calls, and addresses ==================================== */
+
+/* Did the last call fail only for now? */
+static int azc__sys_transient(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
+}
+
+/* Milliseconds. If there is no clock, time stands still. */
+static int64_t azc__sys_clock(azc_server *s) {
+    struct timespec t;
+    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) == 0)
+        s->clock = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return s->clock;
+}
+
+/* The bytes that the kernel holds for this peer, unsent or not acknowledged; 0 if it does not
+ * tell. */
+static uint32_t azc__sys_unacked(const azc_conn *conn) {
+    int n = 0;
+    if (AZC__UNACKED == 0 || AZC_SYS(ioctl)(conn->source.fd, AZC__UNACKED, &n) < 0) return 0;
+    return n > 0 ? (uint32_t)n : 0;
+}
+
+static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
+    return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
+}
+
+static AZC__RARE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
+    struct msghdr msg;
+    memset(&msg, 0, sizeof msg);
+    msg.msg_iov = iov;
+    msg.msg_iovlen = (uint8_t)count; /* at most AZC__MAX_IOV; a size_t in some systems, or an int */
+    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
+}
+
+/* Move a new descriptor to 3 or above. If the program was started without 0 to 2, what it prints
+ * must not reach a peer or our pipe. Returns the descriptor, or -1 with errno. */
+static AZC__RARE int azc__fd_high(int fd) {
+    if (fd < 0 || fd > 2) return fd;
+    int high = AZC_SYS(fcntl)(fd, F_DUPFD_CLOEXEC, 3), cause = errno;
+    AZC_SYS(close)(fd);
+    errno = cause;
+    return high;
+}
+
+static int azc__fd_socket(int family) {
+    return azc__fd_high(AZC_SYS(socket)(family, SOCK_STREAM | AZC__SOCK_FLAGS, 0));
+}
+
+/* Close-on-exec, so that children of the program do not inherit sockets and keep ports open. */
+static AZC__RARE void azc__fd_prepare(int fd) {
+    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
+    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
+}
+
+/* For descriptors that the loop reads until they are empty. Returns 0 on failure. Connections do
+ * without it: their calls pass MSG_DONTWAIT. */
+static int azc__fd_nonblocking(int fd) {
+    azc__fd_prepare(fd);
+    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
+}
+
+typedef union azc__sockaddr {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un un;
+} azc__sockaddr;
+
+/* The path of a "unix:/path" host, or NULL. */
+static AZC__RARE const char *azc__host_path(const char *host) {
+    return strncmp(host, "unix:", 5) == 0 ? host + 5 : NULL;
+}
+
+/* visitor->raw holds an address of this family. An IPv4 address in IPv6 form becomes IPv4. */
+static void azc__visitor_set_family(azc__visitor *visitor, int family) {
+    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+    if (family == AF_INET6 && memcmp(visitor->raw, mapped, 12) == 0) {
+        memcpy(visitor->raw, visitor->raw + 12, 4);
+        family = AF_INET;
+    }
+    visitor->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
+}
+
+static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address) {
+    int family = address->any.sa_family;
+    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
+                                  : offsetof(struct sockaddr_in6, sin6_addr);
+    memcpy(visitor->raw, (const char *)address + at, sizeof visitor->raw);
+    azc__visitor_set_family(visitor, family);
+}
+
+/* ==== [14] LOG: errors and events in words; the only section that prints ====================== */
+
+/* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
+ * by ""), parameters. During a request they are in the scratch. */
+static const char *azc__strings(const azc_conn *conn) {
+    if (conn->tail == NULL) return conn->server->scratch;
+    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
+}
+
+AZC_API const char *azc_peer(const azc_conn *conn) {
+    return conn == NULL ? "" : azc__strings(conn);
+}
+
+AZC_API const char *azc_target(const azc_conn *conn) {
+    return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
+}
+
+/* Write what a peer sent for a log line, so that it can neither end the line, nor look like other
+ * parts of it, nor control a terminal: printable ASCII stays, a backslash comes before quotes and
+ * backslashes, and every other byte is \xHH. What is too long for out ends in "...". */
+enum { AZC__LOG_TEXT = 200 };
+static const char *azc__log_text(char out[AZC__LOG_TEXT], const char *s, size_t len) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (n > AZC__LOG_TEXT - 8) { /* the longest character, and the dots */
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        if (c < 32 || c > 126) n += (size_t)snprintf(out + n, 5, "\\x%02X", c);
+        else {
+            if (c == '"' || c == '\\') out[n++] = '\\';
+            out[n++] = (char)c;
+        }
+    }
+    out[n] = 0;
+    return out;
+}
+
+/* The target without its query, which may hold secrets. */
+static const char *azc__log_path(char out[AZC__LOG_TEXT], const azc_conn *conn) {
+    const char *target = azc_target(conn);
+    return azc__log_text(out, target, strcspn(target, "?"));
+}
+
+/* Callbacks are timed if a log can say which was slow. */
+static void azc__log_timing(azc_server *s) {
+    s->timing = s->config.log != NULL && s->config.slow_ms >= 0;
+}
+
+/* Is a line of this level wanted? */
+static inline int azc__logs(const azc_server *s, int level) {
+    return s->config.log != NULL && (level == AZC_LOG_ERROR || level <= s->config.log_level);
+}
+
+/* Call config.log with one line. A log that causes another line gets none for it, and calls on the
+ * server are refused meanwhile: a loop over members may be at work. */
+static void azc__log_call(azc_server *s, int level, const char *line) {
+    if (s->busy & AZC__LOGGING) return;
+    AZC__BUSY_BEGIN(s, AZC__LOGGING);
+    s->config.log(s->config.log_userdata, level, line);
+    AZC__BUSY_END(s, AZC__LOGGING);
+}
+
+enum { AZC__LOG_LINE = 4 * AZC__LOG_TEXT };
+
+/* A line about a connection, or (conn NULL) about the server. What a peer sent must have passed
+ * azc__log_text. */
+static AZC__RARE AZC__PRINTF_4 void azc__log(azc_server *s, const azc_conn *conn, int level,
+                                                const char *format, ...) {
+    char line[AZC__LOG_LINE], path[AZC__LOG_TEXT];
+    if (!azc__logs(s, level)) return;
+    int n = conn == NULL ? 0 : snprintf(line, sizeof line, "%s %s: ", azc_peer(conn),
+                                        azc__log_path(path, conn));
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line + n, sizeof line - (size_t)n, format, args);
+    va_end(args);
+    azc__log_call(s, level, line);
+}
+
+/* Count the request that conn has answered. Its line has the reason of a refusal. */
+static void azc__log_request(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    int level = r->status >= 400 ? AZC_LOG_WARNING : AZC_LOG_NOTICE;
+    s->stats.requests++;
+    if (r->status >= 400) s->stats.refused[r->status - 400]++;
+    if (!azc__logs(s, level)) return;
+    char line[AZC__LOG_LINE], method[AZC__LOG_TEXT], path[AZC__LOG_TEXT];
+    const char *verb = r->method != NULL ? r->method : "-";
+    snprintf(line, sizeof line, "%s %s %s %d %lluB %ldms%s%s", azc_peer(conn),
+             azc__log_text(method, verb, strlen(verb)), azc__log_path(path, conn), r->status,
+             (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since),
+             r->why != NULL ? ": " : "", r->why != NULL ? r->why : "");
+    azc__log_call(s, level, line);
+}
+
+static void azc__log_close(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    if (conn->close_code < 1016) s->stats.closed[conn->close_code - 1000]++;
+    else s->stats.closed_app++;
+    if (!azc__logs(s, AZC_LOG_NOTICE)) return;
+    char line[AZC__LOG_LINE], path[AZC__LOG_TEXT];
+    snprintf(line, sizeof line, "%s WS %s %d %lds%s", azc_peer(conn), azc__log_path(path, conn),
+             conn->close_code, (long)((uint32_t)(s->now / 1000) - conn->since),
+             conn->close_code == 1006 ? ": no Close frame came" : "");
+    azc__log_call(s, AZC_LOG_NOTICE, line);
+}
+
+/* ---- Errors ---- */
+
+/* Format the text for azc_error. Until azc_listen it keeps the first error, which azc_listen
+ * returns. A path or list of the program may hold a newline, and a log line may not. */
+static AZC__RARE AZC__PRINTF_LIST void azc__error_text(azc_server *s, char text[AZC__ERROR],
+                                                       const char *format, va_list args) {
+    vsnprintf(text, AZC__ERROR, format, args);
+    for (char *p = text; *p; p++) {
+        if (*p == '\n' || *p == '\r') *p = '?';
+    }
+    if (!s->failed || s->listening) memcpy(s->error, text, AZC__ERROR);
+}
+
+/* Set the text of azc_error. Returns code. s may be NULL. */
+static AZC__RARE AZC__PRINTF_3 int azc__error(azc_server *s, int code, const char *format, ...) {
+    char text[AZC__ERROR];
+    va_list args;
+    if (s == NULL) return code;
+    va_start(args, format);
+    azc__error_text(s, text, format, args);
+    va_end(args);
+    return code;
+}
+
+/* As azc__error, for what somebody should correct: the log has the text too. */
+static AZC__RARE AZC__PRINTF_3 int azc__mistake(azc_server *s, int code, const char *format, ...) {
+    char text[AZC__ERROR];
+    va_list args;
+    if (s == NULL) return code;
+    va_start(args, format);
+    azc__error_text(s, text, format, args);
+    va_end(args);
+    azc__log(s, NULL, AZC_LOG_ERROR, "%s", text);
+    return code;
+}
+
+/* A system call failed. */
+static AZC__RARE int azc__error_system(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_SYSTEM, "%s: %s", call, strerror(errno));
+}
+
+static AZC__RARE int azc__error_memory(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_MEMORY, "%s: out of memory", call);
+}
+
+/* Calls that need an open connection, made for a request or for a closed one;. */
+static AZC__RARE int azc__error_request(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_STATE, "%s: not for a request: allowed from on_connect on",
+                        call);
+}
+
+static AZC__RARE int azc__error_closed(azc_server *s, const char *call) {
+    return azc__error(s, AZC_ERR_CLOSED, "%s: the connection is closed", call);
+}
+
+/* The server is AZC__REFUSING. */
+static AZC__RARE int azc__error_busy(azc_server *s, const char *call) {
+    if (!(s->busy & AZC__WAITING))
+        return azc__error(s, AZC_ERR_STATE, "%s: not allowed in config.log", call);
+    azc__mistake(s, AZC_ERR_STATE, "%s from another thread, or from a signal handler: only azc_post "
+                 "and azc_stop are allowed there", call);
+    AZC_ASSERT(0 && "a call from another thread than the one that polls");
+    return AZC_ERR_STATE;
+}
+
+static AZC__RARE int azc__error_null(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: an argument is NULL", call);
+}
+
+static AZC__RARE int azc__error_fixed(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_STATE, "%s: not with azc_create_in: it allocates", call);
+}
+
+/* A length that is neither AZC_NUL nor possible. */
+static AZC__RARE int azc__error_length(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_FULL, "%s: an impossible len, perhaps a negative int", call);
+}
+
+static AZC__RARE int azc__error_utf8(azc_server *s, const char *call) {
+    return azc__error(s, AZC_ERR_UTF8, "%s: the text is not UTF-8; send bytes as binary", call);
+}
+
+AZC_API const char *azc_error(const azc_server *server) {
+    return server == NULL ? azc_strerror(AZC_ERR_MEMORY) : server->error;
+}
+
+/* ---- A log in a file ---- */
+
+/* Write a line with time and level, unless there were too many. */
+static void azc__log_file(void *userdata, int level, const char *line) {
+    static const char *const names[] = {"error", "warning", "notice", "debug"};
+    azc_server *s = (azc_server *)userdata;
+    int kind = level > AZC_LOG_WARNING, each = kind ? 10 : 100;
+    int64_t now = azc__sys_clock(s), earliest = now - (int64_t)100 * each;
+    if (s->log_due[kind] < earliest) s->log_due[kind] = earliest;
+    if (s->log_due[kind] >= now) {
+        s->log_left_out++;
+        return;
+    }
+    s->log_due[kind] += each;
+    char when[80] = "-"; /* as wide as gcc fears */
+    struct timespec t;
+    struct tm utc;
+    if (AZC_SYS(clock_gettime)(CLOCK_REALTIME, &t) == 0 && gmtime_r(&t.tv_sec, &utc) != NULL)
+        snprintf(when, sizeof when, "%04d-%02d-%02dT%02d:%02d:%02dZ", utc.tm_year + 1900,
+                 utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+    if (s->log_left_out > 0)
+        fprintf(s->log_file, "%s warning %llu lines left out: too many\n", when,
+                (unsigned long long)s->log_left_out);
+    s->log_left_out = 0;
+    fprintf(s->log_file, "%s %s %s\n", when, names[level - 1], line);
+    fflush(s->log_file);
+}
+
+AZC_API int azc_log_to(azc_server *server, void *file, int level) {
+    if (server == NULL && file != NULL) fputs("azc_create: out of memory\n", (FILE *)file);
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (file == NULL || level < 0 || level > AZC_LOG_DEBUG)
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_log_to: file must not be NULL, and "
+                            "level %d must be from AZC_LOG_ERROR to AZC_LOG_DEBUG", level);
+    server->log_file = (FILE *)file;
+    server->config.log = azc__log_file;
+    server->config.log_userdata = server;
+    server->config.log_level = level > 0 ? level : AZC_LOG_WARNING;
+    server->log_due[0] = server->log_due[1] = 0;
+    azc__log_timing(server);
+    if (server->failed) azc__log(server, NULL, AZC_LOG_ERROR, "%s", server->error);
+    return AZC_OK;
+}
+
+/* ==== [15] ROOM: rooms and their members; one hash table per server =========================== */
 
 /* ---- Names ---- */
 
@@ -4509,34 +4940,45 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
     if (room != NULL && azc__member_find(conn, room) != NULL) return AZC_OK;
     int new_rooms = room == NULL;
     if (azc__seat_wanted(conn)) new_rooms += s->users->seat_missing(conn, room);
-    if (azc__room_full(s, new_rooms)) return AZC_ERR_FULL;
+    if (azc__room_full(s, new_rooms))
+        return azc__error(s, AZC_ERR_FULL, "azc_join: max_rooms %d or max_memberships %d is "
+                          "reached", s->config.max_rooms, s->config.max_memberships);
     azc__out replay = {NULL, NULL, 0, 0, 0};
     int replays = room != NULL && room->keeps.history != NULL;
     int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
-    if (error != AZC_OK) return error;
+    if (error == AZC_ERR_FULL)
+        return azc__error(s, error, "azc_join: the histories queued for this connection exceed "
+                          "twice max_backlog");
+    if (error != AZC_OK) return azc__error_memory(s, "azc_join");
     if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
-    if (room == NULL) return AZC_ERR_MEMORY;
+    if (room == NULL) return azc__error_memory(s, "azc_join");
     int joined = azc__member_add(conn, room);
     if (replays) s->history->finish(conn, room, &replay, joined);
     if (joined) return AZC_OK;
     azc__room_release(s, room);
-    return AZC_ERR_MEMORY;
+    return azc__error_memory(s, "azc_join");
 }
 
-static int azc__room_check(const azc_conn *conn, const char *room) {
-    if (conn == NULL || room == NULL || !azc__room_valid(room)) return AZC_ERR_ARGUMENT;
-    int early = conn->state == AZC__HTTP || conn->server->busy & AZC__LOGGING;
-    return early ? AZC_ERR_STATE : AZC_OK;
+static int azc__room_check(const azc_conn *conn, const char *room, const char *call) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    AZC_ASSERT(conn->state <= AZC__DEAD && "a connection is used after its on_close");
+    azc_server *s = conn->server;
+    if (room == NULL || !azc__room_valid(room))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: room must have 1 to %d bytes", call,
+                            AZC__MAX_ROOM);
+    if (conn->state == AZC__HTTP) return azc__error_request(s, call);
+    return s->busy & AZC__REFUSING ? azc__error_busy(s, call) : AZC_OK;
 }
 
 AZC_API int azc_join(azc_conn *conn, const char *room) {
-    int error = azc__room_check(conn, room);
+    int error = azc__room_check(conn, room, "azc_join");
     if (error != AZC_OK) return error;
-    return conn->state == AZC__OPEN ? azc__room_enter(conn, room, strlen(room)) : AZC_ERR_CLOSED;
+    return conn->state == AZC__OPEN ? azc__room_enter(conn, room, strlen(room))
+                                    : azc__error_closed(conn->server, "azc_join");
 }
 
 AZC_API int azc_leave(azc_conn *conn, const char *room) {
-    int error = azc__room_check(conn, room);
+    int error = azc__room_check(conn, room, "azc_leave");
     if (error != AZC_OK || conn->state != AZC__OPEN) return error; /* closing has left all rooms */
     const azc__room *r = azc__room_by_name(conn->channel, room);
     azc__member *m = r != NULL ? azc__member_find(conn, r) : NULL;
@@ -4546,8 +4988,8 @@ AZC_API int azc_leave(azc_conn *conn, const char *room) {
 }
 
 AZC_API int azc_leave_all(azc_conn *conn) {
-    if (conn == NULL) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__HTTP || conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
+    int error = azc__room_check(conn, "-", "azc_leave_all");
+    if (error != AZC_OK) return error;
     for (azc__member *m; conn->state == AZC__OPEN && (m = azc__member_first(conn)) != NULL;)
         azc__member_remove(conn->server, m);
     if (!conn->server->cursors) azc__room_sweep(conn->server);
@@ -4617,230 +5059,6 @@ AZC_API int azc_cursor_next(azc_cursor *cursor) {
     int kind = cursor->azc__kind & ~AZC__C_USERS;
     if (kind == AZC__C_CHANNEL) return azc__cursor_next_conn(cursor);
     return azc__cursor_next_member(cursor, kind == AZC__C_CONN);
-}
-
-/* ==== [14] SYSTEM: wrappers of system calls, and addresses ==================================== */
-
-/* Did the last call fail only for now? */
-static int azc__sys_transient(void) {
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == ENOBUFS;
-}
-
-/* Milliseconds. If there is no clock, time stands still. */
-static int64_t azc__sys_clock(azc_server *s) {
-    struct timespec t;
-    if (AZC_SYS(clock_gettime)(CLOCK_MONOTONIC, &t) == 0)
-        s->clock = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-    return s->clock;
-}
-
-/* The bytes that the kernel holds for this peer, unsent or not acknowledged; 0 if it does not
- * tell. */
-static uint32_t azc__sys_unacked(const azc_conn *conn) {
-    int n = 0;
-    if (AZC__UNACKED == 0 || AZC_SYS(ioctl)(conn->source.fd, AZC__UNACKED, &n) < 0) return 0;
-    return n > 0 ? (uint32_t)n : 0;
-}
-
-static AZC__RARE int azc__sys_option(int fd, int level, int name, int value) {
-    return AZC_SYS(setsockopt)(fd, level, name, &value, sizeof value);
-}
-
-static AZC__RARE ssize_t azc__sys_send(const azc_conn *conn, struct iovec *iov, size_t count) {
-    struct msghdr msg;
-    memset(&msg, 0, sizeof msg);
-    msg.msg_iov = iov;
-    msg.msg_iovlen = (uint8_t)count; /* at most AZC__MAX_IOV; a size_t in some systems, or an int */
-    return AZC_SYS(sendmsg)(conn->source.fd, &msg, AZC__MSG_FLAGS);
-}
-
-/* Move a new descriptor to 3 or above. If the program was started without 0 to 2, what it prints
- * must not reach a peer or our pipe. Returns the descriptor, or -1 with errno. */
-static AZC__RARE int azc__fd_high(int fd) {
-    if (fd < 0 || fd > 2) return fd;
-    int high = AZC_SYS(fcntl)(fd, F_DUPFD_CLOEXEC, 3), cause = errno;
-    AZC_SYS(close)(fd);
-    errno = cause;
-    return high;
-}
-
-static int azc__fd_socket(int family) {
-    return azc__fd_high(AZC_SYS(socket)(family, SOCK_STREAM | AZC__SOCK_FLAGS, 0));
-}
-
-/* Close-on-exec, so that children of the program do not inherit sockets and keep ports open. */
-static AZC__RARE void azc__fd_prepare(int fd) {
-    AZC_SYS(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (AZC__NOSIGPIPE != 0) azc__sys_option(fd, SOL_SOCKET, AZC__NOSIGPIPE, 1);
-}
-
-/* For descriptors that the loop reads until they are empty. Returns 0 on failure. Connections do
- * without it: their calls pass MSG_DONTWAIT. */
-static int azc__fd_nonblocking(int fd) {
-    azc__fd_prepare(fd);
-    return AZC_SYS(fcntl)(fd, F_SETFL, O_NONBLOCK) >= 0;
-}
-
-typedef union azc__sockaddr {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    struct sockaddr_un un;
-} azc__sockaddr;
-
-/* The path of a "unix:/path" host, or NULL. */
-static AZC__RARE const char *azc__host_path(const char *host) {
-    return strncmp(host, "unix:", 5) == 0 ? host + 5 : NULL;
-}
-
-/* visitor->raw holds an address of this family. An IPv4 address in IPv6 form becomes IPv4. */
-static void azc__visitor_set_family(azc__visitor *visitor, int family) {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-    if (family == AF_INET6 && memcmp(visitor->raw, mapped, 12) == 0) {
-        memcpy(visitor->raw, visitor->raw + 12, 4);
-        family = AF_INET;
-    }
-    visitor->family = (uint8_t)(family == AF_INET || family == AF_INET6 ? family : 0);
-}
-
-static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address) {
-    int family = address->any.sa_family;
-    size_t at = family == AF_INET ? offsetof(struct sockaddr_in, sin_addr)
-                                  : offsetof(struct sockaddr_in6, sin6_addr);
-    memcpy(visitor->raw, (const char *)address + at, sizeof visitor->raw);
-    azc__visitor_set_family(visitor, family);
-}
-
-/* ==== [15] LOG: errors and events in words; the only section that prints ====================== */
-
-/* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
- * by ""), parameters. During a request they are in the scratch. */
-static const char *azc__strings(const azc_conn *conn) {
-    if (conn->tail == NULL) return conn->server->scratch;
-    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
-}
-
-AZC_API const char *azc_peer(const azc_conn *conn) {
-    return conn == NULL ? "" : azc__strings(conn);
-}
-
-AZC_API const char *azc_target(const azc_conn *conn) {
-    return conn == NULL ? NULL : azc__string_next(azc__strings(conn));
-}
-
-/* Write what a peer sent for a log line, so that it can neither end the line, nor look like other
- * parts of it, nor control a terminal: printable ASCII stays, a backslash comes before quotes and
- * backslashes, and every other byte is \xHH. What is too long for out ends in "...". */
-enum { AZC__LOG_TEXT = 200 };
-static const char *azc__log_text(char out[AZC__LOG_TEXT], const char *s, size_t len) {
-    size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)s[i];
-        if (n > AZC__LOG_TEXT - 8) { /* the longest character, and the dots */
-            memcpy(out + n, "...", 3);
-            n += 3;
-            break;
-        }
-        if (c < 32 || c > 126) n += (size_t)snprintf(out + n, 5, "\\x%02X", c);
-        else {
-            if (c == '"' || c == '\\') out[n++] = '\\';
-            out[n++] = (char)c;
-        }
-    }
-    out[n] = 0;
-    return out;
-}
-
-/* The target without its query, which may hold secrets. */
-static const char *azc__log_path(char out[AZC__LOG_TEXT], const azc_conn *conn) {
-    const char *target = azc_target(conn);
-    return azc__log_text(out, target, strcspn(target, "?"));
-}
-
-/* Call config.log with one line. A log that causes another line gets none for it, and calls on the
- * server are refused meanwhile: a loop over members may be at work.
- *   conn    NULL: the line is about the server
- *   number  a status, close code, error or limit
- *   more    NULL: azc_strerror(number). What a peer sent must have passed azc__log_text */
-static AZC__RARE void azc__log_as(azc_server *s, const azc_conn *conn, const char *what,
-                                  int number, const char *more) {
-    char line[3 * AZC__LOG_TEXT + 200], path[AZC__LOG_TEXT];
-    if (s->config.log == NULL || s->busy & AZC__LOGGING) return;
-    snprintf(line, sizeof line, "%s %s: %s %d: %s", conn != NULL ? azc_peer(conn) : s->config.host,
-             conn != NULL ? azc__log_path(path, conn) : "-", what, number,
-             more != NULL ? more : azc_strerror(number));
-    size_t max_backlog = s->config.max_backlog;
-    s->config.max_backlog = 0; /* sends take the slow path, which refuses them */
-    AZC__BUSY_BEGIN(s, AZC__LOGGING);
-    s->config.log(s->config.log_userdata, line);
-    AZC__BUSY_END(s, AZC__LOGGING);
-    s->config.max_backlog = max_backlog;
-}
-
-static AZC__RARE void azc__log(const azc_conn *conn, const char *what, int number,
-                               const char *more) {
-    azc__log_as(conn->server, conn, what, number, more);
-}
-
-/* azc_logger's line for the request that conn is answering, or for its close. Only azc_use names
- * this function, so a program without azc_use does not contain it. */
-static void azc__log_line(const azc_conn *conn) {
-    const azc_server *s = conn->server;
-    const azc__request *r = &s->request;
-    char path[AZC__LOG_TEXT];
-    azc__log_path(path, conn);
-    if (s->current == conn) {
-        char method[AZC__LOG_TEXT];
-        const char *verb = r->method != NULL ? r->method : "-";
-        fprintf(s->log_file, "%s %s %s %d %lluB %ldms\n", azc_peer(conn),
-                azc__log_text(method, verb, strlen(verb)), path, r->status,
-                (unsigned long long)r->sent, (long)((uint32_t)s->now - conn->since));
-    } else {
-        fprintf(s->log_file, "%s WS %s %d %lds\n", azc_peer(conn), path, conn->close_code,
-                (long)((uint32_t)(s->now / 1000) - conn->since));
-    }
-    fflush(s->log_file);
-}
-
-static void azc__log_request(const azc_conn *conn) {
-    azc_server *s = conn->server;
-    int status = s->request.status;
-    s->stats.requests++;
-    if (status >= 400) s->stats.refused[status - 400]++;
-    if (s->log_line != NULL) s->log_line(conn);
-}
-
-static void azc__log_close(const azc_conn *conn) {
-    azc_server *s = conn->server;
-    if (conn->close_code < 1016) s->stats.closed[conn->close_code - 1000]++;
-    else s->stats.closed_app++;
-    if (s->log_line != NULL) s->log_line(conn);
-}
-
-/* Does nothing as a handler: azc_use recognises its address and sets log_line, because the log also
- * has requests that reach no handler. */
-AZC_API int azc_logger(azc_conn *conn, void *file) {
-    (void)conn;
-    (void)file;
-    return AZC_OK;
-}
-
-/* Set the text of azc_error. Returns code. */
-static AZC__RARE int azc__error_keep(azc_server *s, int code, const char *what) {
-    snprintf(s->error, sizeof s->error, "%s: %s", what,
-             code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
-    return code;
-}
-
-/* The first error of azc_use, azc_add_* and the like is kept for azc_listen. Returns code. */
-static int azc__setup_error(azc_server *s, int code, const char *path) {
-    if (s->failed || s->listening) return code;
-    s->failed = code;
-    return azc__error_keep(s, code, path != NULL ? path : "NULL");
-}
-
-AZC_API const char *azc_error(const azc_server *server) {
-    return server == NULL ? azc_strerror(AZC_ERR_MEMORY) : server->error;
 }
 
 /* ==== [16] CONN: a connection's life, its messages, and broadcasts ============================ */
@@ -4956,6 +5174,7 @@ static void azc__quota_leave(azc_conn *conn) {
 static int azc__quota_enter(azc_conn *conn, const azc__visitor *visitor) {
     azc_server *s = conn->server;
     size_t len = visitor->family == AF_INET ? 4 : 16;
+    azc__request *r = &s->request;
     if (s->config.max_per_address <= 0 || visitor->family == 0) return 0;
     if (s->proxies != NULL && s->proxies->trusts(s, visitor)) return 0;
     azc__room *address = azc__room_find(s, NULL, visitor->raw, len);
@@ -4967,9 +5186,10 @@ static int azc__quota_enter(azc_conn *conn, const azc__visitor *visitor) {
         return 0;
     }
     s->stats.over_address += address != NULL;
-    azc__log_as(s, NULL, "max_per_address", s->config.max_per_address,
-                address != NULL ? "newcomers go" : azc_strerror(AZC_ERR_MEMORY));
-    return address != NULL ? 429 : 503;
+    if (address == NULL) return azc__why(&r->why, 503, "out of memory");
+    snprintf(s->words, sizeof s->words, "its address has max_per_address %d connections",
+             s->config.max_per_address);
+    return azc__why(&r->why, 429, s->words);
 }
 
 /* Allocate what outlives the request: zeroed data, and a copy of the request's strings. */
@@ -5078,14 +5298,36 @@ static void azc__conn_close(azc_conn *conn, int state, int code, const void *rea
         conn->reason_len = (uint8_t)len;
 }
 
-/* Protocol error: send a Close with the code and stop reading. RFC 6455 7.1.7 */
-static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int code) {
-    if (conn->state == AZC__OPEN)
-        azc__log(conn, "failed with", code, code == 1009 ? "max_message" : "RFC 6455");
-    azc__conn_close(conn, AZC__LINGER, code, NULL, 0);
+/* End a connection with a code of ours. A browser's console shows the reason; on_close gets none,
+ * since the program knows the code. RFC 6455 7.1.7 */
+static AZC__ASIDE void azc__conn_fail(azc_conn *conn, int state, int code, const char *reason) {
+    int open = conn->state == AZC__OPEN;
+    azc__conn_close(conn, state, code, reason, strlen(reason));
+    if (open) conn->reason_len = 0;
+}
+
+/* Protocol error: send a Close with the code and stop reading. */
+static AZC__RARE void azc__conn_break(azc_conn *conn, int code, const char *rule) {
+    azc_server *s = conn->server;
+    if (conn->state == AZC__OPEN && code != 1009)
+        azc__log(s, conn, AZC_LOG_WARNING, "closed with %d: the peer sent %s", code, rule);
+    else if (conn->state == AZC__OPEN)
+        azc__log(s, conn, AZC_LOG_WARNING, "closed with 1009: the peer sent %s, which is %zu bytes",
+                 rule, s->config.max_message);
+    azc__conn_fail(conn, AZC__LINGER, code, rule);
 }
 
 static void azc__conn_drop(azc_conn *conn) { azc__conn_end(conn, AZC__DEAD, 1006); }
+
+/* A callback or task has returned: was it slow? */
+static AZC__RARE void azc__callback_time(azc_server *s, const azc_conn *conn, const char *name) {
+    int64_t began = s->timed;
+    s->timed = azc__sys_clock(s);
+    if (s->timed - began >= s->config.slow_ms)
+        azc__log(s, conn, AZC_LOG_WARNING, "%s took %lld ms (slow_ms %d): no other peer was served "
+                 "meanwhile; do slow work in a thread, see azc_post", name,
+                 (long long)(s->timed - began), s->config.slow_ms);
+}
 
 /* After a callback, and as a turn begins: every cursor is void; report the rooms that changed. */
 static AZC__RARE void azc__callback_done(azc_server *s) {
@@ -5114,6 +5356,7 @@ static AZC__RARE void azc__conn_report_close(azc_conn *conn) {
     if (conn->reason_len > 0) reason = (const char *)tail->data + tail->len - conn->reason_len;
     if (channel->desc.on_close != NULL) channel->desc.on_close(conn, conn->close_code, reason);
     azc__callback_done(s);
+    if (s->timing) azc__callback_time(s, conn, "on_close");
     azc__conn_forget(conn);
 }
 
@@ -5127,6 +5370,7 @@ static void azc__conn_free(azc_conn *conn) {
     s->conn_count--;
     s->stats.connections--;
     azc__quota_leave(conn);
+    conn->state = AZC__FREED; /* for the asserts, as long as the memory is not used again */
     azc__free(&s->mem, conn, sizeof *conn);
 }
 
@@ -5152,10 +5396,18 @@ static AZC__RARE int azc__conn_progress(azc_conn *conn, int *unread) {
 /* ---- Send ---- */
 
 /* Returns AZC_OK, or why this connection takes no message. */
-static int azc__send_check(const azc_conn *conn, const void *data, size_t len) {
-    if (conn == NULL || (data == NULL && len > 0)) return AZC_ERR_ARGUMENT;
-    if (conn->state == AZC__OPEN) return AZC_OK;
-    return conn->state == AZC__HTTP ? AZC_ERR_STATE : AZC_ERR_CLOSED;
+static AZC__RARE int azc__send_refuse(const azc_conn *conn, const char *call) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    AZC_ASSERT(conn->state <= AZC__DEAD && "a connection is used after its on_close");
+    if (conn->state == AZC__OPEN) return azc__error_null(conn->server, call);
+    return conn->state == AZC__HTTP ? azc__error_request(conn->server, call)
+                                    : azc__error_closed(conn->server, call);
+}
+
+static inline int azc__send_check(const azc_conn *conn, const void *data, size_t len,
+                                  const char *call) {
+    if (conn != NULL && conn->state == AZC__OPEN && (data != NULL || len == 0)) return AZC_OK;
+    return azc__send_refuse(conn, call);
 }
 
 /* Outgoing text must be UTF-8. The text that on_message has just now was checked on arrival. */
@@ -5166,12 +5418,17 @@ static int azc__text_valid(const azc_server *s, const char *text, size_t len) {
 /* A message of this size would exceed max_backlog: do what when_full says. */
 static AZC__RARE int azc__backlog_overflow(azc_conn *conn, size_t size) {
     azc_server *s = conn->server;
+    static const char full[] = "max_backlog: no room for the message; the peer reads too slowly";
     int drop = conn->channel->desc.when_full == AZC_FULL_DROP;
     if (size <= s->config.max_backlog) conn->drain = 1;
     conn->dropped += conn->dropped < UINT32_MAX;
     s->stats.dropped++;
-    azc__log(conn, "max_backlog", drop ? 0 : 1013, drop ? "a message dropped" : "closed");
-    if (!drop) azc__conn_close(conn, AZC__CLOSING, 1013, NULL, 0);
+    memcpy(s->error, full, sizeof full); /* not azc__error: a broadcast may come here often */
+    azc__log(s, conn, drop ? AZC_LOG_DEBUG : AZC_LOG_WARNING, "%s: its backlog is %zu bytes, and "
+             "max_backlog is %zu: it reads too slowly; see when_full",
+             drop ? "a message is dropped" : "closed with 1013", azc__out_backlog(&conn->out),
+             s->config.max_backlog);
+    if (!drop) azc__conn_fail(conn, AZC__CLOSING, 1013, "the peer reads too slowly");
     else azc__conn_touch(conn);
     return AZC_ERR_FULL;
 }
@@ -5229,7 +5486,7 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
     size_t unsent = head_len + len - sent;
     if (unsent > 0 && !azc__out_reserve(&conn->server->mem, out, unsent)) {
         if (sent > 0) azc__conn_drop(conn); /* a part of a frame was sent */
-        return AZC_ERR_MEMORY;
+        return azc__error_memory(conn->server, "a send");
     }
     azc__queue_done(conn);
     size_t sent_head = azc__min(sent, head_len), sent_data = sent - sent_head;
@@ -5243,12 +5500,12 @@ static AZC__RARE int azc__queue_pieces(azc_conn *conn, int opcode, const void *d
 static AZC__RARE int azc__queue_slow(azc_conn *conn, int opcode, const void *data, size_t len) {
     azc_server *s = conn->server;
     size_t size = azc__frame_overhead(len) + len;
-    if (s->busy & AZC__LOGGING) return AZC_ERR_STATE;
     if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
     if (!AZC__FAST || size > AZC__ONE_PIECE || s->fixed != NULL)
         return azc__queue_pieces(conn, opcode, data, len);
     unsigned char *p = azc__out_claim(&s->mem, &conn->out, size);
-    return p == NULL ? AZC_ERR_MEMORY : azc__queue_into(conn, p, opcode, data, len);
+    return p == NULL ? azc__error_memory(s, "a send")
+                     : azc__queue_into(conn, p, opcode, data, len);
 }
 
 /* Queue a message. conn has passed azc__send_check. */
@@ -5273,46 +5530,72 @@ static int azc__queue_block(azc_conn *conn, azc__block *block) {
     return AZC_OK;
 }
 
-static AZC__HOT int azc__send(azc_conn *conn, int opcode, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
+static AZC__HOT int azc__send(azc_conn *conn, int opcode, const void *data, size_t len,
+                              const char *call) {
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL)
+        return azc__error_length(azc_server_of(conn), call);
+    int error = azc__send_check(conn, data, len, call);
     if (error != AZC_OK) return error;
+    if (conn->server->busy & AZC__REFUSING) return azc__error_busy(conn->server, call);
     if (opcode == AZC__OP_TEXT && !azc__text_valid(conn->server, (const char *)data, len))
-        return AZC_ERR_UTF8;
+        return azc__error_utf8(conn->server, call);
     return azc__queue(conn, opcode, data, len);
 }
 
 AZC_API int azc_send_text(azc_conn *conn, const char *text, size_t len) {
-    return azc__send(conn, AZC__OP_TEXT, text, len);
+    return azc__send(conn, AZC__OP_TEXT, text, len, "azc_send_text");
 }
 
 AZC_API int azc_send_binary(azc_conn *conn, const void *data, size_t len) {
-    return azc__send(conn, AZC__OP_BINARY, data, len);
+    return azc__send(conn, AZC__OP_BINARY, data, len, "azc_send_binary");
+}
+
+static int azc__writer_finish(azc_server *s, azc_writer *w, const char *call) {
+    int error = azc_put_finish(w);
+    if (error == AZC_OK) return AZC_OK;
+    if (w == NULL || w->text == NULL) return azc__error_null(s, call);
+    if (error == AZC_ERR_FULL)
+        return azc__mistake(s, error, "%s: the writer's buffer of %zu bytes is too small", call,
+                            w->azc__size);
+    return azc__mistake(s, error, "%s: %s", call, error == AZC_ERR_STATE
+                        ? "the JSON is not whole: a name or an azc_put_end is missing or too many"
+                        : error == AZC_ERR_UTF8 ? "a string of the JSON is not UTF-8"
+                        : "a number of the JSON is NaN or infinite, or it is deeper than 64");
 }
 
 AZC_API int azc_send_json(azc_conn *conn, azc_writer *w) {
-    int error = azc_put_finish(w);
+    int error = azc__writer_finish(azc_server_of(conn), w, "azc_send_json");
     return error != AZC_OK ? error : azc_send_text(conn, w->text, w->len);
 }
 
 AZC_API int azc_ping(azc_conn *conn, const void *data, size_t len) {
-    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    int error = azc__send_check(conn, data, len);
+    azc_server *s = azc_server_of(conn);
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL)
+        return azc__error_length(s, "azc_ping");
+    int error = azc__send_check(conn, data, len, "azc_ping");
     if (error != AZC_OK) return error;
-    if (len > AZC__MAX_CONTROL) return AZC_ERR_ARGUMENT;
-    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
-    if (azc__out_backlog(&conn->out) > conn->server->config.max_backlog) return AZC_ERR_FULL;
-    return azc__send_control(conn, AZC__OP_PING, data, len) ? AZC_OK : AZC_ERR_MEMORY;
+    if (len > AZC__MAX_CONTROL)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_ping: len %zu: at most 125 bytes, RFC 6455 "
+                            "5.5", len);
+    if (s->busy & AZC__REFUSING) return azc__error_busy(s, "azc_ping");
+    if (azc__out_backlog(&conn->out) > s->config.max_backlog)
+        return azc__error(s, AZC_ERR_FULL, "azc_ping: max_backlog is full");
+    if (azc__send_control(conn, AZC__OP_PING, data, len)) return AZC_OK;
+    return azc__error_memory(s, "azc_ping");
 }
 
 AZC_API int azc_close(azc_conn *conn, int code, const char *reason) {
     size_t len = reason != NULL ? strlen(reason) : 0;
     int valid = code == 0 ? len == 0 : code > 0 && azc__close_code_valid((unsigned)code);
-    if (conn == NULL || len > AZC__MAX_CONTROL - 2 || !valid) return AZC_ERR_ARGUMENT;
-    int error = azc__send_check(conn, reason, len);
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    if (len > AZC__MAX_CONTROL - 2 || !valid)
+        return azc__mistake(conn->server, AZC_ERR_ARGUMENT, "azc_close: code %d with a reason of "
+                            "%zu bytes: a code is 1000-1003, 1007-1014, 3000-4999, or 0 without a "
+                            "reason; a reason has at most 123 bytes, RFC 6455 7.4", code, len);
+    int error = azc__send_check(conn, reason, len, "azc_close");
     if (error != AZC_OK) return error;
-    if (!azc__utf8_valid(reason, len)) return AZC_ERR_UTF8;
-    if (conn->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
+    if (!azc__utf8_valid(reason, len)) return azc__error_utf8(conn->server, "azc_close");
+    if (conn->server->busy & AZC__REFUSING) return azc__error_busy(conn->server, "azc_close");
     azc__conn_close(conn, AZC__CLOSING, code ? code : 1005, reason, len);
     return AZC_OK;
 }
@@ -5355,10 +5638,10 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
     if (azc__broadcast_shares(s, payload, room != NULL ? room->count : channel->count)) {
         block = azc__block_make(&s->mem, payload);
-        if (block == NULL) return AZC_ERR_MEMORY;
+        if (block == NULL) return azc__error_memory(s, payload->call);
     }
     if (keeps && !s->history->keep(s, room, block, payload)) {
-        count = AZC_ERR_MEMORY;
+        count = azc__error_memory(s, payload->call);
     } else if (room != NULL) {
         for (const azc__member *m = room->first; m != NULL; m = m->next)
             if (m->conn != except) count += azc__broadcast_one(m->conn, payload, block);
@@ -5371,20 +5654,22 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
 }
 
 /* Returns AZC_OK, or why this cannot be broadcast. Replaces AZC_NUL by the length. */
-static int azc__payload_check(const azc_channel *channel, const char *room, azc__payload *p) {
-    if (channel == NULL || (room != NULL && !azc__room_valid(room))) return AZC_ERR_ARGUMENT;
-    if (channel->server->busy & AZC__LOGGING) return AZC_ERR_STATE;
+static int azc__payload_check(azc_server *s, const char *room, azc__payload *p) {
+    if (room != NULL && !azc__room_valid(room))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: room must be NULL (the channel), or have 1 "
+                            "to %d bytes", p->call, AZC__MAX_ROOM);
+    if (s->busy & AZC__REFUSING) return azc__error_busy(s, p->call);
     if (p->len >= AZC_NUL && (p->len = azc__measure(p->data, p->len)) >= AZC_NUL)
-        return AZC_ERR_FULL;
-    if (p->data == NULL && p->len > 0) return AZC_ERR_ARGUMENT;
-    if (p->opcode != AZC__OP_TEXT) return AZC_OK;
-    return azc__text_valid(channel->server, p->data, p->len) ? AZC_OK : AZC_ERR_UTF8;
+        return azc__error_length(s, p->call);
+    if (p->data == NULL && p->len > 0) return azc__error_null(s, p->call);
+    if (p->opcode != AZC__OP_TEXT || azc__text_valid(s, p->data, p->len)) return AZC_OK;
+    return azc__error_utf8(s, p->call);
 }
 
 /* Returns as azc__broadcast_queue: 0 if there is no room of this name. */
-static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
-                          const azc_conn *except) {
-    int error = azc__payload_check(channel, room, p);
+static int azc__broadcast_local(azc_channel *channel, const char *room, azc__payload *p,
+                                const azc_conn *except) {
+    int error = azc__payload_check(channel->server, room, p);
     if (error != AZC_OK) return error;
     const azc__room *r = room != NULL ? azc__room_by_name(channel, room) : NULL;
     return room != NULL && r == NULL ? 0 : azc__broadcast_queue(channel, r, p, except);
@@ -5399,56 +5684,87 @@ static int azc__broadcast_publish(azc_channel *channel, const char *room, const 
     return AZC_OK;
 }
 
+static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
+                          const azc_conn *except) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    return azc__broadcast_publish(channel, room, p,
+                                  azc__broadcast_local(channel, room, p, except));
+}
+
 AZC_API int azc_broadcast(azc_channel *channel, const char *room, const char *text, size_t len,
                           const azc_conn *except) {
-    azc__payload p = {AZC__OP_TEXT, text, len, 0};
-    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_broadcast"};
+    return azc__broadcast(channel, room, &p, except);
 }
 
 AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const void *data,
                                  size_t len, const azc_conn *except) {
-    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0};
-    return azc__broadcast_publish(channel, room, &p, azc__broadcast(channel, room, &p, except));
+    azc__payload p = {AZC__OP_BINARY, (const char *)data, len, 0, "azc_broadcast_binary"};
+    return azc__broadcast(channel, room, &p, except);
 }
 
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except) {
-    int error = azc_put_finish(w);
-    return error != AZC_OK ? error : azc_broadcast(channel, room, w->text, w->len, except);
+    azc_server *s = channel != NULL ? channel->server : NULL;
+    int error = azc__writer_finish(s, w, "azc_broadcast_json");
+    if (error != AZC_OK) return error;
+    azc__payload p = {AZC__OP_TEXT, w->text, w->len, 0, "azc_broadcast_json"};
+    return azc__broadcast(channel, room, &p, except);
+}
+
+/* In a page's handler conn has no channel. */
+static int azc__broadcast_from(azc_conn *conn, azc__payload *p, const azc_conn *except) {
+    if (conn != NULL && conn->channel == NULL)
+        return azc__mistake(conn->server, AZC_ERR_STATE, "%s: allowed from on_upgrade on", p->call);
+    return azc__broadcast(azc_channel_of(conn), NULL, p, except);
 }
 
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len) {
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, NULL);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_all"};
+    return azc__broadcast_from(conn, &p, NULL);
 }
 
 AZC_API int azc_send_others(azc_conn *conn, const char *text, size_t len) {
-    return azc_broadcast(azc_channel_of(conn), NULL, text, len, conn);
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_others"};
+    return azc__broadcast_from(conn, &p, conn);
 }
 
 AZC_API int azc_send_room(azc_conn *conn, const char *text, size_t len) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     const azc__member *m = azc__member_first(conn);
-    if (m == NULL) return AZC_ERR_STATE;
-    return azc_broadcast(conn->channel, azc__room_name(m->room), text, len, conn);
+    if (m == NULL)
+        return azc__mistake(conn->server, AZC_ERR_STATE, "azc_send_room: the connection is in no "
+                            "room; azc_join puts it into one");
+    azc__payload p = {AZC__OP_TEXT, text, len, 0, "azc_send_room"};
+    return azc__broadcast(conn->channel, azc__room_name(m->room), &p, conn);
 }
 
 /* ---- Receive ---- */
 
 /* The answer to a callback's error in a channel without on_error. */
-static void azc__callback_error(azc_conn *conn, int result) {
-    azc__log(conn, "a callback returned", result, NULL);
+static void azc__callback_error(azc_conn *conn, const char *name, int result) {
+    azc__log(conn->server, conn, AZC_LOG_WARNING, "%s returned %d (%s)%s", name, result,
+             azc_strerror(result), result > 0 ? ": callbacks return AZC_OK or an AZC_ERR_*"
+                                              : ": without on_error the peer gets INTERNAL_ERROR "
+                                                "or INVALID_JSON");
     const char *json = result == AZC_ERR_JSON
                        ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
                        : "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
     azc_send_text(conn, json, strlen(json));
 }
 
+/* A task or watcher has returned. */
+static AZC__RARE void azc__task_end(azc_server *s, const char *name) {
+    if (s->timing) azc__callback_time(s, NULL, name);
+    azc__callback_done(s);
+}
+
 /* After a callback of a connection: report its error, if result is one. */
-static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
+static AZC__RARE void azc__callback_result(azc_conn *conn, const char *name, int result) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (result != AZC_OK) {
         azc__room_sweep(conn->server);
-        if (desc->on_error == NULL) azc__callback_error(conn, result);
+        if (desc->on_error == NULL) azc__callback_error(conn, name, result);
         else if (conn->state == AZC__OPEN) desc->on_error(conn, result);
     }
     azc__callback_done(conn->server);
@@ -5459,13 +5775,33 @@ static AZC__RARE void azc__callback_result(azc_conn *conn, int result) {
 static AZC__RARE void azc__conn_untaken(azc_conn *conn, int opcode) {
     const azc_channel_desc *desc = &conn->channel->desc;
     if (desc->on_message != NULL || desc->on_binary != NULL) {
-        azc__log(conn, "closed with", 1003,
-                 opcode == AZC__OP_TEXT ? "text, but no on_message" : "binary, but no on_binary");
-        azc__conn_close(conn, AZC__CLOSING, 1003, NULL, 0);
+        int text = opcode == AZC__OP_TEXT;
+        azc__log(conn->server, conn, AZC_LOG_WARNING, "closed with 1003: the peer sent a %s "
+                 "message, but the channel has no %s", text ? "text" : "binary",
+                 text ? "on_message" : "on_binary");
+        azc__conn_fail(conn, AZC__CLOSING, 1003, text ? "this channel takes binary messages only"
+                                                      : "this channel takes text messages only");
     } else if (!conn->untaken) {
         conn->untaken = 1;
-        azc__log(conn, "ignored messages from opcode", opcode, "no on_message, no on_binary");
+        azc__log(conn->server, conn, AZC_LOG_WARNING, "its messages are ignored: the channel has "
+                 "neither on_message nor on_binary");
     }
+}
+
+/* After a callback of a connection. */
+static AZC__RARE void azc__callback_end(azc_conn *conn, const char *name, int result) {
+    if (conn->server->timing) azc__callback_time(conn->server, conn, name);
+    azc__callback_result(conn, name, result);
+}
+
+/* After on_message, on_binary, on_ping or on_pong. */
+static AZC__RARE void azc__callback_after(azc_conn *conn, int opcode, int result) {
+    azc_server *s = conn->server;
+    const char *name = opcode == AZC__OP_TEXT ? "on_message"
+                       : opcode == AZC__OP_BINARY ? "on_binary"
+                       : opcode == AZC__OP_PING ? "on_ping" : "on_pong";
+    if (s->timing) azc__callback_time(s, conn, name);
+    if (result != AZC_OK || s->cursors) azc__callback_result(conn, name, result);
 }
 
 /* Call on_message, on_binary, on_ping or on_pong. While it runs, a NUL replaces the byte behind the
@@ -5490,7 +5826,7 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
         else if (opcode == AZC__OP_BINARY) azc__conn_untaken(conn, opcode);
     }
     data[len] = behind;
-    if (result != AZC_OK || s->cursors) azc__callback_result(conn, result);
+    if ((result | s->cursors | s->timing) != 0) azc__callback_after(conn, opcode, result);
 }
 
 /* A Close frame answers ours, or is echoed. RFC 6455 5.5.1 */
@@ -5504,7 +5840,7 @@ static void azc__receive_event(azc_conn *conn, const azc__event *e) {
     if (e->kind == AZC__OP_CLOSE) azc__receive_close(conn, e);
     if (conn->state != AZC__OPEN) return;
     if (e->kind == AZC__OP_PING && !azc__send_control(conn, AZC__OP_PONG, e->data, e->len))
-        azc__log(conn, "no pong", AZC_ERR_MEMORY, NULL);
+        azc__log(conn->server, conn, AZC_LOG_ERROR, "out of memory for a pong");
     if (e->kind == AZC__OP_PONG && conn->deadline == AZC__DEADLINE_PONG)
         azc__deadline_set(conn, AZC__DEADLINE_PING);
     if (e->parts != NULL && e->kind <= AZC__OP_BINARY) {
@@ -5533,7 +5869,7 @@ static AZC__RARE size_t azc__receive_frames(azc_conn *conn, unsigned char *p, si
     if (conn->state == AZC__OPEN) conn->moved += (uint32_t)used;
     if (conn->in != NULL && (conn->in->since == 0 || e.kind >= AZC__OP_CLOSE))
         conn->in->since = (uint32_t)s->now | 1;
-    if (e.kind < 0) azc__conn_fail(conn, -e.kind);
+    if (e.kind < 0) azc__conn_break(conn, -e.kind, e.why);
     if (e.kind <= 0) return used;
     azc__receive_event(conn, &e);
     azc__decode_done(&s->mem, &conn->in);
@@ -5550,7 +5886,7 @@ static inline size_t azc__receive_open(azc_conn *conn, unsigned char *p, size_t 
         return azc__receive_frames(conn, p, n);
     int high = azc__unmask(p + 6, len, p + 2, 0);
     if (high && opcode == AZC__OP_TEXT && !azc__utf8_valid(p + 6, len)) {
-        azc__conn_fail(conn, 1007);
+        azc__conn_break(conn, 1007, AZC__BAD_TEXT);
         return n;
     }
     conn->server->stats.messages_in++;
@@ -5722,21 +6058,28 @@ static int azc__respond_options(azc_conn *conn) {
 /* ---- Pages ---- */
 
 /* After a callback of a request. Returns 0 to go on, or the status to answer with. */
-static int azc__handler_status(azc_conn *conn, int result) {
-    azc__callback_done(conn->server);
-    if (result == AZC_OK || conn->server->request.answered) return 0;
-    if (result >= 200 && result <= 599) return result;
-    azc__log(conn, "a callback returned", result, NULL);
-    return 500;
+static int azc__handler_status(azc_conn *conn, const char *name, int result) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    azc__callback_done(s);
+    if (s->timing) azc__callback_time(s, conn, name);
+    if (result == AZC_OK || r->answered) return 0;
+    int good = result >= 200 && result <= 599;
+    if (s->config.log != NULL)
+        snprintf(s->words, sizeof s->words, "%s returned %d%s%s", name, result,
+                 good ? "" : result > 0 ? ": AZC_OK, a status from 200 to 599, or an AZC_ERR_*"
+                                        : ": ", good || result > 0 ? "" : azc_strerror(result));
+    return azc__why(&r->why, good ? result : 500, s->words);
 }
 
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
     if (page->handler == NULL)
         return azc__respond(conn, 200, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
-    int status = azc__handler_status(conn, page->handler(conn, page->userdata));
-    if (status != 0 || conn->server->request.answered) return status;
-    azc__log(conn, "a callback returned", 0, "without azc_reply");
-    return 500;
+    int status = azc__handler_status(conn, "the page's handler",
+                                     page->handler(conn, page->userdata));
+    azc__request *r = &conn->server->request;
+    if (status != 0 || r->answered) return status;
+    return azc__why(&r->why, 500, "the page's handler returned AZC_OK without azc_reply");
 }
 
 /* ---- Upgrades ---- */
@@ -5750,31 +6093,31 @@ static uint8_t azc__upgrade_subprotocol(const azc_channel *channel, const azc__r
     return 0;
 }
 
-/* Log both sides of what azc__http_origin compared. */
-static AZC__RARE void azc__upgrade_log_origin(const azc_conn *conn) {
-    const azc_server *s = conn->server;
-    const azc__request *r = &s->request;
-    char more[2 * AZC__LOG_TEXT + 60], origin[AZC__LOG_TEXT], host[AZC__LOG_TEXT];
+/* Refuse an origin, with both sides of what azc__http_origin compared. Returns 403. */
+static AZC__RARE int azc__upgrade_refuse_origin(const azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    char origin[AZC__LOG_TEXT], host[AZC__LOG_TEXT];
     const char *given = azc__http_field(r, "Origin"), *list = s->config.origins;
     azc__log_text(origin, given, strlen(given));
     if (list == NULL) list = azc__log_text(host, r->host, r->host_len);
-    snprintf(more, sizeof more, "\"%s\", but %s\"%.200s\"", origin,
-             list != host ? "" : r->scheme == 's' ? "Host by https " : r->scheme == 'p'
-             ? "Host by http " : "Host ", list);
-    azc__log(conn, "not in origins", 403, more);
+    snprintf(s->words, sizeof s->words, "the origin \"%s\" is not %s \"%.200s\": add it to "
+             "config.origins", origin, list != host ? "in origins" : r->scheme == 's'
+             ? "of Host by https" : r->scheme == 'p' ? "of Host by http" : "of Host", list);
+    return azc__why(&r->why, 403, s->words);
 }
 
 /* Returns 0, or the status that refuses the handshake. RFC 6455 4.2.1 */
 static int azc__upgrade_check(azc_conn *conn, const char *key) {
-    const azc_server *s = conn->server;
-    const azc__request *r = &s->request;
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
     const char *version = azc__http_only(r, "Sec-WebSocket-Version");
-    if (version == NULL || strcmp(version, "13") != 0) return 426;
-    if (key == NULL || !azc__key_valid(key)) return 400;
-    if (!azc__http_origin(r, s->config.origins)) {
-        azc__upgrade_log_origin(conn);
-        return 403;
-    }
+    if (version == NULL || strcmp(version, "13") != 0)
+        return azc__why(&r->why, 426, "not exactly one Sec-WebSocket-Version 13, RFC 6455 4.2.1");
+    if (key == NULL || !azc__key_valid(key))
+        return azc__why(&r->why, 400, "not exactly one Sec-WebSocket-Key of 16 bytes in base64, "
+                        "RFC 6455 4.2.1");
+    if (!azc__http_origin(r, s->config.origins)) return azc__upgrade_refuse_origin(conn);
     return r->proxied ? azc__quota_enter(conn, &r->visitor) : 0;
 }
 
@@ -5796,7 +6139,7 @@ static int azc__upgrade_open(azc_conn *conn, azc_channel *channel, const char *k
     if (!azc__tail_make(conn, channel)) return 503;
     conn->subprotocol = azc__upgrade_subprotocol(channel, r);
     if (channel->desc.on_upgrade != NULL)
-        status = azc__handler_status(conn, channel->desc.on_upgrade(conn));
+        status = azc__handler_status(conn, "on_upgrade", channel->desc.on_upgrade(conn));
     if (status == 0 && !r->answered) status = azc__upgrade_respond(conn, key);
     if (r->status == 101) {
         azc__conn_open(conn);
@@ -5822,12 +6165,25 @@ static int azc__upgrade(azc_conn *conn, azc_channel *channel) {
 /* ---- Requests ---- */
 
 /* Returns 0, or the status that refuses the request for a channel or a page. */
-static int azc__request_check(const azc__request *r, int for_channel) {
+static int azc__request_check(azc__request *r, int for_channel) {
     int get = strcmp(r->method, "GET") == 0;
-    if (!get && (for_channel || !r->head_only)) return 405;
-    if (r->chunked) return 501;
-    if (r->body > 0) return 413;
-    return for_channel && !r->upgrade ? 426 : 0;
+    if (!get && (for_channel || !r->head_only))
+        return azc__why(&r->why, 405, for_channel ? "a channel takes GET only"
+                                                  : "a page takes GET and HEAD only");
+    if (r->chunked || r->body > 0)
+        return azc__why(&r->why, r->chunked ? 501 : 413, "request bodies are not supported; send "
+                        "data through a channel");
+    if (!for_channel || r->upgrade) return 0;
+    return azc__why(&r->why, 426, r->http10
+                    ? "a channel needs HTTP/1.1: nginx needs proxy_http_version 1.1"
+                    : "a channel, not a page: open it with new WebSocket(); a proxy must pass "
+                      "Upgrade and Connection on");
+}
+
+/* No channel and no page has the path. */
+static AZC__RARE int azc__request_unknown(azc__request *r) {
+    return azc__why(&r->why, 404, r->upgrade ? "no azc_add_channel has this path"
+                    : "no azc_add_page, azc_add_handler or azc_add_channel has this path");
 }
 
 /* Call the handlers of azc_use, then serve the channel or page of the path. If both have the path,
@@ -5836,7 +6192,8 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     for (const azc__use_link *use = s->uses; use != NULL; use = use->next) {
-        int status = azc__handler_status(conn, use->handler(conn, use->userdata));
+        int status = azc__handler_status(conn, "a handler of azc_use",
+                                         use->handler(conn, use->userdata));
         if (status != 0 || r->answered) return status;
     }
     int options = strcmp(r->method, "OPTIONS") == 0;
@@ -5844,12 +6201,10 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
     const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
     int for_channel = r->upgrade || route == NULL;
     if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
-    if (route == NULL) return 404;
+    if (route == NULL) return azc__request_unknown(r);
     if (for_channel) r->allow = "GET, OPTIONS";
     if (options) return azc__respond_options(conn);
     int status = azc__request_check(r, for_channel);
-    if (status == 426 && r->http10)
-        azc__log(conn, "refused with", status, "a channel needs HTTP/1.1, from a proxy too");
     if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
@@ -5874,11 +6229,24 @@ static AZC__RARE int azc__request_strings(azc_conn *conn, azc__request *r, int s
     r->segments = segments;
     if (status == 0) {
         r->count = azc__route_split(&segments, r->path, r->path_len);
-        if (r->count < 0 || azc__http_pairs(&out, r->query, 0) < 0) status = -400, out = query;
+        if (r->count < 0 || azc__http_pairs(&out, r->query, 0) < 0) {
+            status = azc__http_bad(r, "a path or query with a bad % escape, a NUL, or not in "
+                                      "UTF-8");
+            out = query;
+        }
     }
     *out++ = 0;
     s->strings_at = out;
     return status;
+}
+
+/* Why a request is refused that has not been parsed. */
+static AZC__RARE const char *azc__request_fault(int status) {
+    return status == 408 ? "no whole request head within handshake_ms"
+           : status == 414 ? "a request line over max_request"
+           : status == 431 ? "a request head over max_request, or over 64 fields"
+           : status == 503 ? "out of memory"
+           : "a control character, or a line end that is not CR LF, RFC 9112 2.2";
 }
 
 /* Answer the request at hand. status is 0, or negative if the request is malformed. */
@@ -5890,8 +6258,7 @@ static void azc__request_respond(azc_conn *conn, int status) {
     if (r->body > 0 || r->chunked || s->stopping) r->keep_alive = 0;
     status = -azc__request_strings(conn, r, status);
     if (status == 0) status = azc__request_serve(conn);
-    else azc__log(conn, "refused with", status, status == 408 ? "handshake_ms"
-                  : status == 414 || status == 431 ? "max_request, or 64 fields" : "RFC 9112");
+    else if (r->why == NULL) r->why = azc__request_fault(status);
     if (!r->answered) azc__respond_error(conn, status);
     azc__log_request(conn);
     s->current = NULL;
@@ -5904,7 +6271,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
-        if (desc->on_connect != NULL) azc__callback_result(conn, desc->on_connect(conn));
+        if (desc->on_connect != NULL) azc__callback_end(conn, "on_connect", desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
         if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
         else azc__conn_end(conn, AZC__LINGER, 0);
@@ -5912,8 +6279,9 @@ static void azc__request_answer(azc_conn *conn, int status) {
 }
 
 /* Answer a request whose head is unusable: too long, malformed or too late. */
-static void azc__request_bad(azc_conn *conn, int status) {
+static void azc__request_bad(azc_conn *conn, int status, const char *why) {
     memset(&conn->server->request, 0, offsetof(azc__request, extra));
+    conn->server->request.why = why;
     azc__request_answer(conn, -status);
 }
 
@@ -5939,7 +6307,7 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
     azc__scan none;
     memset(&none, 0, sizeof none);
     if (azc__request_keep(conn, &none, p, n)) conn->drain = 1;
-    else azc__request_bad(conn, 503);
+    else azc__request_bad(conn, 503, NULL);
     return n;
 }
 
@@ -5956,7 +6324,9 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     size_t used = k > 0 ? (size_t)k : n;
     int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
-    if (k < 0) azc__request_bad(conn, -k);
+    int tls = k == -400 && conn->in == NULL && p[0] == 22 && n > 1 && p[1] == 3; /* RFC 8446 5.1 */
+    if (k < 0) azc__request_bad(conn, -k, tls ? "this looks like TLS: there is none on this port; "
+                                "use http:// and ws://, or a proxy that terminates TLS" : NULL);
     if (k <= 0) return used;
     azc__in *in = conn->in;
     conn->in = NULL;
@@ -6063,15 +6433,36 @@ AZC_API const char *azc_path(const azc_conn *conn) {
     return r->decoded;
 }
 
+/* There is no request to answer. */
+static AZC__RARE int azc__error_answered(azc_server *s, const azc__request *r, const char *call) {
+    return azc__mistake(s, AZC_ERR_STATE, "%s: %s", call, r != NULL ? "the request is answered"
+                        : "no request is at hand: allowed in page handlers, azc_use handlers and "
+                        "on_upgrade");
+}
+
+static AZC__RARE int azc__error_type(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: type must have at most %d bytes and no control "
+                        "character", call, AZC__MAX_TYPE);
+}
+
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len) {
     azc__request *r = azc__request_of(conn);
-    if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL) return AZC_ERR_FULL;
-    if (conn == NULL || status < 200 || status > 599 || (body == NULL && len > 0) ||
-        !azc__field_valid(type, AZC__MAX_TYPE)) return AZC_ERR_ARGUMENT;
-    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    azc_server *s = azc_server_of(conn);
+    if (len >= AZC_NUL && (len = azc__measure(body, len)) >= AZC_NUL)
+        return azc__error_length(s, "azc_reply");
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    if (status < 200 || status > 599)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply: status %d: must be from 200 to 599",
+                            status);
+    if (body == NULL && len > 0) return azc__error_null(s, "azc_reply");
+    if (!azc__field_valid(type, AZC__MAX_TYPE)) return azc__error_type(s, "azc_reply");
+    if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply");
     if (status >= 400) r->keep_alive = 0;
-    if (len > conn->server->config.max_backlog) return AZC_ERR_FULL; /* besides other responses */
-    return azc__respond(conn, status, type, body, len, 0);
+    if (len > s->config.max_backlog) /* besides other responses */
+        return azc__mistake(s, AZC_ERR_FULL, "azc_reply: len %zu: max_backlog is %zu", len,
+                            s->config.max_backlog);
+    int error = azc__respond(conn, status, type, body, len, 0);
+    return error == AZC_OK ? AZC_OK : azc__error_memory(s, "azc_reply");
 }
 
 /* Is this field the header's own, because it frames the response or governs the connection? */
@@ -6085,14 +6476,22 @@ static int azc__reply_reserved(const char *name) {
 
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
     azc__request *r = azc__request_of(conn);
-    if (conn == NULL || name == NULL || value == NULL || *name == 0 ||
-        azc__reply_reserved(name) || !azc__field_valid(value, SIZE_MAX)) return AZC_ERR_ARGUMENT;
-    for (const char *p = name; *p; p++) {
-        if (!azc__char_in(AZC__TOKEN, *p)) return AZC_ERR_ARGUMENT;
-    }
-    if (r == NULL || r->answered) return AZC_ERR_STATE;
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (name == NULL || value == NULL) return azc__error_null(s, "azc_reply_header");
+    size_t token = 0;
+    while (azc__char_in(AZC__TOKEN, name[token])) token++;
+    if (token == 0 || name[token] != 0 || !azc__field_valid(value, SIZE_MAX))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and "
+                            "value must have no control character, RFC 9110 5");
+    if (azc__reply_reserved(name))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: %.60s is set by the server",
+                            name);
+    if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply_header");
     size_t room = AZC__MAX_EXTRA - r->extra_len;
-    if (strlen(name) + strlen(value) + 4 >= room) return AZC_ERR_FULL;
+    if (strlen(name) + strlen(value) + 4 >= room)
+        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_header: %.60s: all fields together have "
+                            "at most %d bytes", name, AZC__MAX_EXTRA);
     azc__respond_field(r, name, value);
     r->extra_len = r->all_len;
     return AZC_OK;
@@ -6100,23 +6499,40 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 /* ---- Registration ---- */
 
+/* Keep the first error of azc_use, azc_add_* and the like for azc_listen; azc_error has its words.
+ * Returns code. */
+static int azc__setup_failed(azc_server *s, int code) {
+    if (s != NULL && !s->failed && !s->listening) s->failed = code;
+    return code;
+}
+
+/* The call came after azc_listen. */
+static AZC__RARE int azc__setup_late(azc_server *s, const char *call) {
+    return azc__mistake(s, AZC_ERR_STATE, "%s: not after azc_listen", call);
+}
+
 AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
-    if (handler == NULL) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_use");
-    if (server->listening) return AZC_ERR_STATE;
-    if (handler == azc_logger) {
-        server->log_file = userdata != NULL ? (FILE *)userdata : stderr;
-        server->log_line = azc__log_line;
-        return AZC_OK;
-    }
+    if (handler == NULL) return azc__setup_failed(server, azc__error_null(server, "azc_use"));
+    if (server->listening) return azc__setup_late(server, "azc_use");
     azc__use_link *use = (azc__use_link *)azc__zalloc(&server->mem, sizeof *use);
-    if (use == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_use");
+    if (use == NULL) return azc__setup_failed(server, azc__error_memory(server, "azc_use"));
     use->handler = handler;
     use->userdata = userdata;
     azc__use_link **last = &server->uses;
     while (*last != NULL) last = &(*last)->next;
     *last = use;
     return AZC_OK;
+}
+
+/* Why a path cannot be added. Returns code. */
+static AZC__RARE int azc__route_error(azc_server *s, int code, const char *path) {
+    if (code == AZC_ERR_CONFLICT)
+        return azc__mistake(s, code, "path \"%.100s\": another has the same pattern", path);
+    if (code == AZC_ERR_MEMORY) return azc__error_memory(s, "a path");
+    return azc__mistake(s, code, *path != '/' ? "path \"%.100s\": must begin with /"
+                        : "path \"%.100s\": a segment is text, :name or, as the last, *name, in "
+                          "UTF-8; each name once", path);
 }
 
 /* Add a route to a channel or page, which must begin with the address of its route. The route owns
@@ -6134,36 +6550,40 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
         azc__route_free(&s->mem, route);
     }
     azc__free(&s->mem, target, size);
-    return error;
+    return azc__route_error(s, error, path);
 }
 
 static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
     size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
     size_t size = sizeof(azc__page) + type_size;
     azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
-    if (page == NULL) return AZC_ERR_MEMORY;
+    if (page == NULL) return azc__error_memory(s, "azc_add_page");
     *page = *from;
     if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
 
-static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int valid) {
+static int azc__page_add(azc_server *s, const char *path, const azc__page *page, int valid,
+                         const char *call) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    int error = !valid || path == NULL ? AZC_ERR_ARGUMENT : s->listening ? AZC_ERR_STATE : AZC_OK;
-    if (error == AZC_OK) error = azc__page_make(s, path, page);
-    return error == AZC_OK ? AZC_OK : azc__setup_error(s, error, path);
+    int error;
+    if (s->listening) error = azc__setup_late(s, call);
+    else if (!valid || path == NULL) error = azc__error_null(s, call);
+    else if (!azc__field_valid(page->type, AZC__MAX_TYPE)) error = azc__error_type(s, call);
+    else error = azc__page_make(s, path, page);
+    return error == AZC_OK ? AZC_OK : azc__setup_failed(s, error);
 }
 
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len) {
     azc__page page;
-    if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL) return AZC_ERR_FULL;
+    if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL)
+        return azc__setup_failed(server, azc__error_length(server, "azc_add_page"));
     memset(&page, 0, sizeof page);
     page.bytes = bytes;
     page.len = len;
     page.type = type;
-    int valid = (bytes != NULL || len == 0) && azc__field_valid(type, AZC__MAX_TYPE);
-    return azc__page_add(server, path, &page, valid);
+    return azc__page_add(server, path, &page, bytes != NULL || len == 0, "azc_add_page");
 }
 
 AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler handler,
@@ -6172,7 +6592,7 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
     memset(&page, 0, sizeof page);
     page.handler = handler;
     page.userdata = userdata;
-    return azc__page_add(server, path, &page, handler != NULL);
+    return azc__page_add(server, path, &page, handler != NULL, "azc_add_handler");
 }
 
 /* Copy a list of tokens to zeroed memory, NUL-terminated each. Returns 0 for a malformed list. */
@@ -6199,7 +6619,7 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     const char *list = desc->subprotocols != NULL ? desc->subprotocols : "";
     size_t size = sizeof(azc_channel) + strlen(list) + 2;
     azc_channel *channel = (azc_channel *)azc__zalloc(&s->mem, size);
-    if (channel == NULL) return AZC_ERR_MEMORY;
+    if (channel == NULL) return azc__error_memory(s, "azc_add_channel");
     channel->server = s;
     channel->desc = *desc;
     channel->short_end = azc__channel_short_end(s);
@@ -6207,28 +6627,40 @@ static int azc__channel_make(azc_server *s, const azc_channel_desc *desc, azc_ch
     channel->subprotocols = (const char *)(channel + 1);
     if (!azc__channel_subprotocols((char *)(channel + 1), list)) {
         azc__free(&s->mem, channel, size);
-        return AZC_ERR_ARGUMENT;
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "subprotocols \"%.100s\": must be tokens of at "
+                            "most %d bytes with commas between them, RFC 6455 11.3.4", list,
+                            AZC__MAX_SUBPROTOCOL);
     }
     *out = channel;
     return azc__route_add(s, &s->channel_routes, desc->path, channel, size);
 }
 
+/* Returns AZC_OK, or what is wrong with the desc. */
+static int azc__channel_desc_check(azc_server *s, const azc_channel_desc *desc) {
+    if (s->listening) return azc__setup_late(s, "azc_add_channel");
+    if (desc == NULL || desc->path == NULL) return azc__error_null(s, "azc_add_channel or its "
+                                                                      "path");
+    if (desc->data_size > 1 << 30)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "data_size %zu: at most 1 GiB", desc->data_size);
+    if ((unsigned)desc->when_full <= AZC_FULL_DROP) return AZC_OK;
+    return azc__mistake(s, AZC_ERR_ARGUMENT, "when_full %d: must be AZC_FULL_CLOSE or "
+                        "AZC_FULL_DROP", desc->when_full);
+}
+
 AZC_API azc_channel *azc_add_channel(azc_server *server, const azc_channel_desc *desc) {
     azc_channel *channel = NULL;
     if (server == NULL) return NULL;
-    int error = desc == NULL || desc->path == NULL || desc->data_size > 1 << 30 ||
-                (unsigned)desc->when_full > AZC_FULL_DROP
-                ? AZC_ERR_ARGUMENT : server->listening ? AZC_ERR_STATE : AZC_OK;
+    int error = azc__channel_desc_check(server, desc);
     if (error == AZC_OK) error = azc__channel_make(server, desc, &channel);
     if (error == AZC_OK) return channel;
-    azc__setup_error(server, error, desc != NULL ? desc->path : NULL);
+    azc__setup_failed(server, error);
     return NULL;
 }
 
 /* Returns AZC_OK, or why a callback cannot be set now. */
-static int azc__channel_check(const azc_channel *channel) {
+static int azc__channel_check(const azc_channel *channel, const char *call) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
-    return channel->server->listening ? AZC_ERR_STATE : AZC_OK;
+    return channel->server->listening ? azc__setup_late(channel->server, call) : AZC_OK;
 }
 
 /* ==== [18] LOOP: waits, reads, flushes and turns ============================================== */
@@ -6493,7 +6925,7 @@ static void azc__conn_writable(azc_conn *conn) {
     conn->drain = 0;
     if (conn->state == AZC__HTTP) azc__receive_held(conn);
     else if (conn->channel->desc.on_drain != NULL)
-        azc__callback_result(conn, conn->channel->desc.on_drain(conn));
+        azc__callback_end(conn, "on_drain", conn->channel->desc.on_drain(conn));
 }
 
 /* The connection is ready for something else than reading alone. Returns 1 if it is to be read. An
@@ -6542,8 +6974,9 @@ static azc_conn *azc__accept_victim(const azc_server *s) {
  * in the kernel's queue. */
 static void azc__accept_full(azc_server *s) {
     azc_conn *victim = azc__accept_victim(s);
-    azc__log_as(s, NULL, "max_connections", s->config.max_connections,
-                victim != NULL ? "a request gives way" : "newcomers wait");
+    azc__log(s, NULL, AZC_LOG_WARNING, "max_connections %d is reached: %s; raise it, and the limit "
+             "of descriptors (ulimit -n)", s->config.max_connections,
+             victim != NULL ? "the oldest request gives way" : "newcomers wait");
     if (victim != NULL) {
         s->stats.gave_way++;
         azc__conn_drop(victim);
@@ -6553,15 +6986,29 @@ static void azc__accept_full(azc_server *s) {
     }
 }
 
+static AZC__RARE const char *azc__log_peer(const azc__visitor *peer, char out[INET6_ADDRSTRLEN]) {
+    if (peer->family == 0) return "unix";
+    return inet_ntop(peer->family, peer->raw, out, INET6_ADDRSTRLEN);
+}
+
 /* Make a connection of a socket that has a peer. The server owns fd from now on. */
 static void azc__accept_conn(azc_server *s, int fd, const azc__sockaddr *address) {
     azc__visitor peer;
+    char text[INET6_ADDRSTRLEN];
     azc__visitor_set(&peer, address);
     s->stats.accepted++;
     azc_conn *conn = azc__conn_make(s, fd, &peer);
     int refused = conn != NULL && azc__quota_enter(conn, &peer) != 0;
-    if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) return;
-    if (!refused) azc__log_as(s, NULL, "a newcomer", AZC_ERR_MEMORY, NULL);
+    if (conn != NULL && !refused && azc__source_watch(s, &conn->source, AZC__EVENT_READ)) {
+        if (azc__logs(s, AZC_LOG_DEBUG))
+            azc__log(s, NULL, AZC_LOG_DEBUG, "%s: accepted, %d connections",
+                     azc__log_peer(&peer, text), s->conn_count);
+        return;
+    }
+    if (refused)
+        azc__log(s, NULL, AZC_LOG_WARNING, "%s: a newcomer is closed: %s",
+                 azc__log_peer(&peer, text), s->request.why);
+    else azc__log(s, NULL, AZC_LOG_ERROR, "out of memory for a newcomer: it is closed");
     if (conn != NULL) azc__conn_drop(conn);
     else AZC_SYS(close)(fd);
 }
@@ -6583,8 +7030,7 @@ static int azc__accept_call(azc_server *s, azc__sockaddr *address) {
 static AZC__RARE void azc__accept_over(azc_server *s) {
     s->accept_over = 1;
     if (!s->stopping) s->stopping = AZC__SHUTTING_DOWN;
-    azc__error_keep(s, AZC_ERR_SYSTEM, "accept");
-    azc__log_as(s, NULL, "accepts no more", AZC_ERR_SYSTEM, strerror(errno));
+    azc__mistake(s, AZC_ERR_SYSTEM, "accept: %s: the server accepts no more", strerror(errno));
 }
 
 /* accept failed. EAGAIN: there is no connection. Returns 1 if only the first connection of the
@@ -6603,7 +7049,8 @@ static AZC__RARE int azc__accept_failed(azc_server *s) {
         return 0;
     }
     if (errno == EWOULDBLOCK) return 0;
-    azc__log_as(s, NULL, "max_connections", s->config.max_connections, strerror(errno));
+    azc__log(s, NULL, AZC_LOG_ERROR, "accept: %s: newcomers wait (max_connections %d)",
+             strerror(errno), s->config.max_connections);
     azc__accept_pause(s);
     azc__retry_later(s);
     return 0;
@@ -6728,7 +7175,8 @@ static void azc__conn_expire_open(azc_conn *conn, int progress) {
     uint32_t pinged = conn->due - (uint32_t)s->deadline_ms[kind];
     int silent = progress ? 0 : (int32_t)((uint32_t)s->now - heard);
     if (kind == AZC__DEADLINE_PONG && !progress && (int32_t)(heard - pinged) < 0) {
-        azc__log(conn, "dropped", 1006, "ping_ms and pong_ms");
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped with 1006: nothing came within pong_ms %d "
+                 "after a ping", s->config.pong_ms);
         azc__conn_drop(conn);
     } else if (silent >= ping_ms) {
         azc__conn_ping(conn);
@@ -6746,7 +7194,7 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
         azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE && reads ? AZC__DEADLINE_OUTPUT : kind);
     else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain &&
              conn->out.bytes == 0)
-        azc__request_bad(conn, 408);
+        azc__request_bad(conn, 408, NULL);
     else azc__conn_drop(conn);
 }
 
@@ -6836,7 +7284,7 @@ static int azc__posts_run(azc_server *s) {
         s->post_first++;
         AZC__STORE(place->lap, lap + AZC__POSTS);
         fn(s, arg);
-        azc__callback_done(s);
+        azc__task_end(s, "a task of azc_post");
         count++;
     }
     return count;
@@ -6909,8 +7357,8 @@ static AZC__RARE void azc__turn_judge(azc_server *s, int more) {
 /* Steps 2 to 7 of A BYTE'S WAY. ready is the number of ready sources, or negative: then errno has
  * the error of the wait. own: the program's own poll waited, maybe long ago. */
 static int azc__turn_run(azc_server *s, int ready, int own) {
-    if (ready < 0 && !azc__sys_transient()) return azc__error_keep(s, AZC_ERR_SYSTEM, "poll");
-    s->now = azc__sys_clock(s);
+    if (ready < 0 && !azc__sys_transient()) return azc__error_system(s, "poll");
+    s->now = s->timed = azc__sys_clock(s);
     if (ready == 0) azc__pool_free(&s->mem);
     azc__turn_read(s, ready);
     if (s->due <= s->now) azc__turn_judge(s, own || azc__wait_full(ready));
@@ -6921,7 +7369,10 @@ static int azc__turn_run(azc_server *s, int ready, int own) {
 /* Returns AZC_OK if a turn may begin. */
 static int azc__turn_check(azc_server *s) {
     if (s == NULL) return AZC_ERR_ARGUMENT;
-    return s->busy || !s->listening ? azc__error_keep(s, AZC_ERR_STATE, "azc_poll") : AZC_OK;
+    if (s->busy) return azc__mistake(s, AZC_ERR_STATE, "azc_poll or azc_run inside a callback: "
+                                    "return from it instead, or use azc_after");
+    if (s->listening) return AZC_OK;
+    return azc__mistake(s, AZC_ERR_STATE, "azc_poll before azc_listen: call that first");
 }
 
 AZC_API int azc_poll(azc_server *server, int timeout_ms) {
@@ -6929,8 +7380,12 @@ AZC_API int azc_poll(azc_server *server, int timeout_ms) {
     if (result != AZC_OK) return result;
     AZC__BUSY_BEGIN(server, AZC__BUSY);
     result = azc__turn_settle(server);
-    if (result > 0)
-        result = azc__turn_run(server, azc__wait(server, azc__wait_ms(server, timeout_ms)), 0);
+    if (result > 0) {
+        server->busy |= AZC__WAITING;
+        int ready = azc__wait(server, azc__wait_ms(server, timeout_ms));
+        server->busy ^= AZC__WAITING;
+        result = azc__turn_run(server, ready, 0);
+    }
     AZC__BUSY_END(server, AZC__BUSY);
     return result;
 }
@@ -7098,25 +7553,34 @@ static int azc__listen_bind_locked(azc_server *s, int fd, const azc__sockaddr *a
 }
 
 static int azc__listen_error(azc_server *s) {
-    int e = errno;
-    snprintf(s->error, sizeof s->error, "port %d on %s: %s", s->config.port, s->config.host,
-             strerror(e));
+    int e = errno, code = AZC_ERR_SYSTEM;
     switch (e) {
-    case EADDRINUSE: return AZC_ERR_IN_USE;
+    case EADDRINUSE:
+        code = AZC_ERR_IN_USE;
+        break;
     case EADDRNOTAVAIL:
     case EACCES:
     case EAFNOSUPPORT:
     case ENOENT:
-    case ENOTDIR: return AZC_ERR_ADDRESS;
-    default: return AZC_ERR_SYSTEM;
+    case ENOTDIR: code = AZC_ERR_ADDRESS;
     }
+    const char *path = azc__host_path(s->config.host);
+    if (path != NULL)
+        return azc__mistake(s, code, "host \"%s\": %s: its folder must exist and be writable, and "
+                            "no other server use the path", s->config.host, strerror(e));
+    return azc__mistake(s, code, "port %d on %s: %s%s", s->config.port, s->config.host, strerror(e),
+                        e == EADDRINUSE ? ": stop the other process or choose another port"
+                        : e == EADDRNOTAVAIL ? ": it is no address of this machine" : "");
 }
 
 /* Open a listening socket on config.host. Returns it, or an error. */
 static int azc__listen_open(azc_server *s) {
     azc__sockaddr address;
     socklen_t len = azc__listen_address(s, &address);
-    if (len == 0) return azc__error_keep(s, AZC_ERR_ADDRESS, s->config.host);
+    if (len == 0)
+        return azc__mistake(s, AZC_ERR_ADDRESS, "host \"%.100s\": must be an IPv4 or IPv6 address "
+                            "or localhost, perhaps with a port up to 65535, or unix:/path",
+                            s->config.host);
     int fd = azc__fd_socket(address.any.sa_family), bad = 0;
     if (fd < 0) return azc__listen_error(s);
     if (s->config.reuse_port && address.any.sa_family != AF_UNIX)
@@ -7133,7 +7597,9 @@ static int azc__listen_given(azc_server *s, int *listens) {
     int fd = s->config.listen_fd;
     socklen_t size = sizeof *listens;
     if (AZC_SYS(getsockopt)(fd, SOL_SOCKET, SO_ACCEPTCONN, listens, &size) < 0 ||
-        !azc__fd_nonblocking(fd)) return azc__error_keep(s, AZC_ERR_ADDRESS, "listen_fd");
+        !azc__fd_nonblocking(fd))
+        return azc__mistake(s, AZC_ERR_ADDRESS, "listen_fd %d: must be a listening or a connected "
+                            "socket", fd);
     return fd;
 }
 
@@ -7153,7 +7619,7 @@ static int azc__listen_all(azc_server *s, int fd) {
     azc__listen_options(fd);
     s->listener.fd = fd;
     if (azc__source_watch(s, &s->listener, AZC__EVENT_READ)) return AZC_OK;
-    return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
+    return azc__error_memory(s, "azc_listen");
 }
 
 /* Serve only the peer of this socket, then stop. */
@@ -7187,8 +7653,10 @@ AZC_API int azc_listen(azc_server *server) {
     if (server == NULL) return AZC_ERR_ARGUMENT;
     if (server->failed) return server->failed;
     if (server->fixed != NULL && !server->fixed->lay(server))
-        return server->failed = azc__error_keep(server, AZC_ERR_MEMORY,
-                                                "azc_memory_bound, max_data or max_setup");
+        return server->failed = azc__mistake(
+            server, AZC_ERR_MEMORY, "azc_create_in: a data_size is over max_data %zu, or channels, "
+            "pages and handlers need more than max_setup %zu", server->config.max_data,
+            server->config.max_setup);
     return server->listening ? AZC_OK : azc__listen_start(server);
 }
 
@@ -7233,23 +7701,49 @@ static AZC__RARE void azc__config_fill(azc_config *c) {
     if (c->ping_ms == 0) c->ping_ms = 30000;
     if (c->pong_ms == 0) c->pong_ms = 10000;
     if (c->close_ms == 0) c->close_ms = 3000;
+    if (c->slow_ms == 0) c->slow_ms = 500;
+    if (c->log_level == 0) c->log_level = AZC_LOG_WARNING;
     if (c->max_connections == 0 || c->max_connections > fds) c->max_connections = fds;
     size_t min_backlog = c->max_message + azc__min(c->max_message, c->read_buffer) + AZC__SLACK;
     if (c->max_backlog < min_backlog) c->max_backlog = min_backlog;
 }
 
-/* Returns the name of what is out of range, or NULL. These ranges keep what one connection needs
- * within size_t. */
-static const char *azc__config_bad(const azc_config *c) {
-    int counts = c->max_connections | c->max_per_address | c->max_rooms | c->max_memberships |
-                 c->max_watched | c->max_timers;
-    size_t over = (size_t)((unsigned)c->port >> 16);
-    over |= (size_t)((unsigned)(c->max_watched | c->max_timers) >> AZC__SLOT_BITS);
-    over |= (c->read_buffer | c->max_data | c->max_setup) >> 30;
-    over |= c->max_request >> 26; /* azc__scratch_size multiplies it by 5.5 */
-    over |= (c->max_message | c->max_backlog) / (SIZE_MAX / 4 + 1);
-    if ((unsigned)c->unix_mode > 0777) return "unix_mode";
-    return c->listen_fd < 0 ? "listen_fd" : counts < 0 || over != 0 ? "azc_config" : NULL;
+/* Each keeps the first error. */
+static int azc__config_count(azc_server *s, const char *field, int value, int most) {
+    if (value >= 0 && value <= most) return AZC_OK;
+    int error = azc__mistake(s, AZC_ERR_ARGUMENT, "%s %d: must be from 0 to %d", field, value,
+                             most);
+    return s != NULL ? s->failed = error : error;
+}
+
+static int azc__config_size(azc_server *s, const char *field, size_t value, size_t most) {
+    if (value <= most) return AZC_OK;
+    int error = azc__mistake(s, AZC_ERR_ARGUMENT, "%s %zu: must be at most %zu", field, value,
+                             most);
+    return s != NULL ? s->failed = error : error;
+}
+
+/* Returns AZC_OK, or AZC_ERR_ARGUMENT with the words. These ranges keep what one connection needs
+ * within size_t. s may be NULL. */
+static int azc__config_check(azc_server *s, const azc_config *c) {
+    const size_t gib = (size_t)1 << 30, quarter = SIZE_MAX / 4;
+    int bad = azc__config_count(s, "port", c->port, 65535);
+    bad |= azc__config_count(s, "max_connections", c->max_connections, INT_MAX);
+    bad |= azc__config_count(s, "max_per_address", c->max_per_address, INT_MAX);
+    bad |= azc__config_count(s, "max_rooms", c->max_rooms, INT_MAX);
+    bad |= azc__config_count(s, "max_memberships", c->max_memberships, INT_MAX);
+    bad |= azc__config_count(s, "max_watched", c->max_watched, AZC__SLOT_MASK);
+    bad |= azc__config_count(s, "max_timers", c->max_timers, AZC__SLOT_MASK);
+    bad |= azc__config_count(s, "listen_fd", c->listen_fd, INT_MAX);
+    bad |= azc__config_count(s, "unix_mode", c->unix_mode, 0777);
+    bad |= azc__config_count(s, "log_level", c->log_level, AZC_LOG_DEBUG);
+    bad |= azc__config_size(s, "read_buffer", c->read_buffer, gib - 1);
+    bad |= azc__config_size(s, "max_data", c->max_data, gib - 1);
+    bad |= azc__config_size(s, "max_setup", c->max_setup, gib - 1);
+    bad |= azc__config_size(s, "max_request", c->max_request, ((size_t)1 << 26) - 1);
+    bad |= azc__config_size(s, "max_message", c->max_message, quarter);
+    bad |= azc__config_size(s, "max_backlog", c->max_backlog, quarter);
+    return bad == 0 ? AZC_OK : AZC_ERR_ARGUMENT;
 }
 
 /* Check config.origins. Returns AZC_OK, or AZC_ERR_ARGUMENT with the bad entry in azc_error. */
@@ -7258,9 +7752,8 @@ static int azc__config_origins(azc_server *s) {
     for (const char *at = s->config.origins; *(at += strspn(at, " ")) != 0; at += len) {
         len = strcspn(at, " ");
         if (azc__origin_valid(at, len)) continue;
-        snprintf(s->error, sizeof s->error, "origins: %.*s must be scheme://host[:port], as "
-                 "browsers send it", (int)azc__min(len, 100), at);
-        return AZC_ERR_ARGUMENT;
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "origins \"%.*s\": must be scheme://host[:port], "
+                            "as browsers send it, or *", (int)azc__min(len, 100), at);
     }
     return AZC_OK;
 }
@@ -7335,7 +7828,8 @@ static void azc__server_free(azc_server *s) {
 
 AZC_API int azc_destroy(azc_server *server) {
     if (server == NULL) return AZC_OK;
-    if (server->busy) return AZC_ERR_STATE;
+    if (server->busy)
+        return azc__mistake(server, AZC_ERR_STATE, "azc_destroy inside a callback: call azc_stop");
     AZC__BUSY_BEGIN(server, AZC__BUSY);
     azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
@@ -7372,8 +7866,8 @@ static void azc__server_seed(azc_server *s) {
     if (azc__server_random(s->seed, sizeof s->seed)) return;
     s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
-    azc__log_as(s, NULL, "no getrandom, no /dev/urandom", AZC_ERR_SYSTEM,
-                "peers may guess the hashes of rooms");
+    azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the "
+             "hashes of rooms");
 }
 
 /* Returns 0 on failure, with errno. Both ends are closed by azc__server_free. */
@@ -7395,13 +7889,13 @@ static int azc__server_pipe(azc_server *s) {
 
 /* Open the pipe by which azc_stop and azc_post wake the loop, and epoll. */
 static int azc__server_open(azc_server *s) {
-    if (!azc__server_pipe(s)) return azc__error_keep(s, AZC_ERR_SYSTEM, "pipe");
+    if (!azc__server_pipe(s)) return azc__error_system(s, "pipe");
 #ifdef AZCHAN_USE_EPOLL
     s->epoll = azc__fd_high(AZC_SYS(epoll_create1)(EPOLL_CLOEXEC));
-    if (s->epoll < 0) return azc__error_keep(s, AZC_ERR_SYSTEM, "epoll");
+    if (s->epoll < 0) return azc__error_system(s, "epoll");
 #endif
     if (azc__source_watch(s, &s->wake, AZC__EVENT_READ)) return AZC_OK;
-    return azc__error_keep(s, AZC_ERR_MEMORY, "azc_server");
+    return azc__error_memory(s, "azc_create");
 }
 
 /* The fields whose initial value is not zero. */
@@ -7420,13 +7914,11 @@ static void azc__server_init(azc_server *s) {
  * azc_listen; until then its sizes must not matter. */
 static void azc__server_configure(azc_server *s) {
     azc_config *c = &s->config;
-    const char *bad = azc__config_bad(c);
-    if (bad != NULL) {
-        s->failed = azc__error_keep(s, AZC_ERR_ARGUMENT, bad);
-        c->max_request = c->read_buffer = 0;
-    }
+    int bad = azc__config_check(s, c);
+    if (bad) c->max_request = c->read_buffer = 0;
     azc__config_fill(c);
-    if (bad == NULL) s->failed = azc__config_origins(s);
+    azc__log_timing(s);
+    s->failed = bad ? bad : azc__config_origins(s);
     if (AZC__FAST)
         s->read_free = c->max_backlog -
                        azc__min(c->max_backlog, c->max_message + c->read_buffer + AZC__HEADS - 1);
@@ -7509,6 +8001,21 @@ static int azc__fixed_ready(azc_server *s) {
 
 static const azc__fixed_join azc__fixed_server = {azc__fixed_begin, azc__fixed_ready};
 
+AZC_API size_t azc_memory_bound(const azc_config *config) {
+    azc_config c;
+    azc__kind kinds[AZC__KINDS];
+    size_t sum = sizeof(azc__aligned);
+    memset(&c, 0, sizeof c);
+    if (config != NULL) c = *config;
+    if (azc__config_check(NULL, &c) != AZC_OK) return 0;
+    azc__config_fill(&c);
+    azc__fixed_fill(&c);
+    azc__fixed_kinds(&c, kinds);
+    for (int i = 0; i < AZC__KINDS; i++)
+        sum = azc__plus(sum, azc__times(azc__align(kinds[i].size), kinds[i].count));
+    return sum;
+}
+
 AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *config) {
     azc__mem mem = {azc__fixed_alloc, NULL, NULL};
     unsigned char *start = (unsigned char *)memory;
@@ -7519,22 +8026,12 @@ AZC_API azc_server *azc_create_in(void *memory, size_t size, const azc_config *c
     f->next = start + skip + own;
     f->end = start + size;
     mem.userdata = f;
-    return azc__server_make(&mem, config, &azc__fixed_server);
-}
-
-AZC_API size_t azc_memory_bound(const azc_config *config) {
-    azc_config c;
-    azc__kind kinds[AZC__KINDS];
-    size_t sum = sizeof(azc__aligned);
-    memset(&c, 0, sizeof c);
-    if (config != NULL) c = *config;
-    if (azc__config_bad(&c) != NULL) return 0;
-    azc__config_fill(&c);
-    azc__fixed_fill(&c);
-    azc__fixed_kinds(&c, kinds);
-    for (int i = 0; i < AZC__KINDS; i++)
-        sum = azc__plus(sum, azc__times(azc__align(kinds[i].size), kinds[i].count));
-    return sum;
+    azc_server *s = azc__server_make(&mem, config, &azc__fixed_server);
+    if (s != NULL && !s->failed && size < azc_memory_bound(config))
+        s->failed = azc__mistake(s, AZC_ERR_MEMORY, "azc_create_in: size %zu: azc_memory_bound "
+                                                    "says "
+                                 "%zu", size, azc_memory_bound(config));
+    return s;
 }
 
 /* ---- Running ---- */
@@ -7560,7 +8057,7 @@ static void azc__part_decode(azc__in *in, unsigned char *p, size_t n, uint64_t o
     int high = azc__unmask(p, n, in->frame.mask, offset);
     if (in->opcode == AZC__OP_TEXT && (high || in->utf8 != 0)) in->utf8 = azc__utf8(in->utf8, p, n);
     if (in->remaining == 0) in->in_frame = 0;
-    if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) event->kind = -1007;
+    if (in->utf8 == AZC__UTF8_BAD || (last && in->utf8 != 0)) azc__event_bad_text(event);
     if (event->kind < 0 || (n == 0 && !last)) return;
     event->kind = in->opcode;
     event->data = p;
@@ -7578,13 +8075,13 @@ static void azc__part_deliver(azc_conn *conn, const azc__event *e) {
     e->data[e->len] = 0;
     int result = conn->channel->on_part(conn, e->data, e->len, flags);
     e->data[e->len] = behind;
-    azc__callback_result(conn, result);
+    azc__callback_end(conn, "on_part", result);
 }
 
 static const azc__parts_join azc__parts_functions = {azc__part_decode, azc__part_deliver};
 
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
-    int error = azc__channel_check(channel);
+    int error = azc__channel_check(channel, "azc_on_part");
     if (error != AZC_OK) return error;
     channel->on_part = on_part;
     channel->parts = on_part != NULL ? &azc__parts_functions : NULL;
@@ -7693,7 +8190,7 @@ static void azc__task_due(azc_server *s, azc__timer *timer) {
         azc__task_return(s, task);
     }
     fn(s, arg);
-    azc__callback_done(s);
+    azc__task_end(s, "a timer's task");
 }
 
 static azc__task_slot *azc__task_take(azc_server *s) {
@@ -7717,10 +8214,19 @@ static azc__task_slot *azc__task_take(azc_server *s) {
 }
 
 static uint64_t azc__task_start(azc_server *s, int ms, int every, azc_task fn, void *arg) {
-    if (s == NULL || fn == NULL || ms < 0) return 0;
+    if (s == NULL || (s->busy & AZC__REFUSING && azc__error_busy(s, "a timer") != 0)) return 0;
+    if (fn == NULL || ms < 0 || every < 0) {
+        azc__mistake(s, AZC_ERR_ARGUMENT, "a timer of %d ms: ms must not be negative (azc_every: "
+                     "from 1 on), and fn not NULL", ms);
+        return 0;
+    }
     s->timers = &azc__timers_functions;
     azc__task_slot *task = azc__task_take(s);
-    if (task == NULL) return 0;
+    if (task == NULL) {
+        azc__mistake(s, AZC_ERR_MEMORY, "a timer: max_timers %d is reached, or memory is out",
+                     s->config.max_timers);
+        return 0;
+    }
     task->fn = fn;
     task->arg = arg;
     task->every = every;
@@ -7733,13 +8239,14 @@ AZC_API uint64_t azc_after(azc_server *server, int ms, azc_task fn, void *arg) {
 }
 
 AZC_API uint64_t azc_every(azc_server *server, int ms, azc_task fn, void *arg) {
-    return azc__task_start(ms > 0 ? server : NULL, ms, ms, fn, arg);
+    return azc__task_start(server, ms, ms > 0 ? ms : -1, fn, arg);
 }
 
 AZC_API int azc_cancel(azc_server *server, uint64_t id) {
     uint64_t slot = id & AZC__SLOT_MASK;
     azc__task_slot *task = server != NULL && slot < server->task_count ? server->tasks[slot] : NULL;
-    if (task == NULL || task->id != id || task->timer.next == NULL) return AZC_ERR_ARGUMENT;
+    if (task == NULL || task->id != id || task->timer.next == NULL)
+        return azc__error(server, AZC_ERR_ARGUMENT, "azc_cancel: it has run or was cancelled");
     azc__task_return(server, task);
     return AZC_OK;
 }
@@ -7825,7 +8332,7 @@ AZC_API int azc_stop_on_signals(azc_server *server) {
     if (server->busy && server->wake_write < 0) return AZC_ERR_STATE; /* in azc_destroy */
     if (server->signals_end != NULL) return AZC_OK;
     if (azc__signals.first == NULL && !azc__signals_begin())
-        return azc__error_keep(server, AZC_ERR_SYSTEM, "sigaction");
+        return azc__error_system(server, "sigaction");
     server->signals_end = azc__signals_end;
     server->next_signalled = azc__signals.first;
     AZC__LINK(azc__signals.first, server);
@@ -7840,7 +8347,8 @@ static AZC__RARE void azc__watch_hung(azc_server *s, azc__watched *w) {
     if (w->hung == 0) w->hung = s->now;
     if (s->now - w->hung < 1000) return;
     w->hung = s->now;
-    azc__log_as(s, NULL, "azc_watch", w->source.fd, "it hung up, and is still watched");
+    azc__log(s, NULL, AZC_LOG_WARNING, "azc_watch: fd %d hung up, and is still watched: stop it "
+             "with events 0", w->source.fd);
 }
 
 /* An earlier callback of this turn may have stopped the watch, and used the struct for another. */
@@ -7851,7 +8359,7 @@ static void azc__watch_ready(azc_server *s, azc__source *source, int events) {
     w->fn(s, w->source.fd, (writes ? AZC_WRITE : 0) | (reads ? AZC_READ : 0), w->userdata);
     if ((events & ~(AZC__EVENT_READ | AZC__EVENT_WRITE)) == 0) w->hung = 0;
     else if (w->fn != NULL && !w->stale) azc__watch_hung(s, w);
-    azc__callback_done(s);
+    azc__task_end(s, "a watcher");
 }
 
 /* Must not run during a scan of ready sources: the scan may still reach them. */
@@ -7905,9 +8413,11 @@ static int azc__watch_take(azc_server *s, azc__watched **out) {
         w->hung = 0;
     } else {
         const azc_config *c = &s->config;
-        if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched) return AZC_ERR_FULL;
+        if (s->fixed != NULL && s->watched_count >= (uint32_t)c->max_watched)
+            return azc__mistake(s, AZC_ERR_FULL, "azc_watch: max_watched %d is reached",
+                                c->max_watched);
         w = (azc__watched *)azc__zalloc(&s->mem, sizeof *w);
-        if (w == NULL) return AZC_ERR_MEMORY;
+        if (w == NULL) return azc__error_memory(s, "azc_watch");
         w->source.at = -1;
         w->source.kind = AZC__WATCHED;
         s->watched_count++;
@@ -7925,7 +8435,9 @@ static int azc__watch_start(azc_server *s, azc__watched *w, int fd, int events) 
 #endif
     if (!azc__source_watch(s, &w->source, wants)) {
         azc__watch_retire(s, w);
-        return AZC__ERR_WATCH;
+        int code = AZC__ERR_WATCH;
+        return azc__mistake(s, code, "azc_watch: fd %d: %s", fd,
+                            code == AZC_ERR_SYSTEM ? strerror(errno) : azc_strerror(code));
     }
     w->next = s->watched;
     s->watched = w;
@@ -7933,15 +8445,18 @@ static int azc__watch_start(azc_server *s, azc__watched *w, int fd, int events) 
 }
 
 AZC_API int azc_watch(azc_server *server, int fd, int events, azc_watcher fn, void *userdata) {
-    if (server == NULL || fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 ||
-        (events != 0 && fn == NULL)) return AZC_ERR_ARGUMENT;
-    azc__watched *w, **at = &server->watched;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (fd < 0 || (events & ~(AZC_READ | AZC_WRITE)) != 0 || (events != 0 && fn == NULL))
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_watch: fd %d, events %d: fd must not be "
+                            "negative, events must be of AZC_READ and AZC_WRITE, and fn not NULL "
+                            "unless events is 0", fd, events);
+    azc__watched *w = NULL, **at = &server->watched;
     server->watch = &azc__watch_functions;
     while (*at != NULL && (*at)->source.fd != fd) at = &(*at)->next;
     if (*at != NULL) azc__watch_stop(server, at);
     if (events == 0) return AZC_OK;
     int error = azc__watch_take(server, &w);
-    if (error != AZC_OK) return error;
+    if (w == NULL) return error;
     w->fn = fn;
     w->userdata = userdata;
     return azc__watch_start(server, w, fd, events);
@@ -7985,7 +8500,10 @@ static void azc__shutdown_due(azc_server *s, azc__timer *timer) {
 
 /* The time begins now, not with the turn: the program may have done other things since that. */
 AZC_API int azc_shutdown(azc_server *server, int ms) {
-    if (server == NULL || ms < 0) return AZC_ERR_ARGUMENT;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (ms < 0)
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_shutdown: ms %d: must not be negative",
+                            ms);
     if (server->stopping == AZC__STOPPING) return AZC_OK;
     server->stopping = AZC__SHUTTING_DOWN;
     server->shutdown_accept = azc__shutdown_accept;
@@ -8119,9 +8637,16 @@ static size_t azc__user_name(char name[AZC__MAX_ROOM + 1], const char *user) {
 AZC_API int azc_set_user(azc_conn *conn, const char *user) {
     char name[AZC__MAX_ROOM + 1];
     size_t len = azc__user_name(name, user);
-    if (conn == NULL || len == 0) return AZC_ERR_ARGUMENT;
-    if (conn->state > AZC__OPEN) return AZC_ERR_CLOSED;
-    if (conn->channel == NULL || conn->rooms != NULL) return AZC_ERR_STATE;
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (len == 0)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_user: user must have 1 to %d bytes",
+                            AZC__MAX_ROOM - 1);
+    if (conn->state > AZC__OPEN) return azc__error_closed(s, "azc_set_user");
+    if (conn->channel == NULL || conn->rooms != NULL)
+        return azc__mistake(s, AZC_ERR_STATE, "azc_set_user: %s", conn->channel == NULL ?
+                            "allowed from on_upgrade on" : "it has a user or is in a room "
+                            "already: set the user before azc_join");
     return azc__room_enter(conn, name, len);
 }
 
@@ -8143,8 +8668,12 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
     char name[AZC__MAX_ROOM + 1];
     size_t name_len = azc__user_name(name, user);
-    azc__payload payload = {AZC__OP_TEXT, text, len, 0};
-    int error = name_len == 0 ? AZC_ERR_ARGUMENT : azc__payload_check(channel, NULL, &payload);
+    azc__payload payload = {AZC__OP_TEXT, text, len, 0, "azc_send_user"};
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    if (name_len == 0)
+        return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_send_user: user must have 1 "
+                            "to %d bytes", AZC__MAX_ROOM - 1);
+    int error = azc__payload_check(channel->server, NULL, &payload);
     if (error != AZC_OK) return error;
     const azc__room *room = azc__room_find(channel->server, channel, name, name_len);
     int count = room != NULL ? azc__broadcast_queue(channel, room, &payload, NULL) : 0;
@@ -8152,7 +8681,7 @@ AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *te
 }
 
 AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_presence) {
-    int error = azc__channel_check(channel);
+    int error = azc__channel_check(channel, "azc_on_presence");
     if (error != AZC_OK) return error;
     channel->server->users = &azc__users_functions;
     channel->server->news = &azc__news_functions;
@@ -8274,7 +8803,7 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
  * replay sends every value, so its messages must not replace each other. */
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
                              const azc__payload *p) {
-    azc__payload plain = {p->opcode, p->data, p->len, 0};
+    azc__payload plain = {p->opcode, p->data, p->len, 0, p->call};
     if (block != NULL && block->key == 0) block->refs++;
     else block = azc__block_make(&s->mem, &plain);
     if (block == NULL) return 0;
@@ -8297,21 +8826,26 @@ static const azc__history_join azc__history_functions = {
     azc__history_prepare, azc__history_finish, azc__history_keep, azc__histories_free};
 
 AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messages, size_t bytes) {
-    if (channel == NULL || room == NULL || !azc__room_valid(room) ||
-        (messages > 0 && (bytes < 2 || bytes > channel->server->config.max_backlog / 2)))
-        return AZC_ERR_ARGUMENT;
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
     azc_server *s = channel->server;
-    if (s->fixed != NULL) return AZC_ERR_STATE;
+    size_t half = s->config.max_backlog / 2;
+    if (room == NULL || !azc__room_valid(room))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: room must have 1 to %d bytes",
+                            AZC__MAX_ROOM);
+    if (messages > 0 && (bytes < 2 || bytes > half))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_history: bytes %zu: must be from 2 to "
+                            "%zu, half of max_backlog", bytes, half);
+    if (s->fixed != NULL) return azc__error_fixed(s, "azc_set_history");
     s->history = &azc__history_functions;
     s->pool.uncount = azc__out_uncount;
     azc__room *r = azc__room_by_name(channel, room);
     azc__history *h = NULL;
     if (messages > 0) {
         h = azc__history_make(&s->mem, messages, bytes, r != NULL ? r->keeps.history : NULL);
-        if (h == NULL) return AZC_ERR_MEMORY;
+        if (h == NULL) return azc__error_memory(s, "azc_set_history");
         if (r == NULL) r = azc__room_make(s, channel, room, strlen(room));
         if (r == NULL) azc__history_free(&s->mem, h);
-        if (r == NULL) return AZC_ERR_MEMORY;
+        if (r == NULL) return azc__error_memory(s, "azc_set_history");
     }
     if (r != NULL) azc__history_replace(s, r, h);
     return AZC_OK;
@@ -8526,7 +9060,7 @@ static int azc__rate_send(azc__rate *r) {
     azc_server *s = r->channel->server;
     unsigned char *data = r->data;
     size_t cap = r->cap;
-    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key};
+    azc__payload payload = {r->opcode, (const char *)data, r->len, r->key, "azc_send"};
     if (r->key == 0) data[payload.len++] = ']';
     int count = azc__broadcast_queue(r->channel, r->room, &payload,
                                      r->except != 0 ? azc_find(s, r->except) : NULL);
@@ -8576,6 +9110,11 @@ static int azc__rate_allowed(const azc_server *s, uint32_t rooms) {
     return s->config.max_rooms <= 0 || s->room_named + rooms <= (uint32_t)s->config.max_rooms;
 }
 
+static AZC__RARE int azc__rate_full(azc_server *s) {
+    return azc__mistake(s, AZC_ERR_FULL, "azc_send: max_rooms %d is reached: a period counts as "
+                        "one", s->config.max_rooms);
+}
+
 /* A new rate, found by the pair; its period has not begun. NULL without memory. */
 static azc__rate *azc__rate_make(azc_channel *channel, const azc__pair *pair, int ms) {
     azc_server *s = channel->server;
@@ -8605,8 +9144,9 @@ static azc__rate *azc__rate_of(azc_channel *channel, azc__room *room, const azc_
     azc__pair pair = azc__pair_make(kind, room, NULL, m->key);
     const azc__room *entry = azc__room_find(channel->server, channel, &pair, sizeof pair);
     if (entry != NULL) return entry->keeps.rate;
-    *error = azc__rate_allowed(channel->server, 1) ? AZC_ERR_MEMORY : AZC_ERR_FULL;
-    return *error == AZC_ERR_FULL ? NULL : azc__rate_make(channel, &pair, m->period_ms);
+    int allowed = azc__rate_allowed(channel->server, 1);
+    *error = allowed ? AZC_ERR_MEMORY : azc__rate_full(channel->server);
+    return !allowed ? NULL : azc__rate_make(channel, &pair, m->period_ms);
 }
 
 /* Send a message now, if no period is running, else hold it until the period ends. A batch that
@@ -8627,19 +9167,27 @@ static int azc__rate_take(azc__rate *r, const azc_message *m, const azc__payload
 
 /* ---- azc_send: check the fields, read the payload, find the target, then queue or hold ---- */
 
-/* Does each field have a valid value, and none exclude another? */
-static int azc__message_check(const azc_message *m) {
-    int payloads = (m->text != NULL) + (m->binary != NULL) + (m->json != NULL);
-    int targets = (m->room != NULL) + (m->user != NULL) + (m->to != NULL);
-    int bad = payloads != 1 || targets > 1 || m->period_ms < 0;
-    if (m->user != NULL) {
-        char name[AZC__MAX_ROOM + 1];
-        bad |= azc__user_name(name, m->user) == 0;
-    }
-    if (m->to != NULL) bad |= m->except != NULL || m->period_ms > 0;
-    if (m->batch) bad |= m->binary != NULL || m->except != NULL || m->key != 0 || m->period_ms == 0;
-    if (m->period_ms > 0) bad |= m->key == 0 && !m->batch;
-    return bad ? AZC_ERR_ARGUMENT : AZC_OK;
+/* Does each field have a valid value, and none exclude another? Returns the rule that is broken, or
+ * NULL. */
+static const char *azc__message_bad(const azc_message *m) {
+    char name[AZC__MAX_ROOM + 1];
+    if ((m->text != NULL) + (m->binary != NULL) + (m->json != NULL) != 1)
+        return "set exactly one of text, binary and json";
+    if ((m->room != NULL) + (m->user != NULL) + (m->to != NULL) > 1)
+        return "set at most one of room, user and to";
+    if (m->period_ms < 0) return "period_ms must not be negative";
+    if (m->user != NULL && azc__user_name(name, m->user) == 0)
+        return "user must have 1 to 254 bytes";
+    if (m->to != NULL && (m->except != NULL || m->period_ms > 0))
+        return "to excludes except and period_ms";
+    if (m->batch && (m->binary != NULL || m->except != NULL || m->key != 0 || m->period_ms == 0))
+        return "batch needs period_ms and JSON, and excludes binary, except and key";
+    return m->period_ms > 0 && m->key == 0 && !m->batch ? "period_ms needs key or batch" : NULL;
+}
+
+static int azc__message_check(azc_server *s, const azc_message *m) {
+    const char *bad = azc__message_bad(m);
+    return bad == NULL ? AZC_OK : azc__mistake(s, AZC_ERR_ARGUMENT, "azc_send: %s", bad);
 }
 
 static int azc__message_payload(const azc_channel *channel, const azc_message *m,
@@ -8649,21 +9197,27 @@ static int azc__message_payload(const azc_channel *channel, const azc_message *m
     p->data = m->binary != NULL ? (const char *)m->binary : m->text;
     p->len = m->len;
     p->key = m->key;
+    p->call = "azc_send";
     if (m->json != NULL) {
-        int error = azc_put_finish(m->json);
+        int error = azc__writer_finish(channel->server, m->json, "azc_send");
         if (error != AZC_OK) return error;
         p->data = m->json->text;
         p->len = m->json->len;
     }
-    int error = azc__payload_check(channel, m->room, p);
-    return error == AZC_OK && m->batch ? azc_json_read(&value, p->data, p->len) : error;
+    int error = azc__payload_check(channel->server, m->room, p);
+    if (error != AZC_OK || !m->batch) return error;
+    error = azc_json_read(&value, p->data, p->len);
+    return error == AZC_OK ? AZC_OK : azc__mistake(channel->server, error, "azc_send: a batch "
+                                                   "takes JSON: bad at byte %zu", value.len);
 }
 
 /* Queue to one connection of the channel. Returns 1, or an error. */
 static int azc__message_to(const azc_channel *channel, azc_conn *conn, const azc__payload *p) {
-    int error = azc__send_check(conn, p->data, p->len);
-    if (error == AZC_OK && conn->channel != channel) error = AZC_ERR_ARGUMENT;
+    int error = azc__send_check(conn, p->data, p->len, "azc_send");
     if (error != AZC_OK) return error;
+    if (conn->channel != channel)
+        return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_send: to is a connection of "
+                            "another channel");
     if (p->key == 0) {
         error = azc__queue(conn, p->opcode, p->data, p->len);
     } else {
@@ -8701,7 +9255,7 @@ static int azc__message_rate(azc_channel *channel, const azc_message *m, const a
     size_t len = azc__message_room(m, name);
     azc__room *room = len > 0 ? azc__room_find(s, channel, name, len) : NULL;
     if (len > 0 && room == NULL) {
-        if (!azc__rate_allowed(s, 2)) return AZC_ERR_FULL; /* the room, and its rate */
+        if (!azc__rate_allowed(s, 2)) return azc__rate_full(s); /* the room, and its rate */
         room = azc__room_make(s, channel, name, len);
         if (room == NULL) return AZC_ERR_MEMORY;
     }
@@ -8716,19 +9270,23 @@ static int azc__message_rate(azc_channel *channel, const azc_message *m, const a
 AZC_API int azc_send(azc_channel *channel, const azc_message *message) {
     azc__payload payload;
     if (message != NULL && message->queued != NULL) *message->queued = 0;
-    if (channel == NULL || message == NULL) return AZC_ERR_ARGUMENT;
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    if (message == NULL) return azc__error_null(channel->server, "azc_send");
     channel->server->queue_keyed = azc__queue_keyed;
     channel->server->queue_late = azc__queue_late;
     channel->server->pool.uncount = azc__out_uncount;
-    int error = azc__message_check(message);
-    if (error == AZC_OK && channel->server->fixed != NULL &&
-        (message->key != 0 || message->period_ms > 0)) error = AZC_ERR_STATE;
+    azc_server *s = channel->server;
+    int error = azc__message_check(s, message);
+    if (error == AZC_OK && s->fixed != NULL &&
+        (message->key != 0 || message->period_ms > 0))
+        return azc__error_fixed(s, "azc_send with key or period_ms");
     if (error == AZC_OK) error = azc__message_payload(channel, message, &payload);
     if (error != AZC_OK) return error;
     int count = message->to != NULL ? azc__message_to(channel, message->to, &payload)
                 : message->period_ms > 0 ? azc__message_rate(channel, message, &payload)
                                          : azc__message_queue(channel, message, &payload);
     if (count > 0 && message->queued != NULL) *message->queued = (size_t)count;
+    if (count == AZC_ERR_MEMORY) azc__error_memory(s, "azc_send");
     return count < 0 ? count : AZC_OK;
 }
 
@@ -8760,13 +9318,15 @@ static int azc__proxies_prefix(const char *s, size_t len, int max) {
 static int azc__proxies_network(const char **list, azc__network *out) {
     const char *s = *list + strspn(*list, " ");
     size_t len = strcspn(s, " "), name = strcspn(s, " /");
-    *list = s + len;
+    *list = s; /* a malformed one stays there */
     if (len == 0) return 0;
     if (!azc__proxies_address(s, name, &out->address)) return -1;
     int family = out->address.family, max = family == AF_INET ? 32 : family == AF_INET6 ? 128 : 0;
     int bits = azc__proxies_prefix(s + name, len - name, max);
     out->bits = (uint8_t)bits;
-    return bits < 0 ? -1 : 1;
+    if (bits < 0) return -1;
+    *list = s + len;
+    return 1;
 }
 
 static int azc__proxies_trusts(const azc_server *s, const azc__visitor *v) {
@@ -8874,11 +9434,15 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
     int more = -1;
     if (server == NULL) return AZC_ERR_ARGUMENT;
     while (at != NULL && (more = azc__proxies_network(&at, &net)) > 0) count++;
-    if (more < 0) return azc__setup_error(server, AZC_ERR_ARGUMENT, "azc_trust_proxies");
-    if (server->listening) return AZC_ERR_STATE;
+    if (more < 0)
+        return azc__setup_failed(server, azc__mistake(
+            server, AZC_ERR_ARGUMENT, "azc_trust_proxies: \"%.60s\": must be addresses or networks "
+            "like 10.0.0.0/8, or unix, separated by spaces", at != NULL ? at : "NULL"));
+    if (server->listening) return azc__setup_late(server, "azc_trust_proxies");
     if (count > 0) {
         nets = (azc__network *)azc__alloc(&server->mem, count * sizeof *nets);
-        if (nets == NULL) return azc__setup_error(server, AZC_ERR_MEMORY, "azc_trust_proxies");
+        if (nets == NULL)
+            return azc__setup_failed(server, azc__error_memory(server, "azc_trust_proxies"));
         for (size_t i = 0; i < count; i++) azc__proxies_network(&proxies, &nets[i]);
     }
     azc__free(&server->mem, server->trusted, server->trusted_count * sizeof *nets);
@@ -8891,7 +9455,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies) {
 /* ==== [32] PROCESSES: the seam to a message broker ============================================ */
 
 AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish) {
-    int error = azc__channel_check(channel);
+    int error = azc__channel_check(channel, "azc_on_publish");
     if (error == AZC_OK) channel->on_publish = on_publish;
     return error;
 }
@@ -8899,7 +9463,7 @@ AZC_API int azc_on_publish(azc_channel *channel, azc_publish_callback on_publish
 /* A room knows whether to notify from the moment it is made, and azc_set_history may have made some
  * before this. */
 AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
-    int error = azc__channel_check(channel);
+    int error = azc__channel_check(channel, "azc_on_room");
     if (error != AZC_OK) return error;
     azc_server *s = channel->server;
     s->news = &azc__news_functions;
@@ -8914,8 +9478,10 @@ AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
 
 AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
                         int binary) {
-    azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0};
-    int count = azc__broadcast(channel, room, &payload, NULL);
+    azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0,
+                            "azc_deliver"};
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    int count = azc__broadcast_local(channel, room, &payload, NULL);
     return count < 0 ? count : AZC_OK;
 }
 
@@ -8944,6 +9510,10 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           that frame a response; log lines have no queries, and config.log may not call back;
           azc_post holds 256 tasks. A transport behind AZC_SYS must also name accept4, pipe2,
           getrandom, flock, nanosleep, getpid, chmod, ioctl and sigaction.
+          azc_log_to, with levels and a limit, replaces azc_logger, and config.log gets the level of
+          each line. A refusal has one line with the rule, and the remedy; azc_error names the call
+          or field, the value, and what is allowed. Close frames of the server carry a reason. New:
+          config.log_level, config.slow_ms.
    0.1    The first version.
 */
 

@@ -140,10 +140,6 @@ static int room_binary(azc_conn *conn, const void *data, size_t len) {
 
 /* ==== The program ============================================================================= */
 
-static void print_log(void *file, const char *message) {
-    fprintf(file, "chat: %s\n", message);
-}
-
 static void add_channels(azc_server *server) {
     azc_channel_desc chat = {0};
     chat.path = "/chat";
@@ -174,18 +170,15 @@ int main(int argc, char **argv) {
     azc_config config = {0};
     config.port = 4000;
     config.host = argc > 1 ? argv[1] : NULL;
-    config.log = print_log;
-    config.log_userdata = stderr;
 
     azc_server *server = azc_create(&config);
     azc_stop_on_signals(server);
-    azc_use(server, azc_logger, stderr); /* stdout gets the URL only */
+    azc_log_to(server, stderr, AZC_LOG_NOTICE); /* each request too */
     add_channels(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", chat_page, sizeof chat_page);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "chat: %s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

@@ -319,10 +319,6 @@ static void on_sigterm(int signum) {
     if (azc_post(server, shut_down, NULL) != AZC_OK) azc_stop(server);
 }
 
-static void print_log(void *file, const char *message) {
-    fprintf(file, "cluster: %s\n", message);
-}
-
 /* Look up the address of Redis, once and before the loop, because a name server may be slow. */
 static int redis_find(const char *host, const char *port) {
     struct addrinfo hints, *found;
@@ -367,9 +363,8 @@ int main(int argc, char **argv) {
     config.host = optind < argc ? argv[optind] : NULL;
     config.listen_fd = getenv("LISTEN_FDS") ? 3 : 0; /* from systemd */
     config.max_backlog = 32 << 20; /* Redis may deliver at once what it queues for a subscriber */
-    config.log = print_log;
-    config.log_userdata = stderr;
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     signal(SIGTERM, on_sigterm);
     azc_channel_desc desc = {0};
@@ -386,7 +381,6 @@ int main(int argc, char **argv) {
         azc_every(server, PING_MS, redis_ping, NULL);
     }
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "cluster: %s\n", azc_error(server));
     azc_destroy(server);
     free(redis.out);
     return error != AZC_OK;

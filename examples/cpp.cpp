@@ -110,12 +110,12 @@ int main(int argc, char **argv) {
     Guestbook book; /* before the server, so that it is destroyed after it */
     const std::unique_ptr<azc_server, Destroy> owner(azc_create(&config));
     azc_server *server = owner.get();
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     const azc_channel_desc guests = book.channel("/guests");
     azc_add_channel(server, &guests);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/guests"));
     fflush(stdout);
     const int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "cpp: %s\n", azc_error(server));
     return error != AZC_OK;
 }

@@ -208,13 +208,13 @@ int main(int argc, char **argv) {
     config.host = argc > 1 ? argv[1] : NULL;
 
     azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     add_board(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", dashboard_page, sizeof dashboard_page);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "dashboard: %s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

@@ -16,12 +16,12 @@ int main(int argc, char **argv) {
     echo.on_binary = azc_send_binary;
 
     azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);     /* Ctrl-C */
     azc_add_channel(server, &echo);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/echo"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "%s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

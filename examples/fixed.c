@@ -23,12 +23,12 @@ int main(int argc, char **argv) {
     relay.on_message = azc_send_all;
 
     azc_server *server = azc_create_in(memory, sizeof memory, &config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     azc_add_channel(server, &relay);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/relay"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "fixed: %s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

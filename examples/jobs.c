@@ -181,6 +181,7 @@ int main(int argc, char **argv) {
     desc.on_message = jobs_message;
 
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     channel = azc_add_channel(server, &desc);
     azc_add_page(server, "/", "text/html; charset=utf-8", jobs_page, sizeof jobs_page);
@@ -195,7 +196,6 @@ int main(int argc, char **argv) {
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "jobs: %s\n", azc_error(server));
 
     for (int i = 0; i < THREADS; i++) close(orders[i]); /* the threads end when they see it */
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);

@@ -93,13 +93,13 @@ int main(int argc, char **argv) {
     echo.on_message = azc_send_text;
 
     azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     azc_add_channel(server, &echo);
     azc_add_handler(server, "/metrics", page_metrics, NULL);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/metrics"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "metrics: %s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

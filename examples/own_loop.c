@@ -152,6 +152,7 @@ int main(int argc, char **argv) {
     world.on_message = world_message;
 
     azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     channel = azc_add_channel(server, &world);
     azc_add_page(server, "/", "text/html; charset=utf-8", own_loop_page, sizeof own_loop_page);
@@ -176,7 +177,6 @@ int main(int argc, char **argv) {
         world_tick();
         send_world();
     }
-    if (alive < 0) fprintf(stderr, "own_loop: %s\n", azc_error(server));
     azc_destroy(server);
     return alive < 0;
 }

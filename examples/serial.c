@@ -235,6 +235,7 @@ int main(int argc, char **argv) {
     if (argc > 2) port.path = argv[2];
 
     server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
     add_bridge();
     azc_add_page(server, "/", "text/html; charset=utf-8", serial_page, sizeof serial_page);
@@ -244,7 +245,6 @@ int main(int argc, char **argv) {
         port_open(server, NULL);
     }
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "serial: %s\n", azc_error(server));
     port_close();
     azc_destroy(server);
     return error != AZC_OK;

@@ -172,6 +172,7 @@ int main(int argc, char **argv) {
     config.host = argc > 1 ? argv[1] : NULL;
 
     azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_WARNING);
     azc_stop_on_signals(server);
 
     azc_channel_desc upload_desc = {0};
@@ -183,7 +184,6 @@ int main(int argc, char **argv) {
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);
-    if (error != AZC_OK) fprintf(stderr, "upload: %s\n", azc_error(server));
     azc_destroy(server);
     return error != AZC_OK;
 }

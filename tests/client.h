@@ -214,7 +214,8 @@ static inline azc_channel_desc echoer(const char *path) {
 
 /* ---- Servers --------------------------------------------------------------------------------- */
 
-static inline void log_line(void *user, const char *message) {
+static inline void log_line(void *user, int level, const char *message) {
+    CHECK(level >= AZC_LOG_ERROR && level <= AZC_LOG_WARNING);
     CHECK(user == (void *)&log_lines);
     CHECK(message && *message && !strchr(message, '\n'));
     tape_add(&log_lines, message, strlen(message));

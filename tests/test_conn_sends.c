@@ -144,6 +144,9 @@ static void lengths(void) {
         azc_server *server = create(NULL);
         for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
             CHECK_INT(azc_add_page(server, "/bad", "text/plain", "hello", bad[i]), AZC_ERR_FULL);
+        CHECK_INT(azc_listen(server), AZC_ERR_FULL);
+        azc_destroy(server);
+        server = create(NULL);
         CHECK_INT(azc_add_page(server, "/page", "text/plain", "hello", AZC_NUL), AZC_OK);
         CHECK_INT(azc_add_handler(server, "/reply", page_reply, NULL), AZC_OK);
         listening(server);

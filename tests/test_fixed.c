@@ -73,9 +73,10 @@ static int counted(int result) {
     return result;
 }
 
-static void logged(void *user, const char *message) {
+static void logged(void *user, int level, const char *message) {
+    (void)level;
     (void)user;
-    if (strstr(message, "memory") != NULL) {
+    if (strstr(message, "out of memory") != NULL) {
         memory_errors++;
         armed = 0;
         printf("  logged: %s\n", message);

@@ -56,10 +56,12 @@ static void masks(void) {
     }
 }
 
+static const char *why; /* the rule that was broken last */
+
 /* ---- Heads ----------------------------------------------------------------------------------- */
 
 static int head(const void *bytes, size_t n, int open, uint64_t room, azc__frame *f) {
-    return azc__frame_head((const unsigned char *)placed(bytes, n), n, open, room, f);
+    return azc__frame_head((const unsigned char *)placed(bytes, n), n, open, room, f, &why);
 }
 
 /* The rules of RFC 6455 5.1, 5.2, 5.4 and 5.5 for the first two bytes, one by one. */
@@ -88,9 +90,9 @@ static void heads(void) {
             int bad = start_is_wrong(p[0], p[1], open);
             int large = !bad && !control && len < 126 && (uint64_t)len > room;
             int want = bad ? -1002 : large ? -1009 : 0;
-            wrong += azc__frame_head(p, 2, open, room, &f) != want;
+            wrong += azc__frame_head(p, 2, open, room, &f, &why) != want;
             if (len >= 126) continue;
-            int k = azc__frame_head(p, 6, open, room, &f);
+            int k = azc__frame_head(p, 6, open, room, &f, &why);
             wrong += k != (want ? want : 6);
             if (k > 0) wrong += f.len != (uint64_t)len || f.opcode != (p[0] & 15) ||
                                 f.fin != p[0] >> 7 || memcmp(f.mask, p + 2, 4) != 0;
@@ -114,10 +116,10 @@ static void heads(void) {
             unsigned char p[8] = {0x82, 0xFE, (unsigned char)(len >> 8), (unsigned char)len,
                                   0xA, 0xB, 0xC, 0xD};
             azc__frame f;
-            for (size_t n = 0; n < 4; n++) wrong += azc__frame_head(p, n, 0, 40000, &f) != 0;
+            for (size_t n = 0; n < 4; n++) wrong += azc__frame_head(p, n, 0, 40000, &f, &why) != 0;
             int want = len < 126 ? -1002 : len > 40000 ? -1009 : 0;
-            for (size_t n = 4; n < 8; n++) wrong += azc__frame_head(p, n, 0, 40000, &f) != want;
-            wrong += azc__frame_head(p, 8, 0, 40000, &f) != (want ? want : 8);
+            for (size_t n = 4; n < 8; n++) wrong += azc__frame_head(p, n, 0, 40000, &f, &why) != want;
+            wrong += azc__frame_head(p, 8, 0, 40000, &f, &why) != (want ? want : 8);
             if (!want) wrong += f.len != len || memcmp(f.mask, p + 4, 4) != 0;
         }
         CHECK_INT(wrong, 0);
@@ -197,7 +199,7 @@ static int code_may_be_sent(int code) {
 }
 
 static int close_check(const void *bytes, size_t n) {
-    return azc__close_check((const unsigned char *)placed(bytes, n), n);
+    return azc__close_check((const unsigned char *)placed(bytes, n), n, &why);
 }
 
 static void closes(void) {
@@ -259,7 +261,7 @@ typedef struct cuts { /* a first piece, then equal ones; step 0: all the rest; -
 static const char *decode(story *s, const void *bytes, size_t n, uint64_t max, cuts how) {
     azc__in *in = NULL;
     size_t fed = 0, piece = how.first;
-    azc__event e = {0, NULL, 0, 0, NULL};
+    azc__event e = {0, NULL, 0, 0, NULL, NULL};
     e.kind = 0;
     memset(s, 0, sizeof *s);
     while (fed < n && e.kind >= 0) {
@@ -485,7 +487,7 @@ static void limits(void) {
         w = raw(fresh(), "\x82\xFF\x00\x00\x00\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 1000);
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         memory.peak = 0;
         for (size_t i = 0; i < w->len; i++) {
             azc__decode(&pure_mem, &in, (uint64_t)1 << 50, w->bytes + i, 1, &e);
@@ -498,7 +500,7 @@ static void limits(void) {
     }
     TEST("a flood of tiny and empty fragments costs no more than a message of max_message") {
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         unsigned char first[] = {0x02, 0x80, 1, 2, 3, 4};
         memory.peak = 0;
         azc__decode(&pure_mem, &in, 5000, first, sizeof first, &e);
@@ -517,7 +519,7 @@ static void limits(void) {
     }
     TEST("a final frame takes no more than it needs") {
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         w = frame(fresh(), 0x82, payload, 2000);
         azc__decode(&pure_mem, &in, 50000, w->bytes, 1508, &e);
         CHECK_INT(e.kind, 0);
@@ -528,7 +530,7 @@ static void limits(void) {
     }
     TEST("an idle connection between messages holds no memory") {
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         w = text(text(fresh(), 0x01, "a"), 0x80, "b");
         size_t used = azc__decode(&pure_mem, &in, 100, w->bytes, w->len, &e);
         CHECK_INT(used, w->len);
@@ -614,7 +616,7 @@ static void closing(void) {
     }
     TEST("a closing connection keeps no byte of the messages it passes over") {
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         wire *w = raw(fresh(), "\x82\xFF\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\1\2\3\4", 14);
         raw(w, payload, 3000);
         memory.peak = 0;
@@ -628,7 +630,7 @@ static void closing(void) {
     }
     TEST("closing in the middle of a text's character does not bring its end into a message") {
         azc__in *in = NULL;
-        azc__event e = {0, NULL, 0, 0, NULL};
+        azc__event e = {0, NULL, 0, 0, NULL, NULL};
         wire *w = text(text(text(fresh(), 0x01, "x\xE2\x82"), 0x80, "\xFF"), 0x88, "");
         size_t first = 6 + 3, n = first;
         CHECK_INT(azc__decode(&pure_mem, &in, 100, w->bytes, first, &e), first);
@@ -652,10 +654,10 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
     size_t len = 0;
     int opcode = 0;
     memset(&s, 0, sizeof s);
-    azc__event e = {0, NULL, 0, 0, NULL};
+    azc__event e = {0, NULL, 0, 0, NULL, NULL};
     while (n >= 1) {
         azc__frame f;
-        int k = azc__frame_head(p, n, opcode != 0, max - len, &f); /* tested above */
+        int k = azc__frame_head(p, n, opcode != 0, max - len, &f, &why); /* tested above */
         e.kind = k < 0 ? k : 0;
         if (k <= 0) break;
         p += k;
@@ -678,8 +680,8 @@ static const char *reference(const unsigned char *p, size_t n, uint64_t max) {
         e.kind = is_control ? f.opcode : f.fin ? opcode : 0;
         e.data = is_control ? control : message;
         e.len = is_control ? (size_t)f.len : len;
-        if (e.kind == 8 && azc__close_check(control, e.len)) e.kind = azc__close_check(control,
-            e.len);
+        if (e.kind == 8 && azc__close_check(control, e.len, &why)) e.kind = azc__close_check(control,
+            e.len, &why);
         if (e.kind < 0) break;
         if (e.kind > 0) tell(&s, &e);
         if (e.kind == opcode) len = 0, opcode = 0;

@@ -4,7 +4,7 @@
 #include "test.h"
 #include "requests.h"
 
-/* What azc_logger wrote since the last look. */
+/* What azc_log_to wrote since the last look. */
 static const char *log_file_text(FILE *file) {
     static char text[16384];
     static long at;
@@ -25,7 +25,7 @@ static int plain(const char *text) {
 }
 
 static void log_texts(void) {
-    TEST("azc_logger leaves the query out, and prints no first word of a malformed line") {
+    TEST("azc_log_to leaves the query out, and prints no first word of a malformed line") {
         static const struct {
             const char *request, *start;
         } asked[] = {
@@ -40,14 +40,15 @@ static void log_texts(void) {
         };
         FILE *file = tmpfile();
         azc_server *server = create(NULL);
-        azc_use(server, azc_logger, file);
+        azc_log_to(server, file, AZC_LOG_NOTICE);
         azc_channel_desc d = recorder("/t");
         served = azc_add_channel(server, &d);
         azc_add_page(server, "/", "text/plain", "hello", 5);
         listening(server);
         for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
             CHECK(ask(server, asked[i].request) >= 200);
-            const char *text = log_file_text(file);
+            const char *text = strstr(log_file_text(file), "127.");
+            if (!CHECK(text != NULL)) continue;
             if (!CHECK(strncmp(text, asked[i].start, strlen(asked[i].start)) == 0) ||
                 !CHECK(plain(text)) || !CHECK_INT(count_of(text, "\n"), 1))
                 printf("    %s    for %s", text, asked[i].request);

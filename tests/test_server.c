@@ -177,7 +177,7 @@ static void bad_use(void) {
         CHECK(azc_method(nobody) == NULL);
         CHECK(azc_header(nobody, "x") == NULL && azc_header(conn, NULL) == NULL);
         CHECK(azc_cookie(nobody, "x") == NULL && azc_cookie(conn, NULL) == NULL);
-        CHECK(azc_logger(nobody, NULL) <= 0);
+        CHECK_INT(azc_log_to(NULL, NULL, 0), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply(nobody, 200, NULL, "x", 1), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply_header(nobody, "a", "b"), AZC_ERR_ARGUMENT);
         settle(server);
@@ -349,7 +349,8 @@ static void throw_watch(azc_server *server, int fd, int events, void *userdata) 
     azc_watch(server, fd, 0, NULL, NULL);
     throw_in(IN_WATCH);
 }
-static void throw_log(void *userdata, const char *line) {
+static void throw_log(void *userdata, int level, const char *line) {
+    (void)level;
     (void)userdata, (void)line;
     throw_in(IN_LOG);
 }

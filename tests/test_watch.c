@@ -324,7 +324,7 @@ static void hang_ups(void) {
             pump(server, 2400);
             CHECK(hung_calls > 10);
             char word[32];
-            snprintf(word, sizeof word, "azc_watch %d: it hung up", fd);
+            snprintf(word, sizeof word, "azc_watch: fd %d hung up", fd);
             int lines = count_of(tape_text(&log_lines), word);
             if (!CHECK(lines >= 1 && lines <= 3)) puts(tape_text(&log_lines));
             CHECK_INT(azc_watch(server, fd, 0, NULL, NULL), AZC_OK);

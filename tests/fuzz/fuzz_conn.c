@@ -622,7 +622,8 @@ static int conn_page(azc_conn *conn, void *user) {
     return azc_reply(conn, azc_query(conn, "gone") != NULL ? 204 : 200, "text/x", rest,
                      strlen(rest));
 }
-static void conn_log(void *user, const char *message) {
+static void conn_log(void *user, int level, const char *message) {
+    (void)level;
     FUZZ_CHECK(user == conn_worlds && strchr(message, '\n') == NULL && *message != 0);
 }
 

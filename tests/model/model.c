@@ -80,7 +80,7 @@ static void find_end(peer *p) {
     if (said && e->kind == CLOSE && e->end <= p->read) {
         end_peer(p, e->code, (const char *)e->data, e->len, 1);
     } else if (said && e->kind == BAD && w.last_read == p->sfd && !p->lost) {
-        end_peer(p, e->code, "", 0, 1);
+        end_fault(p, e->code, (const char *)e->data);
         if (w.ending && p->read < p->said) p->other = 1001; /* perhaps it was not bad enough yet */
     } else if (p->lost) {
         end_peer(p, 1006, "", 0, 0);
@@ -674,9 +674,13 @@ static int on_drain(azc_conn *conn) {
 
 /* The connection ended for the other of two reasons that the model could not tell apart. */
 static void take_other(peer *p) {
-    unsigned char *at = p->stream + (p->total - p->base) - 2;
-    if (p->other == 1006) p->hard = 1;
-    else at[0] = (unsigned char)(p->other >> 8), at[1] = (unsigned char)p->other;
+    unsigned char *at = p->stream + (p->total - p->base) - p->words - 2;
+    if (p->other == 1006) {
+        p->hard = 1;
+    } else {
+        at[-1] = 2, at[0] = (unsigned char)(p->other >> 8), at[1] = (unsigned char)p->other;
+        p->total -= (uint64_t)p->words, p->words = 0;
+    }
 }
 
 static void on_close(azc_conn *conn, int code, const char *reason) {

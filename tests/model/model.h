@@ -109,6 +109,7 @@ typedef struct peer {
     uint64_t read, taken;         /* bytes that the server read, that the kernel took */
     int64_t heard, pinged, ended; /* moments; heard: when a message, ping or pong was whole */
     int code, other;              /* other: this close code would be right too */
+    int words;                    /* bytes of the server's reason in its Close frame */
     char reason[124];
     size_t counted;               /* azc_backlog when the model last looked, */
     uint64_t looked;              /* and total then */
@@ -368,6 +369,14 @@ static void news_check(void) {
 /* ---- What a call does to one peer ------------------------------------------------------------ */
 
 /* The connection ends. close: a Close frame is queued. */
+static void end_peer(peer *p, int code, const char *reason, size_t len, int close);
+
+/* The server ends it, with a reason that on_close does not get. */
+static void end_fault(peer *p, int code, const char *reason) {
+    end_peer(p, code, reason, strlen(reason), 1);
+    p->reason[0] = 0, p->words = (int)strlen(reason);
+}
+
 static void end_peer(peer *p, int code, const char *reason, size_t len, int close) {
     unsigned char payload[125];
     payload[0] = (unsigned char)(code >> 8), payload[1] = (unsigned char)code;
@@ -386,7 +395,7 @@ static int refuse(peer *p, size_t size, size_t besides) {
     run.refused++;
     p->may_drain = 1;
     if (size + besides <= w.config.max_backlog) p->owes_drain = 1;
-    if (!traits[p->channel].drops) end_peer(p, 1013, "", 0, 1);
+    if (!traits[p->channel].drops) end_fault(p, 1013, "the peer reads too slowly");
     return AZC_ERR_FULL;
 }
 

@@ -94,8 +94,11 @@ static void say_message(peer *p) {
 /* Break the protocol: the connection fails with this code. Nothing follows. */
 static void say_bad(peer *p) {
     static const int codes[] = {1002, 1002, 1007, 1009};
+    static const char *const rules[] = {
+        "a reserved bit is set, RFC 6455 5.2", "an unknown opcode, RFC 6455 5.2",
+        "text that is not UTF-8, RFC 6455 8.1", "a message over max_message"};
     int kind = (int)chance(traits[p->channel].parts ? 3 : 4); /* parts may have any size */
-    event_add(p, BAD, codes[kind], "", 0);
+    event_add(p, BAD, codes[kind], rules[kind], strlen(rules[kind]));
     memset(text, 'x', w.config.max_message + 1);
     if (kind == 0) frame(p, 128 | 64 | TEXT, "reserved bit", 12);
     if (kind == 1) frame(p, 128 | 3, "unknown opcode", 14);

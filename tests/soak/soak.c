@@ -62,7 +62,8 @@ static int soak_binary(azc_conn *conn, const void *data, size_t len) {
  * message to it was refused for its backlog. Only then may it miss one, or be closed. */
 static unsigned char *overrun;
 enum { IDS = 1 << 20 };
-static void soak_log(void *user, const char *message) {
+static void soak_log(void *user, int level, const char *message) {
+    (void)level;
     const char *id = strstr(message, "/id=");
     (void)user;
     if (id && strstr(message, "max_backlog")) overrun[(unsigned)atol(id + 4) % IDS] = 1;
@@ -424,7 +425,7 @@ int main(int argc, char **argv) {
                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (overrun == (unsigned char *)MAP_FAILED) return 1;
     azc_config config = defaults();
-    config.log = soak_log;
+    config.log = soak_log, config.log_level = AZC_LOG_DEBUG;
     config.handshake_ms = 1000, config.ping_ms = config.pong_ms = 2000, config.close_ms = 1500;
     server = host_start(&config, 0);
     long long settled = seconds >= 180 ? 60000 : seconds * 1000 / 3;
