@@ -59,7 +59,7 @@ $(BUILD)/tests/%: tests/%.c tests/*.h azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(TEST_CFLAGS) -I. $< -o $@ -lpthread $(LDFLAGS)
 
-$(BUILD)/jobs: LDFLAGS += -lpthread
+$(BUILD)/jobs $(BUILD)/threads: LDFLAGS += -lpthread
 $(BUILD)/own_loop: LDFLAGS += -lm
 
 # As programs that want fast arithmetic are compiled.

@@ -297,6 +297,12 @@
    with No Local set. Percent-encode rooms whose names contain the broker's wildcards (* > and . in
    NATS, + # / in MQTT). A client library with its own threads hands messages over with azc_post.
 
+   ALL CORES. A server in each thread, all with reuse_port on one port, uses all cores in one
+   process; the kernel spreads the connections over them. on_publish hands a broadcast to the other
+   threads, azc_post runs a task there, and the task calls azc_deliver. Each thread keeps history,
+   so it is the same in all; counts, users and rates are those of one thread. examples/threads.c is
+   all of that, with shared notes and a bound for a thread that is behind.
+
    GRACEFUL RESTART. Start the new process, then call azc_shutdown in the old one. No peer is
    refused if both use one socket (listen_fd) that systemd or another parent keeps open: connections
    that the old process does not accept wait for the new one. With reuse_port each process has its
@@ -1471,6 +1477,9 @@ enum {
     AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
     AZC__COPY = 256,            /* a message of a replay that is shorter is copied */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
+    AZC__SHEET = 16384,         /* a piece of a sheet: smaller broadcasts of a turn, written once */
+    AZC__SHEET_CONNS = 3,       /* for this many connections or more */
+    AZC__SHEET_PART = 256,      /* bytes that follow each other, before another stretch is begun */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
     AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
                                    output is empty */
@@ -1569,7 +1578,7 @@ typedef struct azc__payload {
 } azc__payload;
 
 /* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
- * NULL, room 0) the program's: a static page. */
+ * NULL, room 0) the sheet's or the program's: a static page. */
 typedef struct azc__piece {
     struct azc__piece *next;
     const unsigned char *data; /* first unsent byte */
@@ -1578,9 +1587,9 @@ typedef struct azc__piece {
     size_t size;               /* allocated bytes, this struct included */
     azc__block *block;         /* a reference to give back, or NULL. Only with one: */
     uint32_t lost;             /* what it counts besides its bytes: see azc__out_uncount */
-    uint32_t kind;             /* 0, or one of these */
+    uint32_t kind;             /* 0, or one of these; the first two have a block */
 } azc__piece;
-enum { AZC__KEYED = 1, AZC__REPLAY };
+enum { AZC__KEYED = 1, AZC__REPLAY, AZC__ON_SHEET };
 
 /* RATES: a piece of the kind AZC__KEYED. A table finds it by its connection and key. */
 typedef struct azc__keyed {
@@ -2123,6 +2132,7 @@ struct azc_server {
     uint32_t room_first; /* buckets of a new table */
     size_t tail_least, room_least; /* fixed memory: bytes of each tail and room */
     azc_conn *current;   /* whose request is being answered, or NULL */
+    azc__out sheet;      /* frames of this turn for several outputs, see BUF */
     azc__pool pool;
     azc_statistics stats;
     azc__request request;
@@ -2396,6 +2406,7 @@ static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int first_cla
     piece->room = size - sizeof *piece;
     piece->size = size;
     piece->block = NULL;
+    piece->kind = 0;
     return piece;
 }
 
@@ -2525,10 +2536,62 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
     piece->len = n;
     piece->room = 0;
     piece->block = block;
-    piece->kind = 0;
     if (block != NULL) block->refs++;
     azc__out_append(out, piece);
     out->bytes += n;
+    return 1;
+}
+
+/* ---- The sheet ----
+ * A broadcast to several is written once, on a sheet, and their outputs refer to it: a member's
+ * cost is a few words, whatever the size. The sheet lasts until outputs are flushed, at the end of
+ * the turn; what the kernel does not take then is copied. So it is never kept for a slow peer. */
+
+/* Is this frame on the sheet right behind what the output has there? */
+static inline int azc__out_continues(const azc__out *out, const unsigned char *frame) {
+    return out->tail != NULL && out->tail->data + out->tail->len == frame;
+}
+
+/* May the output refer to this frame? Only if it has nothing else behind the sheet, and not for
+ * every few bytes when its frames do not follow each other. */
+static inline int azc__out_takes_sheet(const azc__out *out, const unsigned char *frame) {
+    return out->tail == NULL || azc__out_continues(out, frame) ||
+           (out->tail->kind == AZC__ON_SHEET && out->tail->len >= AZC__SHEET_PART);
+}
+
+/* Queue a frame that was just written on the sheet. Returns 0 without memory. */
+static inline int azc__out_refer_sheet(azc__mem *mem, azc__out *out, const unsigned char *frame,
+                                       size_t n) {
+    if (azc__out_continues(out, frame)) {
+        out->tail->len += n; /* NOLINT: not NULL */
+        out->bytes += n;
+        return 1;
+    }
+    if (!azc__out_refer(mem, out, frame, n, NULL)) return 0;
+    out->tail->kind = AZC__ON_SHEET;
+    return 1;
+}
+
+/* Copy what an output has on the sheet, which is at its head. Returns 0 without memory. */
+static AZC__RARE int azc__out_leave_sheet(azc__mem *mem, azc__out *out) {
+    azc__out copy;
+    azc__piece *p = out->head, *next;
+    memset(&copy, 0, sizeof copy);
+    for (; p != NULL && p->kind == AZC__ON_SHEET; p = p->next) {
+        if (!azc__out_reserve(mem, &copy, p->len)) {
+            azc__pieces_free(mem, copy.head);
+            return 0;
+        }
+        azc__out_write(&copy, p->data, p->len);
+    }
+    if (copy.tail == NULL) return 1;
+    for (p = out->head; p != NULL && p->kind == AZC__ON_SHEET; p = next) {
+        next = p->next;
+        azc__piece_free(mem, p);
+    }
+    copy.tail->next = p;
+    if (p == NULL) out->tail = copy.tail;
+    out->head = copy.head;
     return 1;
 }
 
@@ -5616,16 +5679,59 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     return block;
 }
 
+/* Write a frame on the sheet. NULL without memory. */
+static unsigned char *azc__sheet_write(azc_server *s, const azc__payload *p, size_t size) {
+    azc__out *sheet = &s->sheet;
+    if (sheet->tail == NULL || sheet->tail->room < size) {
+        azc__piece *piece = azc__piece_make(&s->mem, AZC__SHEET - sizeof *piece, AZC__PIECE);
+        if (piece == NULL) return NULL;
+        azc__out_append(sheet, piece);
+    }
+    unsigned char *frame = azc__out_take(sheet, size);
+    size_t head = azc__frame_write(frame, p->opcode, p->len);
+    if (p->len > 0) memcpy(frame + head, p->data, p->len);
+    return frame;
+}
+
+/* All outputs were flushed: nothing refers to the sheet. */
+static AZC__RARE void azc__sheet_clear(azc_server *s) {
+    azc__pieces_free(&s->mem, s->sheet.head);
+    memset(&s->sheet, 0, sizeof s->sheet);
+}
+
+/* Queue a frame of the sheet, or a copy of the payload. */
+static AZC__HOT int azc__queue_sheet(azc_conn *conn, const azc__payload *p,
+                                     const unsigned char *frame, size_t size) {
+    if (!azc__out_takes_sheet(&conn->out, frame))
+        return azc__queue(conn, p->opcode, p->data, p->len);
+    if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
+    if (!azc__out_refer_sheet(&conn->server->mem, &conn->out, frame, size))
+        return azc__error_memory(conn->server, p->call);
+    azc__queue_done(conn);
+    return AZC_OK;
+}
+
 /* Is one frame for all better than a copy for each connection? A key is kept in the frame. */
 static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
     return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL);
 }
 
-/* Returns 1 if the message was queued. block: the payload as a frame, or NULL. */
-static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__payload *p, azc__block *block) {
+/* A message on its way to several connections: as a block or on the sheet, or (both NULL) to be
+ * copied. */
+typedef struct azc__cast {
+    const azc__payload *payload;
+    azc__block *block;
+    const unsigned char *frame;
+    size_t size; /* of the frame */
+} azc__cast;
+
+/* Returns 1 if the message was queued. */
+static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__cast *c) {
+    const azc__payload *p = c->payload;
     if (conn->state != AZC__OPEN) return 0;
-    return (block != NULL ? azc__queue_block(conn, block)
-                          : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
+    return (c->frame != NULL ? azc__queue_sheet(conn, p, c->frame, c->size)
+            : c->block != NULL ? azc__queue_block(conn, c->block)
+                               : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
 }
 
 /* Queue a message to a room's members, or (room NULL) to the channel's connections. Returns the
@@ -5634,22 +5740,27 @@ static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__payload *p, az
 static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
                                 const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    azc__block *block = NULL;
+    azc__cast cast = {payload, NULL, NULL, azc__frame_overhead(payload->len) + payload->len};
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
-    if (azc__broadcast_shares(s, payload, room != NULL ? room->count : channel->count)) {
-        block = azc__block_make(&s->mem, payload);
-        if (block == NULL) return azc__error_memory(s, payload->call);
+    size_t conns = room != NULL ? room->count : channel->count;
+    if (azc__broadcast_shares(s, payload, conns)) {
+        cast.block = azc__block_make(&s->mem, payload);
+        if (cast.block == NULL) return azc__error_memory(s, payload->call);
     }
-    if (keeps && !s->history->keep(s, room, block, payload)) {
-        count = azc__error_memory(s, payload->call);
-    } else if (room != NULL) {
+    if (keeps && !s->history->keep(s, room, cast.block, payload)) {
+        azc__block_release(&s->mem, cast.block);
+        return azc__error_memory(s, payload->call);
+    }
+    if (AZC__FAST && cast.block == NULL && conns >= AZC__SHEET_CONNS && s->fixed == NULL)
+        cast.frame = azc__sheet_write(s, payload, cast.size);
+    if (room != NULL) {
         for (const azc__member *m = room->first; m != NULL; m = m->next)
-            if (m->conn != except) count += azc__broadcast_one(m->conn, payload, block);
+            if (m->conn != except) count += azc__broadcast_one(m->conn, &cast);
     } else {
         for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
-            if (conn != except) count += azc__broadcast_one(conn, payload, block);
+            if (conn != except) count += azc__broadcast_one(conn, &cast);
     }
-    azc__block_release(&s->mem, block);
+    azc__block_release(&s->mem, cast.block);
     return count;
 }
 
@@ -7146,6 +7257,8 @@ static void azc__settle(azc_server *s) {
         s->touched_first = conn->next_touched;
         conn->touched = 0;
         if (conn->out.bytes > 0) azc__conn_flush(s, conn);
+        if (AZC__FAST && conn->out.bytes > 0 && s->sheet.bytes > 0 &&
+            !azc__out_leave_sheet(&s->mem, &conn->out)) azc__conn_drop(conn);
         if (conn->state != AZC__OPEN && !azc__settle_other(conn)) continue;
         if (!azc__conn_only_reads(conn)) {
             azc__conn_pause(conn);
@@ -7153,6 +7266,7 @@ static void azc__settle(azc_server *s) {
         }
         azc__source_watch(s, &conn->source, events);
     }
+    if (s->sheet.bytes > 0) azc__sheet_clear(s);
 }
 
 /* ---- Deadlines ---- */

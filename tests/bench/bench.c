@@ -1,26 +1,27 @@
 /* bench.c: what azchan.h costs over the floor, and what others cost.
  *
- *     bench --dir FOLDER --ws peer_ws.mjs [--quick] [--one-core] [--only WORD]
+ *     bench --dir FOLDER --peers FOLDER [--quick] [--one-core] [--only WORD] [--fan]
  *
- * FOLDER holds floor, server, ops and, where they could be built, server_epoll and peer_lws; the
- * results go there too, for draw.c. Each work is measured in rounds: in every round each server
+ * --dir: holds floor, server, ops and, where they could be built, server_epoll and peer_lws; the
+ * results go there too, for draw.c. --peers: holds peer_ws.mjs, peer_bun.mjs and what package.json
+ * names, if it is installed. --fan: rooms of all sizes instead, see fan_work. Each work is measured in rounds: in every round each server
  * has a slice, in turn, so that whatever the machine does meanwhile happens to all of them. A
  * slice's figure is the server's own CPU time over the messages in it; a round's ratio is that to
  * the floor's slice of the same round. Printed are the least and the median of each. */
 #include "count.h"
 
-enum { FLOOR, AZCHAN, FLOOR_EPOLL, AZCHAN_EPOLL, LWS, WS, KINDS, MAX_SAMPLES = 64 };
-enum { ALL_POLL = 1 << FLOOR | 1 << AZCHAN | 1 << LWS | 1 << WS,
+enum { FLOOR, AZCHAN, FLOOR_EPOLL, AZCHAN_EPOLL, BUN, LWS, WS, KINDS, MAX_SAMPLES = 64 };
+enum { ALL_POLL = 1 << FLOOR | 1 << AZCHAN | 1 << BUN | 1 << LWS | 1 << WS,
        ALL_EPOLL = 1 << FLOOR_EPOLL | 1 << AZCHAN_EPOLL, OURS = 1 << FLOOR | 1 << AZCHAN };
 
 static const char *const kind_names[KINDS] = {"floor", "azchan", "floor epoll", "azchan epoll",
-                                              "libwebsockets", "ws"};
-static const int floor_of[KINDS] = {FLOOR, FLOOR, FLOOR_EPOLL, FLOOR_EPOLL, FLOOR, FLOOR};
+                                              "bun", "libwebsockets", "ws"};
+static const int floor_of[KINDS] = {FLOOR, FLOOR, FLOOR_EPOLL, FLOOR_EPOLL, FLOOR, FLOOR, FLOOR};
 
 static char programs[KINDS][512]; /* "": not installed */
-static char ws_script[512], folder[400];
+static char ws_script[512], bun_script[512], peers[400], folder[400];
 static const char *only;
-static int quick;
+static int quick, fan;
 static double deadline;
 static FILE *results;
 
@@ -30,6 +31,7 @@ static server start(int kind, const char *max_message) {
     char node[] = "node", epoll[] = "epoll", limit[32] = "";
     char *argv[4] = {programs[kind], NULL, NULL, NULL};
     if (kind == WS) argv[0] = node, argv[1] = ws_script;
+    if (kind == BUN) argv[1] = bun_script;
     if (kind == FLOOR_EPOLL) argv[1] = epoll;
     if (max_message != NULL && (kind == AZCHAN || kind == AZCHAN_EPOLL)) {
         snprintf(limit, sizeof limit, "%s", max_message);
@@ -43,14 +45,21 @@ static void find_program(int kind, const char *name) {
     if (access(programs[kind], X_OK) != 0) programs[kind][0] = 0;
 }
 
-/* node is there, and beside the script's folder the package. */
+/* node is there, and the package. */
 static void find_ws(void) {
     char command[1200];
-    snprintf(command, sizeof command,
-             "command -v node >/dev/null && test -d \"$(dirname '%s')/../interop/node_modules/ws\"",
-             ws_script);
-    if (access(ws_script, R_OK) == 0 && system(command) == 0)
-        snprintf(programs[WS], sizeof programs[WS], "node");
+    snprintf(ws_script, sizeof ws_script, "%s/peer_ws.mjs", peers);
+    snprintf(command, sizeof command, "command -v node >/dev/null && test -d '%s/../interop/"
+             "node_modules/ws'", peers);
+    if (system(command) == 0) snprintf(programs[WS], sizeof programs[WS], "node");
+}
+
+static void find_bun(void) {
+    char command[1200];
+    snprintf(bun_script, sizeof bun_script, "%s/peer_bun.mjs", peers);
+    snprintf(programs[BUN], sizeof programs[BUN], "%s/node_modules/.bin/bun", peers);
+    snprintf(command, sizeof command, "'%s' --version >/dev/null 2>&1", programs[BUN]);
+    if (system(command) != 0) programs[BUN][0] = 0;
 }
 
 static int present(int kinds, int kind) { return kinds >> kind & 1 && programs[kind][0] != 0; }
@@ -161,7 +170,8 @@ static void run_begin(run *r, int kind, const work *w) {
     if (w->idle > 0) r->idle = load_open(&r->server, "/room", w->idle, 1, 1);
     r->load = load_open(&r->server, w->kind == ROOM ? "/room" : "/echo",
                         w->kind == HANDSHAKE ? 0 : w->conns, w->size, w->depth);
-    slice(w, r, kind != WS ? 0.03 : quick ? 0.2 : 0.4); /* a just-in-time compiler needs its time */
+    int compiled = kind != WS && kind != BUN;
+    slice(w, r, compiled ? 0.03 : quick ? 0.2 : 0.4); /* a just-in-time compiler needs its time */
 }
 
 static void run_end(run *r) {
@@ -215,6 +225,40 @@ static void cpu_work(const work *w) {
         result(w->key, kind_names[k], k == base ? median(&cpu[k]) : mid, goal, w->label);
     }
     fflush(stdout);
+}
+
+/* Rooms of all sizes, one line each: ns of CPU time a delivery, and the ratio to the floor of the
+ * same kind. */
+static void fan_work(void) {
+    static const int conns[] = {10, 500, 10000}, depths[] = {1, 4, 16, 64, 256};
+    static const size_t sizes[] = {16, 64, 300, 2000};
+    int most = most_connections() - 100, worst = 0, rows = 0;
+    printf("ns of CPU time a delivery, and the median of the rounds' ratios to the floor\n"
+           "  room  bytes  in flight");
+    for (int k = 0; k < KINDS; k++)
+        if (programs[k][0] != 0 && k != LWS && k != WS) printf("  %16s", kind_names[k]);
+    putchar('\n');
+    for (int i = 0; i < 60 && now_seconds() < deadline; i++) {
+        work w = {"fan", "", "delivery", ROOM, conns[i / 20], depths[i % 5], 0, sizes[i / 5 % 4],
+                  1.15, 1 << FLOOR | 1 << AZCHAN | 1 << BUN | ALL_EPOLL, 0};
+        samples cpu[KINDS], ratio;
+        if (w.conns > most) w.conns = most;
+        w.solo = 5 * w.conns > most;
+        memset(cpu, 0, sizeof cpu);
+        measure(&w, quick ? 1 : 2, quick ? 3 : 5, w.conns > 1000 ? 0.15 : 0.05, cpu);
+        printf("%6d %6zu %10d", w.conns, w.size, w.depth);
+        for (int k = 0; k < KINDS; k++) {
+            if (cpu[k].count == 0) continue;
+            ratios(&cpu[k], &cpu[floor_of[k]], &ratio);
+            printf("  %8.0f (%5.2f)", median(&cpu[k]) * 1e3, median(&ratio));
+            if (k != AZCHAN && k != AZCHAN_EPOLL) continue;
+            rows++;
+            worst += median(&ratio) > w.goal;
+        }
+        putchar('\n');
+        fflush(stdout);
+    }
+    printf("%d of %d rows of azchan over 1.15 of the floor\n", worst, rows);
 }
 
 /* The cost of a message as connections grow, all of them active. */
@@ -376,10 +420,12 @@ static void options(int argc, char **argv, int *share_core) {
         if (strcmp(argv[i], "--quick") == 0) quick = 1;
         else if (strcmp(argv[i], "--one-core") == 0) *share_core = 1;
         else if (strcmp(argv[i], "--dir") == 0 && ++i) snprintf(folder, sizeof folder, "%s", value);
-        else if (strcmp(argv[i], "--ws") == 0 && ++i)
-            snprintf(ws_script, sizeof ws_script, "%s", value);
+        else if (strcmp(argv[i], "--peers") == 0 && ++i)
+            snprintf(peers, sizeof peers, "%s", value);
+        else if (strcmp(argv[i], "--fan") == 0) fan = 1;
         else if (strcmp(argv[i], "--only") == 0 && ++i) only = value;
-        else die("usage: bench --dir FOLDER --ws SCRIPT [--quick] [--one-core] [--only WORD]");
+        else die("usage: bench --dir FOLDER --peers FOLDER [--quick] [--one-core] [--only WORD] "
+                 "[--fan]");
     }
     if (folder[0] == 0) die("bench: --dir is needed");
 }
@@ -391,18 +437,20 @@ static void begin(int share_core) {
     find_program(AZCHAN_EPOLL, "server_epoll");
     find_program(LWS, "peer_lws");
     find_ws();
+    find_bun();
     if (programs[AZCHAN_EPOLL][0] != 0) find_program(FLOOR_EPOLL, "floor");
     if (programs[FLOOR][0] == 0 || programs[AZCHAN][0] == 0) die("no servers in %s", folder);
     snprintf(path, sizeof path, "%s/results", folder);
     results = fopen(path, "w");
     if (results == NULL) die("cannot write %s", path);
     load_begin(share_core);
-    deadline = now_seconds() + (quick ? 38 : 240);
+    int seconds = fan ? 3600 : quick ? 38 : 240;
+    deadline = now_seconds() + seconds;
     signal(SIGALRM, on_alarm);
-    alarm(quick ? 50 : 285);
-    printf("load and server %s%s%s\n", one_core ? "share one core" : "have a core each",
-           programs[LWS][0] ? "" : "; libwebsockets is not installed",
-           programs[WS][0] ? "" : "; ws is not installed");
+    alarm((unsigned)seconds + 45);
+    printf("load and server %s\n", one_core ? "share one core" : "have a core each");
+    for (int k = BUN; k < KINDS; k++)
+        if (programs[k][0] == 0) printf("%s is not installed\n", kind_names[k]);
     printf("CPU time: least, median; ratios: of the leasts, median of the rounds'\n\n");
 }
 
@@ -410,6 +458,10 @@ int main(int argc, char **argv) {
     int share_core = 0, idle, most;
     options(argc, argv, &share_core);
     begin(share_core);
+    if (fan) {
+        fan_work();
+        return 0;
+    }
     most = most_connections() - 100;
     idle = quick ? 2000 : 5000;
     if (idle > most / 2) idle = most / 2;
@@ -423,10 +475,14 @@ int main(int argc, char **argv) {
          1.15, ALL_POLL, 0},
         {"large", "echo 65,000 bytes, 8 connections", "message", ECHO, 8, 1, 0, 65000, 1.05,
          ALL_POLL, 0},
-        {"room", "room of 500, 64 bytes, one message at a time", "delivery", ROOM, 500, 1, 0, 64,
-         1.05, ALL_POLL, 0},
-        {"flight", "room of 500, 64 bytes, 16 messages in flight", "delivery", ROOM, 500, 16, 0,
-         64, 0.12, ALL_POLL, 0},
+        {"room 1", "room of 500, 64 bytes, one message at a time", "delivery", ROOM, 500, 1, 0, 64,
+         1.15, ALL_POLL, 0},
+        {"room 4", "room of 500, 64 bytes, 4 messages in flight", "delivery", ROOM, 500, 4, 0, 64,
+         1.15, ALL_POLL, 0},
+        {"room 16", "room of 500, 64 bytes, 16 messages in flight", "delivery", ROOM, 500, 16, 0,
+         64, 1.15, ALL_POLL, 0},
+        {"room 64", "room of 500, 64 bytes, 64 messages in flight", "delivery", ROOM, 500, 64, 0,
+         64, 1.15, ALL_POLL, 0},
         {"handshake", "handshakes", "handshake", HANDSHAKE, 32, 1, 0, 64, 1.10, ALL_POLL, 0},
         {"idle", poll_label, "message", ECHO, 1, 1, idle, 64, 1.02, OURS, 0},
         {"idle epoll", epoll_label, "message", ECHO, 1, 1, idle, 64, 1.05, ALL_EPOLL, 0},

@@ -20,11 +20,16 @@ $(BENCH_OUT)/peer_lws: $(BENCH)/peer_lws.c $(BENCH)/bench.mk
 	    $$(pkg-config --libs libwebsockets); fi
 
 ##   make bench QUICK=1      azchan.h beside the floor and its peers: a table and bench.svg; CORES=1
+# npm ci in tests/bench and tests/interop installs two of the peers.
 bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_lws)
-	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --ws $(BENCH)/peer_ws.mjs \
+	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --peers $(BENCH) \
 	    $(if $(QUICK),--quick) $(if $(filter 1,$(CORES)),--one-core)
 	$(BENCH_OUT)/draw <$(BENCH_OUT)/results >$(BENCH_OUT)/bench.svg
 	$(if $(QUICK)$(CORES),,cp $(BENCH_OUT)/bench.svg $(BENCH)/bench.svg)
+
+##   make bench-fan          rooms of 10 to 10,000 beside the floor and bun: a table
+bench-fan: $(addprefix $(BENCH_OUT)/,bench floor server server_epoll)
+	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --peers $(BENCH) --fan $(if $(QUICK),--quick)
 
 ##   make check-speed        instructions and system calls within tests/bench/limits
 check-speed: $(addprefix $(BENCH_OUT)/,check server)
@@ -34,8 +39,10 @@ check-speed: $(addprefix $(BENCH_OUT)/,check server)
 limits: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits --write
 
-##   make plan               memory and pings, for PLANNING in the manual
-plan: $(BENCH_OUT)/plan
+##   make plan               memory and pings, for PLANNING in the manual. CONNECTIONS=200000: also
+##                           so many idle ones, as root
+plan: $(BENCH_OUT)/plan $(BENCH_OUT)/crowd
 	$(BENCH_OUT)/plan
+	$(if $(CONNECTIONS),$(BENCH_OUT)/crowd $(CONNECTIONS))
 
-.PHONY: bench check-speed limits plan
+.PHONY: bench bench-fan check-speed limits plan

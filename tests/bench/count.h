@@ -50,6 +50,7 @@ static const counted ECHO_ONE = {"/echo", 32, 1, 64, 300};
 static const counted ECHO_BURST = {"/echo", 32, 32, 64, 30};
 static const counted ECHO_LARGE = {"/echo", 8, 1, 65000, 20};
 static const counted ROOM_ONE = {"/room", 64, 1, 64, 50};
+static const counted ROOM_BURST = {"/room", 64, 16, 64, 20};
 static const counted HANDSHAKES = {NULL, 32, 1, 64, 5};
 
 /* Run a server under a tool. Returns how many messages, deliveries or handshakes there were. */

@@ -53,16 +53,17 @@ static void format(char *out, size_t size, const char *unit, double figure, int 
 /* One group of bars. The floor's figure is in unit; the others' are ratios to it, if there is
  * one. Returns its height, 0 if there was nothing to draw. */
 static double group(double x, double y, const char *key, const char *title, const char *unit) {
-    static const char *const names[] = {"floor", "azchan", "libwebsockets", "ws"};
+    static const char *const names[] = {"floor", "azchan", "bun", "libwebsockets", "ws"};
+    enum { NAMES = sizeof names / sizeof *names };
     const row *floor = find(key, "floor");
     double most = floor != NULL ? 1 : 0, at = y + 24;
-    for (int i = 1; i < 4; i++) {
+    for (int i = 1; i < NAMES; i++) {
         const row *r = find(key, names[i]);
         if (r != NULL && r->figure > most) most = r->figure;
     }
     if (find(key, "azchan") == NULL || most <= 0) return 0;
     printf("<text x='%.0f' y='%.1f' class='title'>%s</text>\n", x, y + 14, title);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < NAMES; i++) {
         char text[40];
         const row *r = find(key, names[i]);
         if (r == NULL) continue;
@@ -89,19 +90,21 @@ int main(void) {
         {"burst", "Echo, 64 bytes, bursts of 32", "&#181;s"},
         {"large", "Echo, 65,000 bytes", "&#181;s"},
         {"handshake", "Handshake", "&#181;s"},
-        {"room", "To a room of 500, one message at a time", "&#181;s"},
-        {"flight", "To a room of 500, 16 messages in flight", "&#181;s"},
+        {"room 1", "To a room of 500, one message at a time", "&#181;s"},
+        {"room 4", "To a room of 500, 4 messages in flight", "&#181;s"},
+        {"room 16", "To a room of 500, 16 messages in flight", "&#181;s"},
+        {"room 64", "To a room of 500, 64 messages in flight", "&#181;s"},
         {"idle memory", "Memory of an idle connection, in a room", "bytes"},
         {"stalled memory", "Memory for 64 KiB to 1,000, half stalled", "KiB"},
     };
     double y[2] = {TOP, TOP};
     char body_height[16];
     read_rows();
-    /* Two groups of at most four bars a line; the height is known before they are drawn. */
-    int lines = (int)(sizeof groups / sizeof *groups + 1) / 2, tall = 24 + 4 * LINE + 18;
+    /* Two groups of at most five bars a line; the height is known before they are drawn. */
+    int lines = (int)(sizeof groups / sizeof *groups + 1) / 2, tall = 24 + 5 * LINE + 18;
     snprintf(body_height, sizeof body_height, "%d", TOP + lines * tall);
     printf("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %s' width='%d' height='%s' "
-           "role='img' aria-label='CPU time and memory of azchan.h, of libwebsockets and of ws, "
+           "role='img' aria-label='CPU time and memory of azchan.h, of bun, libwebsockets and ws, "
            "beside the floor'>\n%s", WIDTH, body_height, WIDTH, body_height, style);
     printf("<text x='%d' y='28' class='head'>The server's CPU time for one message, beside the "
            "floor</text>\n", LEFT);

@@ -5,8 +5,8 @@
  * Per turn one wait (poll, or epoll when asked), per ready connection one recv and one send. It
  * checks nothing and reads nothing: the first frame's head tells how long all frames are, bytes
  * are counted, and for each frame's worth one frame prepared beforehand goes back. The handshake
- * alone is answered truly (any client insists). Connections to /room get a send each for every
- * message that one of them sends: the floor of a broadcast. */
+ * alone is answered truly (any client insists). A message from a connection to /room is copied into
+ * a buffer of each of them, and each has one send a turn: the floor of a broadcast. */
 #define _GNU_SOURCE
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h" /* for azc__accept_key, and the system's headers */
@@ -18,6 +18,8 @@ typedef struct conn {
     size_t in;   /* bytes of frames not yet whole */
     size_t owed; /* bytes to send */
     size_t at;   /* of the prepared frame, where those begin */
+    char *queue; /* of a member of the room: owed bytes */
+    size_t cap;
     int slot;    /* in polls */
     char open, room, writing;
 } conn;
@@ -27,6 +29,7 @@ static struct pollfd polls[MAX_FDS];
 static int poll_count, room_fds[MAX_FDS], room_count, listener, epoll = -1;
 static char read_buffer[READ + 1], *canned;
 static size_t frame_in, frame_out, canned_len; /* a frame from the client, one to it */
+static int spoken; /* the room was spoken to in this turn */
 
 static void fail(const char *what) {
     perror(what);
@@ -59,6 +62,7 @@ static void drop(int fd) {
     for (int i = 0; conns[fd].room && i < room_count; i++) {
         if (room_fds[i] == fd) room_fds[i] = room_fds[--room_count];
     }
+    free(conns[fd].queue);
     memset(&conns[fd], 0, sizeof conns[fd]);
     close(fd);
 }
@@ -99,18 +103,45 @@ static void learn(const unsigned char *p) {
     }
 }
 
-static void answer(int fd, size_t messages) {
-    if (!conns[fd].room) {
-        conns[fd].owed += messages * frame_out;
-        send_some(fd, conns[fd].owed);
-        return;
-    }
-    for (; messages > 0; messages--) {
-        for (int i = 0; i < room_count; i++) {
-            conns[room_fds[i]].owed += frame_out;
-            send_some(room_fds[i], frame_out);
+/* Copy a frame to each member's buffer. */
+static void speak(void) {
+    for (int i = 0; i < room_count; i++) {
+        conn *c = &conns[room_fds[i]];
+        if (c->owed + frame_out > c->cap) {
+            c->cap = c->cap == 0 ? 512 : 2 * c->cap;
+            if (c->cap < c->owed + frame_out) c->cap = c->owed + frame_out;
+            c->queue = realloc(c->queue, c->cap);
+            if (c->queue == NULL) fail("realloc");
         }
+        memcpy(c->queue + c->owed, canned, frame_out);
+        c->owed += frame_out;
     }
+    spoken = 1;
+}
+
+static void send_queue(int fd) {
+    conn *c = &conns[fd];
+    ssize_t sent = send(fd, c->queue, c->owed, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) {
+        c->owed -= (size_t)sent;
+        if (c->owed > 0) memmove(c->queue, c->queue + sent, c->owed);
+    }
+    want_write(fd, c->owed > 0);
+}
+
+static void end_turn(void) {
+    for (int i = 0; spoken && i < room_count; i++) {
+        const conn *c = &conns[room_fds[i]];
+        if (c->owed > 0 && !c->writing) send_queue(room_fds[i]);
+    }
+    spoken = 0;
+}
+
+static void answer(int fd, size_t messages) {
+    for (; conns[fd].room && messages > 0; messages--) speak();
+    if (conns[fd].room) return;
+    conns[fd].owed += messages * frame_out;
+    send_some(fd, conns[fd].owed);
 }
 
 static void handshake(int fd) {
@@ -159,6 +190,7 @@ static void accept_all(void) {
 
 static void ready(int fd, int reads, int writes) {
     if (fd == listener) accept_all();
+    else if (writes && conns[fd].room) send_queue(fd);
     else if (writes) send_some(fd, conns[fd].owed);
     else if (reads) readable(fd);
 }
@@ -206,5 +238,6 @@ int main(int argc, char **argv) {
     for (;;) {
         if (use_epoll) turn_epoll();
         else turn_poll();
+        end_turn();
     }
 }

@@ -1,0 +1,204 @@
+/* CONN: broadcasts of a turn are written once, on a sheet, and what is not sent is copied. */
+#define AZCHAN_IMPLEMENTATION
+#include "../azchan.h"
+#include "test.h"
+#include "client.h"
+
+enum { PEERS = 12 };
+
+static struct {
+    azc_server *server;
+    client *peers[PEERS];
+    azc_conn *conns[PEERS];
+    tape wanted[PEERS]; /* the frames that each peer must receive */
+    int count;
+} all;
+
+/* Every peer is in "all", those with an even number in "even". */
+static int enter(azc_conn *conn) {
+    int n = all.count++;
+    all.conns[n] = conn;
+    int error = azc_join(conn, "all");
+    return error == AZC_OK && n % 2 == 0 ? azc_join(conn, "even") : error;
+}
+
+/* small: every small-th peer has a small receive buffer; 0: none has. */
+static void begin(const azc_config *config, int small) {
+    azc_channel_desc d;
+    memset(&d, 0, sizeof d);
+    d.path = "/t", d.on_connect = enter;
+    d.on_close = note_close;
+    memset(&all, 0, sizeof all);
+    all.server = serve(config, d);
+    for (int i = 0; i < PEERS; i++) {
+        all.peers[i] = small > 0 && i % small == 0 ? client_open_to(all.server, "127.0.0.1",
+                                                       azc_port(all.server), 1)
+                                      : client_open(all.server);
+        CHECK_INT(client_upgrade(all.peers[i], "/t", ""), 101);
+    }
+    settle(all.server);
+}
+
+static void end(void) {
+    finish(all.server);
+    for (int i = 0; i < PEERS; i++) tape_clear(&all.wanted[i]);
+}
+
+static void want(int peer, int first, const char *data, size_t len) {
+    unsigned char frame[70000];
+    tape_add(&all.wanted[peer], (char *)frame, put_frame(frame, first, data, len, 0, NULL));
+}
+
+/* A broadcast to a room, "" for the channel. except: a peer's number, or -1. */
+static void cast(const char *room, int binary, const char *data, size_t len, int except) {
+    const azc_conn *conn = except < 0 ? NULL : all.conns[except];
+    const char *name = *room ? room : NULL;
+    CHECK_INT(binary ? azc_broadcast_binary(served, name, data, len, conn)
+                     : azc_broadcast(served, name, data, len, conn), AZC_OK);
+    for (int i = 0; i < PEERS; i++)
+        if (i != except && (*room != 'e' || i % 2 == 0))
+            want(i, FIN | (binary ? BINARY : TEXT), data, len);
+}
+
+static void expect_all(void) {
+    for (int i = 0; i < PEERS; i++) {
+        client *c = all.peers[i];
+        const tape *t = &all.wanted[i];
+        if (!CHECK(client_await(c, t->len)) || !CHECK_INT(c->len, t->len) ||
+            !CHECK(memcmp(c->in, t->text, t->len) == 0)) printf("    peer %d\n", i);
+    }
+}
+
+static unsigned dice(unsigned sides) {
+    static uint32_t state = 7;
+    state = state * 1664525 + 1013904223;
+    return (state >> 8) % sides;
+}
+
+static char text[70000];
+
+/* One of the things that queue messages. */
+static void deed(size_t most) {
+    size_t len = dice(8) == 0 ? dice((unsigned)most) : dice(100);
+    int except = dice(3) == 0 ? (int)dice(PEERS) : -1;
+    const char *at = text + dice(26);
+    switch (dice(10)) {
+    case 0: {
+        int to = (int)dice(PEERS);
+        CHECK_INT(azc_send_text(all.conns[to], at, len), AZC_OK);
+        want(to, FIN | TEXT, at, len);
+        return;
+    }
+    case 1: cast("", 1, at, len, except); return;
+    case 2: case 3: cast("even", 0, at, len, except); return;
+    default: cast("all", 0, at, len, except);
+    }
+}
+
+static void order(void) {
+    TEST("broadcasts, exceptions and private messages arrive whole and in order") {
+        begin(NULL, 0);
+        for (int turn = 0; turn < 300; turn++) {
+            for (unsigned n = dice(2) ? dice(4) : dice(40); n > 0; n--) deed(3000);
+            if (dice(3)) azc_poll(all.server, 0);
+            for (int i = 0; i < PEERS; i++) client_fill(all.peers[i]);
+        }
+        expect_all();
+        end();
+    }
+    TEST("so they do when peers read late: what is not sent is copied at the end of the turn") {
+        azc_config config = quick();
+        config.max_backlog = 16 << 20;
+        begin(&config, 3);
+        for (int turn = 0; turn < 200; turn++) {
+            for (unsigned n = dice(60); n > 0; n--) deed(3000);
+            azc_poll(all.server, 0);
+            for (int i = 0; i < PEERS; i++) if (i % 3 || turn % 50 == 49) client_fill(all.peers[i]);
+        }
+        expect_all();
+        end();
+    }
+    TEST("more than a sheet's piece in one turn, and every size up to a shared frame's") {
+        begin(NULL, 0);
+        for (size_t len = 0; len < 1030; len += 7) cast("all", 0, text, len, -1);
+        for (int i = 0; i < 400; i++) cast("all", 0, text, 60, i % 5 == 0 ? i % PEERS : -1);
+        expect_all();
+        end();
+    }
+    TEST("a Close, a ping or a latest value behind broadcasts of the same turn comes after them") {
+        begin(NULL, 0);
+        cast("all", 0, "one", 3, -1);
+        CHECK_INT(azc_ping(all.conns[0], "p", 1), AZC_OK);
+        want(0, FIN | PING, "p", 1);
+        cast("all", 0, "two", 3, -1);
+        azc_message m;
+        memset(&m, 0, sizeof m);
+        m.text = "latest", m.len = 6, m.room = "all", m.key = 1;
+        CHECK_INT(azc_send(served, &m), AZC_OK);
+        for (int i = 0; i < PEERS; i++) want(i, FIN | TEXT, "latest", 6);
+        cast("all", 0, "three", 5, -1);
+        CHECK_INT(azc_close(all.conns[1], 1000, "bye"), AZC_OK);
+        want(1, FIN | CLOSE, "\x03\xe8" "bye", 5);
+        expect_all();
+        end();
+    }
+}
+
+static void limits(void) {
+    TEST("a backlog of broadcasts is limited and counted as one of copies") {
+        azc_config config = quick();
+        config.max_message = 1000, config.max_backlog = 4000;
+        begin(&config, 0);
+        for (int i = 0; i < 80; i++) cast("all", 0, text, 48, -1); /* 50 bytes each */
+        for (int i = 0; i < PEERS; i++) CHECK_INT(azc_backlog(all.conns[i]), 4000);
+        CHECK_INT(azc_broadcast(served, "all", "x", 1, all.conns[0]), AZC_OK);
+        CHECK_INT(azc_stats(all.server)->dropped, PEERS - 1);
+        EXPECT_EVENTS("");
+        settle(all.server);
+        CHECK_INT(client_await(all.peers[0], 4000), 1);
+        EXPECT_TEXT(all.peers[0], "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+        end();
+    }
+#if !AZCHAN_SMALL
+    TEST("in a busy room a turn does not call the allocator, however many messages it has") {
+        azc_config config = quick();
+        begin(&config, 0);
+        for (int turn = 0; turn < 20; turn++) {
+            long calls = memory.calls;
+            for (int i = 0; i < 1 << turn % 8; i++) cast("all", 0, text, 64, -1);
+            client_text(all.peers[0], ""); /* an idle wait would return the pool */
+            azc_poll(all.server, WAIT_MS);
+            if (turn > 8) CHECK_INT(memory.calls, calls);
+        }
+        expect_all();
+        end();
+    }
+    TEST("a member costs a busy room a few words a turn, and a stalled one only its own copies") {
+        azc_config config = quick();
+        config.max_backlog = 16 << 20;
+        begin(&config, 2);
+        for (int i = 0; i < 400; i++) { /* until the small buffers are full */
+            cast("all", 1, text, 20000, -1);
+            azc_poll(all.server, 0);
+            for (int j = 0; j < PEERS; j++) if (j % 2) client_fill(all.peers[j]);
+        }
+        settle(all.server);
+        size_t before = memory.bytes;
+        for (int i = 0; i < 1000; i++) cast("all", 0, text, 100, -1);
+        /* 102,000 bytes of frames: on the sheet, and one copy for each of the stalled */
+        CHECK(memory.bytes - before < 102000 + PEERS / 2 * 115000 + PEERS * 500);
+        CHECK(memory.bytes - before > PEERS / 2 * 102000);
+        end();
+    }
+#endif
+}
+
+int main(int argc, char **argv) {
+    memset(text, 'x', sizeof text - 1);
+    for (size_t i = 0; i < 200; i++) text[i + 400] = (char)('a' + i % 26);
+    test_start(argc, argv);
+    order();
+    limits();
+    tape_clear(&events), tape_clear(&log_lines);
+    return test_end();
+}
