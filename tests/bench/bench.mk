@@ -19,9 +19,13 @@ $(BENCH_OUT)/peer_lws: $(BENCH)/peer_lws.c $(BENCH)/bench.mk
 	    $(BENCH_CC) $$(pkg-config --cflags libwebsockets) $< -o $@ $(LDFLAGS) \
 	    $$(pkg-config --libs libwebsockets); fi
 
+$(BENCH_OUT)/arena: $(BENCH)/httparena/main.c azchan.h
+	@mkdir -p $(@D)
+	$(BENCH_CC) -I. $< -o $@ -lpthread $(LDFLAGS)
+
 ##   make bench QUICK=1      azchan.h beside the floor and its peers: a table and bench.svg; CORES=1
 # npm ci in tests/bench and tests/interop installs two of the peers.
-bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_lws)
+bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_lws arena)
 	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --peers $(BENCH) \
 	    $(if $(QUICK),--quick) $(if $(filter 1,$(CORES)),--one-core)
 	$(BENCH_OUT)/draw <$(BENCH_OUT)/results >$(BENCH_OUT)/bench.svg
