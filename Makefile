@@ -112,10 +112,11 @@ check-faults:
 
 ##   make check-epoll        all tests with AZCHAN_USE_EPOLL (Linux)
 check-epoll:
-	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O1 -g -DAZCHAN_USE_EPOLL"
+	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak
 check-long:
+	@$(MAKE) -s check-warnings LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow
