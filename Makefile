@@ -79,13 +79,11 @@ test: $(TESTS)
 	@TEST_RUN="$(TEST_RUN)" sh tests/run.sh $(TESTS)
 
 ##   make check              run everything below, except what takes hours or writes figures
-# Nothing is installed: what is missing is named. Checks that measure time come last, and
-# check-fixed uses the processor time that the browser tests leave.
+# Nothing is installed: what is missing is named. Checks that measure time come last.
 check:
 	@$(MAKE) -s -j3 check-valgrind check-sanitize check-machines check-epoll coverage check-fuzz \
-	    check-model check-small check-warnings check-speed check-size check-readme
-	@$(MAKE) -s -j2 check-interop check-fixed
-	@$(MAKE) -s check-net
+	    check-model check-small check-warnings check-fixed check-speed check-size check-readme
+	@$(MAKE) -s -j2 check-interop check-net
 	@$(MAKE) -s check-attacks
 	@$(MAKE) -s check-soak
 
