@@ -299,8 +299,8 @@
 
    ALL CORES. A server in each thread, all with reuse_port on one port, uses all cores in one
    process; the kernel spreads the connections over them. on_publish hands a broadcast to the other
-   threads, azc_post runs a task there, and the task calls azc_deliver. Each thread keeps history,
-   so it is the same in all; counts, users and rates are those of one thread. examples/threads.c is
+   threads, azc_post runs a task there, and the task calls azc_deliver. Each thread keeps its own
+   history of all messages; counts, users and rates are those of one thread. examples/threads.c is
    all of that, with shared notes and a bound for a thread that is behind.
 
    GRACEFUL RESTART. Start the new process, then call azc_shutdown in the old one. No peer is
@@ -1477,9 +1477,9 @@ enum {
     AZC__POOL = 1 << 20,        /* bytes of free transient memory kept for the next need */
     AZC__COPY = 256,            /* a message of a replay that is shorter is copied */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
-    AZC__SHEET = 16384,         /* a piece of a sheet: smaller broadcasts of a turn, written once */
-    AZC__SHEET_CONNS = 3,       /* for this many connections or more */
-    AZC__SHEET_PART = 256,      /* bytes that follow each other, before another stretch is begun */
+    AZC__SHEET = 16384,         /* bytes of a sheet's piece, its struct included */
+    AZC__SHEET_CONNS = 3,       /* a broadcast to this many connections or more goes on the sheet */
+    AZC__SHEET_PART = 4096,     /* bytes of an output's piece on the sheet, before another follows */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
     AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
                                    output is empty */
@@ -1585,9 +1585,10 @@ typedef struct azc__piece {
     size_t len;                /* unsent bytes */
     size_t room;               /* free bytes behind data + len */
     size_t size;               /* allocated bytes, this struct included */
-    azc__block *block;         /* a reference to give back, or NULL. Only with one: */
+    azc__block *block;         /* a reference to give back, or NULL */
     uint32_t lost;             /* what it counts besides its bytes: see azc__out_uncount */
-    uint32_t kind;             /* 0, or one of these; the first two have a block */
+    uint32_t kind;             /* 0, or one of these: the first two only with a block, the last only
+                                  without */
 } azc__piece;
 enum { AZC__KEYED = 1, AZC__REPLAY, AZC__ON_SHEET };
 
@@ -2547,13 +2548,13 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
  * cost is a few words, whatever the size. The sheet lasts until outputs are flushed, at the end of
  * the turn; what the kernel does not take then is copied. So it is never kept for a slow peer. */
 
-/* Is this frame on the sheet right behind what the output has there? */
+/* Does the frame follow the output's last bytes on the sheet? */
 static inline int azc__out_continues(const azc__out *out, const unsigned char *frame) {
     return out->tail != NULL && out->tail->data + out->tail->len == frame;
 }
 
-/* May the output refer to this frame? Only if it has nothing else behind the sheet, and not for
- * every few bytes when its frames do not follow each other. */
+/* May the output refer to this frame? Only if it is empty or ends on the sheet. If the frame does not
+ * follow directly, a new piece begins, so the one before it must be worth its struct. */
 static inline int azc__out_takes_sheet(const azc__out *out, const unsigned char *frame) {
     return out->tail == NULL || azc__out_continues(out, frame) ||
            (out->tail->kind == AZC__ON_SHEET && out->tail->len >= AZC__SHEET_PART);
@@ -2572,7 +2573,8 @@ static inline int azc__out_refer_sheet(azc__mem *mem, azc__out *out, const unsig
     return 1;
 }
 
-/* Copy what an output has on the sheet, which is at its head. Returns 0 without memory. */
+/* Replace the pieces on the sheet, which are the first of an output, by copies. Returns 0 without
+ * memory. */
 static AZC__RARE int azc__out_leave_sheet(azc__mem *mem, azc__out *out) {
     azc__out copy;
     azc__piece *p = out->head, *next;
@@ -5693,25 +5695,22 @@ static unsigned char *azc__sheet_write(azc_server *s, const azc__payload *p, siz
     return frame;
 }
 
-/* All outputs were flushed: nothing refers to the sheet. */
+/* Take the last frame back: no output refers to it. So the sheet never has more bytes than the
+ * backlogs that refer to it. */
+static AZC__RARE void azc__sheet_unwrite(azc_server *s, size_t size) {
+    s->sheet.tail->len -= size; /* NOLINT: it was written */
+    s->sheet.tail->room += size;
+    s->sheet.bytes -= size;
+}
+
+/* Every output was flushed or copied: nothing refers to the sheet. */
 static AZC__RARE void azc__sheet_clear(azc_server *s) {
     azc__pieces_free(&s->mem, s->sheet.head);
     memset(&s->sheet, 0, sizeof s->sheet);
+    if (s->conn_count == 0) azc__pool_free(&s->mem);
 }
 
-/* Queue a frame of the sheet, or a copy of the payload. */
-static AZC__HOT int azc__queue_sheet(azc_conn *conn, const azc__payload *p,
-                                     const unsigned char *frame, size_t size) {
-    if (!azc__out_takes_sheet(&conn->out, frame))
-        return azc__queue(conn, p->opcode, p->data, p->len);
-    if (azc__backlog_full(conn, size)) return azc__backlog_overflow(conn, size);
-    if (!azc__out_refer_sheet(&conn->server->mem, &conn->out, frame, size))
-        return azc__error_memory(conn->server, p->call);
-    azc__queue_done(conn);
-    return AZC_OK;
-}
-
-/* Is one frame for all better than a copy for each connection? A key is kept in the frame. */
+/* Is a block better than a copy for each connection, or the sheet? A key is kept in the block. */
 static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
     return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL);
 }
@@ -5721,15 +5720,29 @@ static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, siz
 typedef struct azc__cast {
     const azc__payload *payload;
     azc__block *block;
-    const unsigned char *frame;
-    size_t size; /* of the frame */
+    const unsigned char *frame; /* on the sheet */
+    size_t size;                /* of the frame */
+    int referred;               /* an output refers to it */
 } azc__cast;
 
+/* Queue a frame of the sheet, or a copy of the payload. */
+static AZC__HOT int azc__queue_sheet(azc_conn *conn, azc__cast *c) {
+    const azc__payload *p = c->payload;
+    if (!azc__out_takes_sheet(&conn->out, c->frame))
+        return azc__queue(conn, p->opcode, p->data, p->len);
+    if (azc__backlog_full(conn, c->size)) return azc__backlog_overflow(conn, c->size);
+    if (!azc__out_refer_sheet(&conn->server->mem, &conn->out, c->frame, c->size))
+        return azc__error_memory(conn->server, p->call);
+    c->referred = 1;
+    azc__queue_done(conn);
+    return AZC_OK;
+}
+
 /* Returns 1 if the message was queued. */
-static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__cast *c) {
+static AZC__HOT int azc__broadcast_one(azc_conn *conn, azc__cast *c) {
     const azc__payload *p = c->payload;
     if (conn->state != AZC__OPEN) return 0;
-    return (c->frame != NULL ? azc__queue_sheet(conn, p, c->frame, c->size)
+    return (c->frame != NULL ? azc__queue_sheet(conn, c)
             : c->block != NULL ? azc__queue_block(conn, c->block)
                                : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
 }
@@ -5740,7 +5753,7 @@ static AZC__HOT int azc__broadcast_one(azc_conn *conn, const azc__cast *c) {
 static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
                                 const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    azc__cast cast = {payload, NULL, NULL, azc__frame_overhead(payload->len) + payload->len};
+    azc__cast cast = {payload, NULL, NULL, azc__frame_overhead(payload->len) + payload->len, 0};
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
     size_t conns = room != NULL ? room->count : channel->count;
     if (azc__broadcast_shares(s, payload, conns)) {
@@ -5760,6 +5773,7 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
         for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
             if (conn != except) count += azc__broadcast_one(conn, &cast);
     }
+    if (cast.frame != NULL && !cast.referred) azc__sheet_unwrite(s, cast.size);
     azc__block_release(&s->mem, cast.block);
     return count;
 }
@@ -7257,7 +7271,7 @@ static void azc__settle(azc_server *s) {
         s->touched_first = conn->next_touched;
         conn->touched = 0;
         if (conn->out.bytes > 0) azc__conn_flush(s, conn);
-        if (AZC__FAST && conn->out.bytes > 0 && s->sheet.bytes > 0 &&
+        if (AZC__FAST && conn->out.bytes > 0 && s->sheet.bytes > 0 && conn->state != AZC__DEAD &&
             !azc__out_leave_sheet(&s->mem, &conn->out)) azc__conn_drop(conn);
         if (conn->state != AZC__OPEN && !azc__settle_other(conn)) continue;
         if (!azc__conn_only_reads(conn)) {
@@ -7266,7 +7280,7 @@ static void azc__settle(azc_server *s) {
         }
         azc__source_watch(s, &conn->source, events);
     }
-    if (s->sheet.bytes > 0) azc__sheet_clear(s);
+    if (s->sheet.head != NULL) azc__sheet_clear(s);
 }
 
 /* ---- Deadlines ---- */

@@ -9,11 +9,11 @@
    What holds across the threads:
    - A member gets each message once. One sender's messages keep their order; two senders' may be in
      another order in another thread.
-   - The notes that wait for a thread take at most MAX_WAITING bytes. A message that finds no room is
-     lost for that thread's members; the log says so, and how many.
-   - History is kept by each thread, so that a room has the same messages in all of them, even where
-     it has no members. azc_count, azc_members and azc_users see the members of one thread; `here`
-     counts those of all.
+   - A thread delivers AT_ONCE bytes a turn, so that its peers can read meanwhile. The notes that wait
+     for it have at most MAX_WAITING bytes. A message that finds no room is lost for that thread's
+     members; stderr says how many.
+   - Each thread keeps its own history of all messages, also while it has no members in the room.
+     azc_count, azc_members and azc_users see the members of one thread; `here` counts those of all.
    - SIGINT and SIGTERM stop all threads, and their peers see 1001. If one thread fails, all stop. */
 #define AZCHAN_IMPLEMENTATION
 #include "azchan.h"
@@ -24,7 +24,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 64, MAX_HISTORY = 50 };
+enum { MAX_THREADS = 64, MAX_HISTORY = 50, AT_ONCE = 64 << 10, MOST = 256 };
 #ifndef MAX_WAITING
 #define MAX_WAITING ((size_t)64 << 20)
 #endif
@@ -45,8 +45,9 @@ typedef struct worker {
     int number, error;
 
     pthread_mutex_t lock; /* for what follows */
-    note **notes;         /* that wait to be delivered here, in order */
-    size_t count, cap, bytes;
+    note **notes;         /* those from `first` on wait to be delivered here, in order */
+    size_t first, count, cap, bytes;
+    int posted;           /* notes_deliver will run */
     unsigned long lost;   /* notes for which there was no room */
 } worker;
 
@@ -63,6 +64,10 @@ static size_t note_size(const note *n) { return sizeof *n + n->room_len + n->len
 /* Add a note to those that wait. Returns 0 if there is no room. */
 static int note_add(worker *w, note *n) {
     if (w->bytes + note_size(n) > MAX_WAITING) return 0;
+    if (w->first > 0 && w->first + w->count == w->cap) {
+        memmove(w->notes, w->notes + w->first, w->count * sizeof *w->notes);
+        w->first = 0;
+    }
     if (w->count == w->cap) {
         size_t cap = w->cap ? 2 * w->cap : 64;
         note **notes = realloc(w->notes, cap * sizeof *notes);
@@ -70,43 +75,51 @@ static int note_add(worker *w, note *n) {
         w->notes = notes;
         w->cap = cap;
     }
-    w->notes[w->count++] = n;
+    w->notes[w->first + w->count++] = n;
     w->bytes += note_size(n);
     return 1;
 }
 
-/* A task: deliver all notes that wait. It takes the whole list, so that the lock is held for a
-   moment only. */
+/* Take notes of up to AT_ONCE bytes, and at least one. Returns how many. */
+static size_t notes_take(worker *w, note *taken[MOST]) {
+    size_t n = 0, size = 0;
+    while (n < MOST && w->count > 0 && (n == 0 || size < AT_ONCE)) {
+        taken[n] = w->notes[w->first++];
+        w->count--;
+        size += note_size(taken[n++]);
+    }
+    w->bytes -= size;
+    if (w->count == 0) w->first = 0;
+    return n;
+}
+
+/* A task: deliver some of the notes that wait. The rest is for a task of the next turn. */
 static void notes_deliver(azc_server *server, void *arg) {
     worker *w = arg;
-    (void)server;
+    note *taken[MOST];
     pthread_mutex_lock(&w->lock);
-    note **notes = w->notes;
-    size_t count = w->count;
+    size_t count = notes_take(w, taken);
     unsigned long lost = w->lost;
-    w->notes = NULL;
-    w->count = w->cap = w->bytes = w->lost = 0;
+    w->lost = 0;
+    w->posted = w->count > 0 && azc_post(server, notes_deliver, w) == AZC_OK;
     pthread_mutex_unlock(&w->lock);
     if (lost) fprintf(stderr, "thread %d is behind: %lu messages lost\n", w->number, lost);
     for (size_t i = 0; i < count; i++) {
-        note *n = notes[i];
+        note *n = taken[i];
         const char *room = (const char *)(n + 1);
         azc_deliver(w->chat, room, room + n->room_len, n->len, n->binary);
         note_release(n);
     }
-    free(notes);
 }
 
-/* Hand a note to a thread. Only the first that waits needs a task. */
+/* Hand a note to a thread, and post a task if none is queued. */
 static void note_send(worker *w, note *n) {
     pthread_mutex_lock(&w->lock);
-    int first = w->count == 0 && w->lost == 0;
     int added = note_add(w, n);
     if (!added) w->lost++;
+    if (!w->posted) w->posted = azc_post(w->server, notes_deliver, w) == AZC_OK;
     pthread_mutex_unlock(&w->lock);
     if (!added) note_release(n);
-    if (first && azc_post(w->server, notes_deliver, w) != AZC_OK)
-        fprintf(stderr, "thread %d takes no tasks\n", w->number); /* at most one waits: never */
 }
 
 /* on_publish: a broadcast of this thread to a room. */
@@ -186,10 +199,10 @@ static void chat_close(azc_conn *conn, int code, const char *reason) {
 /* ==== The threads ============================================================================= */
 
 /* A listening server. Returns 0 on an error, which the log has explained. */
-static int worker_open(worker *w, const char *host) {
+static int worker_open(worker *w, const char *host, int port) {
     azc_config config = {0};
     config.host = host;
-    config.port = 4000;
+    config.port = port;
     config.reuse_port = 1;
 
     azc_channel_desc desc = {0};
@@ -217,28 +230,27 @@ static void *worker_run(void *arg) {
     return NULL;
 }
 
-/* Release the notes that were not delivered, and the server. */
+/* azc_destroy runs the task that is queued, so the notes that are left come after it. */
 static void worker_close(worker *w) {
-    for (size_t i = 0; i < w->count; i++) note_release(w->notes[i]);
-    free(w->notes);
     azc_destroy(w->server);
+    for (size_t i = 0; i < w->count; i++) note_release(w->notes[w->first + i]);
+    free(w->notes);
     pthread_mutex_destroy(&w->lock);
-    memset(w, 0, sizeof *w);
 }
 
-/* Open count servers on one port: the first may choose it. Returns 0 on an error. */
+/* Open count servers on one port, which the first may choose: the others have its host without a
+   port. Returns 0 on an error. */
 static int workers_open(const char *host, int count) {
-    char next[300] = "";
-    for (worker_count = 0; worker_count < count; worker_count++) {
-        worker *w = &workers[worker_count];
-        w->number = worker_count;
-        if (!worker_open(w, worker_count == 0 ? host : next)) {
-            worker_count++;
+    char others[300];
+    snprintf(others, sizeof others, "%s", host && strspn(host, "0123456789") < strlen(host)
+                                          ? host : "127.0.0.1");
+    char *colon = strrchr(others, ':'), *bracket = strrchr(others, ']');
+    if (colon && (bracket ? colon > bracket : colon == strchr(others, ':'))) *colon = 0;
+    for (int i = 0; i < count; i++) {
+        workers[i].number = i;
+        worker_count++;
+        if (!worker_open(&workers[i], i ? others : host, i ? azc_port(workers[0].server) : 4000))
             return 0;
-        }
-        const char *colon = host ? strrchr(host, ':') : NULL;
-        snprintf(next, sizeof next, "%.*s%d", colon ? (int)(colon - host) + 1 : 0, host,
-                 azc_port(w->server));
     }
     return 1;
 }
@@ -247,6 +259,7 @@ int main(int argc, char **argv) {
     long cores = argc > 2 ? atol(argv[2]) : sysconf(_SC_NPROCESSORS_ONLN);
     int count = cores < 1 ? 1 : cores > MAX_THREADS ? MAX_THREADS : (int)cores;
     int failed = 0, number;
+    if (argc > 1 && strncmp(argv[1], "unix:", 5) == 0) count = 1; /* only one can listen there */
     sigset_t stop;
     sigemptyset(&stop);
     sigaddset(&stop, SIGINT);

@@ -18,7 +18,7 @@ typedef struct conn {
     size_t in;   /* bytes of frames not yet whole */
     size_t owed; /* bytes to send */
     size_t at;   /* of the prepared frame, where those begin */
-    char *queue; /* of a member of the room: owed bytes */
+    char *queue; /* of a member of the room: the owed bytes begin at `at` */
     size_t cap;
     int slot;    /* in polls */
     char open, room, writing;
@@ -107,13 +107,12 @@ static void learn(const unsigned char *p) {
 static void speak(void) {
     for (int i = 0; i < room_count; i++) {
         conn *c = &conns[room_fds[i]];
-        if (c->owed + frame_out > c->cap) {
-            c->cap = c->cap == 0 ? 512 : 2 * c->cap;
-            if (c->cap < c->owed + frame_out) c->cap = c->owed + frame_out;
+        if (c->at + c->owed + frame_out > c->cap) {
+            c->cap = 2 * (c->at + c->owed + frame_out);
             c->queue = realloc(c->queue, c->cap);
             if (c->queue == NULL) fail("realloc");
         }
-        memcpy(c->queue + c->owed, canned, frame_out);
+        memcpy(c->queue + c->at + c->owed, canned, frame_out);
         c->owed += frame_out;
     }
     spoken = 1;
@@ -121,10 +120,10 @@ static void speak(void) {
 
 static void send_queue(int fd) {
     conn *c = &conns[fd];
-    ssize_t sent = send(fd, c->queue, c->owed, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(fd, c->queue + c->at, c->owed, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) {
         c->owed -= (size_t)sent;
-        if (c->owed > 0) memmove(c->queue, c->queue + sent, c->owed);
+        c->at = c->owed > 0 ? c->at + (size_t)sent : 0;
     }
     want_write(fd, c->owed > 0);
 }

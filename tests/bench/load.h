@@ -113,6 +113,8 @@ static inline void load_begin(int share_core) {
     }
     use_cores(share_core);
     if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
+        struct rlimit more = {200000, 200000};
+        if (fds.rlim_max < more.rlim_max && setrlimit(RLIMIT_NOFILE, &more) == 0) fds = more; /* root */
         fds.rlim_cur = fds.rlim_max;
         setrlimit(RLIMIT_NOFILE, &fds);
     }

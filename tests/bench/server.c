@@ -16,6 +16,7 @@ static int room_message(azc_conn *conn, const char *text, size_t len) {
 
 int main(int argc, char **argv) {
     azc_config config = {0};
+    config.max_backlog = 64 << 20; /* as peer_bun.mjs: bench --fan has long bursts */
     if (argc > 1) config.max_message = (size_t)strtoul(argv[1], NULL, 10);
     azc_channel_desc echo = {0}, room = {0};
     echo.path = "/echo";
