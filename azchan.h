@@ -98,8 +98,8 @@
    LOG. azc_log_to(server, stderr, AZC_LOG_WARNING) says why: which rule a refused peer broke, what
    a callback returned, which call of the program was wrong and what is allowed, which callback took
    too long. AZC_LOG_NOTICE adds a line for each request and each closed channel. Builds without
-   NDEBUG also assert that no other thread calls while azc_poll waits, and that no connection is used
-   after its on_close, as far as that can be seen cheaply.
+   NDEBUG also assert that no other thread calls while azc_poll waits, and that no connection is
+   used after its on_close, as far as that can be seen cheaply.
 
    OWNERSHIP
 
@@ -842,8 +842,8 @@ AZC_API int azc_close(azc_conn *conn, int code, const char *reason);
 /* Queue one text message, in a callback of conn: to everyone in its channel; to everyone but conn;
  * to the others in its room (the one it joined last, if it is in several). They take the arguments
  * of on_message, so each can be an on_message.
- *   returns   as azc_broadcast; also AZC_ERR_STATE: conn is in no room (azc_send_room), or has no
- *             channel, in a page's handler (the other two)
+ *   returns   as azc_broadcast; also AZC_ERR_STATE: azc_send_room, if conn is in no room; the other
+ *             two in a page's handler, where conn has no channel
  *   cost      as azc_broadcast
  *   call      anywhere */
 AZC_API int azc_send_all(azc_conn *conn, const char *text, size_t len);
@@ -4612,8 +4612,8 @@ static AZC__RARE int azc__error_closed(azc_server *s, const char *call) {
 static AZC__RARE int azc__error_busy(azc_server *s, const char *call) {
     if (!(s->busy & AZC__WAITING))
         return azc__error(s, AZC_ERR_STATE, "%s: not allowed in config.log", call);
-    azc__mistake(s, AZC_ERR_STATE, "%s from another thread, or from a signal handler: only azc_post "
-                 "and azc_stop are allowed there", call);
+    azc__mistake(s, AZC_ERR_STATE, "%s from another thread, or from a signal handler: only "
+                 "azc_post and azc_stop are allowed there", call);
     AZC_ASSERT(0 && "a call from another thread than the one that polls");
     return AZC_ERR_STATE;
 }
@@ -5791,7 +5791,7 @@ static int azc__payload_check(azc_server *s, const char *room, azc__payload *p) 
     return azc__error_utf8(s, p->call);
 }
 
-/* Returns as azc__broadcast_queue: 0 if there is no room of this name. */
+/* Without on_publish. Returns as azc__broadcast_queue: 0 if there is no room of this name. */
 static int azc__broadcast_local(azc_channel *channel, const char *room, azc__payload *p,
                                 const azc_conn *except) {
     int error = azc__payload_check(channel->server, room, p);
@@ -5809,6 +5809,7 @@ static int azc__broadcast_publish(azc_channel *channel, const char *room, const 
     return AZC_OK;
 }
 
+/* A broadcast of this process. Returns AZC_OK, or an error. */
 static int azc__broadcast(azc_channel *channel, const char *room, azc__payload *p,
                           const azc_conn *except) {
     if (channel == NULL) return AZC_ERR_ARGUMENT;
@@ -8796,8 +8797,8 @@ AZC_API azc_cursor azc_users(azc_channel *channel, const char *room) {
 AZC_API int azc_send_user(azc_channel *channel, const char *user, const char *text, size_t len) {
     char name[AZC__MAX_ROOM + 1];
     size_t name_len = azc__user_name(name, user);
-    azc__payload payload = {AZC__OP_TEXT, text, len, 0, "azc_send_user"};
     if (channel == NULL) return AZC_ERR_ARGUMENT;
+    azc__payload payload = {AZC__OP_TEXT, text, len, 0, "azc_send_user"};
     if (name_len == 0)
         return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_send_user: user must have 1 "
                             "to %d bytes", AZC__MAX_ROOM - 1);
@@ -9606,9 +9607,9 @@ AZC_API int azc_on_room(azc_channel *channel, azc_room_callback on_room) {
 
 AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data, size_t len,
                         int binary) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
     azc__payload payload = {binary ? AZC__OP_BINARY : AZC__OP_TEXT, (const char *)data, len, 0,
                             "azc_deliver"};
-    if (channel == NULL) return AZC_ERR_ARGUMENT;
     int count = azc__broadcast_local(channel, room, &payload, NULL);
     return count < 0 ? count : AZC_OK;
 }

@@ -791,7 +791,7 @@ static void rules(void) {
     }
 }
 
-/* ---- Calls from another thread, and asserts of builds without NDEBUG -------------------------- */
+/* ---- Calls from another thread, and asserts of builds without NDEBUG ------------------------- */
 
 #if defined(__ATOMIC_ACQUIRE) && !AZCHAN_SMALL
 

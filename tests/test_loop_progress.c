@@ -1,6 +1,6 @@
 /* Deadlines and progress: slow but steady peers keep their connections, trickling and silent ones
- * lose them; nothing is judged before everything that was ready is read; which connection makes room at
- * max_connections. On real sockets with short deadlines; tests/net/slow.c has the default ones. */
+ * lose them; nothing is judged before everything that was ready is read; which connection makes room
+ * at max_connections. On real sockets with short deadlines; tests/net/slow.c has the default ones. */
 #if defined(__linux__) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE 1
 #endif
@@ -108,7 +108,8 @@ static void readers(void) {
             azc_server *server = pages(config, fixed);
             client *c = client_open(server);
             client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-            CHECK_INT(read_slowly(c, 6000, SIZE_MAX, test_patience(), 0, NULL), page_answer("close"));
+            CHECK_INT(read_slowly(c, 6000, SIZE_MAX, test_patience(), 0, NULL),
+                      page_answer("close"));
             CHECK_INT(c->eof, 1);
             finish(server);
         }
@@ -118,7 +119,8 @@ static void readers(void) {
             azc_server *server = pages(config, fixed);
             client *c = client_open(server);
             client_print(c, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
-            CHECK_INT(read_slowly(c, 6000, page_answer(""), test_patience(), 0, NULL), page_answer(""));
+            CHECK_INT(read_slowly(c, 6000, page_answer(""), test_patience(), 0, NULL),
+                      page_answer(""));
             client_print(c, "GET /small HTTP/1.1\r\nHost: a\r\n\r\n");
             answer a;
             CHECK_INT(client_answer(c, &a), 200);

@@ -1,11 +1,11 @@
 #!/bin/sh
-# silent.sh ROW DIR: part.c, in two translation units, compiles and links without a warning, and runs.
-# A row is one compiler with one standard; rows from 8 on are C++.
+# silent.sh ROW DIR: part.c, in two translation units, compiles and links without a warning, and
+# runs. A row is one compiler with one standard; rows from 8 on are C++.
 #
-# Most warnings depend on the compiler, the standard and the optimisation. The first rows of gcc
-# and clang have every optimisation, the others one; with LONG=1 every combination is built. The other switches
-# change with the row and the optimisation, so that any two values
-# of any two switches meet in some build; no code depends on three switches at once.
+# Most warnings depend on the compiler, the standard and the optimisation. The first rows of gcc and
+# clang have every optimisation, the others one each. LONG=1 builds every combination: the other
+# switches change with the row and the optimisation, so that then any two values of any two switches
+# meet in some build. No code depends on three switches at once.
 set -eu
 row=$1 out=$2
 pick() { shift "$1"; echo "$2"; } # the nth, from 0
