@@ -95,7 +95,7 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all
 check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/sanitize CFLAGS="-O0 -g $(SANITIZE)"
 	@$(MAKE) -s test BUILD=$(BUILD)/thread CFLAGS="-O1 -g -fsanitize=thread" \
-	    T="loop posts signals"
+	    T="loop posts signals all_threads"
 
 ##   make check-valgrind     all tests with valgrind
 check-valgrind:

@@ -44,10 +44,12 @@ static void start(void) {
     CHECK_INT(sscanf(line, "http://127.0.0.1:%d/", &child.port), 1);
 }
 
-/* End it with a signal. Returns its status; its stderr goes to `errors`, if that is not NULL. */
+/* End it with a signal; its peers go without a Close, or it would wait for theirs. Returns its
+ * status; its stderr goes to `errors`, if that is not NULL. */
 static int stop(int number, char *errors, size_t size) {
     int status = -1;
     kill(child.pid, number);
+    while (clients) client_unlink(clients);
     waitpid(child.pid, &status, 0);
     ssize_t n = errors ? read(child.errors, errors, size - 1) : 0;
     if (errors) errors[n > 0 ? n : 0] = 0;
