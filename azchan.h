@@ -1490,7 +1490,7 @@ enum {
     AZC__MAX_READY = 256,       /* events of one epoll_wait */
     AZC__LISTEN = 4096,         /* connections in the kernel's queue. The kernel lowers it to its
                                    own limit; musl's SOMAXCONN is only 128 */
-    AZC__MAX_ACCEPTS = 64,      /* connections accepted per turn: a flood must not starve peers */
+    AZC__MAX_ACCEPTS = 64,      /* newcomers per turn, a power of 4: a flood must not starve peers */
     AZC__MAX_POSTS = 64,        /* posted tasks per turn, for the same reason */
     AZC__POSTS = AZCHAN_SMALL ? 64 : 256, /* posted tasks that can wait; a power of 2 */
     AZC__DIGIT = 5,             /* bits of a timer's time that choose its slot in a level */
@@ -1707,6 +1707,7 @@ typedef struct azc__request {
     uint8_t chunked;      /* there is a Transfer-Encoding */
     uint8_t upgrade, keep_alive, head_only, answered;
     uint8_t http10;       /* the version is 1.0 */
+    uint8_t last;         /* the peer will send no other: it has no body and asks for a close */
     char *path;           /* path_len bytes, still percent-encoded */
     char *query;          /* still percent-encoded; NULL if there is none */
     size_t path_len;
@@ -2068,6 +2069,7 @@ struct azc_server {
     uint8_t timing;      /* callbacks are timed: there is a log, and config.slow_ms */
     uint8_t accept_paused, retrying;
     uint8_t accept_over; /* the listening socket failed for good */
+    uint8_t accepts;     /* how many in the next turn, if there are newcomers */
     int failed;          /* the first error of configuration, or 0 */
     int conn_count;
     int64_t now;         /* ms: the clock at the turn's wake. Deadlines are judged by it, once
@@ -3504,11 +3506,15 @@ static AZC__RARE int azc__http_parse(azc__request *r, char *head, size_t len) {
     int status = azc__http_lines(r, head, len);
     if (status == 0) status = azc__http_host(r);
     if (status < 0) return status;
-    r->keep_alive = !r->http10 && !azc__http_has(r, "Connection", "close", 0);
+    int close = azc__http_has(r, "Connection", "close", 0);
+    r->keep_alive = !r->http10 && !close;
     r->upgrade = !r->http10 && azc__http_has(r, "Connection", "Upgrade", 0) && /* 9110 7.8 */
                  azc__http_has(r, "Upgrade", "websocket", 0);
     r->head_only = strcmp(r->method, "HEAD") == 0;
-    return azc__http_framing(r);
+    status = azc__http_framing(r);
+    r->last = status == 0 && r->body == 0 && !r->chunked &&
+              (close || (r->http10 && !azc__http_has(r, "Connection", "keep-alive", 0)));
+    return status;
 }
 
 /* Decode n bytes to *out, add a NUL, and move *out past it.
@@ -6437,6 +6443,13 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
     return n;
 }
 
+/* The peer has announced that nothing follows its request (RFC 9112 9.6), and nothing did. Then its
+ * FIN is not awaited: our close discards nothing unread, so it cannot reset the answer. A long
+ * answer does wait, so that a peer that does not read it still counts as a connection. */
+static void azc__receive_last(azc_conn *conn) {
+    if (conn->out.bytes <= AZC__LARGE) conn->eof = 1;
+}
+
 /* Take bytes of a request head. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
@@ -6460,6 +6473,7 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
     azc__request_answer(conn, status);
     azc__in_free(&s->mem, &in);
+    if (s->request.last && used == n && conn->state == AZC__LINGER) azc__receive_last(conn);
     return used;
 }
 
@@ -7191,15 +7205,18 @@ static int azc__accept(azc_server *s) {
     return 1;
 }
 
-/* An event besides READ means a broken socket: then accept is called in any case, for its error. */
-static AZC__RARE void azc__listener_ready(azc_server *s, int events) {
-    if (s->stopping) return;
+/* Accept one newcomer, and four times as many in each turn that follows directly: so a lone one
+ * costs one call, and a crowd is soon in. Returns how many to accept in the next turn. An event
+ * besides READ means a broken socket: then accept is called in any case, for its error. */
+static AZC__RARE int azc__listener_ready(azc_server *s, int events) {
+    if (s->stopping) return 1;
     int broken = (events & ~AZC__EVENT_READ) != 0;
     if (s->conn_count >= s->config.max_connections && !broken) azc__accept_full(s);
-    for (int i = 0; i < AZC__MAX_ACCEPTS; i++) {
-        if (s->conn_count >= s->config.max_connections && !(broken && i == 0)) return;
-        if (!azc__accept(s)) return;
+    for (int i = 0; i < s->accepts; i++) {
+        if (s->conn_count >= s->config.max_connections && !(broken && i == 0)) return 1;
+        if (!azc__accept(s)) return 1;
     }
+    return s->accepts < AZC__MAX_ACCEPTS ? 4 * s->accepts : AZC__MAX_ACCEPTS;
 }
 
 /* Close the listening socket, and unlink its path if this process created it and it still names
@@ -7468,7 +7485,7 @@ static void azc__turn_read(azc_server *s, int ready) {
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
-    if (newcomers) azc__listener_ready(s, newcomers);
+    s->accepts = newcomers ? azc__listener_ready(s, newcomers) : 1;
 }
 
 /* Deadlines are due. Nothing is judged before all that was ready is read: more: there may be
@@ -7773,7 +7790,7 @@ static int azc__listen_start(azc_server *s) {
     s->port = address.any.sa_family == AF_UNIX ? 0 : ntohs(address.v4.sin_port);
     if (listens) error = azc__listen_all(s, fd);
     else azc__listen_one(s, fd);
-    if (error == AZC_OK) s->listening = 1;
+    if (error == AZC_OK) s->listening = s->accepts = 1;
     else if (!given) azc__listener_remove(s, fd);
     return error;
 }

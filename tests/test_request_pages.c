@@ -392,6 +392,41 @@ static void pages(void) {
         CHECK_INT(get(c, "/"), 200);
         finish(server);
     }
+    TEST("a peer that announced its last request is not waited for, others are") {
+        static const struct {
+            const char *request, *rest; /* rest: after a pause */
+            int waits;
+        } cases[] = {
+            {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "", 0},
+            {"GET / HTTP/1.1\r\nHost: a\r\nConn", "ection: close\r\n\r\n", 0},
+            {"GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "", 0},
+            {"GET / HTTP/1.0\r\n\r\n", "", 0},
+            {"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+             "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 0},
+            {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "", 1},
+            {"GET /none HTTP/1.1\r\nHost: a\r\nX: 1\r\n\r\n", "", 1}, /* closed by us */
+            {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n\r\n", "", 1},
+            {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+             "Content-Length: 2\r\n\r\n", "", 1},
+            {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+             "Content-Length: x\r\n\r\n", "", 1},
+            {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n", "", 1},
+            {"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "", 1},
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            azc_server *server = serve_pages(NULL);
+            client *c = client_open(server);
+            client_print(c, "%s", cases[i].request), settle(server);
+            client_print(c, "%s", cases[i].rest);
+            while (client_answer(c, &got) > 0 && !closes(&got)) continue;
+            EXPECT_EOF(c);
+            if (!CHECK_INT(server->conn_count, cases[i].waits)) printf("    %s\n", cases[i].request);
+            client_close(c), settle(server);
+            CHECK_INT(server->conn_count, 0);
+            finish(server);
+        }
+    }
     TEST("pipelined requests are answered in their order, whole or cut at every byte") {
         static const char all[] =
             "GET /do?1 HTTP/1.1\r\nHost: a\r\n\r\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -198,6 +198,19 @@ static void accepting(void) {
             CHECK_INT(client_upgrade(c, "/t", ""), 101);
             finish(server);
         }
+    TEST("a newcomer costs one accept, and 100 at once are in after five turns") {
+        memset(&kernel, 0, sizeof kernel);
+        azc_server *server = serve(NULL, recorder("/t"));
+        for (int i = 1; i <= 10; i++) {
+            join_channel(server, "/t"), settle(server);
+            CHECK_INT(kernel.accepts, i);
+        }
+        for (int i = 0; i < 100; i++) client_open(server);
+        for (int i = 0; i < 5; i++) azc_poll(server, 0);
+        CHECK_INT(server->conn_count, 110);
+        CHECK_INT(kernel.accepts, 10 + 1 + 4 + 16 + 64 + 15 + 1);
+        finish(server);
+    }
 }
 
 /* ---- Random bytes ---------------------------------------------------------------------------- */

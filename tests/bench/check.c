@@ -20,8 +20,11 @@ static const measure measures[] = {
     {"instructions-room-delivery", &ROOM_ONE, 0},
     {"instructions-room-delivery-16-in-flight", &ROOM_BURST, 0},
     {"instructions-handshake", &HANDSHAKES, 0},
+    {"instructions-page-with-close", &PAGES, 0},
     {"system-calls-echo-one-at-a-time", &ECHO_ONE, 1},
     {"system-calls-echo-in-bursts-of-32", &ECHO_BURST, 1},
+    {"system-calls-handshake", &HANDSHAKES, 1},
+    {"system-calls-page-with-close", &PAGES, 1},
 };
 enum { MEASURES = sizeof measures / sizeof *measures };
 

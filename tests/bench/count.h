@@ -40,27 +40,27 @@ static inline double calls_in(const char *file) {
 
 /* What is counted: so many batches more of it, and how many units that is. */
 typedef struct counted {
+    double (*batch)(load *l);
     const char *path;
     int conns, depth;
     size_t size;
     int more;
 } counted;
 
-static const counted ECHO_ONE = {"/echo", 32, 1, 64, 300};
-static const counted ECHO_BURST = {"/echo", 32, 32, 64, 30};
-static const counted ECHO_LARGE = {"/echo", 8, 1, 65000, 20};
-static const counted ROOM_ONE = {"/room", 64, 1, 64, 50};
-static const counted ROOM_BURST = {"/room", 64, 16, 64, 20};
-static const counted HANDSHAKES = {NULL, 32, 1, 64, 5};
+static const counted ECHO_ONE = {batch_echo, "/echo", 32, 1, 64, 300};
+static const counted ECHO_BURST = {batch_echo, "/echo", 32, 32, 64, 30};
+static const counted ECHO_LARGE = {batch_echo, "/echo", 8, 1, 65000, 20};
+static const counted ROOM_ONE = {batch_room, "/room", 64, 1, 64, 50};
+static const counted ROOM_BURST = {batch_room, "/room", 64, 16, 64, 20};
+static const counted HANDSHAKES = {batch_handshake, "/echo", 0, 1, 64, 5};
+static const counted PAGES = {batch_page, "/echo", 0, 1, 64, 5};
 
-/* Run a server under a tool. Returns how many messages, deliveries or handshakes there were. */
+/* Run a server under a tool. Returns how many messages, deliveries and so on there were. */
 static inline double run_under(char *const argv[], const counted *c, int batches) {
     double units = 0;
     server s = server_start(argv);
-    load l = load_open(&s, c->path ? c->path : "/echo", c->path ? c->conns : 0, c->size, c->depth);
-    for (int i = 0; i < batches; i++)
-        units += !c->path ? batch_handshake(&l)
-                 : strcmp(c->path, "/room") == 0 ? batch_room(&l) : batch_echo(&l);
+    load l = load_open(&s, c->path, c->conns, c->size, c->depth);
+    for (int i = 0; i < batches; i++) units += c->batch(&l);
     load_close(&l);
     server_end(&s);
     return units;

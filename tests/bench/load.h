@@ -415,4 +415,19 @@ static inline double batch_handshake(load *l) {
     return 32;
 }
 
+/* Connections come one after the other, get a page, and go. */
+static inline double batch_page(load *l) {
+    static const char get[] = "GET /page HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for (int i = 0; i < 32; i++) {
+        char head[2048];
+        ssize_t got, n = 0;
+        int fd = dial(l->port, 0);
+        send_all(fd, get, sizeof get - 1);
+        while ((got = recv(fd, head + n, sizeof head - (size_t)n, 0)) > 0) n += got;
+        if (got < 0 || n < 12 || memcmp(head, "HTTP/1.1 200", 12) != 0) die("not a page");
+        close(fd);
+    }
+    return 32;
+}
+
 #endif

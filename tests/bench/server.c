@@ -2,7 +2,7 @@
  *
  *     server [max_message]     prints "port N pid P", serves 127.0.0.1:N until it is killed
  *
- * /echo returns what it gets; what one peer of /room sends, all of them get. */
+ * /echo returns what it gets; what one peer of /room sends, all of them get. /page is short. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <stdio.h>
@@ -28,6 +28,7 @@ int main(int argc, char **argv) {
     azc_server *server = azc_create(&config);
     azc_add_channel(server, &echo);
     azc_add_channel(server, &room);
+    azc_add_page(server, "/page", "text/plain", "page", 4);
     if (azc_listen(server) == AZC_OK) printf("port %d pid %d\n", azc_port(server), (int)getpid());
     fflush(stdout);
     if (azc_run(server) != AZC_OK) fprintf(stderr, "server: %s\n", azc_error(server));
