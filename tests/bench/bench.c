@@ -1,27 +1,30 @@
 /* bench.c: what azchan.h costs over the floor, and what others cost.
  *
- *     bench --dir FOLDER --peers FOLDER [--quick] [--one-core] [--only WORD] [--fan]
+ *     bench --dir FOLDER --peers FOLDER [--quick] [--one-core] [--only WORD] [--fan | --uring]
  *
  * --dir: holds floor, server, ops and, where they could be built, server_epoll and peer_lws; the
  * results go there too, for draw.c. --peers: holds peer_ws.mjs, peer_bun.mjs and what package.json
- * names, if it is installed. --fan: rooms of all sizes instead, see fan_work. Each work is measured in rounds: in every round each server
- * has a slice, in turn, so that whatever the machine does meanwhile happens to all of them. A
- * slice's figure is the server's own CPU time over the messages in it; a round's ratio is that to
- * the floor's slice of the same round. Printed are the least and the median of each. */
+ * names, if it is installed. --fan: rooms of all sizes instead, see fan_work; --uring: io_uring's
+ * floor beside epoll's. Each work is measured in rounds: in every round each server has a slice, in
+ * turn, so that whatever the machine does meanwhile happens to all of them. A slice's figure is the
+ * server's own CPU time over the messages in it; a round's ratio is that to the floor's slice of
+ * the same round. Printed are the least and the median of each. */
 #include "count.h"
 
-enum { FLOOR, AZCHAN, FLOOR_EPOLL, AZCHAN_EPOLL, BUN, LWS, WS, KINDS, MAX_SAMPLES = 64 };
+enum { FLOOR, AZCHAN, FLOOR_EPOLL, AZCHAN_EPOLL, FLOOR_URING, BUN, LWS, WS, KINDS,
+       MAX_SAMPLES = 64 };
 enum { ALL_POLL = 1 << FLOOR | 1 << AZCHAN | 1 << BUN | 1 << LWS | 1 << WS,
        ALL_EPOLL = 1 << FLOOR_EPOLL | 1 << AZCHAN_EPOLL, OURS = 1 << FLOOR | 1 << AZCHAN };
 
 static const char *const kind_names[KINDS] = {"floor", "azchan", "floor epoll", "azchan epoll",
-                                              "bun", "libwebsockets", "ws"};
-static const int floor_of[KINDS] = {FLOOR, FLOOR, FLOOR_EPOLL, FLOOR_EPOLL, FLOOR, FLOOR, FLOOR};
+                                              "floor io_uring", "bun", "libwebsockets", "ws"};
+static const int floor_of[KINDS] = {FLOOR, FLOOR, FLOOR_EPOLL, FLOOR_EPOLL, FLOOR_EPOLL, FLOOR,
+                                    FLOOR, FLOOR};
 
 static char programs[KINDS][512]; /* "": not installed */
 static char ws_script[512], bun_script[512], peers[400], folder[400];
 static const char *only;
-static int quick, fan;
+static int quick, fan, uring;
 static double deadline;
 static FILE *results;
 
@@ -236,7 +239,7 @@ static void fan_work(void) {
     printf("ns of CPU time a delivery, and the median of the rounds' ratios to the floor\n"
            "  room  bytes  in flight");
     for (int k = 0; k < KINDS; k++)
-        if (programs[k][0] != 0 && k != LWS && k != WS) printf("  %16s", kind_names[k]);
+        if (programs[k][0] != 0 && k <= BUN && k != FLOOR_URING) printf("  %16s", kind_names[k]);
     putchar('\n');
     for (int i = 0; i < 60 && now_seconds() < deadline; i++) {
         work w = {"fan", "", "delivery", ROOM, conns[i / 20], depths[i % 5], 0, sizes[i / 5 % 4],
@@ -263,6 +266,26 @@ static void fan_work(void) {
         fflush(stdout);
     }
     printf("%d of %d rows of azchan over 1.15 of the floor\n", worst, rows);
+}
+
+/* What io_uring could save: its floor beside that of epoll. */
+static void uring_work(void) {
+    enum { WHO = 1 << FLOOR_URING | ALL_EPOLL };
+    static const work list[] = {
+        {"uring", "echo 64 bytes, 32 connections, one at a time", "message", ECHO, 32, 1, 0, 64,
+         0, WHO, 0},
+        {"uring", "echo 64 bytes, 32 connections, bursts of 32", "message", ECHO, 32, 32, 0, 64, 0,
+         WHO, 0},
+        {"uring", "echo 64 bytes, 500 connections, one at a time", "message", ECHO, 500, 1, 0, 64,
+         0, WHO, 0},
+        {"uring", "echo 64 bytes, 4,000 connections, one at a time", "message", ECHO, 4000, 1, 0,
+         64, 0, WHO, 0},
+        {"uring", "room of 500, 64 bytes, one message at a time", "delivery", ROOM, 500, 1, 0, 64,
+         0, WHO, 0},
+        {"uring", "room of 500, 64 bytes, 16 messages in flight", "delivery", ROOM, 500, 16, 0, 64,
+         0, WHO, 0},
+    };
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) cpu_work(&list[i]);
 }
 
 /* The cost of a message as connections grow, all of them active. */
@@ -427,9 +450,10 @@ static void options(int argc, char **argv, int *share_core) {
         else if (strcmp(argv[i], "--peers") == 0 && ++i)
             snprintf(peers, sizeof peers, "%s", value);
         else if (strcmp(argv[i], "--fan") == 0) fan = 1;
+        else if (strcmp(argv[i], "--uring") == 0) uring = 1;
         else if (strcmp(argv[i], "--only") == 0 && ++i) only = value;
         else die("usage: bench --dir FOLDER --peers FOLDER [--quick] [--one-core] [--only WORD] "
-                 "[--fan]");
+                 "[--fan | --uring]");
     }
     if (folder[0] == 0) die("bench: --dir is needed");
 }
@@ -439,6 +463,7 @@ static void begin(int share_core) {
     find_program(FLOOR, "floor");
     find_program(AZCHAN, "server");
     find_program(AZCHAN_EPOLL, "server_epoll");
+    if (uring) find_program(FLOOR_URING, "floor_uring");
     find_program(LWS, "peer_lws");
     find_ws();
     find_bun();
@@ -448,7 +473,7 @@ static void begin(int share_core) {
     results = fopen(path, "w");
     if (results == NULL) die("cannot write %s", path);
     load_begin(share_core);
-    int seconds = fan ? 3600 : quick ? 38 : 240;
+    int seconds = fan || uring ? 3600 : quick ? 38 : 240;
     deadline = now_seconds() + seconds;
     signal(SIGALRM, on_alarm);
     alarm((unsigned)seconds + 45);
@@ -462,8 +487,9 @@ int main(int argc, char **argv) {
     int share_core = 0, idle, most;
     options(argc, argv, &share_core);
     begin(share_core);
-    if (fan) {
-        fan_work();
+    if (fan || uring) {
+        if (fan) fan_work();
+        else uring_work();
         return 0;
     }
     most = most_connections() - 100;

@@ -13,6 +13,10 @@ $(BENCH_OUT)/server_epoll: $(BENCH)/server.c azchan.h $(BENCH)/bench.mk
 	@if grep -q AZCHAN_USE_EPOLL azchan.h; then set -x; \
 	    $(BENCH_CC) -DAZCHAN_USE_EPOLL $< -o $@ $(LDFLAGS); fi
 
+$(BENCH_OUT)/floor_uring: $(BENCH)/floor_uring.c $(BENCH)/floor.c azchan.h $(BENCH)/bench.mk
+	@mkdir -p $(@D)
+	$(BENCH_CC) -Wno-unused-function $< -o $@ $(LDFLAGS)
+
 $(BENCH_OUT)/peer_lws: $(BENCH)/peer_lws.c $(BENCH)/bench.mk
 	@mkdir -p $(@D)
 	@if pkg-config --exists libwebsockets 2>/dev/null; then set -x; \
@@ -35,6 +39,14 @@ bench: $(addprefix $(BENCH_OUT)/,bench draw floor server server_epoll ops peer_l
 bench-fan: $(addprefix $(BENCH_OUT)/,bench floor server server_epoll)
 	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --peers $(BENCH) --fan $(if $(QUICK),--quick)
 
+##   make bench-uring        the floor over io_uring beside epoll's; Linux 6.1
+bench-uring: $(addprefix $(BENCH_OUT)/,bench floor floor_uring server server_epoll)
+	$(BENCH_OUT)/bench --dir $(BENCH_OUT) --peers $(BENCH) --uring $(if $(QUICK),--quick)
+
+##   make bench-threads      examples/threads.c: the busiest thread with 1, 2 ... of them
+bench-threads: $(BENCH_OUT)/cores $(BUILD)/threads
+	$(BENCH_OUT)/cores $(BUILD)/threads
+
 ##   make check-speed        instructions and system calls within tests/bench/limits
 check-speed: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits
@@ -49,4 +61,4 @@ plan: $(BENCH_OUT)/plan $(BENCH_OUT)/crowd
 	$(BENCH_OUT)/plan
 	$(if $(CONNECTIONS),$(BENCH_OUT)/crowd $(CONNECTIONS))
 
-.PHONY: bench bench-fan check-speed limits plan
+.PHONY: bench bench-fan bench-uring bench-threads check-speed limits plan
