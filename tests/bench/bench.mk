@@ -56,7 +56,7 @@ limits: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits --write
 
 ##   make plan               memory and pings, for PLANNING in the manual. CONNECTIONS=200000: also
-##                           so many idle ones, as root
+##                           so many idle ones
 plan: $(BENCH_OUT)/plan $(BENCH_OUT)/crowd
 	$(BENCH_OUT)/plan
 	$(if $(CONNECTIONS),$(BENCH_OUT)/crowd $(CONNECTIONS))
