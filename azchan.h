@@ -1478,7 +1478,8 @@ enum {
     AZC__COPY = 256,            /* a message of a replay that is shorter is copied */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
     AZC__SHEET = 16384,         /* bytes of a sheet's piece, its struct included */
-    AZC__SHEET_CONNS = 3,       /* a broadcast to this many connections or more goes on the sheet */
+    AZC__SHEET_CONNS = 3,       /* a broadcast to this many connections or more goes on a sheet */
+    AZC__SHEET_MOST = 4096,     /* a broadcast of this many bytes or more goes on none */
     AZC__SHEET_PART = 4096,     /* bytes of an output's piece on the sheet, before another follows */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
     AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
@@ -1490,7 +1491,7 @@ enum {
     AZC__MAX_READY = 256,       /* events of one epoll_wait */
     AZC__LISTEN = 4096,         /* connections in the kernel's queue. The kernel lowers it to its
                                    own limit; musl's SOMAXCONN is only 128 */
-    AZC__MAX_ACCEPTS = 64,      /* newcomers per turn, a power of 4: a flood must not starve peers */
+    AZC__MAX_ACCEPTS = 64,      /* newcomers a turn, a power of 4: a flood must not starve peers */
     AZC__MAX_POSTS = 64,        /* posted tasks per turn, for the same reason */
     AZC__POSTS = AZCHAN_SMALL ? 64 : 256, /* posted tasks that can wait; a power of 2 */
     AZC__DIGIT = 5,             /* bits of a timer's time that choose its slot in a level */
@@ -1515,7 +1516,7 @@ typedef struct azc__spare {
 
 /* A whole frame that several outputs and histories refer to. Its len bytes follow the struct. */
 typedef struct azc__block {
-    size_t refs, len;
+    size_t refs, len; /* len 0: of a sheet, see there */
     uint64_t key; /* of azc_message, or 0 */
 } azc__block;
 
@@ -2132,6 +2133,7 @@ struct azc_server {
     char *strings_at;    /* where the next of them goes */
     char *strings;       /* one allocation: host and origins, copied, and the scratch */
     size_t strings_size;
+    azc__room *room_latest; /* that azc__room_by_name has found, or NULL */
     uint32_t room_first; /* buckets of a new table */
     size_t tail_least, room_least; /* fixed memory: bytes of each tail and room */
     azc_conn *current;   /* whose request is being answered, or NULL */
@@ -2370,7 +2372,7 @@ static inline void *azc__pool_take(azc__mem *mem, size_t *size, int first) {
 }
 
 /* size must be what azc__pool_take set. The first test saves the search for the commonest class. */
-static inline void azc__pool_return(azc__mem *mem, void *ptr, size_t size) {
+static inline void azc__pool_return(const azc__mem *mem, void *ptr, size_t size) {
     int c = size == mem->pool->class_size[AZC__FIRST_PIECE] ? AZC__FIRST_PIECE
                                                             : azc__class(mem, size, 0);
     if (!AZC__FAST || c == AZC__CLASSES || size != mem->pool->class_size[c] ||
@@ -2414,7 +2416,10 @@ static inline azc__piece *azc__piece_make(azc__mem *mem, size_t n, int first_cla
 }
 
 static AZC__RARE void azc__block_release(const azc__mem *mem, azc__block *block) {
-    if (block != NULL && --block->refs == 0) azc__free(mem, block, sizeof *block + block->len);
+    if (block == NULL || --block->refs > 0) return;
+    azc__piece *sheet = (azc__piece *)(void *)block - 1;
+    if (AZC__FAST && block->len == 0) azc__pool_return(mem, sheet, sheet->size);
+    else azc__free(mem, block, sizeof *block + block->len);
 }
 
 /* The piece refers to a block no more. */
@@ -2547,53 +2552,54 @@ static int azc__out_refer(azc__mem *mem, azc__out *out, const void *bytes, size_
 
 /* ---- The sheet ----
  * A broadcast to several is written once, on a sheet, and their outputs refer to it: a member's
- * cost is a few words, whatever the size. The sheet lasts until outputs are flushed, at the end of
- * the turn; what the kernel does not take then is copied. So it is never kept for a slow peer. */
+ * cost is a few words, whatever the size. Sheets last until outputs are flushed, at the end of the
+ * turn. If the kernel leaves a little of an output then, that is copied. If it leaves more, the
+ * output refers to the sheet as to any block: one begins each sheet's bytes, with len 0. Such a
+ * sheet goes on in the next turn, so that slow peers share it. */
+
+static azc__block *azc__sheet_block(azc__piece *sheet) { return (azc__block *)(void *)(sheet + 1); }
 
 /* Does the frame follow the output's last bytes on the sheet? */
 static inline int azc__out_continues(const azc__out *out, const unsigned char *frame) {
     return out->tail != NULL && out->tail->data + out->tail->len == frame;
 }
 
-/* May the output refer to this frame? Only if it is empty or ends on the sheet. If the frame does not
- * follow directly, a new piece begins, so the one before it must be worth its struct. */
-static inline int azc__out_takes_sheet(const azc__out *out, const unsigned char *frame) {
-    return out->tail == NULL || azc__out_continues(out, frame) ||
+/* May the output refer to a frame that does not follow? Only if it is empty or ends on a sheet. A
+ * new piece begins, so the one before it must be worth its struct. */
+static inline int azc__out_takes_sheet(const azc__out *out) {
+    return out->tail == NULL ||
            (out->tail->kind == AZC__ON_SHEET && out->tail->len >= AZC__SHEET_PART);
 }
 
-/* Queue a frame that was just written on the sheet. Returns 0 without memory. */
-static inline int azc__out_refer_sheet(azc__mem *mem, azc__out *out, const unsigned char *frame,
-                                       size_t n) {
-    if (azc__out_continues(out, frame)) {
-        out->tail->len += n; /* NOLINT: not NULL */
-        out->bytes += n;
-        return 1;
+/* Refer to the blocks of the sheets, which begin before the bytes and end behind them. */
+static void azc__out_keep_sheet(azc__out *out, azc__piece *sheets) {
+    for (azc__piece *p = out->head; p != NULL && p->kind == AZC__ON_SHEET; p = p->next) {
+        uintptr_t at = (uintptr_t)p->data;
+        azc__piece *sheet = sheets;
+        while (at < (uintptr_t)sheet || at >= (uintptr_t)sheet + sheet->size) sheet = sheet->next;
+        p->block = azc__sheet_block(sheet);
+        p->block->refs++;
+        p->kind = 0;
     }
-    if (!azc__out_refer(mem, out, frame, n, NULL)) return 0;
-    out->tail->kind = AZC__ON_SHEET;
-    return 1;
 }
 
-/* Replace the pieces on the sheet, which are the first of an output, by copies. Returns 0 without
- * memory. */
-static AZC__RARE int azc__out_leave_sheet(azc__mem *mem, azc__out *out) {
+/* The pieces on a sheet, which are the first of an output, are left by the kernel. Returns 0
+ * without memory. */
+static AZC__RARE int azc__out_leave_sheet(azc__mem *mem, azc__out *out, azc__piece *sheets) {
     azc__out copy;
     azc__piece *p = out->head, *next;
+    size_t left = 0;
     memset(&copy, 0, sizeof copy);
-    for (; p != NULL && p->kind == AZC__ON_SHEET; p = p->next) {
-        if (!azc__out_reserve(mem, &copy, p->len)) {
-            azc__pieces_free(mem, copy.head);
-            return 0;
-        }
-        azc__out_write(&copy, p->data, p->len);
-    }
-    if (copy.tail == NULL) return 1;
+    for (; p != NULL && p->kind == AZC__ON_SHEET; p = p->next) left += p->len;
+    if (left >= AZC__SHARE) azc__out_keep_sheet(out, sheets);
+    if (left == 0 || left >= AZC__SHARE) return 1;
+    if (!azc__out_reserve(mem, &copy, left)) return 0;
     for (p = out->head; p != NULL && p->kind == AZC__ON_SHEET; p = next) {
+        azc__out_write(&copy, p->data, p->len);
         next = p->next;
         azc__piece_free(mem, p);
     }
-    copy.tail->next = p;
+    copy.tail->next = p; /* NOLINT: not NULL */
     if (p == NULL) out->tail = copy.tail;
     out->head = copy.head;
     return 1;
@@ -4743,8 +4749,16 @@ static azc__room *azc__room_find(const azc_server *s, const azc_channel *channel
     return room;
 }
 
-static azc__room *azc__room_by_name(const azc_channel *channel, const char *room) {
-    return azc__room_find(channel->server, channel, room, strlen(room));
+/* A broadcast often goes to the same room as the one before. */
+static azc__room *azc__room_by_name(const azc_channel *channel, const char *name) {
+    azc_server *s = channel->server;
+    azc__room *room = s->room_latest;
+    size_t len = strlen(name);
+    if (room != NULL && room->channel == channel && room->len == len &&
+        memcmp(azc__room_name(room), name, len) == 0) return room;
+    room = azc__room_find(s, channel, name, len);
+    if (room != NULL) s->room_latest = room;
+    return room;
 }
 
 static AZC__RARE void azc__room_link(azc_server *s, azc__room *room) {
@@ -4811,6 +4825,7 @@ static azc__room *azc__room_make(azc_server *s, azc_channel *channel, const void
 static void azc__room_release(azc_server *s, azc__room *room) {
     if (room->refs > 0) return;
     if (room->pair) s->pair_end(s, room);
+    if (s->room_latest == room) s->room_latest = NULL;
     azc__room **at = &s->rooms[room->hash & (s->room_cap - 1)];
     while (*at != room) at = &(*at)->chain; /* NOLINT: a room is in the table */
     *at = room->chain;
@@ -5687,14 +5702,21 @@ static azc__block *azc__block_make(const azc__mem *mem, const azc__payload *p) {
     return block;
 }
 
+/* Begin another sheet. Returns 0 without memory. */
+static AZC__RARE int azc__sheet_begin(azc_server *s) {
+    azc__piece *piece = azc__piece_make(&s->mem, AZC__SHEET - sizeof *piece, AZC__PIECE);
+    if (piece == NULL) return 0;
+    azc__out_append(&s->sheet, piece);
+    azc__block *block = (azc__block *)(void *)azc__out_take(&s->sheet, sizeof *block);
+    memset(block, 0, sizeof *block);
+    block->refs = 1;
+    return 1;
+}
+
 /* Write a frame on the sheet. NULL without memory. */
 static unsigned char *azc__sheet_write(azc_server *s, const azc__payload *p, size_t size) {
     azc__out *sheet = &s->sheet;
-    if (sheet->tail == NULL || sheet->tail->room < size) {
-        azc__piece *piece = azc__piece_make(&s->mem, AZC__SHEET - sizeof *piece, AZC__PIECE);
-        if (piece == NULL) return NULL;
-        azc__out_append(sheet, piece);
-    }
+    if ((sheet->tail == NULL || sheet->tail->room < size) && !azc__sheet_begin(s)) return NULL;
     unsigned char *frame = azc__out_take(sheet, size);
     size_t head = azc__frame_write(frame, p->opcode, p->len);
     if (p->len > 0) memcpy(frame + head, p->data, p->len);
@@ -5709,16 +5731,29 @@ static AZC__RARE void azc__sheet_unwrite(azc_server *s, size_t size) {
     s->sheet.bytes -= size;
 }
 
-/* Every output was flushed or copied: nothing refers to the sheet. */
+/* Every output was flushed, or refers to the sheets as to blocks. The last sheet goes on if one of
+ * them does. */
 static AZC__RARE void azc__sheet_clear(azc_server *s) {
-    azc__pieces_free(&s->mem, s->sheet.head);
-    memset(&s->sheet, 0, sizeof s->sheet);
+    azc__piece *p = s->sheet.head, *next;
+    for (; p != NULL; p = next) {
+        next = p->next;
+        if (next == NULL && azc__sheet_block(p)->refs > 1 && p->room >= AZC__SHARE) break;
+        azc__block_release(&s->mem, azc__sheet_block(p));
+    }
+    s->sheet.head = s->sheet.tail = p;
+    s->sheet.bytes = p != NULL ? p->len : 0;
     if (s->conn_count == 0) azc__pool_free(&s->mem);
 }
 
-/* Is a block better than a copy for each connection, or the sheet? A key is kept in the block. */
+/* Does a broadcast to so many go on the sheet? */
+static inline int azc__sheet_takes(const azc_server *s, size_t len, size_t conns) {
+    return AZC__FAST && conns >= AZC__SHEET_CONNS && len < AZC__SHEET_MOST && s->fixed == NULL;
+}
+
+/* Is a block better than a copy for each connection? A key is kept in the block. */
 static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, size_t conns) {
-    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL);
+    return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL &&
+                           !azc__sheet_takes(s, p->len, conns));
 }
 
 /* A message on its way to several connections: as a block or on the sheet, or (both NULL) to be
@@ -5728,17 +5763,28 @@ typedef struct azc__cast {
     azc__block *block;
     const unsigned char *frame; /* on the sheet */
     size_t size;                /* of the frame */
+    size_t most;                /* on the sheet: a backlog above this has no room for it */
     int referred;               /* an output refers to it */
 } azc__cast;
 
-/* Queue a frame of the sheet, or a copy of the payload. */
+/* Queue a frame of the sheet: refer to it, or copy the payload. */
 static AZC__HOT int azc__queue_sheet(azc_conn *conn, azc__cast *c) {
     const azc__payload *p = c->payload;
-    if (!azc__out_takes_sheet(&conn->out, c->frame))
+    azc_server *s = conn->server;
+    azc__out *out = &conn->out;
+    if (azc__out_backlog(out) > c->most) return azc__backlog_overflow(conn, c->size);
+    if (azc__out_continues(out, c->frame)) {
+        out->tail->len += c->size; /* NOLINT: not NULL */
+        out->bytes += c->size;
+    } else if (azc__out_takes_sheet(out)) {
+        if (!azc__out_refer(&s->mem, out, c->frame, c->size, NULL))
+            return azc__error_memory(s, p->call);
+        out->tail->kind = AZC__ON_SHEET;
+    } else if (p->len < AZC__SHARE) {
         return azc__queue(conn, p->opcode, p->data, p->len);
-    if (azc__backlog_full(conn, c->size)) return azc__backlog_overflow(conn, c->size);
-    if (!azc__out_refer_sheet(&conn->server->mem, &conn->out, c->frame, c->size))
-        return azc__error_memory(conn->server, p->call);
+    } else if (!azc__out_refer(&s->mem, out, c->frame, c->size, azc__sheet_block(s->sheet.tail))) {
+        return azc__error_memory(s, p->call);
+    }
     c->referred = 1;
     azc__queue_done(conn);
     return AZC_OK;
@@ -5759,7 +5805,8 @@ static AZC__HOT int azc__broadcast_one(azc_conn *conn, azc__cast *c) {
 static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
                                 const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    azc__cast cast = {payload, NULL, NULL, azc__frame_overhead(payload->len) + payload->len, 0};
+    size_t size = azc__frame_overhead(payload->len) + payload->len, max = s->config.max_backlog;
+    azc__cast cast = {payload, NULL, NULL, size, max - size, 0};
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
     size_t conns = room != NULL ? room->count : channel->count;
     if (azc__broadcast_shares(s, payload, conns)) {
@@ -5770,8 +5817,8 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
         azc__block_release(&s->mem, cast.block);
         return azc__error_memory(s, payload->call);
     }
-    if (AZC__FAST && cast.block == NULL && conns >= AZC__SHEET_CONNS && s->fixed == NULL)
-        cast.frame = azc__sheet_write(s, payload, cast.size);
+    if (cast.block == NULL && size <= max && azc__sheet_takes(s, payload->len, conns))
+        cast.frame = azc__sheet_write(s, payload, size);
     if (room != NULL) {
         for (const azc__member *m = room->first; m != NULL; m = m->next)
             if (m->conn != except) count += azc__broadcast_one(m->conn, &cast);
@@ -5779,7 +5826,7 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
         for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
             if (conn != except) count += azc__broadcast_one(conn, &cast);
     }
-    if (cast.frame != NULL && !cast.referred) azc__sheet_unwrite(s, cast.size);
+    if (cast.frame != NULL && !cast.referred) azc__sheet_unwrite(s, size);
     azc__block_release(&s->mem, cast.block);
     return count;
 }
@@ -7290,7 +7337,7 @@ static void azc__settle(azc_server *s) {
         conn->touched = 0;
         if (conn->out.bytes > 0) azc__conn_flush(s, conn);
         if (AZC__FAST && conn->out.bytes > 0 && s->sheet.bytes > 0 && conn->state != AZC__DEAD &&
-            !azc__out_leave_sheet(&s->mem, &conn->out)) azc__conn_drop(conn);
+            !azc__out_leave_sheet(&s->mem, &conn->out, s->sheet.head)) azc__conn_drop(conn);
         if (conn->state != AZC__OPEN && !azc__settle_other(conn)) continue;
         if (!azc__conn_only_reads(conn)) {
             azc__conn_pause(conn);
