@@ -1478,7 +1478,7 @@ enum {
     AZC__COPY = 256,            /* a message of a replay that is shorter is copied */
     AZC__SHARE = 1024,          /* a broadcast of this many bytes or more is shared, not copied */
     AZC__SHEET = 16384,         /* bytes of a sheet's piece, its struct included */
-    AZC__SHEET_CONNS = 3,       /* a broadcast to this many connections or more goes on a sheet */
+    AZC__SHEET_CONNS = 3,       /* a broadcast to as many connections or more goes on a sheet */
     AZC__SHEET_MOST = 4096,     /* a broadcast of this many bytes or more goes on none */
     AZC__SHEET_PART = 4096,     /* bytes of an output's piece on the sheet, before another follows */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
