@@ -386,41 +386,47 @@
    with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
    refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
 
-   PLANNING. Measured by `make bench`, `make plan` and, for Redis, cluster.c under load, on one core
-   of a small cloud machine (AMD EPYC, Linux) over loopback, where a send includes the receiver's
-   work. Nearly all of the time is the kernel's. Measure on your machine; the arithmetic stays the
-   same.
+   PLANNING. Measured by `make bench` and `make plan` on one core of a small cloud machine (Intel
+   Xeon, Linux) over loopback, where a send includes the receiver's work; cluster.c under load on
+   another (AMD EPYC). Nearly all of the time is the kernel's. Measure on your machine; the
+   arithmetic stays the same.
 
-       a connection   340 bytes here, 4,300 in the kernel; its handshake 32 us
-       kept alive     10 us for a ping and its pong, after each 30 to 37 s of silence
+       a connection   310 bytes here, 4,400 in the kernel; its handshake 23 us
+       kept alive     7.4 us for a ping and its pong, after each 30 to 37 s of silence
        a room         155 bytes with its first member, 49 for each further one
-       a message      6.6 us: one poll, one recv and one send; 0.26 us in bursts of 32
-       a broadcast    8 us and one send for each member; 0.6 us with 16 under way, which share one
-       each wake      0.2 us for each open connection with poll; nothing with epoll
+       a message      5.4 us: one poll, one recv and one send; 0.2 us in bursts of 32
+       a broadcast    4.5 us and one send for each member; 0.24 us with 16 under way, which share
+                      one
+       each wake      0.17 us for each open connection with poll; nothing with epoll
        cluster.c      a message sent: 4 us here; in Redis 2.1 us, and 0.45 us for each process that
                       receives it (measured with 1, 3 and 6); there 0.5 us, and its members' share
 
-   A chat: every user sends 64 bytes a minute, in a room of 20. Per second, a user costs 0.11 us for
-   sending, 20/60 * 8 = 2.7 us for receiving and 0.2 us to be kept alive: 3 us, and 4.7 KB of
-   memory, of which rooms are 54 bytes. One core at 70 % load serves 230,000 users.
+   A chat: every user sends 64 bytes a minute, in a room of 20. Per second, a user costs 0.09 us for
+   sending, 20/60 * 4.5 = 1.5 us for receiving and 0.2 us to be kept alive: 1.8 us, and 4.8 KB of
+   memory, of which rooms are 54 bytes. One core at 70 % load serves 390,000 users.
 
-         1,000 users  5 MB, 0.3 % of a core, and as much again for poll: 17 wakes a second, 0.2 ms
-                      each. One process on any board.
-       100,000 users  470 MB, 0.3 of a core: one process, with AZCHAN_USE_EPOLL (the first limit is
-                      poll's 1,700 wakes of 20 ms) and a descriptor limit above 100,000. The second
-                      limit is everyone reconnecting at once: 3.2 s of handshakes, and TLS before
-                      them. azc_shutdown over 30 s makes that 11 % of a core.
-        10 million    47 GB, 30 cores at full load: 43 processes of 233,000 users, 1.1 GB each.
-                      167,000 messages a second; a room of 20 spread at random is in 16 of 43
-                      processes, so each message takes Redis 2.1 + 16 * 0.45 = 9.3 us: 1.6 cores,
+         1,000 users  5 MB, 0.2 % of a core, and 0.3 % for poll: 17 wakes a second, 0.17 ms each.
+                      One process on any board.
+       100,000 users  480 MB, 0.2 of a core: one process, with AZCHAN_USE_EPOLL (the first limit is
+                      poll's 1,700 wakes of 17 ms) and a descriptor limit above 100,000. The second
+                      limit is everyone reconnecting at once: 2.3 s of handshakes, and TLS before
+                      them. azc_shutdown over 30 s makes that 8 % of a core.
+        10 million    48 GB, 18 cores at full load: 26 processes of 385,000 users, 1.9 GB each.
+                      167,000 messages a second; a room of 20 spread at random is in 14 of 26
+                      processes, so each message takes Redis 2.1 + 14 * 0.45 = 8.4 us: 1.4 cores,
                       while a Redis has one. That is the first limit, at 5 million users (70 %
-                      again). Three Redis servers are enough, with rooms assigned by the hash of
-                      their names and each process connected to all three. Receiving takes a process
-                      62,000 * 0.5 us per second, 3 %. Or let the proxy send each room to one
+                      again). Two Redis servers are enough, with rooms assigned by the hash of
+                      their names and each process connected to both. Receiving takes a process
+                      90,000 * 0.5 us per second, 5 %. Or let the proxy send each room to one
                       process, by its path: then there is no broker.
 
-   One room for everyone is different: a message to 233,000 members takes their process 1.9 s, so
-   fan-out is the limit, whatever the broker. Send once a second for all, batched.
+   A million idle connections to 51 processes on one machine (`make plan CONNECTIONS=1000000`, which
+   had 20,000 descriptors a process) took 258 bytes each here and 4,052 in the kernel: 4.3 GB, and
+   0.5 of a core for a ping every 20 s. A broadcast reached all of them in 8 s.
+
+   One room for everyone is different: a message to 385,000 members takes their process 1.7 s, so
+   fan-out is the limit, whatever the broker. Send once a second for all, batched. With threads.c
+   each of two cores has half of the members, and 0.5 to 0.6 of the work.
 */
 #if defined(AZCHAN_IMPLEMENTATION) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE 1 /* POSIX under strict -std=c99, also on GNU/Hurd; must come before any

@@ -4,7 +4,12 @@
  *
  * One io_uring_enter a turn submits all sends and waits. Accept and recv are multishot: asked for
  * once, they complete for each connection and each piece of data, in buffers that the kernel picks
- * from a ring. Completions run in the server's own context, so their CPU time counts. Linux 6.1. */
+ * from a ring. Completions run in the server's own context, so their CPU time counts. Linux 6.1.
+ *
+ * Measured by make bench-uring on Linux 6.18, CPU time beside the floor with epoll: 0.93 (echoes of
+ * 64 bytes, 32 connections), 1.01 (in bursts of 32), 1.01 (500 connections), 0.88 (4,000), 0.96 (a
+ * room of 500), 0.95 (16 messages in flight). What a message costs is TCP, and not the system calls
+ * around it. A third would have been worth a second set of readiness functions; this is not. */
 #define main floor_main
 #include "floor.c"
 #undef main
