@@ -1486,7 +1486,7 @@ enum {
     AZC__SHEET = 16384,         /* bytes of a sheet's piece, its struct included */
     AZC__SHEET_CONNS = 3,       /* a broadcast to as many connections or more goes on a sheet */
     AZC__SHEET_MOST = 4096,     /* a broadcast of this many bytes or more goes on none */
-    AZC__SHEET_PART = 4096,     /* bytes of an output's piece on the sheet, before another follows */
+    AZC__SHEET_PART = 4096,     /* bytes of an output's piece on a sheet, before another follows */
     AZC__KEEP = 2048,           /* a static page of this many bytes or more is not copied */
     AZC__LARGE = 16384,         /* a message of this many bytes or more is sent at once, if the
                                    output is empty */
@@ -2954,6 +2954,7 @@ static size_t azc__ascii_run(const unsigned char *p, size_t n) {
 
 /* The state after n more bytes. */
 static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
+    if (n == 0) return state; /* p may be NULL */
     for (const unsigned char *end = p + n;;) {
         if (state == 0) p += azc__ascii_run(p, (size_t)(end - p));
         if (p == end) return state;

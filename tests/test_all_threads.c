@@ -152,19 +152,44 @@ int main(int argc, char **argv) {
         CHECK_INT(count_of(errors, "is behind: 1 messages lost\n"), THREADS - 1);
         max_waiting = (size_t)64 << 20;
     }
-    TEST("a burst larger than max_backlog reaches members of other threads that read") {
+    TEST("a thread takes AT_ONCE bytes of notes a turn, in their order") {
+        static worker w;
+        thread_note *taken[MOST], *n;
+        enum { NOTES = 200, SIZE = 1000 };
+        size_t at = 0, turns = 0;
+        for (int i = 0; i < NOTES; i++) {
+            n = (thread_note *)calloc(1, sizeof *n + SIZE);
+            if (!n) abort();
+            n->refs = 1, n->len = SIZE, n->binary = i;
+            CHECK(note_add(&w, n));
+        }
+        for (size_t count, size; (count = notes_take(&w, taken)) > 0; turns++) {
+            size = count * note_size(taken[0]);
+            CHECK(size < AT_ONCE + note_size(taken[0]) && (size >= AT_ONCE || w.count == 0));
+            for (size_t i = 0; i < count; i++, at++) {
+                CHECK_INT(taken[i]->binary, at);
+                note_release(taken[i]);
+            }
+        }
+        CHECK_INT(at, NOTES);
+        CHECK_INT(turns, 4);
+        CHECK_INT(w.bytes, 0);
+        free(w.notes);
+    }
+    TEST("a burst larger than max_backlog reaches members in all threads that read") {
         client *c[CLIENTS];
         start();
         for (int i = 0; i < CLIENTS; i++) enter(&c[i], "r");
+        enum { FRAMES = 350 }; /* of 1004 bytes: over 256 KiB, and less than the kernel takes too */
         static char text[1000];
         memset(text, 'x', sizeof text);
-        for (int n = 0; n < 1000; n++) { /* 1 MB */
+        for (int n = 0; n < FRAMES; n++) {
             CHECK(client_frame(c[0], FIN | TEXT, text, sizeof text));
             for (int i = 0; i < CLIENTS; i++) client_fill(c[i]);
         }
         for (int i = 0; i < CLIENTS; i++) {
-            if (!CHECK(client_await(c[i], 1004 * 1000))) break;
-            client_take(c[i], 1004 * 1000);
+            if (!CHECK(client_await(c[i], 1004 * FRAMES))) break;
+            client_take(c[i], 1004 * FRAMES);
         }
         CHECK_INT(stop(SIGTERM, NULL, 0), 0);
     }

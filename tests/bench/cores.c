@@ -2,9 +2,9 @@
  *
  *     cores PROGRAM            run by make bench-threads; Linux
  *
- * A room of 500; one member sends, and each of the others gets it. What bounds the deliveries is the
- * busiest thread, so its CPU time is what counts: with n threads, 1/n of it would be perfect. Load
- * and threads share the machine's cores, which does not matter for CPU time. */
+ * A room of 500; one member sends, and all get it. What bounds the deliveries is the busiest thread,
+ * so its CPU time is what counts: with n threads, 1/n of it would be perfect. Load and threads share
+ * the machine's cores, which does not matter for CPU time. */
 #include "load.h"
 #include <dirent.h>
 
@@ -96,7 +96,8 @@ int main(int argc, char **argv) {
     program = argv[1];
     load_begin(0);
     place(-1);
-    printf("a room of %d, 64 bytes; ns of CPU time a delivery, least of %d runs\n", MEMBERS, ROUNDS);
+    printf("a room of %d, 64 bytes; ns of CPU time a delivery, least of %d runs\n", MEMBERS,
+           ROUNDS);
     for (int depth = 1; depth <= 64; depth *= 4) {
         double one = 0;
         for (int threads = 1; threads <= cores; threads *= 2) {

@@ -223,8 +223,8 @@ int main(int argc, char **argv) {
     shared->phase = SPEAKING;
     while ((SUM(messages) < count || SUM(spoke) < parties) &&
            clock_of(CLOCK_MONOTONIC) < began + 120) look();
-    printf("a broadcast to all                %.1f us of CPU each; all have it after %.2f s; memory "
-           "grew by %.0f bytes each\n", SUM(sent) / count * 1e6,
+    printf("a broadcast to all                %.1f us of CPU each; all have it after %.2f s; "
+           "memory grew by %.0f bytes each\n", SUM(sent) / count * 1e6,
            clock_of(CLOCK_MONOTONIC) - began, SUM(grown) / count);
     need((int)SUM(messages) == count, "messages");
     need((int)SUM(joined) == count, "all are still here");
