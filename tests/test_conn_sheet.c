@@ -226,6 +226,16 @@ static void limits(void) {
         /* 8 frames of 2004 bytes on a sheet of 16,384, to which each of the stalled has a piece */
         CHECK(memory.bytes - before >= 500 * 2004);
         CHECK(memory.bytes - before < (500 / 8 + 3) * (16384 + PEERS / 2 * 64) + 20000);
+        CHECK_INT(azc_send_text(all.conns[0], "private", 7), AZC_OK); /* no sheet follows this */
+        want(0, FIN | TEXT, "private", 7);
+        azc_poll(all.server, 0), azc_poll(all.server, 0); /* an idle wait: the pool is empty */
+        memory.none = 1;
+        uint64_t out = azc_stats(all.server)->messages_out;
+        CHECK_INT(azc_broadcast(served, "even", text, 2000, NULL), AZC_OK);
+        memory.none = 0;
+        CHECK_INT(azc_stats(all.server)->messages_out - out, PEERS / 2 - 1);
+        CHECK(strstr(azc_error(all.server), "out of memory") != NULL);
+        for (int i = 2; i < PEERS; i += 2) want(i, FIN | TEXT, text, 2000);
         expect_all();
         settle(all.server);
         CHECK(memory.bytes < before);
