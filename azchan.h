@@ -7539,7 +7539,7 @@ static void azc__turn_read(azc_server *s, int ready) {
         else if (source->kind == AZC__WATCHED) s->watch->ready(s, source, events);
         else azc__wake_ready(s);
     }
-    s->accepts = newcomers ? azc__listener_ready(s, newcomers) : 1;
+    s->accepts = (uint8_t)(newcomers ? azc__listener_ready(s, newcomers) : 1);
 }
 
 /* Deadlines are due. Nothing is judged before all that was ready is read: more: there may be
