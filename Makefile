@@ -43,14 +43,21 @@ PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.ht
 PAGE_HEADER = od -An -v -tu1 examples/pages/$$page.html | \
     awk -v name=$${page}_page -f examples/pages/page.awk
 
-##   make pages              write examples/*_page.h from examples/pages/*.html
+# The page's script, examples/pages/azchan.js, is in azchan.h.
+CLIENT_HEADER = awk -f examples/pages/client.awk examples/pages/azchan.js azchan.h
+
+##   make pages              write examples/*_page.h from examples/pages/*.html, azchan.js into azchan.h
 pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) >examples/$${page}_page.h || exit 1; done
+	@mkdir -p $(BUILD)
+	@$(CLIENT_HEADER) >$(BUILD)/azchan.h.new && cat $(BUILD)/azchan.h.new >azchan.h
 
 ##   make check-pages        fail if `make pages` would change a header
 check-pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) | cmp -s - examples/$${page}_page.h || \
 	    { echo "check-pages: examples/$${page}_page.h is stale: run make pages"; exit 1; }; done
+	@$(CLIENT_HEADER) | cmp -s - azchan.h || \
+	    { echo "check-pages: the script in azchan.h is stale: run make pages"; exit 1; }
 
 check: check-pages
 .PHONY: pages check-pages

@@ -177,6 +177,39 @@
    In the page: socket.send(JSON.stringify({ref: ++last, ask: "time"})), and a Map from each ref to
    the code that waits for it.
 
+   THE PAGE'S SCRIPT. azc_add_client(server, "/azchan.js") serves a script of 2.5 KB that
+   reconnects, notices dead links, matches replies and reports its state:
+
+       <script src="/azchan.js"></script>              or: import "/azchan.js";
+       const chat = new AzChannel("/chat");
+       chat.on("joined", (message) => ...);            // {"type":"joined",...}
+       chat.on(":state", ({state, seconds}) => ...);   // connecting, open, waiting, offline, closed
+       chat.send({type: "say", text: "hi"});
+       chat.request({ask: "time"}, {timeout: 3000}).then((reply) => ...);
+
+   examples/pages/azchan.js describes each call and option, azchan.d.ts has the types. `new
+   WebSocket` works as before, and a peer that does not opt in receives what it always received.
+
+   The convention, for clients of your own. Messages are JSON objects. Types and members whose names
+   begin with ":" are reserved, and so are the query arguments `azchan` and `since`. A peer ignores
+   what it does not know of these.
+
+       azchan=1 in the query      the peer opts in
+       {"type":":hello","ping_ms":30000,"pong_ms":10000}
+                                  the first message to such a peer, before on_connect runs. After
+                                  ping_ms without a message it sends {"type":":ping"}, these bytes.
+                                  Without a message within pong_ms the link is dead. The values are
+                                  those of azc_config; ping_ms 0: send no :ping
+       {"type":":pong"}           answers :ping; on_message does not see either
+       "ref"                      in a request, a number or a string of at most 64 bytes. A reply
+                                  repeats it. A reply of type "error" fails the request; "code" says
+                                  why. The server's own INVALID_JSON and INTERNAL_ERROR have the ref
+                                  of the message on which on_message failed
+       {"type":":users","room":"tea","all":["ada"]}
+                                  who is in the room; "add" and "remove" change the list. These come
+                                  from azc_send_users and azc_send_presence, to every peer
+       "token"                    in the query: what the script's token function returned
+
    HISTORY AND LATEST VALUES. A dashboard's room replays its last minute to new members, and a slow
    viewer gets the newest value instead of a growing queue:
 
@@ -1062,6 +1095,29 @@ AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part);
  *   returns   AZC_OK | AZC_ERR_ARGUMENT (kept for azc_listen) | AZC_ERR_MEMORY | AZC_ERR_STATE
  *             (after azc_listen) */
 AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
+
+/* ---- The page's script ---------------------------------------------------------------------- */
+
+/* Serve azchan.js at this path, and greet the peers that use it: see THE PAGE'S SCRIPT. It has an
+ * ETag, so that browsers load it again only if it has changed. Channels with on_part take :ping as
+ * any message, so they send ping_ms 0.
+ *   returns   as azc_add_handler
+ *   cost      one comparison for each text message, of all peers */
+AZC_API int azc_add_client(azc_server *server, const char *path);
+
+/* Queue the users in a room (NULL: in the channel) as :users messages, as many as they need. Call
+ * it after azc_join. azc_send_presence queues each change to the room:
+ *
+ *     azc_on_presence(channel, azc_send_presence);
+ *
+ * Both are about this process: on_publish does not see them.
+ *   returns   as azc_send_json; azc_send_presence does nothing without memory, or if a name is not
+ *             UTF-8
+ *   cost      as a walk of azc_users; as azc_broadcast
+ *   call      as azc_send_text; as on_presence */
+AZC_API int azc_send_users(azc_conn *conn, const char *room);
+AZC_API void azc_send_presence(azc_channel *channel, const char *room, const char *user,
+                               int present);
 
 /* ---- Other processes ------------------------------------------------------------------------ */
 
@@ -1979,6 +2035,13 @@ typedef struct azc__proxies_join {
     int (*trusts)(const azc_server *s, const azc__visitor *visitor);
 } azc__proxies_join;
 
+/* For peers with conn.client. */
+typedef struct azc__client_join {
+    void (*greet)(azc_conn *conn);                               /* before on_connect */
+    int (*take)(azc_conn *conn, const char *text, size_t len);   /* 1: not for on_message */
+    void (*error)(azc_conn *conn, const char *name, const char *json); /* a callback failed */
+} azc__client_join;
+
 /* ---- Connections, channels, the server ---- */
 
 /*      HTTP --101--> OPEN --azc_close--> CLOSING --peer's Close--> LINGER --its EOF--> DEAD
@@ -2003,6 +2066,7 @@ struct azc_conn {
     unsigned paused : 1;        /* not read, because of its backlog */
     unsigned untaken : 1;       /* logged that its channel takes no messages */
     unsigned shut : 1;          /* we shut down our direction */
+    unsigned client : 1;        /* CLIENT: the peer opted in */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
     uint8_t subprotocol;        /* 1 + its index in the channel's list; 0: none */
@@ -2164,6 +2228,7 @@ struct azc_server {
     const azc__users_join *users;
     const azc__history_join *history;
     const azc__proxies_join *proxies;
+    const azc__client_join *client;
     int (*queue_keyed)(azc_conn *conn, azc__block *block); /* RATES: a message with a key */
     void (*queue_late)(azc_conn *conn);                /* RATES: if conn.late is not NULL */
     void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
@@ -2174,6 +2239,9 @@ struct azc_server {
     uint32_t user_walks; /* USERS: calls of azc_users; not 0 after the first */
     azc__network *trusted; /* PROXIES */
     size_t trusted_count;
+    const char *asked;   /* CLIENT: the newest text message, if its peer opted in; valid only until
+                            its callback has been handled */
+    size_t asked_len;
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
     uint32_t shutdown_count;  /* connections that were open then */
     uint32_t shutdown_closed; /* connections it has closed so far */
@@ -5936,7 +6004,8 @@ static void azc__callback_error(azc_conn *conn, const char *name, int result) {
     const char *json = result == AZC_ERR_JSON
                        ? "{\"type\":\"error\",\"code\":\"INVALID_JSON\"}"
                        : "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\"}";
-    azc_send_text(conn, json, strlen(json));
+    if (conn->client) conn->server->client->error(conn, name, json);
+    else azc_send_text(conn, json, strlen(json));
 }
 
 /* A task or watcher has returned. */
@@ -6001,7 +6070,8 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
     if (opcode == AZC__OP_TEXT) {
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
-        if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
+        if (s->client != NULL && s->client->take(conn, text, len)) result = AZC_OK;
+        else if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
         else azc__conn_untaken(conn, opcode);
         if (AZC__FAST) s->checked = NULL;
     } else {
@@ -6457,6 +6527,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
         conn->since = (uint32_t)(s->now / 1000);
+        if (s->client != NULL) s->client->greet(conn);
         if (desc->on_connect != NULL) azc__callback_end(conn, "on_connect", desc->on_connect(conn));
     } else if (conn->state == AZC__HTTP) {
         if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
@@ -9685,9 +9756,251 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
     return count < 0 ? count : AZC_OK;
 }
 
+/* ==== [33] CLIENT: the page's script, and the server's side of its convention ================= */
+
+/* BEGIN azchan.js: made by `make pages` from examples/pages/azchan.js. Edit that, not this. */
+#define AZC__CLIENT_TAG "\"290442eb769f3ec7\""
+enum { AZC__CLIENT_LEN = 4470 };
+static const char *const azc__client_script[] = {
+    "globalThis.AzChannel = function AzChannel(path, options = {}) {\n"
+    "const channel = this, page = globalThis;\n"
+    "const { least = 1000, most = 30000, limit = 100, final = [] } = options;\n"
+    "const handlers = new Map(), asked = new Map(), rooms = new Map();\n"
+    "const stop = new AbortController();\n"
+    "let socket = 0;\n"
+    "let timer;\n"
+    "let waiting = [];\n"
+    "let failures = 0, opened = NaN, last = 0, state, pingMs, pongMs;\n"
+    "const after = (ms, fn) => {\n"
+    "clearTimeout(timer);\n"
+    "timer = ms && setTimeout(fn, ms);\n"
+    "};\n"
+    "const emit = (type, value) => {\n"
+    "for (const fn of handlers.get(type) || []) {\n"
+    "try { fn(value); } catch (error) { console.error(error); }\n"
+    "}\n"
+    "};\n"
+    "const become = (name, more) => {\n"
+    "channel.state = state = name;\n"
+    "emit(':state', { state, failures, ...more });\n"
+    "};\n"
+    "const settle = (ref, code, reply) => {\n"
+    "const [resolve, reject, timeout] = asked.get(ref);\n"
+    "asked.delete(ref);\n"
+    "clearTimeout(timeout);\n"
+    "waiting = waiting.filter((one) => one[1] !== ref);\n"
+    "if (code) reject(Object.assign(new Error(code), { code }, reply));\n"
+    "else resolve(reply);\n"
+    "};\n"
+    "channel.send = (data, { queue, ref } = {}) => {\n"
+    "if (/ (Object|Array)]/.test({}.toString.call(data))) data = JSON.stringify(data);\n"
+    "if (state === 'open') return socket.send(data), true;\n"
+    "return queue && state !== 'closed' && waiting.length < limit && waiting.push([data, ref]);\n"
+    "};\n"
+    "channel.request = (message, { timeout = 10000, queue } = {}) => new Promise((yes, no) => {\n"
+    "const ref = ++last;\n"
+    "asked.set(ref, [yes, no, setTimeout(settle, timeout, ref, 'TIMEOUT')]);\n"
+    "if (!channel.send({ ...message, ref }, { queue, ref })) settle(ref, 'CLOSED');\n"
+    "});\n"
+    "const take = (message) => {\n"
+    "const { type, ref, room, all, add = [], remove = [] } = message ?\? {};\n"
+    "if (asked.has(ref))\n"
+    "return settle(ref, type === 'error' && (message.code || type), message);\n"
+    "if (type === ':hello') ({ ping_ms: pingMs, pong_ms: pongMs } = message);\n"
+    "if (type === ':users') {\n"
+    "const list = new Set([...all || channel.users(room), ...add]);\n"
+    "for (const user of remove) list.delete(user);\n"
+    "rooms.set(room, list);\n"
+    "}\n"
+    "if (!/^:/.test(type)) emit(':message', message);\n"
+    "emit(type, message);\n"
+    "};\n"
+    "const receive = (data) => {\n"
+    "if (typeof data !== 'string') return emit(':binary', data);\n"
+    "try { data = JSON.parse(data); } catch { }\n"
+    "[].concat(data).forEach(take);\n"
+    "};\n"
+    "const ping = () => {\n"
+    "socket.send('{\"type\":\":ping\"}');\n"
+    "after(pongMs, lost);\n"
+    "};\n"
+    "const end = (name, more) => {\n"
+    "socket = 0;\n"
+    "become(name, more);\n"
+    "for (const ref of asked.keys())\n"
+    "if (!waiting.some((one) => one[1] === ref)) settle(ref, 'CLOSED');\n"
+    "};\n"
+    "const finish = (code, reason) => {\n"
+    "after();\n"
+    "stop.abort();\n"
+    "waiting = [];\n"
+    "end('closed', { code, reason });\n"
+    "};\n"
+    "const lost = ({ code = 1006, reason } = {}) => {\n"
+    "socket.close?.();\n"
+    "if (Date.now() - opened > 5000) failures = 0;\n"
+    "opened = NaN;\n"
+    "if ([1008, ...final].includes(code)) return finish(code, reason);\n"
+    "const bound = Math.min(most, least * 2 ** failures++), pause = Math.random() * bound;\n"
+    "after(pause + 1, connect);\n"
+    "end(page.navigator?.onLine === false ? 'offline' : 'waiting',\n"
+    "{ seconds: Math.ceil(pause / 1000), longest: bound === most, code, reason });\n"
+    "};\n"
+    "const connect = async () => {\n"
+    "let mine = socket = {};\n"
+    "pingMs = 0;\n"
+    "const current = (fn) => (event) => socket === mine && fn(event);\n"
+    "after(15000, lost);\n"
+    "become('connecting');\n"
+    "try {\n"
+    "const url = new URL(path, page.location), query = url.searchParams;\n"
+    "const token = await options.token?.();\n"
+    "if (socket !== mine) return;\n"
+    "url.protocol = url.protocol.replace('http', 'ws');\n"
+    "query.set('azchan', 1);\n"
+    "if (token) query.set('token', token);\n"
+    "mine = socket = new (options.WebSocket || WebSocket)(url, options.protocols || []);\n"
+    "mine.binaryType = 'arraybuffer';\n"
+    "mine.onopen = current(() => {\n"
+    "opened = Date.now();\n"
+    "after();\n"
+    "for (const [data] of waiting.splice(0)) mine.send(data);\n"
+    "become('open');\n"
+    "});\n"
+    "mine.onmessage = current(({ data }) => {\n"
+    "receive(data);\n"
+    "if (socket === mine) after(pingMs, ping);\n"
+    "});\n"
+    "mine.onclose = current(lost);\n"
+    "mine.onerror = () => {};\n"
+    "} catch (error) {\n"
+    "current(lost)({ reason: `${error}` });\n"
+    "}\n"
+    "};\n"
+    "const wake = () => {\n"
+    "if (!socket) connect();\n"
+    "else if (pingMs) ping();\n"
+    "};\n",
+    "page.addEventListener?.('online', wake, stop);\n"
+    "page.document?.addEventListener('visibilitychange', () => document.hidden || wake(), stop);\n"
+    "channel.on = (type, fn) => handlers.set(type, (handlers.get(type) || new Set()).add(fn));\n"
+    "channel.off = (type, fn) => handlers.get(type)?.delete(fn);\n"
+    "channel.users = (room) => [...rooms.get(room) || []];\n"
+    "channel.close = (code, reason) => {\n"
+    "if (state === 'closed') return;\n"
+    "socket.close?.(code, reason);\n"
+    "finish(code, reason);\n"
+    "};\n"
+    "after(1, connect);\n"
+    "};\n"};
+/* END azchan.js */
+
+static int azc__client_serve(azc_conn *conn, void *userdata) {
+    const char *known = azc_header(conn, "If-None-Match");
+    char body[AZC__CLIENT_LEN + 1], *end = body;
+    (void)userdata;
+    azc_reply_header(conn, "ETag", AZC__CLIENT_TAG);
+    azc_reply_header(conn, "Cache-Control", "no-cache"); /* ask each time, by the tag */
+    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, AZC__CLIENT_TAG) != NULL))
+        return azc_reply(conn, 304, NULL, NULL, 0);
+    for (size_t i = 0; i < sizeof azc__client_script / sizeof *azc__client_script; i++)
+        end = stpcpy(end, azc__client_script[i]);
+    return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, AZC__CLIENT_LEN);
+}
+
+static void azc__client_greet(azc_conn *conn) {
+    const azc_config *config = &conn->server->config;
+    const char *version = azc_query(conn, "azchan");
+    int beats = conn->channel->parts == NULL && config->ping_ms > 0 && config->pong_ms > 0;
+    char buf[80];
+    if (version == NULL || strcmp(version, "1") != 0) return;
+    conn->client = 1;
+    azc_writer w = azc_put_begin(buf, sizeof buf);
+    azc_put_string(&w, "type", ":hello");
+    azc_put_int(&w, "ping_ms", beats ? config->ping_ms : 0);
+    azc_put_int(&w, "pong_ms", beats ? config->pong_ms : 0);
+    azc_send_json(conn, &w);
+}
+
+static int azc__client_take(azc_conn *conn, const char *text, size_t len) {
+    static const char ping[] = "{\"type\":\":ping\"}";
+    if (!conn->client) return 0;
+    conn->server->asked = text;
+    conn->server->asked_len = len;
+    if (len != sizeof ping - 1 || memcmp(text, ping, len) != 0) return 0;
+    azc_send_text(conn, "{\"type\":\":pong\"}", AZC_NUL);
+    return 1;
+}
+
+/* Send the error; if on_message failed, with the ref of the message, which is the newest one. */
+static void azc__client_error(azc_conn *conn, const char *name, const char *json) {
+    const azc_server *s = conn->server;
+    azc_json error, asked, ref;
+    char buf[160];
+    memset(&ref, 0, sizeof ref);
+    if (strcmp(name, "on_message") == 0 && azc_json_read(&asked, s->asked, s->asked_len) == AZC_OK)
+        ref = azc_json_get(asked, "ref");
+    azc_json_read(&error, json, AZC_NUL);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
+    azc_put_string(&w, "type", "error");
+    azc_put_json(&w, "code", azc_json_get(error, "code"));
+    if ((ref.type == AZC_JSON_NUMBER || ref.type == AZC_JSON_STRING) && ref.len <= 64)
+        azc_put_json(&w, "ref", ref);
+    azc_send_json(conn, &w);
+}
+
+static const azc__client_join azc__client_functions = {azc__client_greet, azc__client_take,
+                                                       azc__client_error};
+
+AZC_API int azc_add_client(azc_server *server, const char *path) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = azc__client_serve;
+    if (server != NULL && !server->listening) server->client = &azc__client_functions;
+    return azc__page_add(server, path, &page, 1, "azc_add_client");
+}
+
+/* ---- Presence ---- */
+
+enum { AZC__USER_JSON = 6 * AZC__MAX_ROOM + 4 }; /* a name at most, all of it escaped */
+
+static azc_writer azc__users_begin(char *buf, size_t size, const char *room, const char *change) {
+    azc_writer w = azc_put_begin(buf, size);
+    azc_put_string(&w, "type", ":users");
+    azc_put_string(&w, "room", room);
+    azc_put_array(&w, change);
+    return w;
+}
+
+AZC_API int azc_send_users(azc_conn *conn, const char *room) {
+    char buf[4 * AZC__USER_JSON];
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    const char *change = "all";
+    azc_cursor c = azc_users(conn->channel, room);
+    int more = azc_cursor_next(&c), error;
+    do {
+        azc_writer w = azc__users_begin(buf, sizeof buf, room, change);
+        for (; more && w.len + AZC__USER_JSON + 8 < sizeof buf; more = azc_cursor_next(&c))
+            azc_put_string(&w, NULL, c.user);
+        azc_put_end(&w);
+        error = azc_send_json(conn, &w);
+        change = "add";
+    } while (more && error == AZC_OK);
+    return error;
+}
+
+AZC_API void azc_send_presence(azc_channel *channel, const char *room, const char *user,
+                               int present) {
+    char buf[3 * AZC__USER_JSON];
+    azc_writer w = azc__users_begin(buf, sizeof buf, room, present ? "add" : "remove");
+    azc_put_string(&w, NULL, user);
+    azc_put_end(&w);
+    if (azc_put_finish(&w) == AZC_OK) azc_deliver(channel, room, w.text, w.len, 0);
+}
+
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [33] CHANGES ============================================================================
+/* ==== [34] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -9714,10 +10027,11 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
           each line. A refusal has one line with the rule, and the remedy; azc_error names the call
           or field, the value, and what is allowed. Close frames of the server carry a reason. New:
           config.log_level, config.slow_ms.
+          azc_add_client serves azchan.js, the page's script; azc_send_users, azc_send_presence.
    0.1    The first version.
 */
 
-/* ==== [34] LICENSE: MIT =======================================================================
+/* ==== [35] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 
