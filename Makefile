@@ -148,11 +148,21 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
-##   make check-interop      Node's ws client, and the examples' pages in Chromium and Firefox
-check-interop: examples
+##   make check-interop      Node's ws client, azchan.js, and the examples' pages in Chromium and Firefox
+check-interop: examples $(BUILD)/client_server check-script
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws browser pages serial axe firefox; do \
+	cd tests/interop && for script in ws client browser pages serial axe firefox; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
+
+$(BUILD)/client_server: tests/interop/client_server.c azchan.h
+	@mkdir -p $(@D)
+	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
+
+##   make check-script       bytes of azchan.js after npm's terser, at most 2560
+check-script:
+	$(call need,node,nodejs)
+	@cd tests/interop && node size.mjs
+.PHONY: check-script
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \
     tests/model/model.mk tests/net/net.mk

@@ -1,0 +1,71 @@
+/* client_server.c: the server of client.mjs, [host:]port [ping_ms pong_ms]. A message's "ask" says what
+ * it does. */
+#define AZCHAN_IMPLEMENTATION
+#include "../../azchan.h"
+
+/* ?token= must be good, if there is one; old tokens get 401. */
+static int on_upgrade(azc_conn *conn) {
+    const char *token = azc_query(conn, "token"), *user = azc_query(conn, "user");
+    if (token != NULL && strcmp(token, "good") != 0) return 401;
+    return user != NULL ? azc_set_user(conn, user) : AZC_OK;
+}
+
+static int on_connect(azc_conn *conn) {
+    if (azc_user(conn) == NULL) return AZC_OK;
+    int error = azc_join(conn, "tea");
+    return error == AZC_OK ? azc_send_users(conn, "tea") : error;
+}
+
+static int on_message(azc_conn *conn, const char *text, size_t len) {
+    azc_json doc, ref;
+    int64_t code;
+    char buf[512];
+    int error = azc_json_read(&doc, text, len);
+    if (error != AZC_OK) return error;
+    ref = azc_json_get(doc, "ref");
+    azc_json ask = azc_json_get(doc, "ask");
+    if (azc_json_equals(ask, "fail")) return AZC_ERR_APP;
+    if (azc_json_equals(ask, "nothing")) return AZC_OK;
+    if (azc_json_equals(ask, "batch")) return azc_send_text(conn, "[{\"type\":\"n\",\"n\":1},"
+                                                            "{\"type\":\"n\",\"n\":2}]", AZC_NUL);
+    if (azc_json_equals(ask, "close")) {
+        error = azc_json_int(azc_json_get(doc, "code"), &code);
+        return error == AZC_OK ? azc_close(conn, (int)code, "asked") : error;
+    }
+    if (azc_json_equals(ask, "leave")) return azc_leave_all(conn);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
+    if (azc_json_equals(ask, "refuse")) {
+        azc_put_string(&w, "type", "error");
+        azc_put_string(&w, "code", "REFUSED");
+    } else {
+        azc_put_string(&w, "type", "got");
+        azc_put_json(&w, "n", azc_json_get(doc, "n"));
+    }
+    if (ref.type != AZC_JSON_NONE) azc_put_json(&w, "ref", ref);
+    return azc_send_json(conn, &w);
+}
+
+int main(int argc, char **argv) {
+    azc_config config = {0};
+    config.host = argc > 1 ? argv[1] : "0";
+    config.ping_ms = argc > 3 ? atoi(argv[2]) : 0;
+    config.pong_ms = argc > 3 ? atoi(argv[3]) : 0;
+    azc_channel_desc desc = {0};
+    desc.path = "/t";
+    desc.subprotocols = "v2, v1";
+    desc.on_upgrade = on_upgrade;
+    desc.on_connect = on_connect;
+    desc.on_message = on_message;
+    desc.on_binary = azc_send_binary;
+
+    azc_server *server = azc_create(&config);
+    azc_log_to(server, stderr, AZC_LOG_NOTICE);
+    azc_stop_on_signals(server);
+    azc_on_presence(azc_add_channel(server, &desc), azc_send_presence);
+    azc_add_client(server, "/azchan.js");
+    if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/t"));
+    fflush(stdout);
+    int error = azc_run(server);
+    azc_destroy(server);
+    return error != AZC_OK;
+}
