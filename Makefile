@@ -148,10 +148,10 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
-##   make check-interop      Node's ws client, azchan.js, and the examples' pages in Chromium and Firefox
+##   make check-interop      Node's ws client; azchan.js and the examples' pages in both browsers
 check-interop: examples $(BUILD)/client_server check-script
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws client browser pages serial axe firefox; do \
+	cd tests/interop && for script in ws client client_browsers browser pages serial axe firefox; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
 $(BUILD)/client_server: tests/interop/client_server.c azchan.h

@@ -209,6 +209,24 @@
                                   who is in the room; "add" and "remove" change the list. These come
                                   from azc_send_users and azc_send_presence, to every peer
        "token"                    in the query: what the script's token function returned
+       {"type":":room","room":"tea","id":1,"epoch":"5eed","serial":41,"fresh":true}
+                                  the peer has joined a room with a history, and has its messages up
+                                  to this serial. fresh: it must forget what it has of the room
+       {":at":[1,42,3]}           the next 3 messages are those of the room with the id 1 from the
+                                  serial 42 on
+       since=5eed,44              in the query: the epoch and the newest serial that the peer has
+                                  of each room, all joined by commas
+       {"type":":gap"}            a message of a room was refused: reconnect
+
+   RECOVERY. A room with a history (azc_set_history) numbers what it keeps, for peers that opt in;
+   azchan.js does its part by itself. After a reconnect such a peer gets the kept messages that it
+   missed, each once, in order, and before anything newer. If some of them are no longer kept, or
+   the history is another one (the server was restarted, another process or thread serves the peer),
+   it is told to forget what it has, and gets all that is kept. A peer that was refused a message
+   because of its backlog (AZC_FULL_DROP) gets no later one of any history, but a :gap once it reads
+   again, and azchan.js then reconnects. A message that excepted its sender is not replayed to that
+   sender's user. Outside of this, and lost if they are missed, are private messages, values with a
+   key, and rooms without a history, which are all rooms in fixed memory: azc_set_history says so.
 
    HISTORY AND LATEST VALUES. A dashboard's room replays its last minute to new members, and a slow
    viewer gets the newest value instead of a growing queue:
@@ -1102,7 +1120,7 @@ AZC_API int azc_trust_proxies(azc_server *server, const char *proxies);
  * ETag, so that browsers load it again only if it has changed. Channels with on_part take :ping as
  * any message, so they send ping_ms 0.
  *   returns   as azc_add_handler
- *   cost      one comparison for each text message, of all peers */
+ *   cost      nothing for channels to which no such peer has come */
 AZC_API int azc_add_client(azc_server *server, const char *path);
 
 /* Queue the users in a room (NULL: in the channel) as :users messages, as many as they need. Call
@@ -1118,6 +1136,11 @@ AZC_API int azc_add_client(azc_server *server, const char *path);
 AZC_API int azc_send_users(azc_conn *conn, const char *room);
 AZC_API void azc_send_presence(azc_channel *channel, const char *room, const char *user,
                                int present);
+
+/* azc_join for a peer that says where it was in this room: see RECOVERY. The peer keeps `since`, as
+ * "epoch,serial", from the room's last :room and :at. NULL or "": it wants all that is kept.
+ * Without azc_add_client, or if the peer did not opt in, it is azc_join. */
+AZC_API int azc_join_since(azc_conn *conn, const char *room, const char *since);
 
 /* ---- Other processes ------------------------------------------------------------------------ */
 
@@ -1640,6 +1663,17 @@ typedef struct azc__payload {
     const char *call; /* of the program, for an error's words */
 } azc__payload;
 
+/* A message on its way to several connections: as a block or on the sheet, or (both NULL) to be
+ * copied. */
+typedef struct azc__cast {
+    const azc__payload *payload;
+    azc__block *block;
+    const unsigned char *frame; /* on the sheet */
+    size_t size;                /* of the frame */
+    size_t most;                /* on the sheet: a backlog above this has no room for it */
+    int referred;               /* an output refers to it */
+} azc__cast;
+
 /* A stretch of a connection's output. Its bytes follow the struct, or they are a block's, or (block
  * NULL, room 0) the sheet's or the program's: a static page. */
 typedef struct azc__piece {
@@ -1933,11 +1967,20 @@ typedef struct azc__post_place {
 
 /* ---- Structs of optional parts ---- */
 
-/* HISTORY: a ring of max_count pointers to blocks, which follows the struct. */
+/* HISTORY: a message, and (RECOVERY) the user that it excepted, 0: nobody. */
+typedef struct azc__kept {
+    azc__block *block;
+    uint64_t except;
+} azc__kept;
+
+/* A ring of max_count messages, which follows the struct. */
 typedef struct azc__history {
     size_t max_count, max_bytes; /* limits */
     size_t first;                /* index of the oldest message */
     size_t count, bytes;         /* of the messages it has; bytes with framing */
+    uint64_t serial;             /* of the newest message, also if it was too large to be kept */
+    uint64_t epoch;              /* RECOVERY: random, so that each history has another */
+    uint32_t id;                 /* and a short name of it on a connection; 0: none yet */
 } azc__history;
 
 /* RATES: while a period runs, the messages to one target. It is freed at the end of a period in
@@ -2023,10 +2066,10 @@ typedef struct azc__users_join {
 /* For rooms with keeps.history. A join first prepares the replay, since that may fail, and then
  * appends or frees it. */
 typedef struct azc__history_join {
-    int (*prepare)(azc_conn *conn, const azc__room *room, azc__out *replay);
-    void (*finish)(azc_conn *conn, const azc__room *room, azc__out *replay, int joined);
+    int (*prepare)(azc_conn *conn, const azc__room *room, azc__out *replay); /* messages, or < 0 */
+    void (*finish)(azc_conn *conn, azc__out *replay, int messages, int joined);
     int (*keep)(azc_server *s, const azc__room *room, azc__block *block,
-                const azc__payload *payload); /* 0 without memory */
+                const azc__payload *payload, const azc_conn *except); /* 0 without memory */
     void (*free)(azc_server *s);
 } azc__history_join;
 
@@ -2038,8 +2081,12 @@ typedef struct azc__proxies_join {
 /* For peers with conn.client. */
 typedef struct azc__client_join {
     void (*greet)(azc_conn *conn);                               /* before on_connect */
-    int (*take)(azc_conn *conn, const char *text, size_t len);   /* 1: not for on_message */
     void (*error)(azc_conn *conn, const char *name, const char *json); /* a callback failed */
+    int (*replay)(azc_conn *conn, const azc__room *room, azc__out *replay); /* messages, or -1 */
+    int (*broadcast)(azc_server *s, const azc__room *room, azc__cast *cast,
+                     const azc_conn *except);                    /* one that a history has kept */
+    uint64_t (*user)(const azc_conn *conn);                      /* as azc__kept.except */
+    void (*drained)(azc_conn *conn);                             /* its backlog has room again */
 } azc__client_join;
 
 /* ---- Connections, channels, the server ---- */
@@ -2066,7 +2113,10 @@ struct azc_conn {
     unsigned paused : 1;        /* not read, because of its backlog */
     unsigned untaken : 1;       /* logged that its channel takes no messages */
     unsigned shut : 1;          /* we shut down our direction */
+    uint8_t gap;                /* RECOVERY: 1, a message of a history was refused; 2, and it was
+                                   told */
     unsigned client : 1;        /* CLIENT: the peer opted in */
+    unsigned arriving : 1;      /* and its on_connect has not returned */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
     uint8_t subprotocol;        /* 1 + its index in the channel's list; 0: none */
@@ -2113,6 +2163,8 @@ struct azc_channel {
     azc_channel_desc desc;
     const azc__parts_join *parts; /* NULL without on_part */
     int (*on_part)(azc_conn *conn, const void *data, size_t len, int flags);
+    int (*on_text)(azc_conn *conn, const char *text, size_t len); /* CLIENT: the on_message, once
+                                                                     the desc's is another */
     void (*on_presence)(azc_channel *channel, const char *room, const char *user, int present);
     void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
                        int binary);
@@ -2205,6 +2257,7 @@ struct azc_server {
     size_t strings_size;
     azc__room *room_latest; /* that azc__room_by_name has found, or NULL */
     uint32_t room_first; /* buckets of a new table */
+    uint32_t histories;  /* RECOVERY: how many have an id */
     size_t tail_least, room_least; /* fixed memory: bytes of each tail and room */
     azc_conn *current;   /* whose request is being answered, or NULL */
     azc__out sheet;      /* frames of this turn for several outputs, see BUF */
@@ -2242,6 +2295,7 @@ struct azc_server {
     const char *asked;   /* CLIENT: the newest text message, if its peer opted in; valid only until
                             its callback has been handled */
     size_t asked_len;
+    const char *since;   /* RECOVERY: of the azc_join_since that runs, or NULL */
     int64_t shutdown_start, shutdown_ms; /* SHUTDOWN: when it began, and its length */
     uint32_t shutdown_count;  /* connections that were open then */
     uint32_t shutdown_closed; /* connections it has closed so far */
@@ -3342,7 +3396,7 @@ static size_t azc__decode(azc__mem *mem, azc__in **in, uint64_t max_message,
         if (*in == NULL || !(*in)->in_frame)
             done += azc__decode_head(mem, in, max_message, p + done, n - done, event);
         azc__in *i = *in;
-        if (event->kind != AZC__OP_MORE || !i->in_frame) continue;
+        if (event->kind != AZC__OP_MORE || !i->in_frame) continue; /* NOLINT: not NULL */
         done += azc__decode_payload(mem, i, max_message, p + done, n - done, event);
         if (event->kind == AZC__OP_MORE && i->in_frame && i->remaining == 0)
             azc__decode_frame_end(i, event);
@@ -4087,7 +4141,7 @@ AZC_API int azc_json_equals(azc_json value, const char *s) {
     azc__text t = azc__json_inside(&value, AZC_JSON_STRING);
     if (s == NULL || t.p == NULL) return 0;
     while (t.p < t.end) {
-        char c[4];
+        char c[4] = "";
         size_t n = azc__json_char(&t, c);
         if (*c == 0 || strncmp(c, s, n) != 0) return 0;
         s += n;
@@ -5106,15 +5160,15 @@ static int azc__room_enter(azc_conn *conn, const char *name, size_t len) {
                           "reached", s->config.max_rooms, s->config.max_memberships);
     azc__out replay = {NULL, NULL, 0, 0, 0};
     int replays = room != NULL && room->keeps.history != NULL;
-    int error = replays ? s->history->prepare(conn, room, &replay) : AZC_OK;
-    if (error == AZC_ERR_FULL)
-        return azc__error(s, error, "azc_join: the histories queued for this connection exceed "
+    int messages = replays ? s->history->prepare(conn, room, &replay) : 0;
+    if (messages == AZC_ERR_FULL)
+        return azc__error(s, messages, "azc_join: the histories queued for this connection exceed "
                           "twice max_backlog");
-    if (error != AZC_OK) return azc__error_memory(s, "azc_join");
+    if (messages < 0) return azc__error_memory(s, "azc_join");
     if (room == NULL) room = azc__room_make(s, conn->channel, name, len);
     if (room == NULL) return azc__error_memory(s, "azc_join");
     int joined = azc__member_add(conn, room);
-    if (replays) s->history->finish(conn, room, &replay, joined);
+    if (replays) s->history->finish(conn, &replay, messages, joined);
     if (joined) return AZC_OK;
     azc__room_release(s, room);
     return azc__error_memory(s, "azc_join");
@@ -5798,7 +5852,7 @@ static unsigned char *azc__sheet_write(azc_server *s, const azc__payload *p, siz
     return frame;
 }
 
-/* Take the last frame back: no output refers to it. So the sheet never has more bytes than the
+/* Take the last frame back if no output refers to it. So the sheet never has more bytes than the
  * backlogs that refer to it. */
 static AZC__RARE void azc__sheet_unwrite(azc_server *s, size_t size) {
     s->sheet.tail->len -= size; /* NOLINT: it was written */
@@ -5830,17 +5884,6 @@ static int azc__broadcast_shares(const azc_server *s, const azc__payload *p, siz
     return p->key != 0 || (conns > 1 && p->len >= AZC__SHARE && s->fixed == NULL &&
                            !azc__sheet_takes(s, p->len, conns));
 }
-
-/* A message on its way to several connections: as a block or on the sheet, or (both NULL) to be
- * copied. */
-typedef struct azc__cast {
-    const azc__payload *payload;
-    azc__block *block;
-    const unsigned char *frame; /* on the sheet */
-    size_t size;                /* of the frame */
-    size_t most;                /* on the sheet: a backlog above this has no room for it */
-    int referred;               /* an output refers to it */
-} azc__cast;
 
 /* Queue a frame of the sheet: refer to it, or copy the payload. */
 static AZC__HOT int azc__queue_sheet(azc_conn *conn, azc__cast *c) {
@@ -5874,26 +5917,46 @@ static AZC__HOT int azc__broadcast_one(azc_conn *conn, azc__cast *c) {
                                : azc__queue(conn, p->opcode, p->data, p->len)) == AZC_OK;
 }
 
+static inline azc__cast azc__cast_make(const azc_server *s, const azc__payload *p) {
+    size_t size = azc__frame_overhead(p->len) + p->len;
+    azc__cast cast = {p, NULL, NULL, size, s->config.max_backlog - size, 0};
+    return cast;
+}
+
+/* Write it on the sheet, if that is better than copies. */
+static inline void azc__cast_write(azc_server *s, azc__cast *c, size_t conns) {
+    if (c->block == NULL && c->size <= s->config.max_backlog &&
+        azc__sheet_takes(s, c->payload->len, conns))
+        c->frame = azc__sheet_write(s, c->payload, c->size);
+}
+
+/* Every connection has it, or has refused it. */
+static inline void azc__cast_end(azc_server *s, azc__cast *c) {
+    if (c->frame != NULL && !c->referred && azc__out_continues(&s->sheet, c->frame + c->size))
+        azc__sheet_unwrite(s, c->size);
+    azc__block_release(&s->mem, c->block);
+}
+
 /* Queue a message to a room's members, or (room NULL) to the channel's connections. Returns the
  * number of connections, or an error. A full backlog may end a connection, which leaves its lists
  * but keeps its next pointers. */
 static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
                                 const azc__payload *payload, const azc_conn *except) {
     azc_server *s = channel->server;
-    size_t size = azc__frame_overhead(payload->len) + payload->len, max = s->config.max_backlog;
-    azc__cast cast = {payload, NULL, NULL, size, max - size, 0};
+    azc__cast cast = azc__cast_make(s, payload);
     int count = 0, keeps = room != NULL && room->keeps.history != NULL;
     size_t conns = room != NULL ? room->count : channel->count;
     if (azc__broadcast_shares(s, payload, conns)) {
         cast.block = azc__block_make(&s->mem, payload);
         if (cast.block == NULL) return azc__error_memory(s, payload->call);
     }
-    if (keeps && !s->history->keep(s, room, cast.block, payload)) {
+    if (keeps && !s->history->keep(s, room, cast.block, payload, except)) {
         azc__block_release(&s->mem, cast.block);
         return azc__error_memory(s, payload->call);
     }
-    if (cast.block == NULL && size <= max && azc__sheet_takes(s, payload->len, conns))
-        cast.frame = azc__sheet_write(s, payload, size);
+    if (keeps && room->keeps.history->id != 0 && payload->key == 0)
+        return s->client->broadcast(s, room, &cast, except);
+    azc__cast_write(s, &cast, conns);
     if (room != NULL) {
         for (const azc__member *m = room->first; m != NULL; m = m->next)
             if (m->conn != except) count += azc__broadcast_one(m->conn, &cast);
@@ -5901,8 +5964,7 @@ static int azc__broadcast_queue(azc_channel *channel, const azc__room *room,
         for (azc_conn *conn = channel->first; conn != NULL; conn = conn->u.link.next)
             if (conn != except) count += azc__broadcast_one(conn, &cast);
     }
-    if (cast.frame != NULL && !cast.referred) azc__sheet_unwrite(s, size);
-    azc__block_release(&s->mem, cast.block);
+    azc__cast_end(s, &cast);
     return count;
 }
 
@@ -6070,8 +6132,7 @@ static inline void azc__conn_deliver(azc_conn *conn, int opcode, unsigned char *
     if (opcode == AZC__OP_TEXT) {
         const char *text = (const char *)data;
         if (AZC__FAST) s->checked = text, s->checked_len = len;
-        if (s->client != NULL && s->client->take(conn, text, len)) result = AZC_OK;
-        else if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
+        if (desc->on_message != NULL) result = desc->on_message(conn, text, len);
         else azc__conn_untaken(conn, opcode);
         if (AZC__FAST) s->checked = NULL;
     } else {
@@ -6529,6 +6590,7 @@ static void azc__request_answer(azc_conn *conn, int status) {
         conn->since = (uint32_t)(s->now / 1000);
         if (s->client != NULL) s->client->greet(conn);
         if (desc->on_connect != NULL) azc__callback_end(conn, "on_connect", desc->on_connect(conn));
+        conn->arriving = 0;
     } else if (conn->state == AZC__HTTP) {
         if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
         else azc__conn_end(conn, AZC__LINGER, 0);
@@ -7188,6 +7250,7 @@ static void azc__conn_writable(azc_conn *conn) {
         if (azc__out_backlog(&conn->out) > conn->server->pause) return;
     }
     conn->drain = 0;
+    if (conn->gap == 1) conn->server->client->drained(conn);
     if (conn->state == AZC__HTTP) azc__receive_held(conn);
     else if (conn->channel->desc.on_drain != NULL)
         azc__callback_end(conn, "on_drain", conn->channel->desc.on_drain(conn));
@@ -8962,16 +9025,18 @@ AZC_API int azc_on_presence(azc_channel *channel, azc_presence_callback on_prese
 
 /* ==== [29] HISTORY: what a room sends to new members ========================================== */
 
-/* The place of message i, counted from the oldest. */
-static azc__block **azc__history_at(azc__history *h, size_t i) {
-    return (azc__block **)(void *)(h + 1) + (h->first + i) % h->max_count;
+/* Message i, counted from the oldest. */
+static azc__kept *azc__history_at(azc__history *h, size_t i) {
+    return (azc__kept *)(void *)(h + 1) + (h->first + i) % h->max_count;
 }
 
 /* Add a message; the oldest ones make room for it. A message larger than max_bytes removes all
  * others and is not kept itself: the replay must have no gap. */
-static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block) {
+static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *block,
+                             uint64_t except) {
+    h->serial++;
     while (h->count > 0 && (h->count == h->max_count || h->bytes + block->len > h->max_bytes)) {
-        azc__block *old = *azc__history_at(h, 0);
+        azc__block *old = azc__history_at(h, 0)->block;
         h->bytes -= old->len;
         h->count--;
         h->first = (h->first + 1) % h->max_count;
@@ -8980,7 +9045,9 @@ static void azc__history_add(const azc__mem *mem, azc__history *h, azc__block *b
     if (block->len > h->max_bytes) return;
     block->refs++;
     h->bytes += block->len;
-    *azc__history_at(h, h->count++) = block;
+    azc__kept *kept = azc__history_at(h, h->count++);
+    kept->block = block;
+    kept->except = except;
 }
 
 /* Make a history with the newest messages of `old` (which may be NULL) that fit. */
@@ -8988,19 +9055,25 @@ static azc__history *azc__history_make(const azc__mem *mem, size_t messages, siz
                                        azc__history *old) {
     messages = azc__min(messages, bytes / 2); /* a frame has 2 bytes or more */
     azc__history *h =
-        (azc__history *)azc__zalloc(mem, sizeof *h + messages * sizeof(azc__block *));
+        (azc__history *)azc__zalloc(mem, sizeof *h + messages * sizeof(azc__kept));
     if (h == NULL) return NULL;
     h->max_count = messages;
     h->max_bytes = bytes;
-    for (size_t i = 0; old != NULL && i < old->count; i++)
-        azc__history_add(mem, h, *azc__history_at(old, i));
+    if (old == NULL) return h;
+    h->serial = old->serial - old->count;
+    h->epoch = old->epoch;
+    h->id = old->id;
+    for (size_t i = 0; i < old->count; i++) {
+        const azc__kept *kept = azc__history_at(old, i);
+        azc__history_add(mem, h, kept->block, kept->except);
+    }
     return h;
 }
 
 static void azc__history_free(const azc__mem *mem, azc__history *h) {
     if (h == NULL) return;
-    for (size_t i = 0; i < h->count; i++) azc__block_release(mem, *azc__history_at(h, i));
-    azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__block *));
+    for (size_t i = 0; i < h->count; i++) azc__block_release(mem, azc__history_at(h, i)->block);
+    azc__free(mem, h, sizeof *h + h->max_count * sizeof(azc__kept));
 }
 
 /* Replace the room's history; NULL: none. A history holds a reference, so that its room stays when
@@ -9028,35 +9101,40 @@ static azc__block *azc__history_copies(azc__pool *pool) {
     return &pool->copies;
 }
 
-/* Queue every kept message in an output of its own, so that a failure half way leaves nothing in
- * the connection's. A replay does not count against max_backlog; the memory of all that are queued
- * is at most twice that. A first one always fits: a history has at most half of max_backlog, and
- * its pieces take at most 3.5 times as much, if messages of 2 bytes and of 256 alternate. */
-static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *replay) {
+/* Queue every kept message. Returns how many, or -1 without memory. */
+static int azc__history_replay(azc_conn *conn, const azc__room *room, azc__out *replay) {
     azc__mem *mem = &conn->server->mem;
     azc__history *h = room->keeps.history;
-    size_t i = 0, max = conn->server->config.max_backlog * 2, queued = conn->out.replays;
-    if (h->count == 0) return AZC_OK;
-    if (queued > 0 && queued + h->bytes > max) return AZC_ERR_FULL;
-    while (i < h->count && azc__history_queue(mem, replay, *azc__history_at(h, i))) i++;
-    if (i == h->count) {
-        for (azc__piece *p = replay->head; p != NULL; p = p->next) {
-            if (p->block == NULL) p->block = azc__history_copies(mem->pool);
-            p->kind = AZC__REPLAY;
-            p->lost = p == replay->head && conn->out.tail != NULL ? (uint32_t)conn->out.tail->room
-                                                                  : 0;
-            replay->replays += azc__piece_held(p);
-        }
-        if (queued == 0 || queued + replay->replays <= max) return AZC_OK;
+    for (size_t i = 0; i < h->count; i++)
+        if (!azc__history_queue(mem, replay, azc__history_at(h, i)->block)) return -1;
+    return (int)h->count;
+}
+
+/* Queue the kept messages in an output of its own, so that a failure half way leaves nothing in the
+ * connection's. A replay does not count against max_backlog; the memory of all that are queued is
+ * at most twice that. A first one always fits: a history has at most half of max_backlog, and its
+ * pieces take at most 3.5 times as much, if messages of 2 bytes and of 256 alternate. (RECOVERY
+ * adds 30 bytes for each message that it leaves out.) Returns the messages, or an error. */
+static int azc__history_prepare(azc_conn *conn, const azc__room *room, azc__out *replay) {
+    azc_server *s = conn->server;
+    size_t max = s->config.max_backlog * 2, queued = conn->out.replays;
+    if (queued > 0 && queued + room->keeps.history->bytes > max) return AZC_ERR_FULL;
+    int count = conn->client ? s->client->replay(conn, room, replay)
+                             : azc__history_replay(conn, room, replay);
+    for (azc__piece *p = replay->head; count >= 0 && p != NULL; p = p->next) {
+        if (p->block == NULL) p->block = azc__history_copies(s->mem.pool);
+        p->kind = AZC__REPLAY;
+        p->lost = p == replay->head && conn->out.tail != NULL ? (uint32_t)conn->out.tail->room : 0;
+        replay->replays += azc__piece_held(p);
     }
-    azc__out_consume(mem, replay, replay->bytes);
-    return i < h->count ? AZC_ERR_MEMORY : AZC_ERR_FULL;
+    if (count >= 0 && (queued == 0 || queued + replay->replays <= max)) return count;
+    azc__out_consume(&s->mem, replay, replay->bytes);
+    return count < 0 ? AZC_ERR_MEMORY : AZC_ERR_FULL;
 }
 
 /* Append the replay to the connection's output, or free it if the join failed. Its last piece has
  * no room for what is not a replay. */
-static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out *replay,
-                                int joined) {
+static void azc__history_finish(azc_conn *conn, azc__out *replay, int messages, int joined) {
     azc__out *out = &conn->out;
     if (!joined) azc__out_consume(&conn->server->mem, replay, replay->bytes);
     if (!joined || replay->head == NULL) return;
@@ -9066,19 +9144,20 @@ static void azc__history_finish(azc_conn *conn, const azc__room *room, azc__out 
     out->bytes += replay->bytes;
     out->apart += replay->bytes;
     out->replays += replay->replays;
-    conn->server->stats.messages_out += room->keeps.history->count;
+    conn->server->stats.messages_out += (uint64_t)messages;
     azc__conn_touch(conn);
 }
 
 /* Keep a broadcast; block is its frame, or NULL if none was made. A block with a key is copied: a
  * replay sends every value, so its messages must not replace each other. */
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
-                             const azc__payload *p) {
+                             const azc__payload *p, const azc_conn *except) {
+    uint64_t user = s->client != NULL && except != NULL ? s->client->user(except) : 0;
     azc__payload plain = {p->opcode, p->data, p->len, 0, p->call};
     if (block != NULL && block->key == 0) block->refs++;
     else block = azc__block_make(&s->mem, &plain);
     if (block == NULL) return 0;
-    azc__history_add(&s->mem, room->keeps.history, block);
+    azc__history_add(&s->mem, room->keeps.history, block, user);
     azc__block_release(&s->mem, block);
     return 1;
 }
@@ -9759,96 +9838,97 @@ AZC_API int azc_deliver(azc_channel *channel, const char *room, const void *data
 /* ==== [33] CLIENT: the page's script, and the server's side of its convention ================= */
 
 /* BEGIN azchan.js: made by `make pages` from examples/pages/azchan.js. Edit that, not this. */
-#define AZC__CLIENT_TAG "\"290442eb769f3ec7\""
-enum { AZC__CLIENT_LEN = 4470 };
+#define AZC__CLIENT_TAG "\"58e39f06646eefa1\""
+enum { AZC__CLIENT_LEN = 4556 };
 static const char *const azc__client_script[] = {
     "globalThis.AzChannel = function AzChannel(path, options = {}) {\n"
     "const channel = this, page = globalThis;\n"
-    "const { least = 1000, most = 30000, limit = 100, final = [] } = options;\n"
-    "const handlers = new Map(), asked = new Map(), rooms = new Map();\n"
+    "let { least = 1000, most = 30000, limit = 100, final = [] } = options;\n"
+    "const handlers = new Map(), asked = new Map(), rooms = new Map(), places = new Map();\n"
     "const stop = new AbortController();\n"
     "let socket = 0;\n"
     "let timer;\n"
     "let waiting = [];\n"
-    "let failures = 0, opened = NaN, last = 0, state, pingMs, pongMs;\n"
+    "let failures = 0, last = 0, opened, state, pingMs, pongMs;\n"
+    "let from, at, left = 0;\n"
     "const after = (ms, fn) => {\n"
     "clearTimeout(timer);\n"
     "timer = ms && setTimeout(fn, ms);\n"
     "};\n"
     "const emit = (type, value) => {\n"
-    "for (const fn of handlers.get(type) || []) {\n"
+    "handlers.get(type)?.forEach((fn) => {\n"
     "try { fn(value); } catch (error) { console.error(error); }\n"
-    "}\n"
+    "});\n"
     "};\n"
-    "const become = (name, more) => {\n"
-    "channel.state = state = name;\n"
-    "emit(':state', { state, failures, ...more });\n"
+    "const become = (name, { code, reason } = {}, more) => {\n"
+    "emit(':state', { state: channel.state = state = name, code, reason, ...more });\n"
     "};\n"
-    "const settle = (ref, code, reply) => {\n"
-    "const [resolve, reject, timeout] = asked.get(ref);\n"
-    "asked.delete(ref);\n"
-    "clearTimeout(timeout);\n"
-    "waiting = waiting.filter((one) => one[1] !== ref);\n"
-    "if (code) reject(Object.assign(new Error(code), { code }, reply));\n"
-    "else resolve(reply);\n"
-    "};\n"
-    "channel.send = (data, { queue, ref } = {}) => {\n"
+    "channel.send = (data, { queue } = {}) => {\n"
     "if (/ (Object|Array)]/.test({}.toString.call(data))) data = JSON.stringify(data);\n"
     "if (state === 'open') return socket.send(data), true;\n"
-    "return queue && state !== 'closed' && waiting.length < limit && waiting.push([data, ref]);\n"
+    "return queue && waiting.length < limit && waiting.push(data);\n"
     "};\n"
-    "channel.request = (message, { timeout = 10000, queue } = {}) => new Promise((yes, no) => {\n"
-    "const ref = ++last;\n"
-    "asked.set(ref, [yes, no, setTimeout(settle, timeout, ref, 'TIMEOUT')]);\n"
-    "if (!channel.send({ ...message, ref }, { queue, ref })) settle(ref, 'CLOSED');\n"
+    "channel.request = (message, { timeout = 10000 } = {}) => new Promise((resolve, reject) => {\n"
+    "const ref = ++last, settle = (code, reply) => {\n"
+    "asked.delete(ref);\n"
+    "clearTimeout(late);\n"
+    "if (code) reject(Object.assign(new Error(code), { code }, reply));\n"
+    "else resolve(reply);\n"
+    "}, late = setTimeout(settle, timeout, 'TIMEOUT');\n"
+    "asked.set(ref, settle);\n"
+    "if (!channel.send({ ...message, ref })) settle('CLOSED');\n"
     "});\n"
     "const take = (message) => {\n"
     "const { type, ref, room, all, add = [], remove = [] } = message ?\? {};\n"
-    "if (asked.has(ref))\n"
-    "return settle(ref, type === 'error' && (message.code || type), message);\n"
+    "const settle = asked.get(ref);\n"
+    "if (settle) return settle(type === 'error' && (message.code || type), message);\n"
     "if (type === ':hello') ({ ping_ms: pingMs, pong_ms: pongMs } = message);\n"
+    "if (type === ':room') places.set(message.id, message);\n"
+    "if (type === ':gap') return lost();\n"
     "if (type === ':users') {\n"
     "const list = new Set([...all || channel.users(room), ...add]);\n"
-    "for (const user of remove) list.delete(user);\n"
+    "remove.forEach((user) => list.delete(user));\n"
     "rooms.set(room, list);\n"
     "}\n"
     "if (!/^:/.test(type)) emit(':message', message);\n"
     "emit(type, message);\n"
     "};\n"
     "const receive = (data) => {\n"
+    "let message = data;\n"
+    "try { message = JSON.parse(data); } catch { }\n"
+    "if (message?.[':at']) return [from, at, left] = message[':at'];\n"
+    "if (left-- > 0) places.get(from).serial = at++;\n"
     "if (typeof data !== 'string') return emit(':binary', data);\n"
-    "try { data = JSON.parse(data); } catch { }\n"
-    "[].concat(data).forEach(take);\n"
+    "[].concat(message).forEach(take);\n"
     "};\n"
     "const ping = () => {\n"
     "socket.send('{\"type\":\":ping\"}');\n"
     "after(pongMs, lost);\n"
     "};\n"
-    "const end = (name, more) => {\n"
+    "const end = (name, event, more) => {\n"
     "socket = 0;\n"
-    "become(name, more);\n"
-    "for (const ref of asked.keys())\n"
-    "if (!waiting.some((one) => one[1] === ref)) settle(ref, 'CLOSED');\n"
+    "become(name, event, more);\n"
+    "asked.forEach((settle) => settle('CLOSED'));\n"
     "};\n"
-    "const finish = (code, reason) => {\n"
+    "const finish = (event) => {\n"
     "after();\n"
     "stop.abort();\n"
     "waiting = [];\n"
-    "end('closed', { code, reason });\n"
+    "limit = 0;\n"
+    "end('closed', event);\n"
     "};\n"
-    "const lost = ({ code = 1006, reason } = {}) => {\n"
+    "const lost = (event = {}) => {\n"
     "socket.close?.();\n"
-    "if (Date.now() - opened > 5000) failures = 0;\n"
-    "opened = NaN;\n"
-    "if ([1008, ...final].includes(code)) return finish(code, reason);\n"
+    "if (opened && Date.now() - opened > 5000) failures = 0;\n"
+    "if ([1008, ...final].includes(event.code)) return finish(event);\n"
     "const bound = Math.min(most, least * 2 ** failures++), pause = Math.random() * bound;\n"
     "after(pause + 1, connect);\n"
-    "end(page.navigator?.onLine === false ? 'offline' : 'waiting',\n"
-    "{ seconds: Math.ceil(pause / 1000), longest: bound === most, code, reason });\n"
+    "end(page.navigator?.onLine === false ? 'offline' : 'waiting', event,\n"
+    "{ seconds: Math.ceil(pause / 1000), longest: bound === most });\n"
     "};\n"
     "const connect = async () => {\n"
     "let mine = socket = {};\n"
-    "pingMs = 0;\n"
+    "opened = pingMs = 0;\n"
     "const current = (fn) => (event) => socket === mine && fn(event);\n"
     "after(15000, lost);\n"
     "become('connecting');\n"
@@ -9856,15 +9936,16 @@ static const char *const azc__client_script[] = {
     "const url = new URL(path, page.location), query = url.searchParams;\n"
     "const token = await options.token?.();\n"
     "if (socket !== mine) return;\n"
-    "url.protocol = url.protocol.replace('http', 'ws');\n"
     "query.set('azchan', 1);\n"
+    "query.set('since', [...places.values()].map((one) => [one.epoch, one.serial]));\n"
     "if (token) query.set('token', token);\n"
-    "mine = socket = new (options.WebSocket || WebSocket)(url, options.protocols || []);\n"
+    "mine = socket = new (options.WebSocket || WebSocket)(\n"
+    "`${url}`.replace(/^http/, 'ws'), options.protocols);\n"
     "mine.binaryType = 'arraybuffer';\n"
     "mine.onopen = current(() => {\n"
     "opened = Date.now();\n"
     "after();\n"
-    "for (const [data] of waiting.splice(0)) mine.send(data);\n"
+    "waiting.splice(0).forEach((data) => mine.send(data));\n"
     "become('open');\n"
     "});\n"
     "mine.onmessage = current(({ data }) => {\n"
@@ -9873,23 +9954,22 @@ static const char *const azc__client_script[] = {
     "});\n"
     "mine.onclose = current(lost);\n"
     "mine.onerror = () => {};\n"
-    "} catch (error) {\n"
+    "} catch (error) {\n",
     "current(lost)({ reason: `${error}` });\n"
     "}\n"
     "};\n"
     "const wake = () => {\n"
     "if (!socket) connect();\n"
     "else if (pingMs) ping();\n"
-    "};\n",
+    "};\n"
     "page.addEventListener?.('online', wake, stop);\n"
     "page.document?.addEventListener('visibilitychange', () => document.hidden || wake(), stop);\n"
     "channel.on = (type, fn) => handlers.set(type, (handlers.get(type) || new Set()).add(fn));\n"
     "channel.off = (type, fn) => handlers.get(type)?.delete(fn);\n"
     "channel.users = (room) => [...rooms.get(room) || []];\n"
     "channel.close = (code, reason) => {\n"
-    "if (state === 'closed') return;\n"
     "socket.close?.(code, reason);\n"
-    "finish(code, reason);\n"
+    "finish({ code, reason });\n"
     "};\n"
     "after(1, connect);\n"
     "};\n"};
@@ -9908,28 +9988,44 @@ static int azc__client_serve(azc_conn *conn, void *userdata) {
     return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, AZC__CLIENT_LEN);
 }
 
+/* Returns 1 if this is not for on_message. */
+static int azc__client_take(azc_conn *conn, const char *text, size_t len) {
+    static const char ping[] = "{\"type\":\":ping\"}";
+    conn->server->asked = text;
+    conn->server->asked_len = len;
+    if (len != sizeof ping - 1 || memcmp(text, ping, len) != 0) return 0;
+    azc_send_text(conn, "{\"type\":\":pong\"}", AZC_NUL);
+    return 1;
+}
+
+/* The on_message of a channel to which a peer has come with conn.client. */
+static int azc__client_message(azc_conn *conn, const char *text, size_t len) {
+    const azc_channel *channel = conn->channel;
+    if (conn->client && azc__client_take(conn, text, len)) return AZC_OK;
+    if (channel->on_text != NULL) return channel->on_text(conn, text, len);
+    azc__conn_untaken(conn, AZC__OP_TEXT);
+    return AZC_OK;
+}
+
+static void azc__client_wrap(azc_channel *channel) {
+    if (channel->desc.on_message == azc__client_message) return;
+    channel->on_text = channel->desc.on_message;
+    channel->desc.on_message = azc__client_message;
+}
+
 static void azc__client_greet(azc_conn *conn) {
     const azc_config *config = &conn->server->config;
     const char *version = azc_query(conn, "azchan");
     int beats = conn->channel->parts == NULL && config->ping_ms > 0 && config->pong_ms > 0;
     char buf[80];
     if (version == NULL || strcmp(version, "1") != 0) return;
-    conn->client = 1;
+    conn->client = conn->arriving = 1;
+    azc__client_wrap(conn->channel);
     azc_writer w = azc_put_begin(buf, sizeof buf);
     azc_put_string(&w, "type", ":hello");
     azc_put_int(&w, "ping_ms", beats ? config->ping_ms : 0);
     azc_put_int(&w, "pong_ms", beats ? config->pong_ms : 0);
     azc_send_json(conn, &w);
-}
-
-static int azc__client_take(azc_conn *conn, const char *text, size_t len) {
-    static const char ping[] = "{\"type\":\":ping\"}";
-    if (!conn->client) return 0;
-    conn->server->asked = text;
-    conn->server->asked_len = len;
-    if (len != sizeof ping - 1 || memcmp(text, ping, len) != 0) return 0;
-    azc_send_text(conn, "{\"type\":\":pong\"}", AZC_NUL);
-    return 1;
 }
 
 /* Send the error; if on_message failed, with the ref of the message, which is the newest one. */
@@ -9947,17 +10043,6 @@ static void azc__client_error(azc_conn *conn, const char *name, const char *json
     if ((ref.type == AZC_JSON_NUMBER || ref.type == AZC_JSON_STRING) && ref.len <= 64)
         azc_put_json(&w, "ref", ref);
     azc_send_json(conn, &w);
-}
-
-static const azc__client_join azc__client_functions = {azc__client_greet, azc__client_take,
-                                                       azc__client_error};
-
-AZC_API int azc_add_client(azc_server *server, const char *path) {
-    azc__page page;
-    memset(&page, 0, sizeof page);
-    page.handler = azc__client_serve;
-    if (server != NULL && !server->listening) server->client = &azc__client_functions;
-    return azc__page_add(server, path, &page, 1, "azc_add_client");
 }
 
 /* ---- Presence ---- */
@@ -9995,12 +10080,178 @@ AZC_API void azc_send_presence(azc_channel *channel, const char *room, const cha
     azc_writer w = azc__users_begin(buf, sizeof buf, room, present ? "add" : "remove");
     azc_put_string(&w, NULL, user);
     azc_put_end(&w);
-    if (azc_put_finish(&w) == AZC_OK) azc_deliver(channel, room, w.text, w.len, 0);
+    if (azc_put_finish(&w) != AZC_OK) return;
+    azc_cursor c = azc_members(channel, room);
+    while (azc_cursor_next(&c)) azc_send_text(c.conn, w.text, w.len);
+}
+
+/* ==== [34] RECOVERY: what a peer missed of a room with a history ============================== */
+
+static uint64_t azc__recovery_user(const azc_conn *conn) {
+    const char *name = azc_user(conn);
+    if (name == NULL) return 0;
+    const azc_server *s = conn->server;
+    const uint32_t other[2] = {s->seed[1], s->seed[0]};
+    size_t len = strlen(name);
+    return (uint64_t)azc__sip_hash(s->seed, name, len) << 32 | azc__sip_hash(other, name, len) | 1;
+}
+
+/* Find the serial that follows this epoch in "epoch,serial,epoch,serial". since may be NULL. */
+static int azc__recovery_since(const char *since, uint64_t epoch, uint64_t *serial) {
+    char *end;
+    for (; since != NULL; since = *end == ',' ? end + 1 : NULL) {
+        uint64_t each = strtoull(since, &end, 16);
+        if (*end != ',') return 0;
+        *serial = strtoull(end + 1, &end, 10);
+        if (each == epoch) return 1;
+    }
+    return 0;
+}
+
+/* ---- Messages to the peer ---- */
+
+/* count messages follow that are numbered from serial on. */
+static size_t azc__recovery_mark(char out[80], const azc__history *h, uint64_t serial,
+                                 size_t count) {
+    return (size_t)snprintf(out, 80, "{\":at\":[%lu,%llu,%zu]}", (unsigned long)h->id,
+                            (unsigned long long)serial, count);
+}
+
+static int azc__recovery_queue(azc__mem *mem, azc__out *out, const char *text, size_t len) {
+    unsigned char head[AZC__MAX_HEAD];
+    size_t head_len = azc__frame_write(head, AZC__OP_TEXT, len);
+    if (!azc__out_reserve(mem, out, head_len + len)) return 0;
+    azc__out_write(out, head, head_len);
+    azc__out_write(out, text, len);
+    return 1;
+}
+
+/* The peer has all up to serial, or (fresh) must forget what it has. */
+static int azc__recovery_queue_room(azc__mem *mem, azc__out *out, const azc__room *room,
+                                    uint64_t serial, int fresh) {
+    const azc__history *h = room->keeps.history;
+    char buf[6 * AZC__MAX_ROOM + 160], epoch[20];
+    snprintf(epoch, sizeof epoch, "%llx", (unsigned long long)h->epoch);
+    azc_writer w = azc_put_begin(buf, sizeof buf);
+    azc_put_string(&w, "type", ":room");
+    azc_put_string(&w, "room", azc__room_name(room));
+    azc_put_uint(&w, "id", h->id);
+    azc_put_string(&w, "epoch", epoch);
+    azc_put_uint(&w, "serial", serial);
+    azc_put_bool(&w, "fresh", fresh);
+    azc_put_finish(&w);
+    return azc__recovery_queue(mem, out, w.text, w.len);
+}
+
+/* Name the history, for its first peer with conn.client. The members that joined the room before it
+ * had a history are told too. Returns 0 if the room cannot be named in JSON: then its messages are
+ * not numbered. */
+static int azc__recovery_begin(azc_server *s, const azc__room *room) {
+    azc__history *h = room->keeps.history;
+    if (!azc__utf8_valid(azc__room_name(room), room->len)) return 0;
+    s->histories += s->histories < UINT32_MAX ? 1 : 2; /* 0 is no id */
+    h->id = s->histories;
+    h->epoch = (uint64_t)time(NULL) << 32 | s->seed[0]; /* if there are no random bytes */
+    (void)azc__server_random(&h->epoch, sizeof h->epoch);
+    for (const azc__member *m = room->first; m != NULL; m = m->next) {
+        if (!m->conn->client || m->conn->state != AZC__OPEN) continue;
+        if (!azc__recovery_queue_room(&s->mem, &m->conn->out, room, h->serial, 0))
+            azc__conn_drop(m->conn);
+        azc__conn_touch(m->conn);
+    }
+    return 1;
+}
+
+/* Queue a :room, and what the peer missed, or all that is kept: runs of messages, each behind its
+ * mark, without those that excepted this user. Returns the messages, or -1 without memory. */
+static int azc__recovery_replay(azc_conn *conn, const azc__room *room, azc__out *replay) {
+    azc_server *s = conn->server;
+    azc__history *h = room->keeps.history;
+    const char *since = s->since == NULL && conn->arriving ? azc_query(conn, "since") : s->since;
+    uint64_t serial = 0, user = azc__recovery_user(conn);
+    if (h->id == 0 && !azc__recovery_begin(s, room)) return azc__history_replay(conn, room, replay);
+    int fresh = !azc__recovery_since(since, h->epoch, &serial) ||
+                h->serial - serial > h->count; /* or serial is of the future */
+    size_t i = fresh ? 0 : h->count - (size_t)(h->serial - serial);
+    int count = 0;
+    serial = h->serial - (h->count - i);
+    if (!azc__recovery_queue_room(&s->mem, replay, room, serial, fresh)) return -1;
+    for (size_t end = i; i < h->count; serial += end + 1 - i, i = ++end) {
+        char mark[80];
+        while (end < h->count && (user == 0 || azc__history_at(h, end)->except != user)) end++;
+        size_t len = end > i ? azc__recovery_mark(mark, h, serial + 1, end - i) : 0;
+        if (len > 0 && !azc__recovery_queue(&s->mem, replay, mark, len)) return -1;
+        for (size_t k = i; k < end; k++, count++)
+            if (!azc__history_queue(&s->mem, replay, azc__history_at(h, k)->block)) return -1;
+    }
+    return count;
+}
+
+/* Queue a message behind its mark. A peer that is refused one gets no later one: a :gap tells it to
+ * come back for what it misses. */
+static int azc__recovery_cast(azc_conn *conn, azc__cast *cast, azc__cast *mark) {
+    size_t size = mark->size + (cast->block != NULL ? cast->block->len : cast->size);
+    if (conn->state != AZC__OPEN) return 0;
+    if (conn->gap || azc__backlog_full(conn, size)) {
+        azc__backlog_overflow(conn, size);
+        if (!conn->gap) conn->gap = conn->drain = 1;
+        return 0;
+    }
+    if (azc__broadcast_one(conn, mark) && azc__broadcast_one(conn, cast)) return 1;
+    azc__conn_drop(conn); /* without memory */
+    return 0;
+}
+
+static int azc__recovery_broadcast(azc_server *s, const azc__room *room, azc__cast *cast,
+                                   const azc_conn *except) {
+    const azc__history *h = room->keeps.history;
+    char text[80];
+    azc__payload p = {AZC__OP_TEXT, text, azc__recovery_mark(text, h, h->serial, 1), 0,
+                      cast->payload->call};
+    azc__cast mark = azc__cast_make(s, &p);
+    int count = 0;
+    azc__cast_write(s, &mark, room->count);
+    azc__cast_write(s, cast, room->count);
+    for (const azc__member *m = room->first; m != NULL; m = m->next) {
+        if (m->conn == except) continue;
+        count += m->conn->client ? azc__recovery_cast(m->conn, cast, &mark)
+                                 : azc__broadcast_one(m->conn, cast);
+    }
+    azc__cast_end(s, cast);
+    azc__cast_end(s, &mark);
+    return count;
+}
+
+static void azc__recovery_drained(azc_conn *conn) {
+    conn->gap = 2;
+    azc_send_text(conn, "{\"type\":\":gap\"}", AZC_NUL);
+}
+
+AZC_API int azc_join_since(azc_conn *conn, const char *room, const char *since) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    conn->server->since = since != NULL ? since : "";
+    int error = azc_join(conn, room);
+    conn->server->since = NULL;
+    return error;
+}
+
+/* ---- The client's functions ---- */
+
+static const azc__client_join azc__client_functions = {
+    azc__client_greet, azc__client_error,
+    azc__recovery_replay, azc__recovery_broadcast, azc__recovery_user, azc__recovery_drained};
+
+AZC_API int azc_add_client(azc_server *server, const char *path) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = azc__client_serve;
+    if (server != NULL && !server->listening) server->client = &azc__client_functions;
+    return azc__page_add(server, path, &page, 1, "azc_add_client");
 }
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [34] CHANGES ============================================================================
+/* ==== [35] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -10031,7 +10282,7 @@ AZC_API void azc_send_presence(azc_channel *channel, const char *room, const cha
    0.1    The first version.
 */
 
-/* ==== [35] LICENSE: MIT =======================================================================
+/* ==== [36] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

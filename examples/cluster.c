@@ -374,6 +374,7 @@ int main(int argc, char **argv) {
     azc_on_publish(chat, redis_publish);
     azc_on_room(chat, redis_room);
     azc_add_page(server, "/", "text/html; charset=utf-8", cluster_page, sizeof cluster_page);
+    azc_add_client(server, "/azchan.js"); /* the page's connection */
     if (azc_listen(server) == AZC_OK) {
         puts(azc_url(server, "http", "/"));
         fflush(stdout);

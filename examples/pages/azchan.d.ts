@@ -14,7 +14,6 @@ type AzChannelStateName = "connecting" | "open" | "waiting" | "offline" | "close
 
 interface AzChannelState {
     state: AzChannelStateName;
-    failures: number;
     seconds?: number;
     longest?: boolean;
     code?: number;
@@ -29,6 +28,15 @@ interface AzChannelUsers {
     remove?: string[];
 }
 
+/* Kept up to date: [epoch, serial] is where the page is in the room, for azc_join_since. */
+interface AzChannelRoom {
+    type: ":room";
+    room: string;
+    epoch: string;
+    readonly serial: number;
+    fresh: boolean;
+}
+
 /* What a request is rejected with: the members of the server's reply, if there was one. */
 interface AzChannelError extends Error {
     code: string;
@@ -39,6 +47,7 @@ interface AzChannelEvents {
     ":state": AzChannelState;
     ":message": any;
     ":binary": ArrayBuffer;
+    ":room": AzChannelRoom;
     ":users": AzChannelUsers;
 }
 
@@ -50,7 +59,7 @@ declare class AzChannel {
     off(type: string, fn: (message: any) => void): unknown;
     /* Truthy: it was sent, or waits for the next connection. */
     send(message: unknown, options?: { queue?: boolean }): unknown;
-    request(message: object, options?: { timeout?: number; queue?: boolean }): Promise<any>;
+    request(message: object, options?: { timeout?: number }): Promise<any>;
     users(room: string | null): string[];
     close(code?: number, reason?: string): void;
 }

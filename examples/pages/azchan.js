@@ -13,7 +13,8 @@
  *
  * An object or array is sent as JSON, anything else as it is. A request fails with an Error whose
  * `code` is the server's, TIMEOUT, or CLOSED: there is no connection, or it ended before the reply.
- * An attempt that takes more than 15 s has failed.
+ * An attempt that takes more than 15 s has failed. After a reconnect the server sends what was
+ * missed of rooms with a history, as if nothing had happened; if it cannot, ':room' says `fresh`.
  *
  * Options, all of them optional:
  *
@@ -28,24 +29,27 @@
  *
  * Events of the script's own begin with a colon:
  *
- *     ':state'      {state, seconds, failures, longest, code, reason}. state is 'connecting',
- *                   'open', 'waiting' (the next attempt is in so many seconds), 'offline' (the
- *                   same, but the browser has no network) or 'closed' (no attempt follows).
- *                   failures counts attempts since the last connection that lasted 5 s.
- *                   longest: the pauses grow no more, and the server may be refusing this page (a
- *                   page cannot see a 401)
+ *     ':state'      {state, seconds, longest, code, reason}. state is 'connecting', 'open',
+ *                   'waiting' (the next attempt is in so many seconds), 'offline' (the same, but
+ *                   the browser has no network) or 'closed' (no attempt follows). longest: the
+ *                   pauses grow no more, and the server may be refusing this page (a page cannot
+ *                   see a 401). code and reason are those of the end, if it had a close
+ *     ':room'       {room, fresh, epoch, serial}: messages of this room follow. fresh: not those
+ *                   that were missed, but all that are kept, so a page that shows messages begins
+ *                   anew. The serial is kept up to date: `${epoch},${serial}` is for azc_join_since
  *     ':message'    any message that answers no request: parsed, or text that is not JSON
  *     ':binary'     a binary message, as an ArrayBuffer
  *     ':users'      a list of users has changed */
 globalThis.AzChannel = function AzChannel(path, options = {}) {
     const channel = this, page = globalThis;
-    const { least = 1000, most = 30000, limit = 100, final = [] } = options;
-    const handlers = new Map(), asked = new Map(), rooms = new Map();
+    let { least = 1000, most = 30000, limit = 100, final = [] } = options;
+    const handlers = new Map(), asked = new Map(), rooms = new Map(), places = new Map();
     const stop = new AbortController();
     let socket = 0;    // of this attempt; until the token is here, a plain object
     let timer;         // of the attempt, of the heartbeat, or of the pause: never two of them
-    let waiting = [];  // messages for the next connection: [data, ref]
-    let failures = 0, opened = NaN, last = 0, state, pingMs, pongMs;
+    let waiting = [];  // messages for the next connection
+    let failures = 0, last = 0, opened, state, pingMs, pongMs;
+    let from, at, left = 0; // of the last :at: the room's id, the next serial, how many follow
 
     const after = (ms, fn) => {
         clearTimeout(timer);
@@ -54,49 +58,46 @@ globalThis.AzChannel = function AzChannel(path, options = {}) {
 
     /* An error in the page's code does not stop the script. */
     const emit = (type, value) => {
-        for (const fn of handlers.get(type) || []) {
+        handlers.get(type)?.forEach((fn) => {
             try { fn(value); } catch (error) { console.error(error); }
-        }
+        });
     };
 
-    const become = (name, more) => {
-        channel.state = state = name;
-        emit(':state', { state, failures, ...more });
+    const become = (name, { code, reason } = {}, more) => {
+        emit(':state', { state: channel.state = state = name, code, reason, ...more });
     };
 
     /* ---- Requests ---- */
 
-    const settle = (ref, code, reply) => {
-        const [resolve, reject, timeout] = asked.get(ref);
-        asked.delete(ref);
-        clearTimeout(timeout);
-        waiting = waiting.filter((one) => one[1] !== ref);
-        if (code) reject(Object.assign(new Error(code), { code }, reply));
-        else resolve(reply);
-    };
-
-    channel.send = (data, { queue, ref } = {}) => {
+    channel.send = (data, { queue } = {}) => {
         if (/ (Object|Array)]/.test({}.toString.call(data))) data = JSON.stringify(data);
         if (state === 'open') return socket.send(data), true;
-        return queue && state !== 'closed' && waiting.length < limit && waiting.push([data, ref]);
+        return queue && waiting.length < limit && waiting.push(data);
     };
 
-    channel.request = (message, { timeout = 10000, queue } = {}) => new Promise((yes, no) => {
-        const ref = ++last;
-        asked.set(ref, [yes, no, setTimeout(settle, timeout, ref, 'TIMEOUT')]);
-        if (!channel.send({ ...message, ref }, { queue, ref })) settle(ref, 'CLOSED');
+    channel.request = (message, { timeout = 10000 } = {}) => new Promise((resolve, reject) => {
+        const ref = ++last, settle = (code, reply) => {
+            asked.delete(ref);
+            clearTimeout(late);
+            if (code) reject(Object.assign(new Error(code), { code }, reply));
+            else resolve(reply);
+        }, late = setTimeout(settle, timeout, 'TIMEOUT');
+        asked.set(ref, settle);
+        if (!channel.send({ ...message, ref })) settle('CLOSED');
     });
 
     /* ---- Messages ---- */
 
     const take = (message) => {
         const { type, ref, room, all, add = [], remove = [] } = message ?? {};
-        if (asked.has(ref))
-            return settle(ref, type === 'error' && (message.code || type), message);
+        const settle = asked.get(ref);
+        if (settle) return settle(type === 'error' && (message.code || type), message);
         if (type === ':hello') ({ ping_ms: pingMs, pong_ms: pongMs } = message);
+        if (type === ':room') places.set(message.id, message);
+        if (type === ':gap') return lost();
         if (type === ':users') {
             const list = new Set([...all || channel.users(room), ...add]);
-            for (const user of remove) list.delete(user);
+            remove.forEach((user) => list.delete(user));
             rooms.set(room, list);
         }
         if (!/^:/.test(type)) emit(':message', message);
@@ -104,9 +105,12 @@ globalThis.AzChannel = function AzChannel(path, options = {}) {
     };
 
     const receive = (data) => {
+        let message = data;
+        try { message = JSON.parse(data); } catch { /* text, or binary */ }
+        if (message?.[':at']) return [from, at, left] = message[':at'];
+        if (left-- > 0) places.get(from).serial = at++;
         if (typeof data !== 'string') return emit(':binary', data);
-        try { data = JSON.parse(data); } catch { /* text */ }
-        [].concat(data).forEach(take); // an array is a batch of azc_send
+        [].concat(message).forEach(take); // an array is a batch of azc_send
     };
 
     /* ---- The connection ---- */
@@ -118,34 +122,33 @@ globalThis.AzChannel = function AzChannel(path, options = {}) {
     };
 
     /* The replies to what was sent are lost. What waits may still be sent. */
-    const end = (name, more) => {
+    const end = (name, event, more) => {
         socket = 0;
-        become(name, more);
-        for (const ref of asked.keys())
-            if (!waiting.some((one) => one[1] === ref)) settle(ref, 'CLOSED');
+        become(name, event, more);
+        asked.forEach((settle) => settle('CLOSED'));
     };
 
-    const finish = (code, reason) => {
+    const finish = (event) => {
         after();
         stop.abort();
         waiting = [];
-        end('closed', { code, reason });
+        limit = 0;
+        end('closed', event);
     };
 
-    const lost = ({ code = 1006, reason } = {}) => {
+    const lost = (event = {}) => {
         socket.close?.();
-        if (Date.now() - opened > 5000) failures = 0; // else it has hardly worked
-        opened = NaN;
-        if ([1008, ...final].includes(code)) return finish(code, reason);
+        if (opened && Date.now() - opened > 5000) failures = 0; // else it has hardly worked
+        if ([1008, ...final].includes(event.code)) return finish(event);
         const bound = Math.min(most, least * 2 ** failures++), pause = Math.random() * bound;
         after(pause + 1, connect);
-        end(page.navigator?.onLine === false ? 'offline' : 'waiting',
-            { seconds: Math.ceil(pause / 1000), longest: bound === most, code, reason });
+        end(page.navigator?.onLine === false ? 'offline' : 'waiting', event,
+            { seconds: Math.ceil(pause / 1000), longest: bound === most });
     };
 
     const connect = async () => {
         let mine = socket = {};
-        pingMs = 0; // until the :hello
+        opened = pingMs = 0; // until the open, and the :hello
         const current = (fn) => (event) => socket === mine && fn(event);
         after(15000, lost);
         become('connecting');
@@ -153,15 +156,16 @@ globalThis.AzChannel = function AzChannel(path, options = {}) {
             const url = new URL(path, page.location), query = url.searchParams;
             const token = await options.token?.();
             if (socket !== mine) return;
-            url.protocol = url.protocol.replace('http', 'ws');
             query.set('azchan', 1);
+            query.set('since', [...places.values()].map((one) => [one.epoch, one.serial]));
             if (token) query.set('token', token);
-            mine = socket = new (options.WebSocket || WebSocket)(url, options.protocols || []);
+            mine = socket = new (options.WebSocket || WebSocket)(
+                `${url}`.replace(/^http/, 'ws'), options.protocols);
             mine.binaryType = 'arraybuffer';
             mine.onopen = current(() => {
                 opened = Date.now();
                 after();
-                for (const [data] of waiting.splice(0)) mine.send(data);
+                waiting.splice(0).forEach((data) => mine.send(data));
                 become('open');
             });
             mine.onmessage = current(({ data }) => {
@@ -190,9 +194,8 @@ globalThis.AzChannel = function AzChannel(path, options = {}) {
     channel.off = (type, fn) => handlers.get(type)?.delete(fn);
     channel.users = (room) => [...rooms.get(room) || []];
     channel.close = (code, reason) => {
-        if (state === 'closed') return;
         socket.close?.(code, reason);
-        finish(code, reason);
+        finish({ code, reason });
     };
     after(1, connect); // once the page's code has called on()
 };

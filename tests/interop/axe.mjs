@@ -241,7 +241,7 @@ async function look(t, name, scheme) {
     if (error) await shot('error');
 
     await server.kill();
-    await until('offline', async () => await tab.state() === 'closed');
+    await until('offline', () => tab.lost());
     await offline?.(page);
     await check_widths(tab, 'offline');
     await shot('offline');
@@ -251,10 +251,10 @@ async function look(t, name, scheme) {
     await until('connecting', async () => await tab.state() === 'connecting', 20000);
     await check_widths(tab, 'connecting', [320]);
     await answer();
-    await until('offline again', async () => await tab.state() === 'closed');
+    await until('offline again', () => tab.lost());
     await t.server(name, ...args, String(server.port));
     if (await retry.count()) {
-        const online = async () => !['closed', 'connecting'].includes(await tab.state());
+        const online = async () => await tab.state() === 'open';
         await check_retry(page, online);
         if (!await online()) await page.keyboard.press('Enter');
     }

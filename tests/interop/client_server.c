@@ -1,7 +1,14 @@
-/* client_server.c: the server of client.mjs, [host:]port [ping_ms pong_ms]. A message's "ask" says what
- * it does. */
+/* client_server.c: the server of client.mjs.
+ *
+ *     client_server [host:]port [ping_ms pong_ms | news [file]]
+ *
+ * At /t a message's "ask" says what it does. At /news there is a number every few ms, and the
+ * 1,000 newest are kept. The file has as many bytes as there were numbers: it outlives a kill. The
+ * page notes what it is told. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 /* ?token= must be good, if there is one; old tokens get 401. */
 static int on_upgrade(azc_conn *conn) {
@@ -45,11 +52,65 @@ static int on_message(azc_conn *conn, const char *text, size_t len) {
     return azc_send_json(conn, &w);
 }
 
+/* ---- News ---- */
+
+enum { KEPT = 1000 };
+
+static struct {
+    azc_channel *channel;
+    FILE *file;
+    int count;
+} news;
+
+static const char page[] =
+    "<!doctype html><link rel=icon href=data:,><title>news</title>"
+    "<script src=azchan.js></script><script>"
+    "const noted = globalThis.noted = {list: [], fresh: 0, errors: [], states: []};"
+    "const chat = globalThis.chat = new AzChannel('news', {least: 20, most: 100});"
+    "chat.on(':state', ({state}) => noted.states.push(state));"
+    "chat.on(':room', ({fresh}) => { if (fresh) noted.list = [], noted.fresh++; });"
+    "chat.on('news', ({n}) => {"
+    "    const last = noted.list.at(-1);"
+    "    if (last !== undefined && n !== last + 1) noted.errors.push(n + ' after ' + last);"
+    "    noted.list.push(n);"
+    "});</script>";
+
+static int news_connect(azc_conn *conn) { return azc_join(conn, "news"); }
+
+static void news_say(int n) {
+    char text[40];
+    snprintf(text, sizeof text, "{\"type\":\"news\",\"n\":%d}", n);
+    azc_broadcast(news.channel, "news", text, AZC_NUL, NULL);
+}
+
+static void news_tick(azc_server *server, void *arg) {
+    (void)server, (void)arg;
+    if (news.file != NULL) fputc('n', news.file), fflush(news.file);
+    news_say(++news.count);
+}
+
+static void news_begin(azc_server *server, const char *file) {
+    azc_channel_desc desc = {0};
+    desc.path = "/news";
+    desc.on_upgrade = on_upgrade;
+    desc.on_connect = news_connect;
+    news.channel = azc_add_channel(server, &desc);
+    azc_set_history(news.channel, "news", KEPT, 100000);
+    if (file != NULL && (news.file = fopen(file, "ab")) != NULL) {
+        fseek(news.file, 0, SEEK_END);
+        news.count = (int)ftell(news.file);
+    }
+    for (int n = news.count > KEPT ? news.count - KEPT : 0; n < news.count;) news_say(++n);
+    azc_every(server, 3, news_tick, NULL);
+    azc_add_page(server, "/", "text/html; charset=utf-8", page, sizeof page - 1);
+}
+
 int main(int argc, char **argv) {
     azc_config config = {0};
+    int beats = argc > 3 && strcmp(argv[2], "news") != 0;
     config.host = argc > 1 ? argv[1] : "0";
-    config.ping_ms = argc > 3 ? atoi(argv[2]) : 0;
-    config.pong_ms = argc > 3 ? atoi(argv[3]) : 0;
+    config.ping_ms = beats ? atoi(argv[2]) : 0;
+    config.pong_ms = beats ? atoi(argv[3]) : 0;
     azc_channel_desc desc = {0};
     desc.path = "/t";
     desc.subprotocols = "v2, v1";
@@ -63,6 +124,7 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     azc_on_presence(azc_add_channel(server, &desc), azc_send_presence);
     azc_add_client(server, "/azchan.js");
+    if (argc > 2 && !beats) news_begin(server, argc > 3 ? argv[3] : NULL);
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "ws", "/t"));
     fflush(stdout);
     int error = azc_run(server);

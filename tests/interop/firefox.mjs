@@ -135,7 +135,7 @@ async function visit(t, name) {
         if (protocol !== 'data:' && host !== server.host) elsewhere.push(request.url());
     });
     const state = () => page.$eval('#status', (one) => one.dataset.state);
-    const is = (wanted) => until(wanted, async () => await state() === wanted, 20000);
+    const is = (...wanted) => until(wanted, async () => wanted.includes(await state()), 20000);
 
     await page.setViewport({ width: 375, height: 800 });
     await page.goto(`${server.http}/`);
@@ -146,7 +146,7 @@ async function visit(t, name) {
     assert.ok(wide <= 375, `${wide} pixels at 375`);
     gone = true; /* Firefox itself reports each try that finds no server */
     await server.kill();
-    await is('closed');
+    await is('closed', 'waiting', 'offline');
     await t.server(name, ...args, String(server.port));
     await is('open');
     assert.deepEqual(errors, [], 'the console is clean');

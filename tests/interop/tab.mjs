@@ -103,6 +103,7 @@ export class Tab {
     offline() {
         return until(`${this.name} seen offline`, async () => await this.state() !== 'open');
     }
+    async lost() { return ['closed', 'waiting', 'offline'].includes(await this.state()); }
 }
 
 /* A picture in BUILD/screenshots. */
