@@ -1967,11 +1967,12 @@ typedef struct azc__post_place {
 
 /* ---- Structs of optional parts ---- */
 
-/* HISTORY: a message, and (RECOVERY) the user that it excepted, 0: nobody. */
+/* HISTORY: a message, and (RECOVERY) whom it leaves out: a user, AZC__RETURNING, or 0: nobody. */
 typedef struct azc__kept {
     azc__block *block;
     uint64_t except;
 } azc__kept;
+#define AZC__RETURNING UINT64_MAX /* who had other messages of the history: it is not numbered */
 
 /* A ring of max_count messages, which follows the struct. */
 typedef struct azc__history {
@@ -9153,6 +9154,7 @@ static void azc__history_finish(azc_conn *conn, azc__out *replay, int messages, 
 static int azc__history_keep(azc_server *s, const azc__room *room, azc__block *block,
                              const azc__payload *p, const azc_conn *except) {
     uint64_t user = s->client != NULL && except != NULL ? s->client->user(except) : 0;
+    if (p->key != 0) user = AZC__RETURNING;
     azc__payload plain = {p->opcode, p->data, p->len, 0, p->call};
     if (block != NULL && block->key == 0) block->refs++;
     else block = azc__block_make(&s->mem, &plain);
@@ -10162,6 +10164,10 @@ static int azc__recovery_begin(azc_server *s, const azc__room *room) {
     return 1;
 }
 
+static int azc__recovery_skips(const azc__kept *kept, uint64_t user, int fresh) {
+    return kept->except == AZC__RETURNING ? !fresh : user != 0 && kept->except == user;
+}
+
 /* Queue a :room, and what the peer missed, or all that is kept: runs of messages, each behind its
  * mark, without those that excepted this user. Returns the messages, or -1 without memory. */
 static int azc__recovery_replay(azc_conn *conn, const azc__room *room, azc__out *replay) {
@@ -10178,7 +10184,7 @@ static int azc__recovery_replay(azc_conn *conn, const azc__room *room, azc__out 
     if (!azc__recovery_queue_room(&s->mem, replay, room, serial, fresh)) return -1;
     for (size_t end = i; i < h->count; serial += end + 1 - i, i = ++end) {
         char mark[80];
-        while (end < h->count && (user == 0 || azc__history_at(h, end)->except != user)) end++;
+        while (end < h->count && !azc__recovery_skips(azc__history_at(h, end), user, fresh)) end++;
         size_t len = end > i ? azc__recovery_mark(mark, h, serial + 1, end - i) : 0;
         if (len > 0 && !azc__recovery_queue(&s->mem, replay, mark, len)) return -1;
         for (size_t k = i; k < end; k++, count++)

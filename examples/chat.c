@@ -176,6 +176,7 @@ int main(int argc, char **argv) {
     azc_log_to(server, stderr, AZC_LOG_NOTICE); /* each request too */
     add_channels(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", chat_page, sizeof chat_page);
+    azc_add_client(server, "/azchan.js");
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);

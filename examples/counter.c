@@ -179,6 +179,7 @@ int main(int argc, char **argv) {
     azc_add_channel(server, &counter);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", counter_page, sizeof counter_page);
+    azc_add_client(server, "/azchan.js");
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);

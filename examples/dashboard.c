@@ -212,6 +212,7 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     add_board(server);
     azc_add_page(server, "/", "text/html; charset=utf-8", dashboard_page, sizeof dashboard_page);
+    azc_add_client(server, "/azchan.js");
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);

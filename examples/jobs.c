@@ -185,6 +185,7 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     channel = azc_add_channel(server, &desc);
     azc_add_page(server, "/", "text/html; charset=utf-8", jobs_page, sizeof jobs_page);
+    azc_add_client(server, "/azchan.js");
 
     pthread_t thread[THREADS];
     int fds[THREADS][2];

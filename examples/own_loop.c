@@ -156,6 +156,7 @@ int main(int argc, char **argv) {
     azc_stop_on_signals(server);
     channel = azc_add_channel(server, &world);
     azc_add_page(server, "/", "text/html; charset=utf-8", own_loop_page, sizeof own_loop_page);
+    azc_add_client(server, "/azchan.js");
     for (int i = 1; i <= 5; i++) world_add(i * WIDE / 6.0, HIGH / 3.0);
     int alive = azc_listen(server) == AZC_OK ? 1 : -1;
     if (alive > 0) puts(azc_url(server, "http", "/"));

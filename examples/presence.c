@@ -134,6 +134,7 @@ int main(int argc, char **argv) {
     azc_on_presence(azc_add_channel(server, &presence), presence_change);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", presence_page, sizeof presence_page);
+    azc_add_client(server, "/azchan.js");
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);

@@ -181,6 +181,7 @@ int main(int argc, char **argv) {
     azc_on_part(azc_add_channel(server, &upload_desc), upload_part);
 
     azc_add_page(server, "/", "text/html; charset=utf-8", upload_page, sizeof upload_page);
+    azc_add_client(server, "/azchan.js");
     if (azc_listen(server) == AZC_OK) puts(azc_url(server, "http", "/"));
     fflush(stdout);
     int error = azc_run(server);

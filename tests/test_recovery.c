@@ -444,6 +444,14 @@ static void others(void) {
         CHECK_STR(tape_text(&pages[0].got), "latest!!\na0......\n");
         CHECK_INT(pages[0].marks, 1);
         CHECK_INT(pages[0].places[0].serial, 2);
+        CHECK_INT(azc_send(served, &m), AZC_OK);
+        page_read(&pages[0]), page_lose(&pages[0]);
+        CHECK_INT(azc_send(served, &m), AZC_OK);
+        say("a", 1, 1, 8, NULL);
+        page_open(&pages[0], server), page_open(&pages[1], server);
+        CHECK_STR(tape_text(&pages[0].got), "latest!!\na0......\nlatest!!\na1......\n");
+        CHECK_STR(tape_text(&pages[1].got), "latest!!\na0......\nlatest!!\nlatest!!\na1......\n");
+        CHECK_INT(pages[0].places[0].serial, 5);
         pages_end(server);
     }
     TEST("a slow peer that is refused a message gets no later one, a :gap, and then comes back") {
