@@ -2875,6 +2875,7 @@ static size_t azc__ascii_run(const unsigned char *p, size_t n) {
 
 /* The state after n more bytes. */
 static uint32_t azc__utf8(uint32_t state, const unsigned char *p, size_t n) {
+    if (n == 0) return state; /* p may be NULL */
     for (const unsigned char *end = p + n;;) {
         if (state == 0) p += azc__ascii_run(p, (size_t)(end - p));
         if (p == end) return state;

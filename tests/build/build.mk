@@ -105,12 +105,13 @@ cpp-public:
 	        -Werror -I. -fsyntax-only $$part || exit 1; done; done
 	@echo "cpp: the public part"
 
-##   make check-small        all tests with the code paths of -Os, under sanitizers; LONG=1: at -Os
-##                           as well, which machine-armhf is always
+##   make check-small        all tests with the code paths of -Os, under clang's sanitizers; LONG=1:
+##                           at -Os as well, which machine-armel is always
 check-small:
 	@$(if $(LONG),$(MAKE) -s test BUILD=$(BUILD)/small CFLAGS=-Os TEST_RUN="env TEST_QUICK=1")
-	@$(MAKE) -s test BUILD=$(BUILD)/small-sanitize CFLAGS="-O0 -g -DAZCHAN_SMALL=1 $(SANITIZE)" \
-	    TEST_RUN="env TEST_QUICK=1"
+	$(call need,clang,clang)
+	@$(MAKE) -s test BUILD=$(BUILD)/small-sanitize CC=clang TEST_RUN="env TEST_QUICK=1" \
+	    CFLAGS="-O0 -g -DAZCHAN_SMALL=1 $(SANITIZE)"
 
 ##   make check-machines     all tests on five machines, and a few on four more, some under qemu; one:
 ##                           machine-s390x
@@ -119,7 +120,8 @@ check-small:
 # _FILE_OFFSET_BITS: qemu passes the host's 64-bit directories on.
 # The last four run the tests in which byte order, width, alignment and system calls matter.
 MACHINES = armhf s390x riscv64 i386 musl mips mipsel armel powerpc
-CC_armhf = arm-linux-gnueabihf-gcc -mthumb -Os -D_FILE_OFFSET_BITS=64
+CC_armhf = arm-linux-gnueabihf-gcc -mthumb $(if $(LONG),-Os,-O0 -DAZCHAN_SMALL=1) \
+    -D_FILE_OFFSET_BITS=64
 CC_s390x = s390x-linux-gnu-gcc -O0
 CC_riscv64 = riscv64-linux-gnu-gcc -O0
 CC_i386 = i686-linux-gnu-gcc $(if $(LONG),-Os,-O0) -D_FILE_OFFSET_BITS=64

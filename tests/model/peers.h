@@ -255,11 +255,12 @@ static size_t peer_read(peer *p, size_t most) {
         if (p->head_len + 1 < sizeof p->head) p->head[p->head_len++] = bytes[skip];
     EXPECT(p->start == 0 || p->got + len <= p->taken, "peer %d received too much", index_of(p));
     if (skip > 0 && p->got + skip == p->start) check_head(p);
-    const unsigned char *want = p->stream + (p->got + skip - p->base);
-    for (size_t i = skip; i < len; i++, want++)
+    for (size_t i = skip; i < len; i++) {
+        const unsigned char *want = p->stream + (p->got + i - p->base);
         EXPECT(*want == (unsigned char)bytes[i], "peer %d: byte %lu of its stream is %d, not %d: "
                "\"%.40s\", not \"%.40s\"", index_of(p), (unsigned long)(p->got + i), bytes[i] & 255,
                *want, bytes + i, (const char *)want);
+    }
     p->got += len;
     if (p->start > 0) peer_walk(p);
     return len;
