@@ -120,9 +120,9 @@ check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small and machine-i386
+##                           with LONG=1 check-warnings, check-small, machine-i386, machine-armhf
 check-long:
-	@$(MAKE) -s check-warnings check-small machine-i386 LONG=1
+	@$(MAKE) -s check-warnings check-small machine-i386 machine-armhf LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow

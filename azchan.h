@@ -7635,12 +7635,11 @@ static void azc__wake_ready(azc_server *s) {
     if (AZC__RAISED(s->stop_asked)) azc__stop_begin(s);
 }
 
-/* Refuse further posts, and run those that were accepted. */
-static void azc__posts_close(azc_server *s) {
+/* Refuse further posts; those that were accepted still run. */
+static void azc__posts_refuse(azc_server *s) {
     if (s->wake_write < 0) return;
     AZC_SYS(close)(s->wake_write);
     s->wake_write = -1;
-    while (azc__posts_run(s) > 0) continue;
 }
 
 AZC_API void azc_stop(azc_server *server) {
@@ -8166,10 +8165,11 @@ AZC_API int azc_destroy(azc_server *server) {
     if (server->busy)
         return azc__mistake(server, AZC_ERR_STATE, "azc_destroy inside a callback: call azc_stop");
     AZC__BUSY_BEGIN(server, AZC__BUSY);
-    azc__callback_done(server);
     if (server->signals_end != NULL) server->signals_end(server);
     server->signals_end = NULL;
-    azc__posts_close(server);
+    azc__posts_refuse(server); /* from the first callback on */
+    azc__callback_done(server);
+    while (azc__posts_run(server) > 0) continue;
     azc__listener_close(server);
     azc__stop_begin(server);
     azc__settle(server);

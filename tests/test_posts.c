@@ -33,6 +33,12 @@ static void post_in_close(azc_conn *conn, int code, const char *reason) {
     note_close(conn, code, reason);
     CHECK_INT(azc_post(azc_server_of(conn), say, letter(25)), AZC_ERR_STATE);
 }
+static int news;
+static void post_in_presence(azc_channel *channel, const char *room, const char *user, int here) {
+    (void)channel, (void)room, (void)user, (void)here;
+    news++;
+    CHECK_INT(azc_post(server, say, letter(25)), AZC_ERR_STATE);
+}
 static void post_letters(int count) {
     for (int i = 0; i < count; i++) CHECK_INT(azc_post(server, say, letter(i)), AZC_OK);
 }
@@ -164,6 +170,18 @@ static void posting(void) {
         join_channel(server, "/t");
         finish(server);
         EXPECT_EVENTS("connect; close 1001; ");
+    }
+    TEST("azc_destroy refuses posts from the first news of presence that it reports") {
+        serve_parts.on_presence = post_in_presence;
+        server = serve(NULL, recorder("/t"));
+        serve_parts.on_presence = NULL;
+        join_channel(server, "/t");
+        azc_conn *conn = member_of(served);
+        CHECK_INT(azc_set_user(conn, "ada"), AZC_OK);
+        CHECK_INT(azc_join(conn, "hall"), AZC_OK); /* outside callbacks: reported by the next turn */
+        news = 0;
+        finish(server);
+        CHECK_INT(news, 2);
     }
     TEST("azc_post from a signal handler wakes azc_poll and keeps errno") {
         struct sigaction action, old;

@@ -15,7 +15,7 @@ const WebSocket = need_package('ws');
  * echo and go. What fails is counted, and why. */
 class Crowd {
     attempts = 0; served = 0; echoes = 0; failed = []; codes = {}; told = [];
-    staying = 0; /* that are connected now */
+    staying = 0; /* those of the first kind that are connected now */
     #left = false;
     constructor(t, url, { stay = 0, come = 0 }) {
         this.url = url;
