@@ -158,10 +158,12 @@ $(BUILD)/client_server: tests/interop/client_server.c azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
 
-##   make check-script       bytes of azchan.js after npm's terser, at most 2560
+##   make check-script       bytes of azchan.js after npm's terser, at most 2560; its types
 check-script:
 	$(call need,node,nodejs)
 	@cd tests/interop && node size.mjs
+	cd tests/interop && npx --no-install tsc --noEmit --strict --skipLibCheck --target es2022 \
+	    --lib es2022,dom types.ts
 .PHONY: check-script
 
 include tests/attack/attack.mk tests/bench/bench.mk tests/build/build.mk tests/fuzz/fuzz.mk \

@@ -192,7 +192,9 @@
 
    The convention, for clients of your own. Messages are JSON objects. Types and members whose names
    begin with ":" are reserved, and so are the query arguments `azchan` and `since`. A peer ignores
-   what it does not know of these.
+   what it does not know of these. A program that passes on what peers wrote, unread (azc_send_all as
+   on_message, say), lets each of them send such messages to the others: where peers opt in, build
+   the messages that they get, as examples/chat.c does.
 
        azchan=1 in the query      the peer opts in
        {"type":":hello","ping_ms":30000,"pong_ms":10000}

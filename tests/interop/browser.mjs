@@ -10,7 +10,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import {
-    assert, free_port, need_binary, pause, root, run, Server, test, until,
+    assert, free_port, need_binary, pause, proxy, refused, root, run, Server, test, until,
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
@@ -65,6 +65,13 @@ class Chat extends Tab {
             return (await this.page.textContent('#log')).includes(text);
         });
     }
+    people() {
+        return this.page.$$eval('#people li', (all) => all.map((one) => one.textContent));
+    }
+    unread(room, n) {
+        return until(`${this.name} with ${n} unread in ${room}`, async () => n === Number(
+            await this.page.getAttribute(`#rooms [data-room="${room}"]`, 'data-unread')));
+    }
     async enter(room) {
         await this.page.click(`#rooms [data-room="${room}"]`);
         await this.inside(room);
@@ -92,6 +99,7 @@ test('page: two tabs see each other\'s messages, names and count', async (t) => 
     await bob.say('Grüße, Ada 👋');
     for (const tab of [ada, bob]) await tab.sees('Bob', 'Grüße, Ada 👋');
     for (const tab of [ada, bob]) assert.equal((await tab.messages()).length, 2, 'each once');
+    for (const tab of [ada, bob]) assert.deepEqual(await tab.people(), ['Ada', 'Bob']);
 
     const cyd = await Chat.come(t, server, 'Cyd');
     for (const tab of [ada, bob, cyd]) await tab.counts(3);
@@ -179,13 +187,14 @@ test('page: a room keeps to itself', async (t) => {
 
     await bob.enter('tea');
     await ada.notes('Bob joined');
+    await bob.sees('Ada', 'alone with my tea'); /* the room keeps it */
+    await ada.unread('lobby', 1);
     await bob.page.focus('#input');
     await bob.page.keyboard.type('I bring biscuits', { delay: 10 });
     await ada.typed('Bob');
     await bob.page.keyboard.press('Enter');
     for (const tab of [ada, bob]) await tab.sees('Bob', 'I bring biscuits');
     await ada.never_saw('anyone in the lobby?');
-    await bob.never_saw('alone with my tea');
 
     await bob.enter('dev');
     await bob.say('make check-interop');
@@ -204,6 +213,8 @@ test('page: a room keeps to itself', async (t) => {
     for (const tab of [ada, bob]) await tab.sees('Ada', 'passes');
     for (const tab of [ada, bob]) await tab.enter('lobby');
     for (const tab of [ada, bob]) await tab.counts(2);
+    await ada.sees('Bob', 'anyone in the lobby?');
+    await ada.unread('lobby', 0);
     await bob.say('back');
     await ada.sees('Bob', 'back');
     for (const tab of [ada, bob]) tab.check();
@@ -284,7 +295,7 @@ test('page: a server that stops in order and comes back, with a tab in a room', 
     await server.stop();
     for (const tab of [ada, bob]) await tab.offline();
     await t.server('chat', String(server.port));
-    await until('a word of when', async () => await ada.state() === 'closed');
+    await until('a word of when', () => ada.lost());
     await ada.page.click('#status button'); /* says when it tries again, and tries at once */
     for (const tab of [ada, bob]) await tab.online(20000);
     await bob.say('still in dev');
@@ -306,8 +317,7 @@ test('page: the connection is a status, not a message; a lone user gets a hint',
     const bob = await Chat.come(t, server, 'Bob');
     for (const tab of [ada, bob]) await hint(tab, '');
     await bob.enter('tea');
-    await hint(ada, 'You are the only one here. Open this page in another tab.');
-    await hint(bob, 'You are in tea. Open this page in another tab.');
+    await hint(bob, 'You are the only one here. Open this page in another tab.');
     await ada.enter('tea');
     await bob.notes('Ada joined');
     await hint(bob, '');
@@ -316,8 +326,82 @@ test('page: the connection is a status, not a message; a lone user gets a hint',
     await ada.offline();
     await until('the word Offline', async () => await status(ada) === 'Offline');
     await hint(ada, '');
-    assert.equal(await ada.page.textContent('#log'), '', 'no line about the connection');
+    assert.equal(await ada.page.textContent('#log'), 'Bob joined', 'no line about the connection');
     ada.check_but_lost();
+});
+
+test('page: what is said while the server is away is sent once it is back, each once', async (t) => {
+    const { server, ada, bob } = await two_tabs(t);
+    await ada.say('before');
+    await bob.sees('Ada', 'before');
+    await server.kill();
+    for (const tab of [ada, bob]) await tab.offline();
+    for (const text of ['one', 'two']) await ada.say(text);
+    assert.equal(await ada.page.$$eval('#log .unsent .msg', (all) => all.length), 2);
+    await bob.never_saw('one');
+    await t.server('chat', String(server.port));
+    for (const tab of [ada, bob]) await tab.online(20000);
+    for (const tab of [ada, bob]) await tab.sees('Ada', 'two');
+    const all = ['before', 'one', 'two'];
+    for (const tab of [ada, bob]) {
+        assert.deepEqual((await tab.messages()).map(({ text }) => text), all);
+        await tab.notes('messages may be missing');
+        tab.check_but_lost();
+    }
+    assert.equal(await ada.page.$$eval('#log .unsent .msg', (all) => all.length), 0);
+}, 60000);
+
+test('page: what was missed comes after a reload, and after a cut of the network', async (t) => {
+    const server = await t.server('chat', '0');
+    const way = await proxy(t, server.port);
+    const ada = await Chat.come(t, server, 'Ada');
+    const bob = await Chat.come(t, { http: `http://127.0.0.1:${way.port}` }, 'Bob');
+    for (const text of ['one', 'two', 'https://a.example/x?y=1. three']) await ada.say(text);
+    await bob.sees('Ada', 'https://a.example/x?y=1. three');
+    const link = await bob.page.$$eval('#log a', (all) => all.map((one) => one.href));
+    assert.deepEqual(link, ['https://a.example/x?y=1']);
+    await bob.page.reload();
+    await bob.sees('Ada', 'one');
+    way.away = true;
+    way.cut();
+    await bob.offline();
+    await ada.say('four');
+    await bob.say('five');
+    await ada.sees('Ada', 'four');
+    await bob.never_saw('four');
+    way.away = false;
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'five');
+    await bob.online();
+    assert.deepEqual((await bob.messages()).map(({ text }) => text),
+        ['one', 'two', 'https://a.example/x?y=1. three', 'four', 'five']);
+    for (const tab of [ada, bob]) tab.check_but_lost();
+}, 60000);
+
+test('page: the guide\'s peers and the page talk to each other', async (t) => {
+    const { server, ada } = await two_tabs(t);
+    const chat = await t.client(`${server.ws}/chat?name=Eve`);
+    const room = await t.client(`${server.ws}/rooms/tea`);
+    await chat.json({ type: 'connected', message: 'Welcome!' });
+    await chat.json({ type: 'users', count: 1 });
+    chat.send('{"type":"message","content":"from a script"}');
+    await ada.sees('Eve', 'from a script');
+    await ada.say('to a script');
+    await chat.json({ type: 'message', from: 'Eve', content: 'from a script' });
+    await chat.json({ type: 'message', from: 'Ada', content: 'to a script' });
+    await ada.enter('tea');
+    room.send('{"type":"message","from":"Cyd","content":"tea?"}');
+    room.send('{"type":"hello","from":"Cyd"}');
+    room.send('as plain text');
+    room.send('{":at":[1,1,9]}');
+    room.send('{"type":":gap"}');
+    await ada.sees('Cyd', 'tea?');
+    await ada.sees('someone', 'as plain text');
+    await ada.say('please');
+    await room.json({ type: 'message', from: 'Ada', content: 'please' });
+    assert.deepEqual((await ada.messages()).map(({ text }) => text),
+        ['tea?', 'as plain text', 'please'], 'nothing else is a message');
+    assert.equal((await refused(`${server.ws}/rooms/tea?azchan=1`)).status, 400);
+    ada.check();
 });
 
 /* ---- Pictures ------------------------------------------------------------------------------- */

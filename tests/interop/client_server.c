@@ -1,10 +1,10 @@
 /* client_server.c: the server of client.mjs.
  *
- *     client_server [host:]port [ping_ms pong_ms | news [file]]
+ *     client_server [host:]port [ping_ms pong_ms | news [file [kept]]]
  *
- * At /t a message's "ask" says what it does. At /news there is a number every few ms, and the
- * 1,000 newest are kept. The file has as many bytes as there were numbers: it outlives a kill. The
- * page notes what it is told. */
+ * At /t a message's "ask" says what it does. At /news there is a number every 3 ms, and the newest
+ * are kept, 1,000 of them if it is not said. The file has as many bytes as there were numbers: it
+ * outlives a kill. The page notes what it is told. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <stdio.h>
@@ -54,13 +54,11 @@ static int on_message(azc_conn *conn, const char *text, size_t len) {
 
 /* ---- News ---- */
 
-enum { KEPT = 1000 };
-
 static struct {
     azc_channel *channel;
     FILE *file;
-    int count;
-} news;
+    int count, kept;
+} news = {NULL, NULL, 0, 1000};
 
 static const char page[] =
     "<!doctype html><link rel=icon href=data:,><title>news</title>"
@@ -95,12 +93,12 @@ static void news_begin(azc_server *server, const char *file) {
     desc.on_upgrade = on_upgrade;
     desc.on_connect = news_connect;
     news.channel = azc_add_channel(server, &desc);
-    azc_set_history(news.channel, "news", KEPT, 100000);
+    azc_set_history(news.channel, "news", (size_t)news.kept, (size_t)news.kept * 100);
     if (file != NULL && (news.file = fopen(file, "ab")) != NULL) {
         fseek(news.file, 0, SEEK_END);
         news.count = (int)ftell(news.file);
     }
-    for (int n = news.count > KEPT ? news.count - KEPT : 0; n < news.count;) news_say(++n);
+    for (int n = news.count > news.kept ? news.count - news.kept : 0; n < news.count;) news_say(++n);
     azc_every(server, 3, news_tick, NULL);
     azc_add_page(server, "/", "text/html; charset=utf-8", page, sizeof page - 1);
 }
@@ -111,6 +109,8 @@ int main(int argc, char **argv) {
     config.host = argc > 1 ? argv[1] : "0";
     config.ping_ms = beats ? atoi(argv[2]) : 0;
     config.pong_ms = beats ? atoi(argv[3]) : 0;
+    if (argc > 4) news.kept = atoi(argv[4]);
+    if (argc > 4) config.max_backlog = (size_t)news.kept * 200;
     azc_channel_desc desc = {0};
     desc.path = "/t";
     desc.subprotocols = "v2, v1";
