@@ -344,6 +344,11 @@
    active. Nothing is resent, because delivery is not acknowledged: if you need every message,
    number them and request the gaps.
 
+   Each process numbers its histories itself, so a peer that returns to another process starts
+   afresh there (see RECOVERY). A history holds what reached its process: stay subscribed to a room
+   that keeps one, also when it is empty; and when the broker was away, forget it (azc_set_history
+   with 0 messages, then again), so that nobody who returns takes it for complete.
+
    NATS fits the same seam: CONNECT, then SUB azchan.<room> <n>, UNSUB <n> and PUB azchan.<room>
    <bytes>; messages arrive as MSG. "echo":false in CONNECT replaces the id before each message. So
    does MQTT: SUBSCRIBE, UNSUBSCRIBE and PUBLISH at QoS 0 with the topic azchan/<room>, in version 5

@@ -39,15 +39,29 @@ static azc_channel *chat;
 
 /* ==== The chat ================================================================================ */
 
-/* Peers send {"type":"join","room":"..."}, "leave", or "message" with any "content". */
+/* The room that keeps its last messages. What it keeps must be all that was said anywhere, because
+   who returns takes it for that. So this process hears the room all the time, with members or
+   without, and forgets what it kept when it may have missed something. */
+static const char lobby[] = "lobby";
+
+static void lobby_anew(void) {
+    azc_set_history(chat, lobby, 0, 0);
+    azc_set_history(chat, lobby, 100, 64 << 10); /* with a new epoch */
+}
+
+/* Peers send {"type":"join","room":"..."}, with "since" if they were there before; "leave"; or
+   "message" with any "content". */
 static int chat_message(azc_conn *conn, const char *text, size_t len) {
     azc_json in;
-    char room[256];
+    char room[256], since[64];
     if (azc_json_read(&in, text, len) != AZC_OK) return AZC_ERR_JSON;
     azc_json type = azc_json_get(in, "type");
     int error = azc_json_string(azc_json_get(in, "room"), room, sizeof room);
     if (error < 0) return error;
-    if (azc_json_equals(type, "join")) return azc_join(conn, room);
+    if (azc_json_equals(type, "join")) {
+        azc_json_string(azc_json_get(in, "since"), since, sizeof since);
+        return azc_join_since(conn, room, since);
+    }
     if (azc_json_equals(type, "leave")) return azc_leave(conn, room);
     if (!azc_json_equals(type, "message")) return AZC_ERR_APP;
 
@@ -98,6 +112,7 @@ static void redis_down(const char *why) {
         close(redis.fd);
     }
     redis.fd = -1;
+    if (redis.up) lobby_anew();
     redis.up = 0;
     redis.sent = redis.len = redis.got = 0;
     azc_after(server, redis.pause + rand() % (redis.pause / 4), redis_connect, NULL);
@@ -139,6 +154,7 @@ static void redis_subscribe(const char *room, int present) {
 /* on_room: the first local member joined a room, or the last one left. */
 static void redis_room(azc_channel *channel, const char *room, int present) {
     (void)channel;
+    if (strcmp(room, lobby) == 0) return;
     if (redis.up) redis_subscribe(room, present); /* otherwise redis_greeted subscribes */
 }
 
@@ -167,10 +183,11 @@ static void redis_greeted(void) {
     redis.up = 1;
     redis_log("redis is here; %lu messages stayed local", redis.stayed);
     redis.stayed = 0;
+    redis_subscribe(lobby, 1);
     for (azc_cursor c = azc_members(chat, NULL); azc_cursor_next(&c);) {
         for (azc_cursor r = azc_rooms(c.conn); azc_cursor_next(&r);) {
             azc_cursor first = azc_members(chat, r.room); /* once per room */
-            if (azc_cursor_next(&first) && first.conn == c.conn) redis_subscribe(r.room, 1);
+            if (azc_cursor_next(&first) && first.conn == c.conn) redis_room(chat, r.room, 1);
         }
     }
 }
@@ -208,12 +225,14 @@ static char *resp_bytes(char **p, size_t *len) {
 static void redis_message(char *p) {
     size_t len, kind_len, prefix = strlen(redis.prefix);
     char *kind = resp_bytes(&p, &kind_len);
-    if (strcmp(kind, "message") != 0) return; /* "subscribe" and so on */
     char *room = resp_bytes(&p, &len);
     if (len <= prefix) return;
+    room += prefix;
+    if (strcmp(kind, "subscribe") == 0 && strcmp(room, lobby) == 0) lobby_anew();
+    if (strcmp(kind, "message") != 0) return;
     char *message = resp_bytes(&p, &len);
     if (len < 17 || memcmp(message, redis.id, 16) == 0) return;
-    azc_deliver(chat, room + prefix, message + 17, len - 17, message[16] == 'b');
+    azc_deliver(chat, room, message + 17, len - 17, message[16] == 'b');
 }
 
 static void redis_value(char *p) {
@@ -373,6 +392,7 @@ int main(int argc, char **argv) {
     chat = azc_add_channel(server, &desc);
     azc_on_publish(chat, redis_publish);
     azc_on_room(chat, redis_room);
+    lobby_anew();
     azc_add_page(server, "/", "text/html; charset=utf-8", cluster_page, sizeof cluster_page);
     azc_add_client(server, "/azchan.js"); /* the page's connection */
     if (azc_listen(server) == AZC_OK) {

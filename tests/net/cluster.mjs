@@ -319,6 +319,86 @@ test('three processes at one port: whoever is where, all hear all', async (t) =>
     assert.equal(sum(members, 'got'), 3600);
 });
 
+/* A peer that opts in, and counts as azchan.js does. */
+class Returning {
+    static async come(t, node, since) {
+        const one = new Returning();
+        one.list = [];
+        one.rooms = []; /* each :room, as it came */
+        one.client = await t.client(`${node.ws}/chat?azchan=1`);
+        one.client.ws.removeAllListeners('message');
+        one.client.ws.on('message', (data) => one.take(JSON.parse(data)));
+        one.client.say({ type: 'join', room: 'lobby', since });
+        await until('the room', () => one.rooms.length > 0);
+        await one.client.pong('?');
+        return one;
+    }
+    take(message) {
+        if (message[':at']) [, this.at, this.left] = message[':at'];
+        else if (message.type === ':room') {
+            this.rooms.push(message);
+            this.serial = message.serial;
+        } else if (message.type === 'message') {
+            assert.ok(this.left-- > 0);
+            this.serial = this.at++;
+            this.list.push(message.content);
+        }
+    }
+    get since() { return `${this.rooms.at(-1).epoch},${this.serial}`; }
+    get fresh() { return this.rooms.at(-1).fresh; }
+    async leave() { await this.client.close(); }
+}
+
+test('what the lobby keeps is whole, or who returns is told', async (t) => {
+    const redis = await Redis.start(t), [here, there] = await nodes(t, redis, 2);
+    await redis.heard('lobby', 2);
+    const speaker = await t.client(`${there.ws}/chat`), mine = await t.client(`${here.ws}/chat`);
+    let n = 0;
+    /* n numbers by turns from both processes; the last one is read where it is kept. */
+    const say = async (times) => {
+        const watch = await Returning.come(t, here);
+        for (let i = 0; i < times; i++) {
+            const from = ++n % 2 ? speaker : mine;
+            from.say({ type: 'message', room: 'lobby', content: n });
+            await until('its arrival', () => watch.list.at(-1) === n);
+        }
+        await watch.leave();
+    };
+    await say(6);
+    let peer = await Returning.come(t, here);
+    assert.deepEqual([peer.fresh, peer.list], [true, [1, 2, 3, 4, 5, 6]]);
+
+    /* Away while others talk, and while no member at all is here: back with exactly the rest. */
+    const { since } = peer;
+    await peer.leave();
+    await say(4);
+    speaker.say({ type: 'message', room: 'lobby', content: ++n });
+    await pause(200);
+    peer = await Returning.come(t, here, since);
+    assert.deepEqual([peer.fresh, peer.list], [false, [7, 8, 9, 10, 11]]);
+
+    /* Another process numbers by itself: all that it keeps. */
+    const other = await Returning.come(t, there, peer.since);
+    assert.equal(other.fresh, true);
+    assert.deepEqual(other.list, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    const before = peer.since;
+    await peer.leave();
+    await other.leave();
+
+    /* Without redis for a time: what was said elsewhere is unknown, so nobody counts on it. */
+    await redis.kill();
+    await until('no redis', () => [here, there].every((node) => node.output.includes('is gone')));
+    speaker.say({ type: 'message', room: 'lobby', content: 'unheard' });
+    await speaker.pong('?');
+    const [again] = [await Redis.start(t, { port: redis.port })];
+    await again.heard('lobby', 2);
+    await pause(100);
+    peer = await Returning.come(t, here, before);
+    assert.deepEqual([peer.fresh, peer.list], [true, []]);
+    speaker.say({ type: 'message', room: 'lobby', content: 'heard' });
+    await until('it', () => peer.list.at(-1) === 'heard');
+}, 60000);
+
 test('its page: what is typed at one process is read at the other', async (t) => {
     const redis = await Redis.start(t), chat = await nodes(t, redis, 2);
     const browser = await start_browser(t), pages = [];
