@@ -29,17 +29,24 @@ const pages = {
         },
         empty: (page) => page.waitForSelector('text=You are the only one here.'),
         async use(page, t, server) {
-            const other = await t.client(`${server.ws}/chat?name=Ada`);
-            other.say({ type: 'message', content: 'Hello, Grace!' });
+            const other = await t.client(`${server.ws}/talk?name=Ada&rooms=lobby,tea`);
+            const said = { type: 'say', room: 'lobby', id: 'x', content: 'Hello, Grace!' };
+            other.say({ ...said, room: 'tea' });
+            other.say(said);
             await page.waitForSelector('.msg:not(.mine)');
             await page.fill('#input', 'Hello, Ada!');
             await page.press('#input', 'Enter');
             await page.waitForSelector('.msg.mine');
-            other.say({ type: 'typing' });
+            other.say({ type: 'typing', room: 'lobby' });
             await page.waitForSelector('text=Ada is typing');
             assert.equal(await page.textContent('#hint'), '', 'not alone any more');
+            await page.press('#count', 'Enter');
+            await page.waitForSelector('#people li:text("Ada")');
         },
         async offline(page) {
+            await page.fill('#input', 'Is anyone there?');
+            await page.press('#input', 'Enter');
+            await page.waitForSelector('.unsent .msg');
             const log = await page.textContent('#log');
             assert.doesNotMatch(log, /Welcome|lost/, 'the connection is no message');
         },

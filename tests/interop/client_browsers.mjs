@@ -190,6 +190,7 @@ test('Chromium: a network that is away, at last for longer than is kept', async 
         way.away = false;
         await network.setOffline(false);
         await is_open(page);
+        await until('its start', async () => (await noted(page)).fresh === fresh);
         const list = await check(page, (await noted(page)).list.at(-1) + 20);
         assert.ok(list.length > 20);
         assert.equal((await noted(page)).fresh, fresh);

@@ -122,9 +122,9 @@ test('counter: reconnects, keeps what is one\'s own, fits a phone', async (t) =>
     await fits(tab);
     await picture(tab, 'counter-phone');
     await picture(wide, 'counter-desktop');
-    assert.equal(tab.sockets[0].url, `${server.ws}/counter`);
+    assert.equal(tab.sockets[0].url, `${server.ws}/counter?azchan=1&since=`);
     await comes_back(t, server, tab, 'counter');
-    assert.equal(tab.sockets.at(-1).url, `${server.ws}/counter?count=7&step=1`);
+    assert.equal(tab.sockets.at(-1).url, `${server.ws}/counter?count=7&step=1&azchan=1&since=`);
     await shows(tab, 'yours', '7');
     await shows(tab, 'shared', '0');
     tab.check_but_lost();

@@ -145,7 +145,7 @@ test('a room is subscribed to while it has members here, and only then', async (
     await redis.heard('x', 1);
     c.client.ws.terminate();
     await redis.heard('x', 0);
-    assert.equal(redis.ask('PUBSUB', 'CHANNELS'), '');
+    assert.equal(redis.ask('PUBSUB', 'CHANNELS'), 'azchan:0:lobby', 'which keeps its messages');
 });
 
 test('password and database come from the command line, and databases do not mix', async (t) => {
