@@ -120,12 +120,14 @@ check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small, machine-i386, machine-armhf
-check-long:
+##                           with LONG=1 check-warnings, check-small, machine-i386, machine-armhf,
+##                           and pages that are away for a minute
+check-long: examples $(BUILD)/client_server
 	@$(MAKE) -s check-warnings check-small machine-i386 machine-armhf LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow
+	@cd tests/interop && BUILD=$(abspath $(BUILD)) LONG=1 node client_browsers.mjs
 	@$(MAKE) -s soak SECONDS=$(or $(SECONDS),3600)
 
 ##   make check-fixed        fixed memory against a random program, SECONDS=120
