@@ -230,6 +230,13 @@
    sender's user. Outside of this, and lost if they are missed, are private messages, values with a
    key, and rooms without a history, which are all rooms in fixed memory: azc_set_history says so.
 
+   SENDS THAT ARE SAFE TO REPEAT. A page whose connection ended does not know whether its last
+   message arrived. Let it give each message an id, and keep the id where the effect is kept: in the
+   row of the database, or in the message that goes to the room's history. In examples/chat.c each
+   page sees its own messages come back with their ids. After a reconnect it waits for a reply, which
+   comes behind all that it missed, and then sends again what has not come back. The server keeps no
+   list of ids of its own: a list in memory is gone after the very restart that it is for.
+
    HISTORY AND LATEST VALUES. A dashboard's room replays its last minute to new members, and a slow
    viewer gets the newest value instead of a growing queue:
 
