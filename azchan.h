@@ -276,6 +276,39 @@
 
    64 MiB take 512 bytes above an idle connection to receive, and 130 KiB to send (measured).
 
+   REQUESTS WITH A BODY. An endpoint is a method of a path. Its handler runs once the body is whole,
+   at most max_body of it. This one takes `curl -d text=Lunch http://127.0.0.1:4000/notes`:
+
+       static int note_post(azc_conn *conn, void *userdata) {
+           const char *text = azc_form(conn, "text");          // or azc_body: raw bytes, JSON
+           if (text == NULL) return 400;
+           azc_broadcast((azc_channel *)userdata, NULL, text, AZC_NUL, NULL);
+           return 204;
+       }
+
+       azc_add_endpoint(server, "POST", "/notes", note_post, notes);
+
+   A body of any size comes in parts, with azc_add_upload. The first part has no bytes and comes
+   with the head, so you may refuse before anything is sent. If the body breaks off, the last call
+   has AZC_PART_LOST:
+
+       static int firmware_part(azc_conn *conn, const void *data, size_t len, int flags) {
+           upload *u = (upload *)azc_data(conn);
+           if (flags & AZC_PART_FIRST) u->file = fopen("firmware.new", "wb");
+           if (u->file == NULL) return 500;
+           size_t written = fwrite(data, 1, len, u->file);
+           if (!(flags & (AZC_PART_LAST | AZC_PART_LOST)) && written == len) return AZC_OK;
+           int failed = fclose(u->file) != 0 || written < len || flags & AZC_PART_LOST;
+           return failed ? 500 : 204;
+       }
+
+       azc_add_upload(server, "PUT", "/firmware", firmware_part, sizeof(upload), NULL);
+
+   Handlers of azc_use run with the head, before the body is read: refuse unknown peers there. A
+   browser lets any site send forms to your server, so a request with an Origin that may not open
+   channels gets 403 here too. Not included: multipart (let the page send a file as the body of a
+   fetch), content codings and CORS.
+
    SLOW WORK. Do it in your own thread: keep the asking connection's azc_id, then post the result:
 
        azc_post(server, finished, job);        // in your thread, any number of times
@@ -313,15 +346,15 @@
 
    Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
    max_rooms or max_memberships, a send beyond max_backlog and azc_watch beyond max_watched return
-   AZC_ERR_FULL, and azc_after beyond max_timers returns 0. The
-   reason: azc_listen divides the block into slots, for each kind of object as many as can exist at
-   once. A slot serves its own kind only, so nothing fragments. The kinds: connections; what they
-   keep of their request (2.5 max_request and max_data); a partial message (max_message) each; rooms
-   with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces of output,
-   enough for max_backlog even if each wastes the length of a control frame, and for the answers to
-   one read full of pings. Arrays have their final size at once. Broadcasts are copied to each
-   output, not shared. History, latest values and rates need the heap: azc_set_history, and azc_send
-   with key or period_ms, return AZC_ERR_STATE.
+   AZC_ERR_FULL, and azc_after beyond max_timers returns 0. The reason: azc_listen divides the block
+   into slots, for each kind of object as many as can exist at once. A slot serves its own kind
+   only, so nothing fragments. The kinds: connections; what they keep of their request (2.5
+   max_request and max_data); a partial message (max_message) each; with max_body, a body and what
+   is kept with it each; rooms with the longest name; memberships; timers; watched descriptors; and
+   1 KiB pieces of output, enough for max_backlog even if each wastes the length of a control frame,
+   and for the answers to one read full of pings. Arrays have their final size at once. Broadcasts
+   are copied to each output, not shared. History, latest values and rates need the heap:
+   azc_set_history, and azc_send with key or period_ms, return AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -381,10 +414,11 @@
 
    SLOW PEERS are served as long as they make progress: within the time of a deadline, the peer
    sends and takes 500 bytes a second on average. The deadlines of a ping, of a response and of a
-   close then begin anew. So a message may arrive, a page may be read, and what was queued before
-   azc_close may be sent, at any steady rate above that and however long it takes. A peer that sends
-   or takes a byte now and then is dropped, within twice the time. A request head has handshake_ms
-   in all, however steadily it comes, and after azc_stop no connection has more than close_ms.
+   close then begin anew, and that of a body (handshake_ms). So a message or a body may arrive, a
+   page may be read, and what was queued before azc_close may be sent, at any steady rate above that
+   and however long it takes. A peer that sends or takes a byte now and then is dropped, within
+   twice the time. A request head has handshake_ms in all, however steadily it comes, and after
+   azc_stop no connection has more than close_ms.
 
    A peer takes a byte when its kernel acknowledges it. Linux (SIOCOUTQ), FreeBSD and NetBSD
    (FIONWRITE) report that. Over a slow network the acknowledgements come steadily. If the program
@@ -445,10 +479,11 @@
 
    RFC COVERAGE. 6455, except the client's side; extensions are never negotiated, so RSV bits are an
    error (1002). 9112 and 9110: GET, HEAD and OPTIONS; keep-alive and pipelining; targets in origin-
-   form, absolute-form and asterisk-form; no request bodies; no Date field (9110 6.6.1 exempts
-   servers without a clock, as many boards are). HTTP/1.0 gets pages with Connection: close, and
-   needs no Host field; higher minor versions are read as 1.1, other major versions get 505. 8259,
-   with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
+   form, absolute-form and asterisk-form; bodies by Content-Length and chunked, for the methods of
+   azc_add_endpoint (trailers are dropped, extensions of chunks ignored); no Date field (9110 6.6.1
+   exempts servers without a clock, as many boards are). HTTP/1.0 gets pages with Connection: close,
+   and needs no Host field; higher minor versions are read as 1.1, other major versions get 505.
+   8259, with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
    refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
 
    PLANNING. Measured by `make bench` and `make plan` on one core of a small cloud machine (Intel
@@ -664,6 +699,9 @@ typedef struct azc_config {
     int unix_mode;        /* permissions of the file of a "unix:" host, such as 0660, so that a
                              proxy of another user or group can connect. 0: as the umask leaves
                              them */
+    size_t max_body;      /* bytes of a body for azc_add_endpoint, 64 KiB. Beyond it: 413, before it
+                             is read. With azc_create_in there is no default, and 0 means no
+                             endpoints and no uploads */
 } azc_config;
 
 /* Create a server. Opens nothing but a pipe for azc_stop and azc_post. The seeds of the hash are
@@ -950,7 +988,9 @@ AZC_API uint64_t azc_id(const azc_conn *conn);
 AZC_API azc_conn *azc_find(azc_server *server, uint64_t id);
 
 /* The connection's data_size bytes, from on_upgrade on (NULL if 0); the desc's userdata; its
- * channel and server. NULL for a request outside channels. Anywhere. */
+ * channel and server. For a request outside channels NULL, except that azc_data and azc_userdata
+ * return those of azc_add_upload in its callback, and azc_userdata that of azc_add_endpoint.
+ * Anywhere. */
 AZC_API void *azc_data(azc_conn *conn);
 AZC_API void *azc_userdata(const azc_conn *conn);
 AZC_API azc_channel *azc_channel_of(const azc_conn *conn);
@@ -1114,7 +1154,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
  * comes after that, nor after the peer is gone: on_close is called.
  *   RFC       6455 5.4 */
-enum { AZC_PART_FIRST = 1, AZC_PART_LAST = 2, AZC_PART_TEXT = 4 };
+enum { AZC_PART_FIRST = 1, AZC_PART_LAST = 2, AZC_PART_TEXT = 4, AZC_PART_LOST = 8 };
 typedef int (*azc_part_callback)(azc_conn *conn, const void *data, size_t len, int flags);
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part);
 
@@ -1195,7 +1235,8 @@ AZC_API const char *azc_peer(const azc_conn *conn);
 AZC_API const char *azc_target(const azc_conn *conn);
 AZC_API const char *azc_subprotocol(const azc_conn *conn);
 
-/* Only while a request is handled (azc_use and page handlers, on_upgrade); NULL later.
+/* Only while a request is handled (azc_use and page handlers, endpoints, on_upgrade, on_connect);
+ * NULL later.
  *   azc_method   "GET"
  *   azc_path     the path, decoded, as routing compares it: "/admin" for "/%61dmin?x" and for
  *                "http://host/admin". Slashes sent as %2F are slashes here, and "..", "." and empty
@@ -1248,6 +1289,55 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  * kernel, except for one read's worth of max_request at most. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
+
+/* ---- Requests with a body ------------------------------------------------------------------- */
+
+/* Serve a method of a path: see REQUESTS WITH A BODY. The handler is as for azc_add_handler, and
+ * runs once the whole body is here.
+ *   method    "POST", "PUT", "PATCH" or "DELETE"; "GET" is azc_add_handler, and answers HEAD too
+ *   path      as for azc_add_page. Each method has paths of its own: a path may also be a page, a
+ *             channel and endpoints of other methods. OPTIONS, and the 405 for a method that the
+ *             path does not have, name those that it has
+ *   returns   as azc_add_handler; also AZC_ERR_STATE with azc_create_in and max_body 0
+ *   cost      a request with a body keeps its head and the body so far; about 3 KiB besides
+ * Refused, each with one answer, behind which the connection ends: 403 an Origin that may not open
+ * channels; 413 a body over max_body; 501 a Transfer-Encoding other than chunked; 408 a body that
+ * makes no progress within handshake_ms (see SLOW PEERS); 400 framing that breaks RFC 9112 6 or
+ * 7.1, and an upgrade. A request that is answered before its body is read ends the connection, too:
+ * the rest of the body is never taken for a request. */
+AZC_API int azc_add_endpoint(azc_server *server, const char *method, const char *path,
+                             azc_handler handler, void *userdata);
+
+/* The body of an endpoint's request, with a NUL behind it that *len does not count.
+ *   len       may be NULL
+ *   returns   "" if there is none; NULL if no request is at hand, and once azc_form was called,
+ *             which decodes the body in place
+ *   call      in the endpoint's handler; valid until it returns */
+AZC_API const char *azc_body(azc_conn *conn, size_t *len);
+
+/* A field of a form (application/x-www-form-urlencoded), decoded as azc_query: the first of that
+ * name.
+ *   returns   NULL if there is none; for every name, if the Content-Type is another, or the form
+ *             has over 64 fields, a bad % escape, a NUL, or is not in UTF-8: then the log line of
+ *             the 400 that you return names the rule
+ *   cost      linear in the body
+ *   call      as azc_body */
+AZC_API const char *azc_form(azc_conn *conn, const char *name);
+
+/* Serve a method of a path whose bodies come in parts, at any size: max_body does not apply.
+ *   on_part   called with AZC_PART_FIRST and no bytes once the head is here (azc_header(conn,
+ *             "Content-Length") is the announced length, NULL if chunked), then with bytes as they
+ *             arrive, and at last with AZC_PART_LAST, which may have bytes. The byte behind data is
+ *             NUL. It must answer (azc_reply, or a status) by AZC_PART_LAST, and returns AZC_OK
+ *             before. If it answers sooner, no call follows, and the connection ends behind the
+ *             answer. AZC_PART_LOST: the body broke off, because the peer left, was too slow or
+ *             broke a rule, or the server stops; no answer is possible, and no call follows
+ *   data_size  bytes of azc_data, zeroed at AZC_PART_FIRST; the same in each part
+ *   userdata  for azc_userdata
+ *   returns   as azc_add_endpoint, but "GET" is an error, too
+ *   call      what handlers may call about their request, on_part may call in each part */
+AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
+                           azc_part_callback on_part, size_t data_size, void *userdata);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
@@ -1539,11 +1629,12 @@ typedef uint64_t azc__lane;
 /* Ownership. Each object is freed in one place:
  *
  *   azc_server          one per azc_create, freed by azc_destroy after everything below
- *     azc__route        a path with its azc_channel or azc__page: registered before azc_listen,
- *                       freed by azc_destroy
+ *     azc__route        a path with its azc_channel, azc__page or azc__endpoint: registered before
+ *                       azc_listen, freed by azc_destroy
  *     azc_conn          one socket: freed in step 7 of a turn, after on_close
  *       azc__out        its output, a queue of azc__piece: each is freed once the kernel took it
  *       azc__in         a partly received request head or message: exists only while there is one
+ *         azc__body     a request whose body is arriving: freed with its azc__in
  *       tail            the azc_data bytes and the strings of its request: freed after on_close
  *     azc__room         a name and its members: freed when nothing refers to it any more
  *       azc__member     one connection in one room: freed once it has left and no cursor is at it
@@ -1562,6 +1653,8 @@ typedef uint64_t azc__lane;
 
 enum {
     AZC__MAX_FIELDS = 64,       /* fields of a request head */
+    AZC__FORM = AZC__MAX_FIELDS + 4, /* bytes by which a form may grow when it is decoded */
+    AZC__CHUNK_LINES = 1024,    /* bytes of a chunk-size line, and of all trailers together */
     AZC__MAX_EXTRA = 1024,      /* bytes of header lines that azc_reply_header may add */
     AZC__OWN_EXTRA = 320,       /* bytes of header lines that the header adds itself */
     AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
@@ -1751,6 +1844,7 @@ typedef struct azc__in {
     uint64_t remaining;       /* payload bytes of it still to come */
     uint32_t utf8;            /* azc__utf8's state at the end of the message so far */
     azc__scan scan;
+    struct azc__body *body;   /* BODIES: it is arriving; data is the head of its request */
     unsigned char raw[AZC__MAX_CONTROL + 1]; /* raw_len bytes of a frame head, or the payload of a
                                                 control frame */
 } azc__in;
@@ -1792,7 +1886,7 @@ typedef struct azc__route {
     struct azc__route *next; /* in order of precedence: the first match is the best */
     char *text;              /* segments, each NUL-terminated; an empty one ends them */
     size_t size;             /* allocated bytes, this struct included */
-    void *target;            /* azc_channel or azc__page; owned */
+    void *target;            /* azc_channel, azc__page or azc__endpoint; owned */
     size_t target_size;      /* allocated bytes */
 } azc__route;
 
@@ -1836,6 +1930,7 @@ typedef struct azc__request {
     char *decoded;        /* the path; NULL until azc_path is called */
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
+    struct azc__body *waits; /* BODIES: the answer waits for this body; NULL: it does not */
     uint8_t proxied;      /* the peer is a trusted proxy */
     char scheme;          /* forwarded: 's' for https, 'p' for http; 0: not forwarded */
     azc__field fields[AZC__MAX_FIELDS];
@@ -1851,6 +1946,40 @@ typedef struct azc__page {
     azc_handler handler;
     void *userdata;
 } azc__page;
+
+/* BODIES: a method of a path. */
+typedef struct azc__endpoint {
+    azc__route *route;
+    azc_handler handler; /* NULL: the body is delivered in parts, to: */
+    azc_part_callback on_part;
+    void *userdata;
+    size_t data_size;    /* rounded up */
+} azc__endpoint;
+
+/* How much of a body has come. Pure, see azc__body_decode. */
+typedef struct azc__framing {
+    uint64_t left;  /* bytes of the body, or of this chunk; or of the chunk-size so far */
+    uint32_t line;  /* bytes of this chunk-size line, or of the trailers */
+    uint8_t state;  /* AZC__BODY_WHOLE and so on, see BODIES */
+} azc__framing;
+
+/* BODIES: a request whose body is arriving. azc_data follows, and then what its callbacks find in
+ * the scratch: the strings and the decoded segments of the path. */
+typedef struct azc__body {
+    azc__request request; /* as the head left it, up to extra_len bytes of extra */
+    azc_conn *conn;
+    const azc__endpoint *endpoint;
+    void (*end)(struct azc__body *body); /* azc__in_free calls it */
+    unsigned char *data;  /* of a body that is kept whole */
+    size_t len, cap;
+    size_t max;           /* it will have at most so many bytes */
+    size_t size;          /* allocated bytes, this struct included */
+    size_t strings_len, segments_len;
+    azc__framing framing;
+    uint8_t lost;         /* call on_part with AZC_PART_LOST if the body ends now */
+    char *form;           /* as pairs; NULL until azc_form is called */
+    const char *why;      /* the form is refused for this reason, or NULL */
+} azc__body;
 
 /* A handler of azc_use; freed by azc_destroy. */
 typedef struct azc__use_link {
@@ -1946,6 +2075,7 @@ enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 enum {
     AZC__DEADLINE_HANDSHAKE, /* the first request is not whole */
     AZC__DEADLINE_KEPT,      /* the next request is not whole */
+    AZC__DEADLINE_BODY,      /* the body of a request is arriving */
     AZC__DEADLINE_OUTPUT,    /* the peer reads a response, or what was queued when it ended */
     AZC__DEADLINE_PING,      /* a channel: look whether it has been silent for ping_ms */
     AZC__DEADLINE_LOOK,      /* the same, a quarter of ping_ms after the last look */
@@ -2092,6 +2222,17 @@ typedef struct azc__proxies_join {
     void (*forwarded)(const azc_server *s, azc__request *r); /* read X-Forwarded-* */
     int (*trusts)(const azc_server *s, const azc__visitor *visitor);
 } azc__proxies_join;
+
+/* serve: is the request for a method of these? get: the page or channel of its path, or NULL.
+ * Returns as azc__request_serve, or -1: it is not. */
+enum { AZC__METHODS = 4 };
+typedef struct azc__bodies_join {
+    int (*serve)(azc_conn *conn, const azc__route *get);
+    void (*start)(azc_conn *conn);                                   /* its head is kept */
+    size_t (*receive)(azc_conn *conn, unsigned char *p, size_t n);   /* bytes taken */
+    void (*late)(azc_conn *conn);
+    void (*free)(azc_server *s);
+} azc__bodies_join;
 
 /* For peers with conn.client. */
 typedef struct azc__client_join {
@@ -2297,6 +2438,10 @@ struct azc_server {
     const azc__history_join *history;
     const azc__proxies_join *proxies;
     const azc__client_join *client;
+    const azc__bodies_join *bodies;
+    azc__body *body;     /* BODIES: of the request that is at hand, or NULL */
+    azc__route *method_routes[AZC__METHODS]; /* BODIES: their targets are azc__endpoint */
+    char allow[64];      /* BODIES: of request.allow */
     int (*queue_keyed)(azc_conn *conn, azc__block *block); /* RATES: a message with a key */
     void (*queue_late)(azc_conn *conn);                /* RATES: if conn.late is not NULL */
     void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
@@ -2911,6 +3056,18 @@ static size_t azc__fixed_data(const azc_config *c) {
     return c->max_message + 1 > c->max_request ? c->max_message + 1 : c->max_request;
 }
 
+/* A body with room to decode a form, in the slot in which azc__pool_take puts it. */
+static size_t azc__fixed_body(const azc_config *c) {
+    size_t size = c->max_body + AZC__FORM;
+    return size <= AZC__FIXED_PIECE ? (size_t)AZC__FIXED_PIECE
+           : size <= azc__fixed_data(c) ? azc__fixed_data(c) : size;
+}
+
+/* What is kept with it: see azc__body. */
+static size_t azc__fixed_body_head(const azc_config *c) {
+    return azc__align(sizeof(azc__body)) + azc__align(c->max_data) + azc__scratch_cookies(c);
+}
+
 /* The pieces that one connection's output can need. max_backlog may be exceeded by the pongs for
  * one read, our ping and our Close; or by an answer's head, 2 KiB, and by what half of
  * max_backlog does not hold of a short page. Each piece may waste the length of a control frame
@@ -2929,7 +3086,7 @@ typedef struct azc__kind {
 
 /* The first kinds are allocated before azc_listen lays out slots for the others. */
 enum { AZC__KINDS_FIRST = 6, AZC__KIND_ARRAY = 6, AZC__KIND_TIMER = 14, AZC__KIND_WATCHED,
-       AZC__KINDS };
+       AZC__KINDS = 18 };
 
 /* epoll keeps the list of sources in the kernel. */
 #ifdef AZCHAN_USE_EPOLL
@@ -2943,6 +3100,7 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
     size_t n = (size_t)c->max_connections, array = azc__fixed_array(c);
     size_t groups = ((size_t)c->max_memberships + AZC__MEMBERS - 1) / AZC__MEMBERS;
     size_t pieces = azc__fixed_pieces(c) + 2; /* and one for its azc__in, one for small input */
+    size_t bodies = c->max_body > 0 ? n : 0;
     const azc__kind kinds[AZC__KINDS] = {
         {sizeof(azc__fixed) + sizeof(azc__aligned), 1},
         {sizeof(azc_server), 1},
@@ -2960,6 +3118,8 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {azc__fixed_data(c), n},
         {sizeof(azc__task_slot), (size_t)c->max_timers},
         {sizeof(azc__watched), (size_t)c->max_watched},
+        {azc__fixed_body(c), bodies},
+        {azc__fixed_body_head(c), bodies},
     };
     memcpy(out, kinds, sizeof kinds);
 }
@@ -3278,10 +3438,12 @@ static azc__in *azc__in_make(azc__mem *mem, azc__in **in) {
 }
 
 static void azc__in_free(azc__mem *mem, azc__in **in) {
-    if (*in == NULL) return;
-    azc__pool_return(mem, (*in)->data, (*in)->cap);
-    azc__pool_return(mem, *in, mem->pool->class_size[AZC__FIRST_PIECE]);
+    azc__in *gone = *in;
+    if (gone == NULL) return;
     *in = NULL;
+    if (gone->body != NULL) gone->body->end(gone->body);
+    azc__pool_return(mem, gone->data, gone->cap);
+    azc__pool_return(mem, gone, mem->pool->class_size[AZC__FIRST_PIECE]);
 }
 
 /* Parse a frame head of which in->raw may hold the first bytes. Returns as azc__frame_head does. */
@@ -5610,10 +5772,10 @@ static void azc__conn_free(azc_conn *conn) {
  * deadline, the peer sent and took 500 bytes a second on average. *unread: it has not taken
  * everything yet.
  *
- * conn->moved counts what an open connection receives and what the kernel takes for the peer. It
- * begins with the bytes that the kernel held at the last look; what it holds now has not moved. If
- * the kernel does not tell, only what it takes after it was full is counted: then the peer has made
- * room for it. */
+ * conn->moved counts what an open connection receives, bodies of requests, and what the kernel
+ * takes for the peer. It begins with the bytes that the kernel held at the last look; what it holds
+ * now has not moved. If the kernel does not tell, only what it takes after it was full is counted:
+ * then the peer has made room for it. */
 static AZC__RARE int azc__conn_progress(azc_conn *conn, int *unread) {
     uint32_t unacked = azc__sys_unacked(conn), moved = conn->moved;
     conn->moved = unacked;
@@ -6244,13 +6406,24 @@ AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
     return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
 }
 
+/* The body of the request at hand; NULL if there is none, or another's request is at hand. */
+static azc__body *azc__body_of(const azc_conn *conn) {
+    return conn != NULL && conn->server->current == conn ? conn->server->body : NULL;
+}
+
 AZC_API void *azc_data(azc_conn *conn) {
-    return conn == NULL || conn->channel == NULL || conn->channel->desc.data_size == 0
-               ? NULL : conn->tail;
+    azc__body *b;
+    if (conn != NULL && conn->channel != NULL)
+        return conn->channel->desc.data_size == 0 ? NULL : conn->tail;
+    b = azc__body_of(conn);
+    return b == NULL || b->endpoint->data_size == 0
+               ? NULL : (unsigned char *)b + azc__align(sizeof *b);
 }
 
 AZC_API void *azc_userdata(const azc_conn *conn) {
-    return conn == NULL || conn->channel == NULL ? NULL : conn->channel->desc.userdata;
+    if (conn != NULL && conn->channel != NULL) return conn->channel->desc.userdata;
+    const azc__body *b = azc__body_of(conn);
+    return b == NULL ? NULL : b->endpoint->userdata;
 }
 
 AZC_API azc_channel *azc_channel_of(const azc_conn *conn) {
@@ -6365,13 +6538,13 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     return AZC_OK;
 }
 
-/* Answer with a status of ours. Its words are the body, and the connection ends after it. */
+/* Answer with a status of ours. Its words are the body. After an error the connection ends. */
 static void azc__respond_error(azc_conn *conn, int status) {
     azc__request *r = &conn->server->request;
     char line[64];
     size_t len = azc__respond_status(status, line);
     line[len++] = '\n';
-    r->keep_alive = 0;
+    if (status >= 400) r->keep_alive = 0;
     if (status == 405) azc__respond_field(r, "Allow", r->allow);
     if (status == 426) {
         azc__respond_field(r, "Upgrade", "websocket");
@@ -6503,8 +6676,8 @@ static int azc__request_check(azc__request *r, int for_channel) {
         return azc__why(&r->why, 405, for_channel ? "a channel takes GET only"
                                                   : "a page takes GET and HEAD only");
     if (r->chunked || r->body > 0)
-        return azc__why(&r->why, r->chunked ? 501 : 413, "request bodies are not supported; send "
-                        "data through a channel");
+        return azc__why(&r->why, r->chunked ? 501 : 413, "a request with a body; azc_add_endpoint "
+                        "takes POST, PUT, PATCH and DELETE");
     if (!for_channel || r->upgrade) return 0;
     return azc__why(&r->why, 426, r->http10
                     ? "a channel needs HTTP/1.1: nginx needs proxy_http_version 1.1"
@@ -6533,10 +6706,12 @@ static AZC__RARE int azc__request_serve(azc_conn *conn) {
     const azc__route *route = azc__route_find(s->page_routes, r->segments, r->count);
     int for_channel = r->upgrade || route == NULL;
     if (for_channel) route = azc__route_find(s->channel_routes, r->segments, r->count);
-    if (route == NULL) return azc__request_unknown(r);
     if (for_channel) r->allow = "GET, OPTIONS";
+    int status = s->bodies != NULL ? s->bodies->serve(conn, route) : -1;
+    if (status >= 0) return status;
+    if (route == NULL) return azc__request_unknown(r);
     if (options) return azc__respond_options(conn);
-    int status = azc__request_check(r, for_channel);
+    status = azc__request_check(r, for_channel);
     if (status != 0) return status;
     azc__route_values(route, r->segments, r->count, &s->strings_at);
     r->route = route;
@@ -6581,6 +6756,12 @@ static AZC__RARE const char *azc__request_fault(int status) {
            : "a control character, or a line end that is not CR LF, RFC 9112 2.2";
 }
 
+/* The request at hand was handled: if that has not answered it, answer with this status. */
+static void azc__request_finish(azc_conn *conn, int status) {
+    if (!conn->server->request.answered) azc__respond_error(conn, status);
+    azc__log_request(conn);
+}
+
 /* Answer the request at hand. status is 0, or negative if the request is malformed. */
 static void azc__request_respond(azc_conn *conn, int status) {
     azc_server *s = conn->server;
@@ -6591,14 +6772,19 @@ static void azc__request_respond(azc_conn *conn, int status) {
     status = -azc__request_strings(conn, r, status);
     if (status == 0) status = azc__request_serve(conn);
     else if (r->why == NULL) r->why = azc__request_fault(status);
-    if (!r->answered) azc__respond_error(conn, status);
-    azc__log_request(conn);
-    s->current = NULL;
+    if (r->waits == NULL) azc__request_finish(conn, status);
 }
 
-/* Answer as azc__request_respond does. Then call on_connect, wait for the next request, or end. */
+/* A request is answered: wait for the next one, or end. */
+static void azc__request_next(azc_conn *conn) {
+    if (conn->server->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
+    else azc__conn_end(conn, AZC__LINGER, 0);
+}
+
+/* Answer as azc__request_respond does. Then call on_connect, in which the request is still at hand,
+ * wait for the next request or for this one's body, or end. */
 static void azc__request_answer(azc_conn *conn, int status) {
-    const azc_server *s = conn->server;
+    azc_server *s = conn->server;
     azc__request_respond(conn, status);
     if (conn->state == AZC__OPEN) {
         const azc_channel_desc *desc = &conn->channel->desc;
@@ -6606,10 +6792,10 @@ static void azc__request_answer(azc_conn *conn, int status) {
         if (s->client != NULL) s->client->greet(conn);
         if (desc->on_connect != NULL) azc__callback_end(conn, "on_connect", desc->on_connect(conn));
         conn->arriving = 0;
-    } else if (conn->state == AZC__HTTP) {
-        if (s->request.keep_alive) azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
-        else azc__conn_end(conn, AZC__LINGER, 0);
+    } else if (conn->state == AZC__HTTP && s->request.waits == NULL) {
+        azc__request_next(conn);
     }
+    s->current = NULL;
 }
 
 /* Answer a request whose head is unusable: too long, malformed or too late. */
@@ -6652,10 +6838,11 @@ static void azc__receive_last(azc_conn *conn) {
     if (conn->out.bytes <= AZC__LARGE) conn->eof = 1;
 }
 
-/* Take bytes of a request head. Returns the bytes taken, at least one. */
+/* Take bytes of a request head, or of its body. Returns the bytes taken, at least one. */
 static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size_t n) {
     azc_server *s = conn->server;
     azc__scan scan;
+    if (conn->in != NULL && conn->in->body != NULL) return s->bodies->receive(conn, p, n);
     if (azc__out_backlog(&conn->out) > azc__backlog_limit(conn))
         return azc__receive_hold(conn, p, n);
     memset(&scan, 0, sizeof scan);
@@ -6663,7 +6850,8 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     else conn->since = (uint32_t)s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     size_t used = k > 0 ? (size_t)k : n;
-    int keep = k == 0 || (k > 0 && conn->in != NULL);
+    int body = s->bodies != NULL && *p != 'G'; /* maybe: its head must outlive the read buffer */
+    int keep = k == 0 || (k > 0 && (conn->in != NULL || body));
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     int tls = k == -400 && conn->in == NULL && p[0] == 22 && n > 1 && p[1] == 3; /* RFC 8446 5.1 */
     if (k < 0) azc__request_bad(conn, -k, tls ? "this looks like TLS: there is none on this port; "
@@ -6674,6 +6862,11 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     char *head = (char *)(in != NULL ? in->data : p);
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
     azc__request_answer(conn, status);
+    if (s->request.waits != NULL) {
+        conn->in = in;
+        s->bodies->start(conn);
+        return used;
+    }
     azc__in_free(&s->mem, &in);
     if (s->request.last && used == n && conn->state == AZC__LINGER) azc__receive_last(conn);
     return used;
@@ -7212,7 +7405,13 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
  * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
-    if (conn->state == AZC__HTTP) return azc__min(c->max_request, c->read_buffer);
+    if (conn->state == AZC__HTTP) {
+        size_t most = c->max_request;
+        const azc__body *body = conn->in != NULL ? conn->in->body : NULL;
+        uint64_t left = body != NULL ? body->framing.left : 0; /* nothing else comes before it */
+        if (left > most) most = left < c->read_buffer ? (size_t)left : c->read_buffer;
+        return azc__min(most, c->read_buffer);
+    }
     size_t used = azc__out_backlog(&conn->out) + c->max_message + AZC__HEADS;
     return azc__min(used < c->max_backlog ? c->max_backlog - used : 1, c->read_buffer);
 }
@@ -7539,8 +7738,11 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
     int kind = conn->deadline, unread, progress = azc__conn_progress(conn, &unread);
     int reads = conn->server->deadline_ms[AZC__DEADLINE_OUTPUT] >= 0; /* else: for ever */
     if (conn->state == AZC__OPEN) azc__conn_expire_open(conn, progress);
-    else if (progress && unread && conn->server->stopping != AZC__STOPPING)
+    else if (progress && (unread || kind == AZC__DEADLINE_BODY) &&
+             conn->server->stopping != AZC__STOPPING)
         azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE && reads ? AZC__DEADLINE_OUTPUT : kind);
+    else if (kind == AZC__DEADLINE_BODY)
+        conn->server->bodies->late(conn);
     else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain &&
              conn->out.bytes == 0)
         azc__request_bad(conn, 408, NULL);
@@ -8089,6 +8291,7 @@ static int azc__config_check(azc_server *s, const azc_config *c) {
     bad |= azc__config_size(s, "max_data", c->max_data, gib - 1);
     bad |= azc__config_size(s, "max_setup", c->max_setup, gib - 1);
     bad |= azc__config_size(s, "max_request", c->max_request, ((size_t)1 << 26) - 1);
+    bad |= azc__config_size(s, "max_body", c->max_body, gib - 1);
     bad |= azc__config_size(s, "max_message", c->max_message, quarter);
     bad |= azc__config_size(s, "max_backlog", c->max_backlog, quarter);
     return bad == 0 ? AZC_OK : AZC_ERR_ARGUMENT;
@@ -8157,6 +8360,7 @@ static void azc__server_free(azc_server *s) {
         s->uses = use->next;
         azc__free(&mem, use, sizeof *use);
     }
+    if (s->bodies != NULL) s->bodies->free(s);
     if (s->timers != NULL) s->timers->free(s);
     if (s->watch != NULL) s->watch->free(s);
     azc__free(&mem, s->trusted, s->trusted_count * sizeof *s->trusted);
@@ -8275,6 +8479,7 @@ static void azc__server_configure(azc_server *s) {
     s->deadline_ms[AZC__DEADLINE_HANDSHAKE] = c->handshake_ms;
     s->deadline_ms[AZC__DEADLINE_OUTPUT] = c->handshake_ms;
     s->deadline_ms[AZC__DEADLINE_KEPT] = c->handshake_ms;
+    s->deadline_ms[AZC__DEADLINE_BODY] = c->handshake_ms;
     s->deadline_ms[AZC__DEADLINE_PING] = c->ping_ms;
     s->deadline_ms[AZC__DEADLINE_LOOK] = c->ping_ms / 4 + 1;
     s->deadline_ms[AZC__DEADLINE_PONG] = c->pong_ms;
@@ -10271,7 +10476,457 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [35] CHANGES ============================================================================
+/* ==== [35] BODIES: requests with a body, whole or in parts; RFC 9112 6, 7.1, 9110 10.1.1 ====== */
+
+/* ---- Framing; pure ---- */
+
+/* azc__framing.state: what the next byte belongs to. */
+enum {
+    AZC__BODY_DONE,
+    AZC__BODY_WHOLE,      /* `left` bytes of a body with a Content-Length */
+    AZC__CHUNK_DATA,      /* `left` bytes of a chunk */
+    AZC__CHUNK_SIZE,      /* its first digit; later ones; an extension; the LF of the line */
+    AZC__CHUNK_DIGITS,
+    AZC__CHUNK_EXTENSION,
+    AZC__CHUNK_BEGINS,
+    AZC__CHUNK_ENDS,      /* the CR behind the data; the LF */
+    AZC__CHUNK_END_LF,
+    AZC__TRAILER,         /* the first byte of a trailer, or the CR of the empty line at the end */
+    AZC__TRAILER_LINE,
+    AZC__TRAILER_LF,
+    AZC__CHUNKS_END_LF
+};
+
+/* A digit of a chunk-size, or what may follow the digits. */
+static int azc__chunk_size(azc__framing *f, char c) {
+    int digit = azc__hex(&c, 1);
+    if (digit >= 0) {
+        if (f->left >> 59 != 0) return -400;
+        f->left = f->left << 4 | (unsigned)digit;
+        return AZC__CHUNK_DIGITS;
+    }
+    if (f->state == AZC__CHUNK_SIZE) return -400;
+    return c == ';' ? AZC__CHUNK_EXTENSION : c == '\r' ? AZC__CHUNK_BEGINS : -400;
+}
+
+/* Take a byte that is not data. Returns the next state, or -400: no line end but CR LF, no space
+ * around a size, no folded trailer, because proxies disagree about the meaning of those. */
+static int azc__chunk_byte(azc__framing *f, int c) {
+    int text = azc__http_text(c), cr = c == '\r', lf = c == '\n';
+    if (f->state == AZC__CHUNK_SIZE || f->state == AZC__CHUNK_ENDS) f->line = 0;
+    if (f->line++ == AZC__CHUNK_LINES) return -400;
+    switch (f->state) {
+    case AZC__CHUNK_SIZE:
+    case AZC__CHUNK_DIGITS: return azc__chunk_size(f, (char)c);
+    case AZC__CHUNK_EXTENSION: return cr ? AZC__CHUNK_BEGINS : text ? AZC__CHUNK_EXTENSION : -400;
+    case AZC__CHUNK_BEGINS: return !lf ? -400 : f->left > 0 ? AZC__CHUNK_DATA : AZC__TRAILER;
+    case AZC__CHUNK_ENDS: return cr ? AZC__CHUNK_END_LF : -400;
+    case AZC__CHUNK_END_LF: return lf ? AZC__CHUNK_SIZE : -400;
+    case AZC__TRAILER:
+        return cr ? AZC__CHUNKS_END_LF : azc__char_in(AZC__TOKEN, (char)c) ? AZC__TRAILER_LINE
+                                                                           : -400;
+    case AZC__TRAILER_LINE: return cr ? AZC__TRAILER_LF : text ? AZC__TRAILER_LINE : -400;
+    case AZC__TRAILER_LF: return lf ? AZC__TRAILER : -400;
+    default: return lf ? AZC__BODY_DONE : -400;
+    }
+}
+
+/* Take n bytes of a body, in place: its data come to the front of p, *len bytes of them.
+ * Returns how many of the n belong to the body: all, unless it ends in them; or -400. */
+static int azc__body_decode(azc__framing *f, unsigned char *p, size_t n, size_t *len) {
+    size_t at = 0, out = 0;
+    while (at < n && f->state != AZC__BODY_DONE) {
+        if (f->state > AZC__CHUNK_DATA) {
+            int state = azc__chunk_byte(f, p[at++]);
+            if (state < 0) return state;
+            f->state = (uint8_t)state;
+            continue;
+        }
+        size_t part = f->left < n - at ? (size_t)f->left : n - at;
+        if (out < at) memmove(p + out, p + at, part);
+        at += part;
+        out += part;
+        f->left -= part;
+        if (f->left > 0) continue;
+        f->state = f->state == AZC__BODY_WHOLE ? (uint8_t)AZC__BODY_DONE
+                                               : (uint8_t)AZC__CHUNK_ENDS;
+    }
+    *len = out;
+    return (int)at;
+}
+
+/* ---- A body's life ---- */
+
+/* What follows the struct and its azc_data: the strings and segments of the request. */
+static char *azc__body_strings(azc__body *b) {
+    return (char *)b + azc__align(sizeof *b) + b->endpoint->data_size;
+}
+
+/* Is the request the same to its handlers as when its head came: it is at hand again. */
+static void azc__body_resume(azc__body *b) {
+    azc_server *s = b->conn->server;
+    const char *strings = azc__body_strings(b);
+    memcpy(&s->request, &b->request, offsetof(azc__request, extra) + b->request.extra_len);
+    memcpy(s->scratch, strings, b->strings_len);
+    memcpy(s->scratch + azc__scratch_strings(&s->config), strings + b->strings_len,
+           b->segments_len);
+    s->current = b->conn;
+    s->body = b;
+}
+
+static void azc__body_suspend(azc_server *s) {
+    s->current = NULL;
+    s->body = NULL;
+}
+
+/* azc__in_free calls it. The request is answered, or its peer has gone. */
+static void azc__body_free(azc__body *b) {
+    azc_server *s = b->conn->server;
+    if (b->lost) {
+        azc__body_resume(b);
+        s->request.answered = 1; /* or cannot be */
+        b->endpoint->on_part(b->conn, "", 0, AZC_PART_LOST);
+        azc__callback_done(s);
+        if (s->timing) azc__callback_time(s, b->conn, "on_part");
+        azc__body_suspend(s);
+    }
+    azc__pool_return(&s->mem, b->data, b->cap);
+    azc__free(&s->mem, b, b->size);
+}
+
+/* Keep the request until its body is here. NULL without memory. */
+static azc__body *azc__body_make(azc_conn *conn, const azc__endpoint *endpoint) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const char *segments = r->segments;
+    for (int i = 0; i < r->count; i++) segments = azc__string_next(segments);
+    size_t strings_len = (size_t)(s->strings_at - s->scratch);
+    size_t segments_len = (size_t)(segments - r->segments);
+    size_t size = azc__align(sizeof(azc__body)) + endpoint->data_size + strings_len + segments_len;
+    if (s->fixed != NULL) size = azc__fixed_body_head(&s->config);
+    azc__body *b = (azc__body *)azc__zalloc(&s->mem, size);
+    if (b == NULL) return NULL;
+    r->cookies = r->decoded = NULL; /* their place is for every request */
+    memcpy(&b->request, r, offsetof(azc__request, extra) + r->extra_len);
+    b->conn = conn;
+    b->endpoint = endpoint;
+    b->end = azc__body_free;
+    b->size = size;
+    b->strings_len = strings_len;
+    b->segments_len = segments_len;
+    memcpy(azc__body_strings(b), s->scratch, strings_len);
+    memcpy(azc__body_strings(b) + strings_len, r->segments, segments_len);
+    return b;
+}
+
+/* The request at hand is answered, or else gets this status. Its body is over, or its connection.
+ * Ends with s->current NULL. */
+static void azc__body_end(azc_conn *conn, int status) {
+    azc_server *s = conn->server;
+    const char *why = s->body->why;
+    if (!s->request.answered) azc__respond_error(conn, status);
+    if (s->request.status >= 400 && why != NULL) s->request.why = why;
+    azc__request_finish(conn, status);
+    azc__body_suspend(s);
+    azc__in_free(&s->mem, &conn->in);
+    if (conn->state == AZC__HTTP) azc__request_next(conn);
+}
+
+/* The body is refused while it arrives. */
+static AZC__RARE void azc__body_fail(azc__body *b, int status, const char *why) {
+    azc__body_resume(b);
+    b->conn->server->request.why = why;
+    azc__body_end(b->conn, status);
+}
+
+static void azc__body_late(azc_conn *conn) {
+    azc__body_fail(conn->in->body, 408, "its body made no progress within handshake_ms");
+}
+
+/* What a callback of the body has returned. It must have answered if this is the last. */
+static void azc__body_called(azc_conn *conn, const char *name, int result, int last) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    int status = azc__handler_status(conn, name, result);
+    if (status == 0 && !r->answered) {
+        if (!last) {
+            azc__body_suspend(s);
+            return;
+        }
+        status = azc__why(&r->why, 500, "the endpoint returned AZC_OK without azc_reply");
+    }
+    s->body->lost = 0;
+    azc__body_end(conn, status);
+}
+
+/* Does the connection go on behind the answer, now that the body was read? */
+static int azc__body_keeps(const azc_server *s) {
+    const azc__request *r = &s->request;
+    return !s->stopping && !r->http10 && !azc__http_has(r, "Connection", "close", 0);
+}
+
+/* The body is whole: call the handler. */
+static void azc__body_whole(azc__body *b) {
+    azc_conn *conn = b->conn;
+    if (b->data != NULL) b->data[b->len] = 0;
+    azc__body_resume(b);
+    conn->server->request.keep_alive = (uint8_t)azc__body_keeps(conn->server);
+    azc__body_called(conn, "the endpoint's handler",
+                     b->endpoint->handler(conn, b->endpoint->userdata), 1);
+}
+
+/* Deliver a part. The byte behind it is writable, and may belong to the next request. */
+static void azc__body_part(azc__body *b, unsigned char *data, size_t len, int flags) {
+    azc_conn *conn = b->conn;
+    unsigned char behind = data[len];
+    int last = (flags & AZC_PART_LAST) != 0;
+    azc__body_resume(b);
+    conn->server->request.keep_alive = (uint8_t)(last && azc__body_keeps(conn->server));
+    b->lost = (uint8_t)!last;
+    data[len] = 0;
+    int result = b->endpoint->on_part(conn, data, len, flags);
+    data[len] = behind;
+    azc__body_called(conn, "on_part", result, last);
+}
+
+/* ---- Receive ---- */
+
+/* Keep a piece of a body. Returns 0, or the status that refuses it. */
+static int azc__body_keep(azc__body *b, const unsigned char *p, size_t n) {
+    azc_server *s = b->conn->server;
+    const azc__framing *f = &b->framing;
+    size_t room = b->max - b->len;
+    if (n > room || (f->state == AZC__CHUNK_DATA && f->left > room - n)) return 413;
+    if (n == 0) return 0;
+    size_t need = s->fixed != NULL ? s->config.max_body : b->len + n;
+    if (!azc__grow(&s->mem, &b->data, &b->cap, need + AZC__FORM, b->max + AZC__FORM)) return 503;
+    memcpy(b->data + b->len, p, n);
+    b->len += n;
+    return 0;
+}
+
+static size_t azc__body_receive(azc_conn *conn, unsigned char *p, size_t n) {
+    azc__body *b = conn->in->body;
+    size_t len;
+    int used = azc__body_decode(&b->framing, p, n, &len);
+    if (used < 0) {
+        azc__body_fail(b, 400, "a chunk that is not a size in hex digits, CR LF, as many bytes and "
+                               "CR LF, or a bad trailer, RFC 9112 7.1");
+        return n;
+    }
+    int done = b->framing.state == AZC__BODY_DONE;
+    conn->moved += (uint32_t)used;
+    if (b->endpoint->on_part != NULL) {
+        if (len > 0 || done) azc__body_part(b, p, len, done ? AZC_PART_LAST : 0);
+        return (size_t)used;
+    }
+    int status = azc__body_keep(b, p, len);
+    if (status != 0)
+        azc__body_fail(b, status, status == 413 ? "a body over max_body" : "out of memory");
+    else if (done) azc__body_whole(b);
+    return (size_t)used;
+}
+
+/* The peer waits for this before it sends the body: RFC 9110 10.1.1. Returns 0 without memory. */
+static int azc__body_continue(azc_conn *conn, const azc__body *b) {
+    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    azc_server *s = conn->server;
+    if (b->framing.state == AZC__BODY_DONE || b->request.http10) return 1;
+    if (!azc__http_has(&b->request, "Expect", "100-continue", 0)) return 1;
+    if (!azc__out_reserve(&s->mem, &conn->out, sizeof go_on - 1)) return 0;
+    azc__out_write(&conn->out, go_on, sizeof go_on - 1);
+    azc__conn_touch(conn);
+    return 1;
+}
+
+/* The head is accepted, and conn->in has it. */
+static void azc__body_start(azc_conn *conn) {
+    unsigned char none[2] = {0, 0};
+    azc__body *b = conn->in->body = conn->server->request.waits;
+    b->request.waits = NULL;
+    azc__deadline_set(conn, AZC__DEADLINE_BODY);
+    if (b->endpoint->on_part != NULL) azc__body_part(b, none, 0, AZC_PART_FIRST);
+    if (conn->in == NULL) return;
+    if (!azc__body_continue(conn, b)) azc__body_fail(b, 503, "out of memory");
+    else if (b->framing.state == AZC__BODY_DONE) azc__body_receive(conn, none, 0);
+}
+
+/* ---- Requests ---- */
+
+static const char azc__methods[AZC__METHODS][8] = {"POST", "PUT", "PATCH", "DELETE"};
+
+/* Find the framing of the body; azc__http_framing has refused what is ambiguous. Returns 0, or the
+ * status that refuses the request. RFC 9112 6 */
+static int azc__body_framing(azc__request *r, azc__framing *f) {
+    const char *length = azc__http_field(r, "Content-Length");
+    const char *coding = azc__http_only(r, "Transfer-Encoding");
+    memset(f, 0, sizeof *f);
+    if (length != NULL) f->left = strtoull(length, NULL, 10);
+    if (f->left > 0) f->state = AZC__BODY_WHOLE;
+    if (coding == NULL) return 0;
+    f->state = AZC__CHUNK_SIZE;
+    if (azc__is_nocase(coding, strlen(coding), "chunked")) return 0;
+    return azc__why(&r->why, 501, "a Transfer-Encoding other than chunked");
+}
+
+/* A request for an endpoint: refuse it by its head, or wait for its body. Returns as
+ * azc__request_serve. */
+static int azc__body_begin(azc_conn *conn, const azc__route *route) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const azc__endpoint *endpoint = (const azc__endpoint *)route->target;
+    azc__framing framing;
+    if (r->upgrade) return azc__why(&r->why, 400, "an upgrade that is not a GET, RFC 6455 4.1");
+    if (!azc__http_origin(r, s->config.origins)) return azc__upgrade_refuse_origin(conn);
+    int status = azc__body_framing(r, &framing);
+    if (status != 0) return status;
+    if (endpoint->on_part == NULL && framing.left > s->config.max_body)
+        return azc__why(&r->why, 413, "a body over max_body");
+    azc__route_values(route, r->segments, r->count, &s->strings_at);
+    r->route = route;
+    azc__body *b = r->waits = azc__body_make(conn, endpoint);
+    if (b == NULL) return azc__why(&r->why, 503, "out of memory");
+    b->framing = framing;
+    b->max = framing.left > 0 && endpoint->on_part == NULL ? (size_t)framing.left
+                                                           : s->config.max_body;
+    return 0;
+}
+
+static int azc__body_serve(azc_conn *conn, const azc__route *get) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const azc__route *found = NULL;
+    char *none = stpcpy(s->allow, get != NULL ? r->allow : "OPTIONS"), *p = none;
+    for (int i = 0; i < AZC__METHODS; i++) {
+        const azc__route *route = azc__route_find(s->method_routes[i], r->segments, r->count);
+        if (route == NULL) continue;
+        p = stpcpy(stpcpy(p, ", "), azc__methods[i]);
+        if (strcmp(r->method, azc__methods[i]) == 0) found = route;
+    }
+    if (p == none) return -1;
+    r->allow = s->allow;
+    if (found != NULL) return azc__body_begin(conn, found);
+    if (strcmp(r->method, "OPTIONS") == 0) return azc__respond_options(conn);
+    return get != NULL ? -1 : azc__why(&r->why, 405, "azc_add_endpoint has the path with other "
+                                       "methods only");
+}
+
+/* ---- What a handler reads ---- */
+
+AZC_API const char *azc_body(azc_conn *conn, size_t *len) {
+    const azc__body *b = azc__body_of(conn);
+    const char *text = azc__request_of(conn) == NULL || (b != NULL && b->form != NULL) ? NULL : "";
+    if (b != NULL && text != NULL && b->len > 0) text = (const char *)b->data;
+    if (len != NULL) *len = b != NULL && text != NULL ? b->len : 0;
+    return text;
+}
+
+/* Decode the form in place: its bytes are first moved by AZC__FORM, because a field without '='
+ * grows by one byte, and the last one by two. Returns NULL, or why it is refused. */
+static const char *azc__form_decode(azc__body *b) {
+    const char *type = azc__http_only(&b->request, "Content-Type");
+    if (type == NULL || !azc__is_nocase(type, strcspn(type, "; \t"),
+                                        "application/x-www-form-urlencoded"))
+        return "not a form: its Content-Type is not application/x-www-form-urlencoded";
+    if (b->len == 0) return NULL;
+    int fields = 1;
+    for (size_t i = 0; i < b->len; i++) fields += b->data[i] == '&';
+    if (fields > AZC__MAX_FIELDS) return "a form of over 64 fields";
+    char *out = b->form = (char *)b->data, *from = out + AZC__FORM;
+    int bad = memchr(out, 0, b->len) != NULL;
+    memmove(from, out, b->len);
+    from[b->len] = 0; /* azc__body_keep has made room up to here, less one */
+    bad = bad || azc__http_pairs(&out, from, 0) < 0;
+    *out = 0;
+    if (!bad) return NULL;
+    *b->form = 0;
+    return "a form with a bad % escape, a NUL, or not in UTF-8";
+}
+
+AZC_API const char *azc_form(azc_conn *conn, const char *name) {
+    static char none[1];
+    azc__body *b = azc__body_of(conn);
+    if (b == NULL || name == NULL) return NULL;
+    if (b->form == NULL) {
+        b->why = azc__form_decode(b);
+        if (b->form == NULL) b->form = none;
+    }
+    return azc__pairs_find(b->form, name);
+}
+
+/* ---- Registration ---- */
+
+static void azc__bodies_free(azc_server *s) {
+    for (int i = 0; i < AZC__METHODS; i++) azc__server_free_routes(&s->mem, s->method_routes[i]);
+}
+
+static const azc__bodies_join azc__bodies_functions = {azc__body_serve, azc__body_start,
+                                                       azc__body_receive, azc__body_late,
+                                                       azc__bodies_free};
+
+/* The first endpoint of a server. Returns AZC_OK, or why there can be none. */
+static int azc__bodies_attach(azc_server *s, const char *call) {
+    if (s->fixed != NULL && s->config.max_body == 0)
+        return azc__mistake(s, AZC_ERR_STATE, "%s: max_body 0: must be set with azc_create_in",
+                            call);
+    if (s->config.max_body == 0) s->config.max_body = 64 << 10;
+    s->bodies = &azc__bodies_functions;
+    return AZC_OK;
+}
+
+static int azc__endpoint_make(azc_server *s, const char *call, int method, const char *path,
+                              const azc__endpoint *from) {
+    int error = azc__bodies_attach(s, call);
+    if (error != AZC_OK) return error;
+    size_t most = s->fixed != NULL ? s->config.max_data : (size_t)1 << 30;
+    if (from->data_size > most)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: data_size %zu: at most %zu%s", call,
+                            from->data_size, most, s->fixed != NULL ? ", max_data" : "");
+    azc__endpoint *endpoint = (azc__endpoint *)azc__alloc(&s->mem, sizeof *endpoint);
+    if (endpoint == NULL) return azc__error_memory(s, call);
+    *endpoint = *from;
+    endpoint->data_size = azc__align(from->data_size);
+    return azc__route_add(s, &s->method_routes[method], path, endpoint, sizeof *endpoint);
+}
+
+static int azc__endpoint_add(azc_server *s, const char *call, const char *method, const char *path,
+                             const azc__endpoint *from) {
+    int error, i = 0;
+    if (s == NULL) return AZC_ERR_ARGUMENT;
+    while (method != NULL && i < AZC__METHODS && strcmp(method, azc__methods[i]) != 0) i++;
+    if (s->listening) error = azc__setup_late(s, call);
+    else if (method == NULL || path == NULL || (from->handler == NULL && from->on_part == NULL))
+        error = azc__error_null(s, call);
+    else if (i == AZC__METHODS)
+        error = azc__mistake(s, AZC_ERR_ARGUMENT, "%s: method \"%.20s\": must be POST, PUT, PATCH "
+                             "or DELETE%s", call, method,
+                             from->handler != NULL ? ", or GET" : "");
+    else error = azc__endpoint_make(s, call, i, path, from);
+    return error == AZC_OK ? AZC_OK : azc__setup_failed(s, error);
+}
+
+AZC_API int azc_add_endpoint(azc_server *server, const char *method, const char *path,
+                             azc_handler handler, void *userdata) {
+    azc__endpoint endpoint;
+    if (method != NULL && strcmp(method, "GET") == 0)
+        return azc_add_handler(server, path, handler, userdata);
+    memset(&endpoint, 0, sizeof endpoint);
+    endpoint.handler = handler;
+    endpoint.userdata = userdata;
+    return azc__endpoint_add(server, "azc_add_endpoint", method, path, &endpoint);
+}
+
+AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
+                           azc_part_callback on_part, size_t data_size, void *userdata) {
+    azc__endpoint endpoint;
+    memset(&endpoint, 0, sizeof endpoint);
+    endpoint.on_part = on_part;
+    endpoint.data_size = data_size;
+    endpoint.userdata = userdata;
+    return azc__endpoint_add(server, "azc_add_upload", method, path, &endpoint);
+}
+
+/* ==== [36] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -10299,10 +10954,13 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
           or field, the value, and what is allowed. Close frames of the server carry a reason. New:
           config.log_level, config.slow_ms.
           azc_add_client serves azchan.js, the page's script; azc_send_users, azc_send_presence.
+          azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form. A status
+          from 200 to 399 that a handler returns keeps the connection. azc_header, azc_cookie,
+          azc_path and azc_method work in on_connect, too.
    0.1    The first version.
 */
 
-/* ==== [36] LICENSE: MIT =======================================================================
+/* ==== [37] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

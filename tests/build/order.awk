@@ -28,7 +28,7 @@ head != "" && (/;$/ || /\}$/) && !body {
     }
     head = ""
 }
-/^\}/ { body = 0 }
+/^\}/ { body = 0; head = "" }
 pass == 2 && body {
     line = $0
     sub(/\/\*.*/, "", line)
