@@ -10492,7 +10492,8 @@ enum {
     AZC__CHUNK_ENDS,      /* the CR behind the data; the LF */
     AZC__CHUNK_END_LF,
     AZC__TRAILER,         /* the first byte of a trailer, or the CR of the empty line at the end */
-    AZC__TRAILER_LINE,
+    AZC__TRAILER_NAME,
+    AZC__TRAILER_VALUE,
     AZC__TRAILER_LF,
     AZC__CHUNKS_END_LF
 };
@@ -10523,9 +10524,11 @@ static int azc__chunk_byte(azc__framing *f, int c) {
     case AZC__CHUNK_ENDS: return cr ? AZC__CHUNK_END_LF : -400;
     case AZC__CHUNK_END_LF: return lf ? AZC__CHUNK_SIZE : -400;
     case AZC__TRAILER:
-        return cr ? AZC__CHUNKS_END_LF : azc__char_in(AZC__TOKEN, (char)c) ? AZC__TRAILER_LINE
-                                                                           : -400;
-    case AZC__TRAILER_LINE: return cr ? AZC__TRAILER_LF : text ? AZC__TRAILER_LINE : -400;
+    case AZC__TRAILER_NAME:
+        if (azc__char_in(AZC__TOKEN, (char)c)) return AZC__TRAILER_NAME;
+        if (f->state == AZC__TRAILER) return cr ? AZC__CHUNKS_END_LF : -400;
+        return c == ':' ? AZC__TRAILER_VALUE : -400;
+    case AZC__TRAILER_VALUE: return cr ? AZC__TRAILER_LF : text ? AZC__TRAILER_VALUE : -400;
     case AZC__TRAILER_LF: return lf ? AZC__TRAILER : -400;
     default: return lf ? AZC__BODY_DONE : -400;
     }
