@@ -59,7 +59,7 @@ static const char *log_since(void) {
 #define BAD_BYTES "a control character, or a line end that is not CR LF, RFC 9112 2.2"
 #define BAD_TARGET "a target with a byte that must be percent-encoded, RFC 3986"
 #define BAD_BODY "a body whose length is ambiguous, RFC 9112 6"
-#define NO_BODIES "request bodies are not supported; send data through a channel"
+#define NO_BODIES "a request with a body; azc_add_endpoint takes POST, PUT, PATCH and DELETE"
 #define HANDLER_CODES ": AZC_OK, a status from 200 to 599, or an AZC_ERR_*"
 
 static const struct {

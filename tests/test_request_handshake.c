@@ -724,9 +724,9 @@ static int look_upgrade(azc_conn *conn) {
 }
 
 static int look_connect(azc_conn *conn) {
-    CHECK_STR(azc_method(conn), NULL);
-    CHECK_STR(azc_header(conn, "Host"), NULL);
-    CHECK_STR(azc_cookie(conn, "a"), NULL);
+    CHECK_STR(azc_method(conn), "GET");
+    CHECK_STR(azc_header(conn, "Host"), "a.example");
+    CHECK_STR(azc_cookie(conn, "a"), "1");
     CHECK_STR((const char *)azc_data(conn), "kept");
     CHECK_STR(azc_param(conn, "id"), "a b");
     CHECK_STR(azc_query(conn, "y"), "\xc3\xa9 z");
