@@ -444,9 +444,9 @@
    other site acts for its visitors; 8 KiB for a request head, more than browsers send, and 10 s, so
    that slow peers do not occupy connections (if all are taken, the oldest unfinished request makes
    room: see max_connections); pings, so that dead peers do not occupy them either. A peer can hold
-   one max_message and two max_backlog of memory, 576 KiB; and two max_backlog more, 1088 KiB in
-   all, if it can join several rooms with a history. max_connections times that is the most, so
-   lower these on a small board.
+   one max_message (or max_body, while it posts) and two max_backlog of memory, 576 KiB; and two
+   max_backlog more, 1088 KiB in all, if it can join several rooms with a history. max_connections
+   times that is the most, so lower these on a small board.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -634,7 +634,8 @@ typedef struct azc_config {
                              place of the oldest connection whose first request is not whole; if
                              there is none, of the one that has been idle longest between two
                              requests. Connections in channels and those that are still sending a
-                             response are not dropped: then newcomers wait in the kernel's queue */
+                             response or a body are not dropped: then newcomers wait in the kernel's
+                             queue */
     int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
                              once. A trusted proxy's own connections are not counted: behind it, a
                              visitor counts from an upgrade until that connection ends, not if the
@@ -1151,6 +1152,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
  *   flags     AZC_PART_FIRST and AZC_PART_LAST, both if it is the only part; AZC_PART_TEXT if the
  *             message is text
  *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
+ * AZC_PART_LOST is for azc_add_upload alone.
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
  * comes after that, nor after the peer is gone: on_close is called.
  *   RFC       6455 5.4 */
@@ -2073,8 +2075,8 @@ enum { AZC__EVENT_READ = POLLIN, AZC__EVENT_WRITE = POLLOUT };
 /* The classes of deadlines. All of a class have one length, so a list in order of arrival is sorted
  * by time. */
 enum {
-    AZC__DEADLINE_HANDSHAKE, /* the first request is not whole */
-    AZC__DEADLINE_KEPT,      /* the next request is not whole */
+    AZC__DEADLINE_HANDSHAKE, /* the head of the first request is not whole */
+    AZC__DEADLINE_KEPT,      /* the head of the next request is not whole */
     AZC__DEADLINE_BODY,      /* the body of a request is arriving */
     AZC__DEADLINE_OUTPUT,    /* the peer reads a response, or what was queued when it ended */
     AZC__DEADLINE_PING,      /* a channel: look whether it has been silent for ping_ms */
@@ -10565,7 +10567,7 @@ static char *azc__body_strings(azc__body *b) {
     return (char *)b + azc__align(sizeof *b) + b->endpoint->data_size;
 }
 
-/* Is the request the same to its handlers as when its head came: it is at hand again. */
+/* The request is at hand again, and the same to its handlers as when its head came. */
 static void azc__body_resume(azc__body *b) {
     azc_server *s = b->conn->server;
     const char *strings = azc__body_strings(b);

@@ -82,7 +82,7 @@ static int path_upgrade(azc_conn *conn) {
     return AZC_OK;
 }
 static int path_connect(azc_conn *conn) {
-    CHECK(azc_path(conn) == NULL);
+    CHECK(azc_path(conn) != NULL);
     return AZC_OK;
 }
 static int path_page(azc_conn *conn, void *user) {
