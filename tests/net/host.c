@@ -6,7 +6,9 @@
  * listen_fd=systemd takes what systemd passes, listen_fd=inetd its stdin. SIGTERM drains for so
  * many ms, or stops. Its address is the first line of its stdout, which inetd's are not given. The
  * channel /echo gives back; /peer greets with azc_peer, /pid with its process. Pages: / opens /echo
- * and shows what came of it, /peer is azc_peer. */
+ * and shows what came of it, /peer is azc_peer. POST /whole gives the body back, POST /form the fields
+ * a and b, PUT and POST /sum the length and a sum of an upload; /smuggled counts itself, and /counts
+ * shows that and how many connections there were. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <signal.h>
@@ -36,6 +38,50 @@ static int page_peer(azc_conn *conn, void *user) {
 static int greet_pid(azc_conn *conn) {
     char text[24];
     return azc_send_text(conn, text, (size_t)snprintf(text, sizeof text, "%ld", (long)getpid()));
+}
+
+static int give_whole(azc_conn *conn, void *user) {
+    size_t len;
+    const char *body = azc_body(conn, &len);
+    (void)user;
+    return azc_reply(conn, 200, "text/plain", body, len);
+}
+
+static int give_form(azc_conn *conn, void *user) {
+    const char *a = azc_form(conn, "a"), *b = azc_form(conn, "b");
+    char text[2048];
+    (void)user;
+    if (a == NULL) return 400;
+    int n = snprintf(text, sizeof text, "%s|%s", a, b ? b : "-");
+    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+}
+
+typedef struct sum {
+    unsigned long long bytes, sum;
+} sum;
+static int give_sum(azc_conn *conn, const void *data, size_t len, int flags) {
+    const unsigned char *p = (const unsigned char *)data;
+    sum *s = (sum *)azc_data(conn);
+    s->bytes += len;
+    for (size_t i = 0; i < len; i++) s->sum += p[i];
+    if (!(flags & AZC_PART_LAST)) return AZC_OK;
+    char text[64];
+    int n = snprintf(text, sizeof text, "%llu %llu", s->bytes, s->sum);
+    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+}
+
+static int smuggled;
+static int count_smuggled(azc_conn *conn, void *user) {
+    (void)user;
+    smuggled++;
+    return azc_reply(conn, 200, "text/plain", "smuggled", 8);
+}
+static int give_counts(azc_conn *conn, void *user) {
+    char text[64];
+    unsigned long long accepted = azc_stats(azc_server_of(conn))->accepted;
+    (void)user;
+    int n = snprintf(text, sizeof text, "%d %llu", smuggled, accepted);
+    return azc_reply(conn, 200, "text/plain", text, (size_t)n);
 }
 
 static volatile sig_atomic_t ending;
@@ -75,6 +121,12 @@ int main(int argc, char **argv) {
     azc_add_channel(server, &echo);
     azc_add_page(server, "/", "text/html", page, sizeof page - 1);
     azc_add_handler(server, "/peer", page_peer, NULL);
+    azc_add_endpoint(server, "POST", "/whole", give_whole, NULL);
+    azc_add_endpoint(server, "POST", "/form", give_form, NULL);
+    azc_add_upload(server, "PUT", "/sum", give_sum, sizeof(sum), NULL);
+    azc_add_upload(server, "POST", "/sum", give_sum, sizeof(sum), NULL);
+    azc_add_handler(server, "/smuggled", count_smuggled, NULL);
+    azc_add_handler(server, "/counts", give_counts, NULL);
     if (azc_listen(server) != AZC_OK) return fprintf(stderr, "%s\n", azc_error(server)), 1;
     const char *from = given(argv, "listen_fd");
     if (!from || strcmp(from, "inetd") != 0) printf("http://127.0.0.1:%d/\n", azc_port(server));

@@ -29,6 +29,11 @@ check-proxy: $(NET)
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/proxy.mjs
 
+##   make check-bodies       requests with a body from curl, also through nginx and HAProxy
+check-bodies: $(NET)
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/bodies.mjs
+
 ##   make check-tls          the system calls of azchan.h over OpenSSL
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
@@ -48,7 +53,7 @@ check-metrics: $(BUILD)/metrics
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
-##   make check-net          the five above
-check-net: check-tls check-proxy check-restart check-cluster check-metrics
+##   make check-net          the six above
+check-net: check-tls check-proxy check-bodies check-restart check-cluster check-metrics
 
-.PHONY: check-slow check-net check-cluster check-metrics check-proxy check-restart check-tls
+.PHONY: check-slow check-net check-bodies check-cluster check-metrics check-proxy check-restart check-tls
