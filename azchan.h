@@ -10826,8 +10826,9 @@ AZC_API const char *azc_body(azc_conn *conn, size_t *len) {
     return text;
 }
 
-/* Decode the form in place: its bytes are first moved by AZC__FORM, because a field without '='
- * grows by one byte, and the last one by two. Returns NULL, or why it is refused. */
+/* Decode the form in place: its bytes are first moved to the end of the room for them, because a
+ * field without '=' grows by one byte, and the last one by two. Returns NULL, or why it is
+ * refused. */
 static const char *azc__form_decode(azc__body *b) {
     const char *type = azc__http_only(&b->request, "Content-Type");
     if (type == NULL || !azc__is_nocase(type, strcspn(type, "; \t"),
@@ -10837,10 +10838,10 @@ static const char *azc__form_decode(azc__body *b) {
     int fields = 1;
     for (size_t i = 0; i < b->len; i++) fields += b->data[i] == '&';
     if (fields > AZC__MAX_FIELDS) return "a form of over 64 fields";
-    char *out = b->form = (char *)b->data, *from = out + AZC__FORM;
+    char *out = b->form = (char *)b->data, *from = out + AZC__FORM - 1;
     int bad = memchr(out, 0, b->len) != NULL;
     memmove(from, out, b->len);
-    from[b->len] = 0; /* azc__body_keep has made room up to here, less one */
+    from[b->len] = 0; /* the last byte for which azc__body_keep has made room */
     bad = bad || azc__http_pairs(&out, from, 0) < 0;
     *out = 0;
     if (!bad) return NULL;

@@ -18,6 +18,9 @@
 #define FUZZ_TARGET fuzz_utf8
 #include "fuzz/fuzz_utf8.c"
 #undef FUZZ_TARGET
+#define FUZZ_TARGET fuzz_body
+#include "fuzz/fuzz_body.c"
+#undef FUZZ_TARGET
 #include "test.h"
 #include <dirent.h>
 
@@ -92,5 +95,6 @@ int main(int argc, char **argv) {
     both("writer", fuzz_writer);
     both("route", fuzz_route);
     both("utf8", fuzz_utf8);
+    both("body", fuzz_body);
     return test_end();
 }
