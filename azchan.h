@@ -10476,8 +10476,6 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
     return azc__page_add(server, path, &page, 1, "azc_add_client");
 }
 
-#endif /* AZCHAN_IMPLEMENTATION */
-
 /* ==== [35] BODIES: requests with a body, whole or in parts; RFC 9112 6, 7.1, 9110 10.1.1 ====== */
 
 /* ---- Framing; pure ---- */
@@ -10931,6 +10929,8 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
     endpoint.userdata = userdata;
     return azc__endpoint_add(server, "azc_add_upload", method, path, &endpoint);
 }
+
+#endif /* AZCHAN_IMPLEMENTATION */
 
 /* ==== [36] CHANGES ============================================================================
 
