@@ -387,6 +387,8 @@ static int conn_json(azc_conn *conn, const char *text, size_t n) {
     return azc_send_json(conn, &w);
 }
 
+static const azc_conn *conn_connecting; /* its on_connect runs */
+
 /* Read all of the request, which is NULL after it. */
 static void conn_ask(azc_conn *conn, int in_request) {
     FUZZ_CHECK((azc_method(conn) != NULL) == in_request);
@@ -445,7 +447,7 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
         if (*line == 'Z') sent_batched(channel, len & 1 ? "b" : NULL, 40, rest, len);
         break;
     case 'v': if (to != NULL) conn_walk(to, rest, len); break;
-    case 'q': conn_ask(self, 0); break;
+    case 'q': conn_ask(self, self == conn_connecting); break;
     case 'J': return conn_json(self, rest, len);
     case 'x': return -(rest[0] & 31);
     case 'd':
@@ -514,7 +516,10 @@ static int conn_on_connect(azc_conn *conn) {
     k->deaf = conn->channel->desc.on_message == NULL && !k->parted;
     k->texts = !k->deaf && !k->parted && conn->channel->desc.on_binary == NULL;
     conn_note_string(conn, 'O', azc_target(conn));
-    return script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
+    conn_connecting = conn;
+    int result = script != NULL ? conn_obey(conn, script, strlen(script)) : AZC_OK;
+    conn_connecting = NULL;
+    return result;
 }
 /* Pass the message on as it came (=), without its last byte (<) or its first (>). */
 static void conn_relay(azc_conn *conn, const char *text, size_t len) {
