@@ -528,6 +528,30 @@ static int act_page(azc_conn *conn, void *user) {
     return azc_reply(conn, 200, "text/plain", name ? name : "?", name ? strlen(name) : 1);
 }
 
+/* Endpoints: a whole body or a form; and an upload, of which each that began must end once. */
+static int act_note(azc_conn *conn, void *user) {
+    size_t len;
+    const char *body = azc_body(conn, &len), *name;
+    (void)user;
+    CHECK(body != NULL && body[len] == 0 && azc_header(conn, "host") != NULL);
+    if (strcmp(azc_path(conn), "/form") != 0) return azc_reply(conn, 200, "text/plain", body, len);
+    name = azc_form(conn, "name");
+    return name != NULL ? azc_reply(conn, 200, "text/plain", name, AZC_NUL) : 400;
+}
+
+static struct {
+    int begun, ended;
+} files;
+static int act_file(azc_conn *conn, const void *data, size_t len, int flags) {
+    seat *s = (seat *)azc_data(conn);
+    CHECK(((const char *)data)[len] == 0 && azc_method(conn) != NULL);
+    CHECK(s != NULL && s->state == (flags & AZC_PART_FIRST ? 0 : SEATED));
+    if (s != NULL) s->state = flags & (AZC_PART_LAST | AZC_PART_LOST) ? LEFT : SEATED;
+    files.begun += (flags & AZC_PART_FIRST) != 0;
+    files.ended += (flags & (AZC_PART_LAST | AZC_PART_LOST)) != 0;
+    return flags & AZC_PART_LAST ? 204 : AZC_OK;
+}
+
 /* ---- Making a server ------------------------------------------------------------------------- */
 
 static int act_port; /* one for all runs: that the kernel picks a port anew is slow */
@@ -567,6 +591,7 @@ static azc_config act_config(void) {
 static FILE *nowhere; /* for azc_log_to */
 
 static const char *scene_trusted; /* for azc_trust_proxies, once */
+static int scene_bodies;          /* with endpoints, once */
 
 static void stage(azc_config config) {
     static const char page[] = "<!doctype html><title>A page</title>";
@@ -581,6 +606,12 @@ static void stage(azc_config config) {
     azc_add_page(s, "/", "text/html", page, sizeof page - 1);
     azc_add_page(s, "/bulk", "text/plain", bulk, sizeof bulk);
     azc_add_handler(s, "/page/:name", act_page, NULL);
+    if (scene_bodies) {
+        azc_add_endpoint(s, "POST", "/note", act_note, NULL);
+        azc_add_endpoint(s, "POST", "/form", act_note, NULL);
+        azc_add_upload(s, "PUT", "/file", act_file, sizeof(seat), NULL);
+    }
+    scene_bodies = 0;
     scene.room = act_channel(s, &d);
     d.path = "/part";
     azc_on_part(act_channel(s, &d), act_part);
@@ -739,6 +770,51 @@ static void act_of_pages(void) {
     memcpy(line, GET("/"), sizeof GET("/") - 1);
     ask_last(line, 431);
     ask_last(GET("/%zz") "\r\n", 400);
+}
+
+static void stopping(void);
+
+#define POST(path, fields) "POST " path " HTTP/1.1\r\nHost: a.example\r\n" fields "\r\n"
+#define PUT(fields) "PUT /file HTTP/1.1\r\nHost: a.example\r\n" fields "\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n"
+
+static void more(client *c, const char *text) {
+    if (c) client_send(c, text, strlen(text));
+    if (scene.server) settle(scene.server);
+}
+
+static void act_of_bodies(void) {
+    azc_config config = act_config();
+    config.max_body = 3000;
+    memset(&files, 0, sizeof files);
+    scene_bodies = 1;
+    stage(config);
+    client *c = arrive(), *d = arrive();
+    ask(c, POST("/note", "Content-Length: 5\r\n") "hello", 200, 0);
+    ask(c, POST("/note", CHUNKED) "5\r\nhello\r\n0\r\nX: y\r\n\r\n" GET("/") "\r\n", 200, 0);
+    ask(c, "", 200, 0);
+    ask(c, POST("/form", "Content-Type: application/x-www-form-urlencoded\r\n"
+                         "Content-Length: 10\r\n") "name=ada&x", 200, 0);
+    ask(c, PUT("Expect: 100-continue\r\nContent-Length: 3000\r\n"), 100, 0);
+    ask(d, POST("/note", "Expect: 100-continue\r\n" CHUNKED), 100, 0);
+    char piece[1001];
+    memset(piece, 'p', 1000), piece[1000] = 0;
+    for (int i = 0; i < 2; i++) more(c, piece), more(d, "3e8\r\n"), more(d, piece), more(d, "\r\n");
+    ask(c, piece, 204, 0);
+    ask(d, "0\r\n\r\n", 200, 0);
+    leave(c);
+    more(d, PUT(CHUNKED) "5\r\nhel"), leave(d); /* lost: left, broken, too slow, stopped */
+    ask_last(PUT(CHUNKED) "5\r\nhelloX", 400);
+    ask_last(POST("/note", "Content-Length: 3001\r\n"), 413);
+    ask_last("PATCH /note HTTP/1.1\r\nHost: a.example\r\n\r\n", 405);
+    c = arrive(), more(c, PUT("Content-Length: 9\r\n") "slow");
+    skip(10001), ask(c, "", 408, 0), leave(c);
+    c = arrive(), more(c, PUT("Content-Length: 9\r\n") "stop");
+    stopping();
+    leave(c);
+    unstage();
+    CHECK_INT(files.begun, files.ended);
+    if (scene.strict) CHECK_INT(files.begun, 5);
 }
 
 static void act_of_handshakes(void) {
@@ -1293,7 +1369,8 @@ typedef struct act {
 } act;
 
 static const act acts[] = {
-    {"pages", act_of_pages},         {"handshakes", act_of_handshakes},
+    {"pages", act_of_pages},         {"bodies", act_of_bodies},
+    {"handshakes", act_of_handshakes},
     {"messages", act_of_messages},   {"rooms", act_of_rooms},
     {"backlogs", act_of_backlogs},   {"deadlines", act_of_deadlines},
     {"crowds", act_of_crowds},       {"limits", act_of_limits},
