@@ -58,6 +58,8 @@ static struct {
     int reply; /* what the last part returns, 0: azc_reply */
 } up;
 
+static azc_conn *latest; /* the connection of the latest part */
+
 static int upload_part(azc_conn *conn, const void *data, size_t len, int flags) {
     const unsigned char *p = (const unsigned char *)data;
     upload *u = (upload *)azc_data(conn);
@@ -67,6 +69,7 @@ static int upload_part(azc_conn *conn, const void *data, size_t len, int flags) 
     CHECK_INT(p[len], 0);
     CHECK((flags & ~(AZC_PART_FIRST | AZC_PART_LAST | AZC_PART_LOST)) == 0);
     request_text(conn, now);
+    latest = conn;
     if (flags & AZC_PART_FIRST) {
         CHECK_INT(flags, AZC_PART_FIRST);
         CHECK(len == 0 && u->parts == 0 && u->bytes == 0);
@@ -302,6 +305,7 @@ static void whole(void) {
         }
         for (int byte = 0; byte < 6; byte++) {
             for (int i = 0; i < 8; i++) client_send(c[i], "abcdef" + byte, 1), settle(server);
+            if (byte < 5) CHECK(azc_method(latest) == NULL && azc_data(latest) == NULL);
             CHECK_INT(ask(server, "GET /do?other=query" HOST "Cookie: id=other; b=c\r\n\r\n"), 200);
         }
         for (int i = 0; i < 8; i++) {
@@ -331,6 +335,12 @@ static void expect(void) {
                 EXPECT_SILENCE(c);
                 CHECK_INT(ask_on(c, "hello"), 200);
                 CHECK_INT(ask_on(c, "GET /" HOST "\r\n"), 200);
+                client_print(c, "%s" HOST EXPECTS "Content-Length: 5\r\n\r\nhelloGET /" HOST
+                             "\r\n", i ? "PUT /up/x" : "POST /do"); /* it does not wait */
+                CHECK_INT(client_answer(c, &got), 100);
+                CHECK_INT(client_answer(c, &got), 200);
+                if (i == 0) CHECK_STR(got.body, "hello");
+                CHECK_INT(client_answer(c, &got), 200);
                 client_close(c);
             }
             finish(server);
@@ -791,6 +801,24 @@ static void life(void) {
             EXPECT_SILENCE(c);
             finish(server);
         }
+    }
+    TEST("behind a long body no more is read than can be kept") {
+        azc_config config = small(1);
+        config.max_request = 512, config.max_message = 500, config.read_buffer = 16 << 10;
+        fix(&config, 1);
+        azc_server *server = bodies(&config);
+        client *c = client_open(server);
+        char all[16000];
+        int n = sprintf(all, "POST /do" HOST "Content-Length: 2500\r\n\r\n");
+        memset(all + n, 'x', 2500), n += 2500;
+        for (int i = 0; i < 200; i++) n += sprintf(all + n, "GET /do?%d" HOST "\r\n", i);
+        client_send(c, all, (size_t)n);
+        CHECK_INT(client_answer(c, &got), 200);
+        int answered = 0;
+        while (answered < 200 && client_answer(c, &got) == 200) answered++;
+        CHECK_INT(answered, 200);
+        EXPECT_SILENCE(c);
+        finish(server);
     }
     TEST("in fixed memory every connection may have a body and a form at once") {
         for (size_t max_body = 1; max_body < 20000; max_body = max_body * 3 + 1) {
