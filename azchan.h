@@ -1847,6 +1847,7 @@ typedef struct azc__in {
     uint32_t utf8;            /* azc__utf8's state at the end of the message so far */
     azc__scan scan;
     struct azc__body *body;   /* BODIES: it is arriving; data is the head of its request */
+    size_t known;             /* BODIES: so many bytes of it come before anything else */
     unsigned char raw[AZC__MAX_CONTROL + 1]; /* raw_len bytes of a frame head, or the payload of a
                                                 control frame */
 } azc__in;
@@ -2230,8 +2231,9 @@ typedef struct azc__proxies_join {
 enum { AZC__METHODS = 4 };
 typedef struct azc__bodies_join {
     int (*serve)(azc_conn *conn, const azc__route *get);
-    void (*start)(azc_conn *conn);                                   /* its head is kept */
-    size_t (*receive)(azc_conn *conn, unsigned char *p, size_t n);   /* bytes taken */
+    azc__in *(*start)(azc_conn *conn, azc__in *in, char *head, size_t n); /* the head is accepted:
+                                                       keep it. Returns NULL */
+    size_t (*receive)(azc_conn *conn, unsigned char *p, size_t n); /* bytes taken */
     void (*late)(azc_conn *conn);
     void (*free)(azc_server *s);
 } azc__bodies_join;
@@ -3060,7 +3062,7 @@ static size_t azc__fixed_data(const azc_config *c) {
 
 /* A body with room to decode a form, in the slot in which azc__pool_take puts it. */
 static size_t azc__fixed_body(const azc_config *c) {
-    size_t size = c->max_body + AZC__FORM;
+    size_t size = azc__plus(c->max_body, AZC__FORM);
     return size <= AZC__FIXED_PIECE ? (size_t)AZC__FIXED_PIECE
            : size <= azc__fixed_data(c) ? azc__fixed_data(c) : size;
 }
@@ -6852,8 +6854,7 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     else conn->since = (uint32_t)s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     size_t used = k > 0 ? (size_t)k : n;
-    int body = s->bodies != NULL && *p != 'G'; /* maybe: its head must outlive the read buffer */
-    int keep = k == 0 || (k > 0 && (conn->in != NULL || body));
+    int keep = k == 0 || (k > 0 && conn->in != NULL);
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     int tls = k == -400 && conn->in == NULL && p[0] == 22 && n > 1 && p[1] == 3; /* RFC 8446 5.1 */
     if (k < 0) azc__request_bad(conn, -k, tls ? "this looks like TLS: there is none on this port; "
@@ -6864,11 +6865,7 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     char *head = (char *)(in != NULL ? in->data : p);
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
     azc__request_answer(conn, status);
-    if (s->request.waits != NULL) {
-        conn->in = in;
-        s->bodies->start(conn);
-        return used;
-    }
+    if (s->request.waits != NULL) in = s->bodies->start(conn, in, head, used);
     azc__in_free(&s->mem, &in);
     if (s->request.last && used == n && conn->state == AZC__LINGER) azc__receive_last(conn);
     return used;
@@ -7409,9 +7406,7 @@ static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     if (conn->state == AZC__HTTP) {
         size_t most = c->max_request;
-        const azc__body *body = conn->in != NULL ? conn->in->body : NULL;
-        uint64_t left = body != NULL ? body->framing.left : 0; /* nothing else comes before it */
-        if (left > most) most = left < c->read_buffer ? (size_t)left : c->read_buffer;
+        if (conn->in != NULL && conn->in->known > most) most = conn->in->known;
         return azc__min(most, c->read_buffer);
     }
     size_t used = azc__out_backlog(&conn->out) + c->max_message + AZC__HEADS;
@@ -8293,7 +8288,6 @@ static int azc__config_check(azc_server *s, const azc_config *c) {
     bad |= azc__config_size(s, "max_data", c->max_data, gib - 1);
     bad |= azc__config_size(s, "max_setup", c->max_setup, gib - 1);
     bad |= azc__config_size(s, "max_request", c->max_request, ((size_t)1 << 26) - 1);
-    bad |= azc__config_size(s, "max_body", c->max_body, gib - 1);
     bad |= azc__config_size(s, "max_message", c->max_message, quarter);
     bad |= azc__config_size(s, "max_backlog", c->max_backlog, quarter);
     return bad == 0 ? AZC_OK : AZC_ERR_ARGUMENT;
@@ -10718,6 +10712,7 @@ static size_t azc__body_receive(azc_conn *conn, unsigned char *p, size_t n) {
         return n;
     }
     int done = b->framing.state == AZC__BODY_DONE;
+    conn->in->known = b->framing.left < SIZE_MAX ? (size_t)b->framing.left : SIZE_MAX;
     conn->moved += (uint32_t)used;
     if (b->endpoint->on_part != NULL) {
         if (len > 0 || done) azc__body_part(b, p, len, done ? AZC_PART_LAST : 0);
@@ -10742,16 +10737,50 @@ static int azc__body_continue(azc_conn *conn, const azc__body *b) {
     return 1;
 }
 
-/* The head is accepted, and conn->in has it. */
-static void azc__body_start(azc_conn *conn) {
+/* Where a string of the request is, now that its head of n bytes is at `to`. */
+static char *azc__body_moved(const char *p, const char *head, size_t n, unsigned char *to) {
+    size_t at = (size_t)((uintptr_t)p - (uintptr_t)head);
+    return at < n ? (char *)to + at : (char *)(uintptr_t)p; /* NULL, or not of the head */
+}
+
+/* The head is in the read buffer, and must outlive it: copy it. Returns 0 without memory. */
+static int azc__body_head(azc_conn *conn, azc__request *r, const char *head, size_t n) {
+    azc__scan none;
+    memset(&none, 0, sizeof none);
+    if (!azc__request_keep(conn, &none, (const unsigned char *)head, n)) return 0;
+    unsigned char *to = conn->in->data;
+    r->method = azc__body_moved(r->method, head, n, to);
+    r->target = azc__body_moved(r->target, head, n, to);
+    r->host = azc__body_moved(r->host, head, n, to);
+    r->path = azc__body_moved(r->path, head, n, to);
+    r->query = azc__body_moved(r->query, head, n, to);
+    for (int i = 0; i < r->field_count; i++) {
+        r->fields[i].name = azc__body_moved(r->fields[i].name, head, n, to);
+        r->fields[i].value = azc__body_moved(r->fields[i].value, head, n, to);
+    }
+    return 1;
+}
+
+/* The head is accepted: keep it, and wait for the body. Returns NULL. */
+static azc__in *azc__body_start(azc_conn *conn, azc__in *in, char *head, size_t n) {
+    azc_server *s = conn->server;
     unsigned char none[2] = {0, 0};
-    azc__body *b = conn->in->body = conn->server->request.waits;
-    b->request.waits = NULL;
+    azc__body *b = s->request.waits;
+    s->request.waits = b->request.waits = NULL;
+    conn->in = in;
+    int kept = in != NULL || azc__body_head(conn, &b->request, head, n);
+    if (conn->in == NULL) { /* without memory the head is not moved */
+        azc__request_bad(conn, 503, NULL);
+        azc__body_free(b);
+        return NULL;
+    }
+    conn->in->body = b;
     azc__deadline_set(conn, AZC__DEADLINE_BODY);
-    if (b->endpoint->on_part != NULL) azc__body_part(b, none, 0, AZC_PART_FIRST);
-    if (conn->in == NULL) return;
-    if (!azc__body_continue(conn, b)) azc__body_fail(b, 503, "out of memory");
-    else if (b->framing.state == AZC__BODY_DONE) azc__body_receive(conn, none, 0);
+    if (kept && b->endpoint->on_part != NULL) azc__body_part(b, none, 0, AZC_PART_FIRST);
+    if (conn->in == NULL) return NULL;
+    if (!kept || !azc__body_continue(conn, b)) azc__body_fail(b, 503, "out of memory");
+    else azc__body_receive(conn, none, 0);
+    return NULL;
 }
 
 /* ---- Requests ---- */
@@ -10874,6 +10903,9 @@ static int azc__bodies_attach(azc_server *s, const char *call) {
         return azc__mistake(s, AZC_ERR_STATE, "%s: max_body 0: must be set with azc_create_in",
                             call);
     if (s->config.max_body == 0) s->config.max_body = 64 << 10;
+    if (s->config.max_body >= (size_t)1 << 30)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "%s: max_body %zu: must be less than %zu", call,
+                            s->config.max_body, (size_t)1 << 30);
     s->bodies = &azc__bodies_functions;
     return AZC_OK;
 }

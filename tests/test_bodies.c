@@ -965,8 +965,10 @@ static void mistakes(void) {
         azc_config config = quick();
         config.max_body = (size_t)1 << 30;
         server = create(&config);
+        CHECK_INT(azc_add_endpoint(server, "POST", "/y", echo, NULL), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_listen(server), AZC_ERR_ARGUMENT);
-        CHECK_STR(azc_error(server), "max_body 1073741824: must be at most 1073741823");
+        CHECK_STR(azc_error(server), "azc_add_endpoint: max_body 1073741824: must be less than "
+                                     "1073741824");
         finish(server);
     }
     TEST("in fixed memory max_body and max_data must be set") {
