@@ -10992,9 +10992,9 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
           or field, the value, and what is allowed. Close frames of the server carry a reason. New:
           config.log_level, config.slow_ms.
           azc_add_client serves azchan.js, the page's script; azc_send_users, azc_send_presence.
-          azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form. A status
-          from 200 to 399 that a handler returns keeps the connection. azc_header, azc_cookie,
-          azc_path and azc_method work in on_connect, too.
+          azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
+          config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
+          azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
    0.1    The first version.
 */
 

@@ -59,7 +59,8 @@ static const struct {
     {"0\r\n\r\n0\r\n\r\n", "", "0\r\n\r\n"},
     {"000\r\n\r\n", "", ""},
     {"1\r\na\r\n2\r\nbc\r\n00003\r\ndef\r\n0\r\n\r\n", "abcdef", ""},
-    {"a\r\n0123456789\r\nA\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n", "0123456789\r\n\r\n\r\n\r\n\r\n", ""},
+    {"a\r\n0123456789\r\nA\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n",
+     "0123456789\r\n\r\n\r\n\r\n\r\n", ""},
     {"1;\r\na\r\n0;last\r\n\r\n", "a", ""},
     {"1;name=\"v;\\\"\";b\r\na\r\n0\r\n\r\n", "a", ""},
     {"1; spaced = x\t\r\na\r\n0\r\n\r\n", "a", ""},
@@ -85,7 +86,8 @@ static void framing(void) {
         for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
             size_t n = strlen(good[i].text), all = n - strlen(good[i].rest);
             for (size_t cut = 0; cut <= n; cut++) {
-                if (!CHECK_INT(chunked(good[i].text, n, cut), all)) printf("    %s\n", good[i].text);
+                if (!CHECK_INT(chunked(good[i].text, n, cut), all))
+                    printf("    %s\n", good[i].text);
                 CHECK(done());
                 CHECK_STR(body.data, good[i].data);
             }
@@ -108,7 +110,7 @@ static void framing(void) {
                 printf("    number %lu: %s\n", (unsigned long)i, bad[i]);
         }
     }
-    TEST("every byte but a hex digit, ; and CR is refused behind a size, and all but digits first") {
+    TEST("behind a size only a digit, ; or CR may follow, and only a digit may be first") {
         for (int c = 0; c < 256; c++) {
             char text[3] = {'1', (char)c, 0};
             int digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
@@ -151,7 +153,8 @@ static void framing(void) {
                 if (!done()) give("\r\n0\r\n\r\nGET / HTTP/1.1" + cut, 20 - cut);
                 CHECK(done());
                 CHECK_INT(body.taken, left);
-                CHECK(body.len == left && memcmp(body.data, "\r\n0\r\n\r\nGET / HTTP/1.1", left) == 0);
+                CHECK_INT(body.len, left);
+                CHECK(memcmp(body.data, "\r\n0\r\n\r\nGET / HTTP/1.1", left) == 0);
             }
         }
         begin(AZC__BODY_WHOLE, UINT64_MAX);

@@ -76,7 +76,8 @@ static int body_read(body_reader *in, uint8_t *out, size_t *len) {
 }
 
 static void body_chunked(const uint8_t *p, size_t n, fuzz_cuts *cuts) {
-    uint8_t *want = (uint8_t *)fuzz_copy(NULL, 0, n + 1), *got = (uint8_t *)fuzz_copy(NULL, 0, n + 1);
+    uint8_t *want = (uint8_t *)fuzz_copy(NULL, 0, n + 1);
+    uint8_t *got = (uint8_t *)fuzz_copy(NULL, 0, n + 1);
     body_reader in = {p, p + n, 0};
     size_t want_len = 0, got_len = 0, at = 0;
     int wanted = body_read(&in, want, &want_len), used = 0;

@@ -6,9 +6,9 @@
  * listen_fd=systemd takes what systemd passes, listen_fd=inetd its stdin. SIGTERM drains for so
  * many ms, or stops. Its address is the first line of its stdout, which inetd's are not given. The
  * channel /echo gives back; /peer greets with azc_peer, /pid with its process. Pages: / opens /echo
- * and shows what came of it, /peer is azc_peer. POST /whole gives the body back, POST /form the fields
- * a and b, PUT and POST /sum the length and a sum of an upload; /smuggled counts itself, and /counts
- * shows that and how many connections there were. */
+ * and shows what came of it, /peer is azc_peer. POST /whole gives the body back, POST /form the
+ * fields a and b, PUT and POST /sum the length and a sum of an upload; /smuggled counts itself, and
+ * /counts shows that and how many connections there were. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <signal.h>
