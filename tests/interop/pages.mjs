@@ -15,7 +15,7 @@ import {
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-for (const name of ['counter', 'dashboard', 'jobs', 'own_loop', 'presence', 'upload']) {
+for (const name of ['counter', 'dashboard', 'jobs', 'notify', 'own_loop', 'presence', 'upload']) {
     need_binary(name);
 }
 
@@ -373,6 +373,55 @@ test('presence: reconnects to the room it was in, fits a phone and a desktop', a
     await sees(omar, 'garden', 'Mei Omar');
     omar.check_but_lost();
 }, 60000);
+
+/* ---- notify --------------------------------------------------------------------------------- */
+
+const notes = (tab) => tab.page.$$eval('#list li', (all) =>
+    all.map((one) => `${one.className}:${one.firstChild.textContent}`));
+const post = (server, body, type = 'application/x-www-form-urlencoded') =>
+    fetch(`${server.http}/notify`, { method: 'POST', body, headers: { 'Content-Type': type } });
+
+test('notify: what is posted appears on every page, as text', async (t) => {
+    const server = await t.server('notify', '0');
+    const ada = await page_of(t, server);
+    const bob = await page_of(t, server, phone);
+    assert.equal((await post(server, 'text=The+build+is+done')).status, 204);
+    assert.equal((await post(server, 'text=%3Cb%3E&level=alarm')).status, 204);
+    assert.equal((await post(server, '{"text":"21.5 °"}', 'application/json')).status, 204);
+    for (const [body, type] of [['x=1'], ['text='], ['text=%zz'], [`text=${'x'.repeat(501)}`],
+        ['{"text":1}', 'application/json'], ['{', 'application/json'], ['text=a', 'text/plain']]) {
+        assert.equal((await post(server, body, type)).status, 400, body);
+    }
+    const all = [':21.5 °', 'alarm:<b>', ':The build is done'];
+    for (const tab of [ada, bob]) {
+        await until('three notes', async () => (await notes(tab)).length === 3);
+        assert.deepEqual(await notes(tab), all);
+        await fits(tab);
+        tab.check();
+    }
+    await picture(bob, 'notify-phone');
+    const late = await page_of(t, server);
+    await until('the notes before it', async () => (await notes(late)).length === 3);
+});
+
+test('notify: the form of the page posts, with and without JavaScript', async (t) => {
+    const server = await t.server('notify', '0');
+    const tab = await page_of(t, server);
+    await tab.page.fill('input[name=text]', 'from ü & me');
+    await tab.page.click('form button');
+    await until('the note', async () => (await notes(tab))[0] === ':from ü & me');
+    assert.equal(await tab.page.inputValue('input[name=text]'), '');
+    const plain = await browser.newContext({ ...desktop, javaScriptEnabled: false });
+    t.after(() => plain.close());
+    const page = await plain.newPage();
+    await page.goto(`${server.http}/`);
+    await page.fill('input[name=text]', 'without a script');
+    await page.click('form button');
+    await until('the note of the plain page', async () =>
+        (await notes(tab))[0] === ':without a script');
+    assert.equal(page.url(), `${server.http}/`, 'back on the page');
+    tab.check();
+});
 
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
