@@ -480,11 +480,12 @@
    RFC COVERAGE. 6455, except the client's side; extensions are never negotiated, so RSV bits are an
    error (1002). 9112 and 9110: GET, HEAD and OPTIONS; keep-alive and pipelining; targets in origin-
    form, absolute-form and asterisk-form; bodies by Content-Length and chunked, for the methods of
-   azc_add_endpoint (trailers are dropped, extensions of chunks ignored); no Date field (9110 6.6.1
-   exempts servers without a clock, as many boards are). HTTP/1.0 gets pages with Connection: close,
-   and needs no Host field; higher minor versions are read as 1.1, other major versions get 505.
-   8259, with two documented limits: depth 64, and a \u escape that is half of a surrogate pair is
-   refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are a proxy's job.
+   azc_add_endpoint, with Expect (trailers are dropped, extensions of chunks ignored); no Date field
+   (9110 6.6.1 exempts servers without a clock, as many boards are). HTTP/1.0 gets pages with
+   Connection: close, and needs no Host field; higher minor versions are read as 1.1, other major
+   versions get 505. 8259, with two documented limits: depth 64, and a \u escape that is half of a
+   surrogate pair is refused. 3629 for all text, in and out. Upgrades over HTTP/2 (8441) and TLS are
+   a proxy's job.
 
    PLANNING. Measured by `make bench` and `make plan` on one core of a small cloud machine (Intel
    Xeon, Linux) over loopback, where a send includes the receiver's work; cluster.c under load on

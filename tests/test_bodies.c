@@ -319,6 +319,89 @@ static void whole(void) {
     }
 }
 
+/* ---- Random conversations -------------------------------------------------------------------- */
+
+static unsigned random_state = 1;
+static size_t below(size_t n) {
+    random_state = random_state * 1103515245 + 12345;
+    return (random_state >> 8) % n;
+}
+
+/* What the answer to a request must be. */
+typedef struct want {
+    char body[2100];
+    size_t len;
+    int upload;
+} want;
+
+/* A random request, written to p; returns its length. */
+static size_t random_request(char *p, want *w) {
+    char *at = p;
+    int kind = (int)below(5), chunks = (int)below(2);
+    memset(w, 0, sizeof *w);
+    if (kind == 0) {
+        w->len = (size_t)sprintf(w->body, "/do?%u", (unsigned)below(9999));
+        return (size_t)sprintf(p, "GET %s" HOST "\r\n", w->body);
+    }
+    w->upload = kind > 2;
+    w->len = below(3) == 0 ? below(2000) : below(20);
+    for (size_t i = 0; i < w->len; i++) w->body[i] = "\r\n0;:G1 "[below(8)];
+    at += sprintf(at, "%s" HOST, w->upload ? "PUT /up/x" : "POST /do");
+    if (!chunks) {
+        at += sprintf(at, "Content-Length: %lu\r\n\r\n", (unsigned long)w->len);
+        memcpy(at, w->body, w->len);
+        return (size_t)(at - p) + w->len;
+    }
+    at += sprintf(at, TE "\r\n");
+    for (size_t i = 0, n; i < w->len; i += n) {
+        n = 1 + below(w->len - i < 500 ? w->len - i : 500);
+        at += sprintf(at, below(2) ? "%lx\r\n" : "0%lX;x=y\r\n", (unsigned long)n);
+        memcpy(at, w->body + i, n), at += n;
+        at += sprintf(at, "\r\n");
+    }
+    return (size_t)(at - p) + (size_t)sprintf(at, below(2) ? "0\r\n\r\n" : "00\r\nA: b\r\n\r\n");
+}
+
+static void conversations(void) {
+    TEST("random requests in random pieces get their answers, in order, and nothing else") {
+        static char all[200000], text[64];
+        static want wants[12];
+        for (int fixed = 0; fixed < 2; fixed++) {
+            azc_config config = small(fixed);
+            if (fixed) config.max_request = 512, fix(&config, fixed);
+            azc_server *server = bodies(&config);
+            for (int round = 0; round < 150; round++) {
+                size_t n = 0, count = 1 + below(12), most = 1 + below(round % 3 ? 6000 : 30);
+                for (size_t i = 0; i < count; i++) n += random_request(all + n, &wants[i]);
+                client *c = client_open(server);
+                for (size_t at = 0, piece; at < n; at += piece) {
+                    piece = 1 + below(most);
+                    if (piece > n - at) piece = n - at;
+                    client_send(c, all + at, piece);
+                    if (below(2)) azc_poll(server, 0);
+                }
+                int good = 1;
+                for (size_t i = 0; i < count && good; i++) {
+                    good = CHECK_INT(client_answer(c, &got), 200);
+                    unsigned long long sum = 0;
+                    for (size_t j = 0; j < wants[i].len; j++)
+                        sum = sum * 31 + (unsigned char)wants[i].body[j];
+                    sprintf(text, "%lu %llu", (unsigned long)wants[i].len, sum);
+                    if (!good) continue;
+                    if (wants[i].upload) good = CHECK_STR(got.body, text);
+                    else good = CHECK(got.len == wants[i].len &&
+                                      memcmp(got.body, wants[i].body, got.len) == 0);
+                }
+                if (!EXPECT_SILENCE(c) || !good) break;
+                client_close(c);
+                tape_clear(&events);
+            }
+            CHECK(up.first == up.last && up.lost == 0 && up.first > 50);
+            finish(server);
+        }
+    }
+}
+
 /* ---- Expect ---------------------------------------------------------------------------------- */
 
 #define EXPECTS "Expect: 100-continue\r\n"
@@ -996,6 +1079,7 @@ static void mistakes(void) {
 int main(int argc, char **argv) {
     test_start(argc, argv);
     whole();
+    conversations();
     expect();
     refusals();
     forms();
