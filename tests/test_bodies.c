@@ -306,7 +306,7 @@ static void whole(void) {
             settle(server);
         }
         for (int byte = 0; byte < 6; byte++) {
-            for (int i = 0; i < 8; i++) client_send(c[i], "abcdef" + byte, 1), settle(server);
+            for (int i = 0; i < 8; i++) client_send(c[i], &"abcdef"[byte], 1), settle(server);
             if (byte < 5) CHECK(azc_method(latest) == NULL && azc_data(latest) == NULL);
             CHECK_INT(ask(server, "GET /do?other=query" HOST "Cookie: id=other; b=c\r\n\r\n"), 200);
         }
