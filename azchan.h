@@ -10621,10 +10621,9 @@ static azc__body *azc__body_make(azc_conn *conn, const azc__endpoint *endpoint) 
  * Ends with s->current NULL. */
 static void azc__body_end(azc_conn *conn, int status) {
     azc_server *s = conn->server;
-    const char *why = s->body->why;
     if (!s->request.answered) azc__respond_error(conn, status);
-    if (s->request.status >= 400 && why != NULL) s->request.why = why;
-    azc__request_finish(conn, status);
+    if (s->request.status >= 400 && s->body->why != NULL) s->request.why = s->body->why;
+    azc__request_finish(conn, status); /* the log has the form's reason, not "returned 400" */
     azc__body_suspend(s);
     azc__in_free(&s->mem, &conn->in);
     if (conn->state == AZC__HTTP) azc__request_next(conn);
@@ -10637,6 +10636,7 @@ static AZC__RARE void azc__body_fail(azc__body *b, int status, const char *why) 
     azc__body_end(b->conn, status);
 }
 
+/* Its deadline passed without progress. */
 static void azc__body_late(azc_conn *conn) {
     azc__body_fail(conn->in->body, 408, "its body made no progress within handshake_ms");
 }
@@ -10708,8 +10708,7 @@ static size_t azc__body_receive(azc_conn *conn, unsigned char *p, size_t n) {
     size_t len;
     int used = azc__body_decode(&b->framing, p, n, &len);
     if (used < 0) {
-        azc__body_fail(b, 400, "a chunk that is not a size in hex digits, CR LF, as many bytes and "
-                               "CR LF, or a bad trailer, RFC 9112 7.1");
+        azc__body_fail(b, 400, "a malformed chunk or trailer, RFC 9112 7.1");
         return n;
     }
     int done = b->framing.state == AZC__BODY_DONE;
