@@ -1005,6 +1005,87 @@ static void life(void) {
     }
 }
 
+/* ---- Whatever a callback does ---------------------------------------------------------------- */
+
+enum { ACTIONS = 13 };
+static struct {
+    int action, when, ran; /* when: flags of the part, AZC_PART_TEXT for one in the middle */
+} torture;
+
+static void post_nothing(azc_server *server, void *arg) { (void)server, (void)arg; }
+
+static void act(azc_conn *conn) {
+    azc_server *server = azc_server_of(conn);
+    azc_message m;
+    memset(&m, 0, sizeof m);
+    torture.ran++;
+    switch (torture.action) {
+    case 0: CHECK_INT(azc_destroy(server), AZC_ERR_STATE); break;
+    case 1: CHECK_INT(azc_poll(server, 0), AZC_ERR_STATE); break;
+    case 2: azc_stop(server); break;
+    case 3: CHECK_INT(azc_shutdown(server, 0), AZC_OK); break;
+    case 4: CHECK(azc_send_text(conn, "x", 1) < 0 && azc_send_all(conn, "x", 1) < 0); break;
+    case 5: CHECK(azc_join(conn, "r") < 0 && azc_set_user(conn, "u") < 0); break;
+    case 6: CHECK(azc_close(conn, 1000, NULL) < 0); break;
+    case 7: CHECK_INT(azc_broadcast(served, NULL, "to all", AZC_NUL, NULL), AZC_OK); break;
+    case 8: CHECK_INT(azc_post(server, post_nothing, NULL), AZC_OK); break;
+    case 9: CHECK(azc_after(server, 0, post_nothing, NULL) != 0); break;
+    case 10: CHECK(azc_form(conn, "a") == NULL); break;
+    case 11: azc_reply_header(conn, "X", "y"); break;
+    case 12:
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);)
+            azc_close(c.conn, 1000, "posted");
+        break;
+    }
+}
+
+static int act_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    (void)data, (void)len;
+    if ((flags == 0 && torture.when == AZC_PART_TEXT) || flags & torture.when) act(conn);
+    up.first += (flags & AZC_PART_FIRST) != 0;
+    up.last += (flags & (AZC_PART_LAST | AZC_PART_LOST)) != 0;
+    return flags & AZC_PART_LAST ? 204 : AZC_OK;
+}
+static int act_handler(azc_conn *conn, void *user) {
+    (void)user;
+    act(conn);
+    return 204;
+}
+
+static void tortures(void) {
+    static const int when[] = {0, AZC_PART_FIRST, AZC_PART_TEXT, AZC_PART_LAST, AZC_PART_LOST};
+    TEST("whatever a handler or a part calls, every upload ends once, and the server as it should") {
+        for (int n = 0; n < ACTIONS * 5 * 2; n++) {
+            int w = n / 2 % 5, leaves = n % 2 || when[w] == AZC_PART_LOST;
+            torture.action = n / 10, torture.when = when[w], torture.ran = 0;
+            azc_server *server = create(NULL);
+            azc_channel_desc d = recorder("/t");
+            served = azc_add_channel(server, &d);
+            azc_add_endpoint(server, "POST", "/do", act_handler, NULL);
+            azc_add_upload(server, "PUT", "/up", act_part, 8, NULL);
+            memset(&up, 0, sizeof up);
+            listening(server);
+            client *member = join_channel(server, "/t"), *c = client_open(server);
+            client_print(c, "%s" HOST "Content-Length: 6\r\n\r\nabc", w ? "PUT /up" : "POST /do");
+            settle(server);
+            if (leaves && when[w] != AZC_PART_LAST && w) {
+                client_close(c), c = NULL;
+                pump_until(server, up.last == 1);
+            } else {
+                client_print(c, "def");
+                settle(server);
+            }
+            CHECK(torture.ran <= 1);
+            if (torture.action > 3) CHECK_INT(torture.ran, 1);
+            for (int i = 0; i < 5; i++) azc_poll(server, 0);
+            (void)member;
+            finish(server);
+            CHECK_INT(up.first, up.last);
+        }
+        tape_clear(&events);
+    }
+}
+
 /* ---- Mistakes -------------------------------------------------------------------------------- */
 
 static void mistakes(void) {
@@ -1085,6 +1166,7 @@ int main(int argc, char **argv) {
     forms();
     uploads();
     life();
+    tortures();
     mistakes();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();
