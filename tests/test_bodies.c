@@ -1055,7 +1055,7 @@ static int act_handler(azc_conn *conn, void *user) {
 
 static void tortures(void) {
     static const int when[] = {0, AZC_PART_FIRST, AZC_PART_TEXT, AZC_PART_LAST, AZC_PART_LOST};
-    TEST("whatever a handler or a part calls, every upload ends once, and the server as it should") {
+    TEST("whatever a handler or a part calls, every upload ends once, and so does the server") {
         for (int n = 0; n < ACTIONS * 5 * 2; n++) {
             int w = n / 2 % 5, leaves = n % 2 || when[w] == AZC_PART_LOST;
             torture.action = n / 10, torture.when = when[w], torture.ran = 0;
