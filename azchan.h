@@ -2535,9 +2535,9 @@ static int azc__lower(int c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; }
 static int azc__hex(const char *p, int n) {
     int v = 0;
     for (; n > 0; n--, p++) {
-        int letter = (*p | 32) - 'a', digit = azc__digit(*p);
-        if (!digit && (letter < 0 || letter > 5)) return -1;
-        v = v << 4 | (digit ? *p - '0' : letter + 10);
+        int letter = (*p | 32) - 'a';
+        if (!azc__digit(*p) && (letter < 0 || letter > 5)) return -1;
+        v = v * 16 + (azc__digit(*p) ? *p - '0' : letter + 10);
     }
     return v;
 }
