@@ -93,7 +93,8 @@ async function nginx(t, port) {
         one.child = spawn('nginx', ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`],
             { stdio: 'ignore' });
         one.ended = new Promise((resolve) => {
-            one.child.on('exit', resolve).on('error', () => give_up('no nginx: install nginx-light'));
+            one.child.on('exit', resolve);
+            one.child.on('error', () => give_up('no nginx: install nginx-light'));
         });
         await until('nginx', () => new Promise((resolve) => {
             const probe = net.connect(one.port, '127.0.0.1');
