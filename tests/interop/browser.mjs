@@ -372,8 +372,21 @@ test('page: what was missed comes after a reload, and after a cut of the network
     way.away = false;
     for (const tab of [ada, bob]) await tab.sees('Bob', 'five');
     await bob.online();
-    assert.deepEqual((await bob.messages()).map(({ text }) => text),
-        ['one', 'two', 'https://a.example/x?y=1. three', 'four', 'five']);
+
+    /* The server has it, but the answer is lost with the connection. */
+    way.mute = true;
+    await bob.say('six');
+    await ada.sees('Bob', 'six');
+    assert.equal(await bob.page.$$eval('#log .unsent .msg', (all) => all.length), 1);
+    way.cut();
+    way.mute = false;
+    await until('its arrival', () => bob.page.$$eval('#log .unsent .msg', (all) => !all.length));
+    await bob.say('seven');
+    for (const tab of [ada, bob]) await tab.sees('Bob', 'seven');
+    const all = ['one', 'two', 'https://a.example/x?y=1. three', 'four', 'five', 'six', 'seven'];
+    for (const tab of [ada, bob]) {
+        assert.deepEqual((await tab.messages()).map(({ text }) => text), all);
+    }
     for (const tab of [ada, bob]) tab.check_but_lost();
 }, 60000);
 
