@@ -10460,8 +10460,8 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
 /* ==== [35] LIVE: components that the server renders, and their script ========================= */
 
 /* BEGIN azlive.js: made by `make pages` from examples/pages/azlive.js. Edit that, not this. */
-#define AZC__LIVE_TAG "\"34346be0c8d18ee\""
-enum { AZC__LIVE_LEN = 3129 };
+#define AZC__LIVE_TAG "\"5d5a6c3715a271ef\""
+enum { AZC__LIVE_LEN = 3166 };
 static const char *const azc__live_script[] = {
     "globalThis.AzLive = function AzLive(channel, root = document) {\n"
     "const key = crypto.getRandomValues(new Uint32Array(4)).join('-');\n"
@@ -10491,12 +10491,10 @@ static const char *const azc__live_script[] = {
     "listen('submit', 'submit', (one) => Object.fromEntries(new FormData(one)));\n"
     "listen('keydown', 'key', (one, event) => event.key);\n"
     "const morph = (old, fresh) => {\n"
+    "const copy = (name) => { if (old[name] !== fresh[name]) old[name] = fresh[name]; };\n"
     "if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);\n"
-    "if (!fresh.getAttributeNames) {\n"
-    "if (old.data !== fresh.data) old.data = fresh.data;\n"
-    "return;\n"
-    "}\n"
-    "for (const name of old.getAttributeNames()) {\n"
+    "if (!fresh.attributes) return copy('data');\n"
+    "for (const { name } of [...old.attributes]) {\n"
     "if (!fresh.hasAttribute(name)) old.removeAttribute(name);\n"
     "}\n"
     "for (const { name, value } of fresh.attributes) {\n"
@@ -10504,14 +10502,11 @@ static const char *const azc__live_script[] = {
     "}\n"
     "if (name_of(old) !== null) return;\n"
     "inside(old, fresh);\n"
-    "if (old !== document.activeElement && old.value !== fresh.value) old.value = fresh.value;\n"
-    "if (old.checked !== fresh.checked) old.checked = fresh.checked;\n"
+    "copy('checked');\n"
+    "if (old !== document.activeElement) copy('value');\n"
     "};\n"
     "const inside = (old, fresh) => {\n"
-    "const ids = new Map([...old.children].map((one) => [one.id, one]));\n"
-    "for (const one of [...old.children]) {\n"
-    "if (one.id && ![...fresh.children].some(({ id }) => id === one.id)) one.remove();\n"
-    "}\n"
+    "const ids = by_id(old), kept = by_id(fresh);\n"
     "let at = old.firstChild;\n"
     "const skip = () => {\n"
     "const gone = at;\n"
@@ -10520,7 +10515,7 @@ static const char *const azc__live_script[] = {
     "};\n"
     "for (const node of [...fresh.childNodes]) {\n"
     "const same = node.id && ids.get(node.id);\n"
-    "while (same && at && at !== same && !at.id) skip();\n"
+    "while (at && at !== same && (at.id ? !kept.has(at.id) : same)) skip();\n"
     "const match = node.id ? same : at && !at.id && at.nodeName === node.nodeName && at;\n"
     "if (match && match === at) at = at.nextSibling;\n"
     "else old.insertBefore(match || node, at);\n"
@@ -10528,10 +10523,14 @@ static const char *const azc__live_script[] = {
     "}\n"
     "while (at) skip();\n"
     "};\n"
+    "const by_id = ({ children }) => new Map([...children].map((one) => [one.id, one]));\n"
     "channel.on(':html', ({ id, html }) => {\n"
     "const one = mounted.get(id), box = document.createElement('template');\n"
+    "const { activeElement: focused } = document;\n"
     "box.innerHTML = html;\n"
-    "if (one) inside(one, box.content);\n"
+    "if (!one) return;\n"
+    "inside(one, box.content);\n"
+    "(focused?.isConnected ? focused : one.querySelector('[autofocus]'))?.focus();\n"
     "});\n"
     "channel.on(':state', () => {\n"
     "mounted = new Map();\n"
@@ -10560,13 +10559,13 @@ AZC_API int azc_add_live_script(azc_server *server, const char *path) {
 
 /* ---- HTML: the inside of a JSON string, in a buffer that grows ---- */
 
-/* Returns 0 if it may not. */
+/* Returns 0 at the limit, and without memory. */
 static int azc__html_grow(azc_html *html) {
     azc_writer *w = &html->writer;
     size_t size = w->azc__size, more = azc__min(size > 0 ? 2 * size : 4096, html->max);
     if (size == html->max) return 0;
     char *text = (char *)html->mem->alloc(html->mem->userdata, w->text, size, more);
-    if (text == NULL) azc__put_error(w, AZC_ERR_MEMORY);
+    if (text == NULL) w->azc__failed = AZC_ERR_MEMORY;
     if (text == NULL) return 0;
     w->text = text;
     w->azc__size = more;
@@ -10576,69 +10575,53 @@ static int azc__html_grow(azc_html *html) {
 static void azc__html_add(azc_html *html, const char *s, size_t len) {
     azc_writer *w = &html->writer;
     size_t before = w->len;
-    for (;;) {
-        azc__put_inside(w, s, len);
-        if (w->azc__failed != AZC_ERR_FULL) return;
+    while (azc__put_inside(w, s, len), w->azc__failed == AZC_ERR_FULL && azc__html_grow(html)) {
         w->azc__failed = AZC_OK;
         w->len = before;
-        if (!azc__html_grow(html)) break;
     }
-    azc__put_error(w, AZC_ERR_FULL);
 }
 
 static void azc__html_escape(azc_html *html, const char *s) {
     while (*s) {
         size_t plain = strcspn(s, "&<>\"'");
-        azc__html_add(html, s, plain);
-        s += plain;
         const char *name = *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;"
                          : *s == '"' ? "&quot;" : "&#39;";
-        if (*s == 0) return;
-        azc__html_add(html, name, strlen(name));
-        s++;
+        azc__html_add(html, plain > 0 ? s : name, plain > 0 ? plain : strlen(name));
+        s += plain > 0 ? plain : 1;
     }
+}
+
+static void azc__html_integer(azc_html *html, long long n) {
+    char digits[24];
+    azc__html_add(html, digits, (size_t)snprintf(digits, sizeof digits, "%lld", n));
 }
 
 AZC_API void azc_html_put(azc_html *html, const char *markup) {
     if (html != NULL && markup != NULL) azc__html_add(html, markup, strlen(markup));
 }
 
-/* Write the value of a conversion that begins behind its %. Returns what follows it. */
-static const char *azc__html_value(azc_html *html, const char *at, va_list *values) {
-    char digits[24];
-    size_t longs = strspn(at, "l");
-    char kind = at[azc__min(longs, 3)];
-    if (kind == 'd') {
-        long long n = longs == 0 ? va_arg(*values, int) : longs == 1 ? va_arg(*values, long)
-                    : va_arg(*values, long long);
-        snprintf(digits, sizeof digits, "%lld", n);
-        azc__html_add(html, digits, strlen(digits));
-    } else if (kind == 's' && longs == 0) {
-        const char *text = va_arg(*values, const char *);
-        azc__html_escape(html, text != NULL ? text : "");
-    } else if (kind == '%' && longs == 0) {
-        azc__html_add(html, "%", 1);
-    } else {
-        azc__put_error(&html->writer, AZC_ERR_ARGUMENT);
-        return at + strlen(at);
-    }
-    return at + longs + 1;
-}
-
-/* A struct, because a va_list that is an array cannot be passed by its address. */
 AZC_API void azc_html_format(azc_html *html, const char *pattern, ...) {
-    struct {
-        va_list list;
-    } values;
+    va_list values;
+    const char *text;
     if (html == NULL || pattern == NULL) return;
-    va_start(values.list, pattern);
-    while (*pattern) {
-        size_t markup = strcspn(pattern, "%");
-        azc__html_add(html, pattern, markup);
-        pattern += markup;
-        if (*pattern) pattern = azc__html_value(html, pattern + 1, &values.list);
+    va_start(values, pattern);
+    for (const char *at; (at = strchr(pattern, '%')) != NULL; pattern = at + 1) {
+        azc__html_add(html, pattern, (size_t)(at - pattern));
+        size_t longs = strspn(++at, "l");
+        at += longs;
+        if (*at == 'd' && longs == 0) azc__html_integer(html, va_arg(values, int));
+        else if (*at == 'd' && longs == 1) azc__html_integer(html, va_arg(values, long));
+        else if (*at == 'd' && longs == 2) azc__html_integer(html, va_arg(values, long long));
+        else if (*at == '%' && longs == 0) azc__html_add(html, at, 1);
+        else if (*at == 's' && longs == 0) {
+            if ((text = va_arg(values, const char *)) != NULL) azc__html_escape(html, text);
+        } else {
+            azc__put_error(&html->writer, AZC_ERR_ARGUMENT);
+            break;
+        }
     }
-    va_end(values.list);
+    azc__html_add(html, pattern, strlen(pattern));
+    va_end(values);
 }
 
 /* ---- Rendering ---- */
@@ -10666,8 +10649,7 @@ static int azc__live_render(azc_live *live, azc_html *html) {
     html->rendering = 1;
     live->kind->desc.on_render(live, html);
     html->rendering = 0;
-    if (w->azc__failed == 0 && w->azc__size - w->len < 3 && !azc__html_grow(html))
-        azc__put_error(w, AZC_ERR_FULL);
+    if (w->azc__failed == 0 && w->azc__size - w->len < 3) azc__html_grow(html);
     azc__put_char(w, '"');
     return azc_put_finish(w);
 }

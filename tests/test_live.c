@@ -356,8 +356,8 @@ static void test_grace(void) {
 
 static void test_bad_peers(void) {
     TEST("messages that are none get an error, and change nothing") {
-        static const char long_id[] = "0123456789012345678901234567890123456789012345678901234567890"
-                                      "12345";
+        static const char long_id[] = "0123456789012345678901234567890123456789" /* 65 bytes */
+                                      "0123456789012345678901234";
         static const char *const bad[] = {
             "{\"type\":\":mount\"}", "{\"type\":\":mount\",\"id\":7,\"name\":\"box\"}",
             "{\"type\":\":mount\",\"id\":\"\",\"name\":\"box\",\"key\":\"" KEY_A "\"}",
@@ -440,8 +440,9 @@ static void test_html(void) {
         char want[300];
         kind_of_html = 0;
         mount_of(c, "a", "box", KEY_A, "");
-        snprintf(want, sizeof want, HTML("a", "<i title='&#39;&quot;&amp;&lt;&gt;'>a&lt;b&gt;\\\\\\n|"
-                 "</i>-7%%%ld%lld"), LONG_MIN, (long long)INT64_MAX);
+        snprintf(want, sizeof want, HTML("a", "<i title='&#39;&quot;&amp;&lt;&gt;'>a&lt;b&gt;"
+                                              "\\\\\\n|</i>-7%%%ld%lld"),
+                 LONG_MIN, (long long)INT64_MAX);
         EXPECT_TEXT(c, want);
         for (kind_of_html = 1; kind_of_html < 6; kind_of_html++) {
             char id[] = {(char)('a' + kind_of_html), 0};
@@ -473,7 +474,7 @@ static void test_html(void) {
         filler = config.max_backlog / 2;
         event(c, "a", "add", "null");
         EXPECT_TEXT(c, FAILED);
-        CHECK(strstr(azc_error(server), "\"box\" is over 50000 bytes, half of max_backlog") != NULL);
+        CHECK(strstr(azc_error(server), "\"box\" is over 50000 bytes, half of max_backlog"));
         filler = 0;
         event(c, "a", "add", "null");
         CHECK(client_read(c, &f) && f.len < 100);
@@ -619,10 +620,9 @@ static void test_memory(void) {
             more = memory.fail == 0;
             failures += (int)more;
             memory.fail = 0;
-            const char *text = tape_text(&events);
             finish(server);
-            text = tape_text(&events);
-            CHECK_INT(count_of(text, "unmount"), count_of(text, "mount") - count_of(text, "unmount"));
+            int unmounts = count_of(tape_text(&events), "unmount");
+            CHECK_INT(count_of(tape_text(&events), "mount"), 2 * unmounts);
         }
         CHECK(failures > 20);
     }

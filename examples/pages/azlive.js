@@ -16,7 +16,8 @@
  * is done while there is no connection is not sent, and a form keeps its fields.
  *
  * What the page itself changes within a component is undone by the next HTML, except the value of
- * the field that has the focus. */
+ * the field that has the focus. If the element that has the focus goes, the focus moves to the
+ * first one with `autofocus`. */
 globalThis.AzLive = function AzLive(channel, root = document) {
     const key = crypto.getRandomValues(new Uint32Array(4)).join('-'); // of this page
     const name_of = (one) => one.getAttribute('live'), id_of = (one) => one.id || name_of(one);
@@ -55,12 +56,10 @@ globalThis.AzLive = function AzLive(channel, root = document) {
     /* Change only what differs: a replaced button would lose a click, a replaced field its cursor.
      * The focused field keeps its value, because what the user types is newer. */
     const morph = (old, fresh) => {
+        const copy = (name) => { if (old[name] !== fresh[name]) old[name] = fresh[name]; };
         if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);
-        if (!fresh.getAttributeNames) {
-            if (old.data !== fresh.data) old.data = fresh.data;
-            return;
-        }
-        for (const name of old.getAttributeNames()) {
+        if (!fresh.attributes) return copy('data');
+        for (const { name } of [...old.attributes]) {
             if (!fresh.hasAttribute(name)) old.removeAttribute(name);
         }
         for (const { name, value } of fresh.attributes) {
@@ -68,17 +67,14 @@ globalThis.AzLive = function AzLive(channel, root = document) {
         }
         if (name_of(old) !== null) return; // the inside is another component's
         inside(old, fresh);
-        if (old !== document.activeElement && old.value !== fresh.value) old.value = fresh.value;
-        if (old.checked !== fresh.checked) old.checked = fresh.checked;
+        copy('checked');
+        if (old !== document.activeElement) copy('value');
     };
 
-    /* Elements with an id stay what they are, among others that come and go. No element moves
-     * unless the order has changed: the focus would be lost. */
+    /* Elements with an id stay what they are, among others that come and go. None moves unless the
+     * order has changed. */
     const inside = (old, fresh) => {
-        const ids = new Map([...old.children].map((one) => [one.id, one]));
-        for (const one of [...old.children]) {
-            if (one.id && ![...fresh.children].some(({ id }) => id === one.id)) one.remove();
-        }
+        const ids = by_id(old), kept = by_id(fresh);
         let at = old.firstChild;
         const skip = () => {
             const gone = at;
@@ -87,7 +83,7 @@ globalThis.AzLive = function AzLive(channel, root = document) {
         };
         for (const node of [...fresh.childNodes]) {
             const same = node.id && ids.get(node.id);
-            while (same && at && at !== same && !at.id) skip();
+            while (at && at !== same && (at.id ? !kept.has(at.id) : same)) skip();
             const match = node.id ? same : at && !at.id && at.nodeName === node.nodeName && at;
             if (match && match === at) at = at.nextSibling;
             else old.insertBefore(match || node, at);
@@ -95,11 +91,15 @@ globalThis.AzLive = function AzLive(channel, root = document) {
         }
         while (at) skip();
     };
+    const by_id = ({ children }) => new Map([...children].map((one) => [one.id, one]));
 
     channel.on(':html', ({ id, html }) => {
         const one = mounted.get(id), box = document.createElement('template');
+        const { activeElement: focused } = document;
         box.innerHTML = html;
-        if (one) inside(one, box.content);
+        if (!one) return;
+        inside(one, box.content);
+        (focused?.isConnected ? focused : one.querySelector('[autofocus]'))?.focus();
     });
     channel.on(':state', () => {
         mounted = new Map(); // a new connection knows none
