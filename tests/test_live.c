@@ -419,7 +419,7 @@ static void test_bad_peers(void) {
 static int kind_of_html;
 
 static void html_render(azc_live *live, azc_html *html) {
-    const char *bad = "%f", *none = NULL; /* unseen by the compiler */
+    const char *volatile bad = "%f", *volatile none = NULL; /* unseen by the compiler */
     (void)live;
     if (kind_of_html == 0)
         azc_html_format(html, "<i title='%s'>%s|%s</i>%d%%%ld%lld", "'\"&<>", "a<b>\\\n", none, -7,
