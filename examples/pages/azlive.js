@@ -21,6 +21,7 @@
 globalThis.AzLive = function AzLive(channel, root = document) {
     const key = crypto.getRandomValues(new Uint32Array(4)).join('-'); // of this page
     const name_of = (one) => one.getAttribute('live'), id_of = (one) => one.id || name_of(one);
+    const focused = () => document.activeElement;
     let mounted = new Map(); // ids and elements, as the server knows them
 
     const send = (type, id, more) => channel.send({ type, id, ...more });
@@ -36,20 +37,20 @@ globalThis.AzLive = function AzLive(channel, root = document) {
 
     /* ---- Events ---- */
 
-    const listen = (type, name, value) => root.addEventListener(type, (event) => {
+    const listen = (name, value, type = name) => root.addEventListener(type, (event) => {
         const one = event.target.closest(`[live-${name}]`), home = one?.closest('[live]');
         if (!home) return;
         const [word, ...keys] = one.getAttribute(`live-${name}`).split(' ');
         if (name === 'key' && (event.isComposing || keys[0] && !keys.includes(event.key))) return;
         if (name === 'submit') event.preventDefault();
-        if (send(':event', id_of(home), { event: word, value: value(one, event) }) &&
-            name === 'submit') one.reset();
+        const sent = send(':event', id_of(home), { event: word, value: value(one, event) });
+        if (sent && name === 'submit') one.reset();
     });
-    listen('click', 'click', (one) => one.value);
-    listen('input', 'input', (one, { target }) => (
+    listen('click', (one) => one.value);
+    listen('input', (one, { target }) => (
         target.type === 'checkbox' ? target.checked : target.value));
-    listen('submit', 'submit', (one) => Object.fromEntries(new FormData(one)));
-    listen('keydown', 'key', (one, event) => event.key);
+    listen('submit', (one) => Object.fromEntries(new FormData(one)));
+    listen('key', (one, event) => event.key, 'keydown');
 
     /* ---- HTML ---- */
 
@@ -65,41 +66,43 @@ globalThis.AzLive = function AzLive(channel, root = document) {
         for (const { name, value } of fresh.attributes) {
             if (old.getAttribute(name) !== value) old.setAttribute(name, value);
         }
-        if (name_of(old) !== null) return; // the inside is another component's
+        if (name_of(old)) return; // the inside is another component's
         inside(old, fresh);
         copy('checked');
-        if (old !== document.activeElement) copy('value');
+        if (old !== focused()) copy('value');
     };
 
-    /* Elements with an id stay what they are, among others that come and go. None moves unless the
-     * order has changed. */
+    /* Elements with an id stay what they are, among others that come and go. The one with the focus
+     * never moves, because that would lose the focus and the cursor: the others move behind it. */
     const inside = (old, fresh) => {
         const ids = by_id(old), kept = by_id(fresh);
         let at = old.firstChild;
-        const skip = () => {
-            const gone = at;
+        const pass = (keep) => {
+            const one = at;
             at = at.nextSibling;
-            gone.remove();
+            if (keep) old.append(one);
+            else one.remove();
         };
         for (const node of [...fresh.childNodes]) {
-            const same = node.id && ids.get(node.id);
-            while (at && at !== same && (at.id ? !kept.has(at.id) : same)) skip();
+            const same = ids.get(node.id || 0);
+            while (at && at !== same && (at.id ? !kept.has(at.id) : same)) pass();
+            if (same?.contains(focused())) while (at && at !== same) pass(true);
             const match = node.id ? same : at && !at.id && at.nodeName === node.nodeName && at;
             if (match && match === at) at = at.nextSibling;
             else old.insertBefore(match || node, at);
             if (match) morph(match, node);
         }
-        while (at) skip();
+        while (at) pass();
     };
     const by_id = ({ children }) => new Map([...children].map((one) => [one.id, one]));
 
     channel.on(':html', ({ id, html }) => {
         const one = mounted.get(id), box = document.createElement('template');
-        const { activeElement: focused } = document;
+        const before = focused();
         box.innerHTML = html;
         if (!one) return;
         inside(one, box.content);
-        (focused?.isConnected ? focused : one.querySelector('[autofocus]'))?.focus();
+        if (!before.isConnected) one.querySelector('[autofocus]')?.focus();
     });
     channel.on(':state', () => {
         mounted = new Map(); // a new connection knows none
