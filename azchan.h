@@ -276,7 +276,8 @@
    connection ends, the component waits for its page for grace_ms, with its state; a reload of the
    page is a new page. azc_live_refresh renders a component after a change that is no event of its
    own, azc_live_refresh_all all of one name, for state that they share: call it in on_event, or
-   from azc_every. HTML equal to what the page has is not sent.
+   from azc_every. HTML equal to what the page has is not sent, nor is HTML that newer one overtook
+   while the page was slow.
 
    The convention, on top of that of the page's script. Strings have at most 64 bytes.
 
@@ -1463,7 +1464,7 @@ AZC_API azc_channel *azc_live_channel(const azc_live *live);
 AZC_API azc_conn *azc_live_conn(const azc_live *live);
 
 /* Render a component, or all of this name in the channel, and send what has changed. One that waits
- * is rendered when its page is back.
+ * is rendered when its page is back. A page that reads slowly gets the newest HTML, not all of it.
  *   returns   AZC_OK, also if a backlog is full: then that connection is closed (1013), and the
  *             page comes back for fresh HTML | AZC_ERR_FULL (HTML over half of max_backlog) |
  *             AZC_ERR_UTF8 | AZC_ERR_MEMORY | AZC_ERR_STATE (in on_render) | AZC_ERR_ARGUMENT (no
@@ -2163,9 +2164,9 @@ struct azc_live {
     azc_conn *conn;        /* NULL: it waits */
     uint64_t timer;        /* of the wait, or 0 */
     uint64_t sent;         /* hash of the HTML that the page has; 0: none */
-    uint32_t hash;         /* of names */
-    uint32_t names_len;
+    uint64_t hash;         /* of names */
     char *names;           /* key, id and user, NUL-terminated each, behind the data */
+    size_t names_len;
     size_t size;           /* allocated bytes */
 };
 
@@ -10669,7 +10670,13 @@ AZC_API int azc_live_refresh(azc_live *live) {
     if (error != AZC_OK) return azc__live_error(live, error);
     uint64_t hash = azc__sip_wide(s->seed, html->writer.text, html->writer.len) | 1;
     if (hash == live->sent) return AZC_OK;
-    error = azc_send_text(conn, html->writer.text, html->writer.len);
+    azc_message m;
+    memset(&m, 0, sizeof m);
+    m.to = conn;
+    m.key = live->hash | 1; /* of several that wait for the page, only the newest is sent */
+    m.text = html->writer.text;
+    m.len = html->writer.len;
+    error = azc_send(live->channel, &m);
     if (error == AZC_OK) live->sent = hash;
     if (error != AZC_ERR_FULL) return error;
     azc_close(conn, 1013, "the page is too slow"); /* if when_full has not */
@@ -10745,7 +10752,7 @@ static azc_live *azc__live_of(const azc_conn *conn, const char *id) {
 }
 
 static azc_live *azc__live_find(const azc__lives *lives, const char *names, size_t len,
-                                uint32_t hash) {
+                                uint64_t hash) {
     if (lives->cap == 0) return NULL;
     azc_live *live = lives->buckets[hash & (lives->cap - 1)];
     while (live != NULL && (live->names_len != len || memcmp(live->names, names, len) != 0))
@@ -10809,7 +10816,7 @@ static void azc__live_wait(azc_live *live) {
 
 /* Make a component of the connection. NULL without memory. */
 static azc_live *azc__live_make(azc_conn *conn, azc__live_kind *kind, const char *names,
-                                size_t len, uint32_t hash) {
+                                size_t len, uint64_t hash) {
     azc_server *s = conn->server;
     azc__lives *lives = conn->channel->lives;
     size_t data = azc__align(sizeof(azc_live)) + azc__align(kind->desc.data_size);
@@ -10822,7 +10829,7 @@ static azc_live *azc__live_make(azc_conn *conn, azc__live_kind *kind, const char
     live->hash = hash;
     live->size = data + len;
     live->names = (char *)live + data;
-    live->names_len = (uint32_t)len;
+    live->names_len = len;
     memcpy(live->names, names, len);
     azc__live_link(azc__live_ring_of(conn), live);
     return live;
@@ -10871,7 +10878,7 @@ static int azc__live_mount(azc_conn *conn, azc_json in, const char *id) {
         return azc__live_refuse(conn, "a :mount has a name that azc_add_live does not have");
     size_t len = (size_t)snprintf(names, sizeof names, "%s%c%s%c%s", key, 0, id, 0,
                                   user != NULL ? user : "") + 1;
-    uint32_t hash = azc__sip_hash(conn->server->seed, names, len);
+    uint64_t hash = azc__sip_wide(conn->server->seed, names, len);
     azc_live *live = azc__live_find(lives, names, len, hash);
     if (live != NULL && live->kind != kind) {
         azc__live_end(live);

@@ -480,7 +480,30 @@ static void test_html(void) {
         CHECK(client_read(c, &f) && f.len < 100);
         finish(server);
     }
-    TEST("a page that does not read is closed with 1013, for both values of when_full") {
+    TEST("a page that does not read for a while gets the newest HTML, not all of it") {
+        azc_config config = quick();
+        config.max_backlog = 200000;
+        azc_server *server = with_live(&config, plain(), boxes());
+        client *c = page(server, KEY_A, "x");
+        frame f;
+        int frames = 0;
+        filler = 60000;
+        for (shared = 1; shared < 500; shared++) {
+            CHECK_INT(azc_live_refresh_all(served, "box"), AZC_OK);
+            azc_poll(server, 0);
+        }
+        shared = 7777;
+        CHECK_INT(azc_live_refresh_all(served, "box"), AZC_OK);
+        do CHECK(client_read(c, &f) && frames++ < 400);
+        while (f.len > 0 && strncmp(strstr((char *)f.data, "<b>"), "<b>0 x 7777", 11) != 0);
+        EXPECT_SILENCE(c);
+        for (int i = 0; i < 100; i++) event(c, "a", "share", "null"); /* in few turns */
+        for (frames = 0; shared < 7877;) azc_poll(server, 1);
+        do CHECK(client_read(c, &f) && frames++ < 40);
+        while (f.len > 0 && strncmp(strstr((char *)f.data, "<b>"), "<b>0 x 7877", 11) != 0);
+        finish(server);
+    }
+    TEST("with more HTML than max_backlog a connection is closed with 1013, and may come back") {
         for (int drop = 0; drop < 2; drop++) {
             azc_config config = quick();
             azc_channel_desc channel = plain();
@@ -489,6 +512,12 @@ static void test_html(void) {
             channel.on_close = note_close;
             azc_server *server = with_live(&config, channel, boxes());
             client *c = page(server, KEY_A, "x");
+            frame f;
+            char id[] = "b";
+            for (; *id < 'h'; ++*id) {
+                mount_of(c, id, "box", KEY_A, "y");
+                CHECK(client_read(c, &f));
+            }
             tape_clear(&events);
             filler = 90000;
             for (int i = 0; i < 1000 && azc_live_conn(newest) != NULL; i++) {
@@ -502,7 +531,6 @@ static void test_html(void) {
             filler = 0;
             c = join_channel(server, "/t");
             mount_of(c, "a", "box", KEY_A, "x");
-            frame f;
             CHECK(client_read(c, &f) && strstr((char *)f.data, "<b>0 x") != NULL);
             finish(server);
         }
