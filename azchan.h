@@ -10613,11 +10613,13 @@ AZC_API void azc_html_format(azc_html *html, const char *pattern, ...) {
         azc__html_add(html, pattern, (size_t)(at - pattern));
         size_t longs = strspn(++at, "l");
         at += longs;
-        if (*at == 'd' && longs == 0) azc__html_integer(html, va_arg(values, int));
-        else if (*at == 'd' && longs == 1) azc__html_integer(html, va_arg(values, long));
-        else if (*at == 'd' && longs == 2) azc__html_integer(html, va_arg(values, long long));
-        else if (*at == '%' && longs == 0) azc__html_add(html, at, 1);
-        else if (*at == 's' && longs == 0) {
+        if (*at == 'd' && longs <= 2) {
+            azc__html_integer(html, longs == 0   ? va_arg(values, int)
+                                    : longs == 1 ? va_arg(values, long)
+                                                 : va_arg(values, long long));
+        } else if (*at == '%' && longs == 0) {
+            azc__html_add(html, at, 1);
+        } else if (*at == 's' && longs == 0) {
             if ((text = va_arg(values, const char *)) != NULL) azc__html_escape(html, text);
         } else {
             azc__put_error(&html->writer, AZC_ERR_ARGUMENT);
