@@ -113,6 +113,7 @@
      azc_channel                                 the server's, until azc_destroy
      azc_conn                                    the server's, until its on_close returns. To keep
                                                  one, keep its azc_id and look it up with azc_find
+     azc_live                                    the server's, until its on_unmount returns
 
    THREADS. A server belongs to the thread that calls azc_poll. Only azc_stop and azc_post may be
    called from other threads and from signal handlers. "Anywhere" below means: in any callback or
@@ -376,8 +377,8 @@
    with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces of output,
    enough for max_backlog even if each wastes the length of a control frame, and for the answers to
    one read full of pings. Arrays have their final size at once. Broadcasts are copied to each
-   output, not shared. History, latest values and rates need the heap: azc_set_history, and azc_send
-   with key or period_ms, return AZC_ERR_STATE.
+   output, not shared. History, latest values, rates and components need the heap: azc_set_history,
+   azc_add_live, and azc_send with key or period_ms, return AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -463,7 +464,8 @@
    room: see max_connections); pings, so that dead peers do not occupy them either. A peer can hold
    one max_message and two max_backlog of memory, 576 KiB; and two max_backlog more, 1088 KiB in
    all, if it can join several rooms with a history. max_connections times that is the most, so
-   lower these on a small board.
+   lower these on a small board. In a channel with azc_add_live a peer can also hold 64 components;
+   of those that have lost their page, max_waiting of each name are kept.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -10461,8 +10463,8 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
 /* ==== [35] LIVE: components that the server renders, and their script ========================= */
 
 /* BEGIN azlive.js: made by `make pages` from examples/pages/azlive.js. Edit that, not this. */
-#define AZC__LIVE_TAG "\"2511431a49b78678\""
-enum { AZC__LIVE_LEN = 3256 };
+#define AZC__LIVE_TAG "\"d51125a37a2fba7\""
+enum { AZC__LIVE_LEN = 3258 };
 static const char *const azc__live_script[] = {
     "globalThis.AzLive = function AzLive(channel, root = document) {\n"
     "const key = crypto.getRandomValues(new Uint32Array(4)).join('-');\n"
@@ -10479,7 +10481,7 @@ static const char *const azc__live_script[] = {
     "send(':mount', id, { name: name_of(one), key, args: { ...one.dataset } }));\n"
     "};\n"
     "const listen = (name, value, type = name) => root.addEventListener(type, (event) => {\n"
-    "const one = event.target.closest(`[live-${name}]`), home = one?.closest('[live]');\n"
+    "const one = event.target.closest?.(`[live-${name}]`), home = one?.closest('[live]');\n"
     "if (!home) return;\n"
     "const [word, ...keys] = one.getAttribute(`live-${name}`).split(' ');\n"
     "if (name === 'key' && (event.isComposing || keys[0] && !keys.includes(event.key))) return;\n"

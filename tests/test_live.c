@@ -209,6 +209,27 @@ static void test_life(void) {
         EXPECT_EVENTS("mount y; mount last; last close; unmount last; ");
         finish(server);
     }
+    TEST("with azchan.js a page's requests, pings and components share the connection") {
+        azc_server *server = create(NULL);
+        azc_channel_desc channel = echoer("/t");
+        azc_live_desc d = boxes();
+        shared = 0, filler = 0;
+        served = azc_add_channel(server, &channel);
+        CHECK_INT(azc_add_client(server, "/azchan.js"), AZC_OK);
+        CHECK_INT(azc_add_live(served, &d), AZC_OK);
+        listening(server);
+        client *c = join_channel(server, "/t?azchan=1");
+        EXPECT_TEXT(c, "{\"type\":\":hello\",\"ping_ms\":30000,\"pong_ms\":10000}");
+        mount_of(c, "a", "box", KEY_A, "x");
+        EXPECT_TEXT(c, HTML("a", "<b>0 x 0"));
+        client_text(c, "{\"type\":\":ping\"}");
+        EXPECT_TEXT(c, "{\"type\":\":pong\"}");
+        client_text(c, "{\"ref\":1}");
+        EXPECT_TEXT(c, "{\"ref\":1}");
+        client_text(c, "{\"type\":\":event\",\"id\":\"a\",\"event\":\"fail\",\"ref\":7}");
+        EXPECT_TEXT(c, "{\"type\":\"error\",\"code\":\"INTERNAL_ERROR\",\"ref\":7}");
+        finish(server);
+    }
     TEST("the channel's own on_message and on_close get what is theirs") {
         azc_server *server = with_live(NULL, recorder("/t"), boxes());
         client *c = join_channel(server, "/t");

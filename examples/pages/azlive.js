@@ -38,7 +38,7 @@ globalThis.AzLive = function AzLive(channel, root = document) {
     /* ---- Events ---- */
 
     const listen = (name, value, type = name) => root.addEventListener(type, (event) => {
-        const one = event.target.closest(`[live-${name}]`), home = one?.closest('[live]');
+        const one = event.target.closest?.(`[live-${name}]`), home = one?.closest('[live]');
         if (!home) return;
         const [word, ...keys] = one.getAttribute(`live-${name}`).split(' ');
         if (name === 'key' && (event.isComposing || keys[0] && !keys.includes(event.key))) return;
