@@ -633,6 +633,82 @@ static void test_setup(void) {
     }
 }
 
+/* ---- A random crowd ---- */
+
+static unsigned dice_state;
+static int dice(int n) {
+    dice_state = dice_state * 1103515245u + 12345u;
+    return (int)(dice_state >> 16) % n;
+}
+
+static int alive, ended; /* components, by on_mount and on_unmount */
+
+static int crowd_mount(azc_live *live, azc_json args) {
+    (void)args;
+    if (dice(10) == 0) return AZC_ERR_APP;
+    CHECK(*(int *)azc_live_data(live) == 0);
+    *(int *)azc_live_data(live) = 7;
+    alive++;
+    if (dice(10) == 0) azc_close(azc_live_conn(live), 4000, NULL);
+    return dice(4) == 0 ? azc_live_refresh_all(served, "box") : AZC_OK;
+}
+
+static int crowd_event(azc_live *live, const char *event, azc_json value) {
+    (void)event, (void)value;
+    CHECK_INT(*(int *)azc_live_data(live), 7);
+    shared++;
+    if (dice(20) == 0) azc_close(azc_live_conn(live), 4000, NULL);
+    if (dice(4) == 0) azc_live_refresh(live);
+    return dice(2) == 0 ? azc_live_refresh_all(served, "box") : AZC_OK;
+}
+
+static void crowd_render(azc_live *live, azc_html *html) {
+    CHECK_INT(*(int *)azc_live_data(live), 7);
+    azc_html_format(html, "%d", shared);
+}
+
+static void crowd_unmount(azc_live *live) {
+    CHECK_INT(*(int *)azc_live_data(live), 7);
+    shared++;
+    azc_live_refresh_all(served, "box");
+    *(int *)azc_live_data(live) = 8;
+    ended++;
+}
+
+static void test_crowd(void) {
+    TEST("a random crowd: each component is mounted and unmounted once, whatever comes between") {
+        enum { PEOPLE = 8, STEPS = 4000 };
+        azc_config config = quick();
+        azc_live_desc d = boxes();
+        client *crowd[PEOPLE] = {0};
+        d.data_size = sizeof(int), d.grace_ms = 20, d.max_waiting = 6;
+        d.on_mount = crowd_mount, d.on_event = crowd_event;
+        d.on_render = crowd_render, d.on_unmount = crowd_unmount;
+        config.log = NULL;
+        azc_server *server = with_live(&config, plain(), d);
+        dice_state = 1, alive = ended = 0;
+        for (int i = 0; i < STEPS; i++) {
+            client **c = &crowd[dice(PEOPLE)];
+            char id[] = {(char)('a' + dice(4)), 0}, key[] = "0123456789abcde.", text[64];
+            key[15] = (char)('0' + dice(5));
+            int what = dice(20);
+            if (*c != NULL) client_fill(*c), client_take(*c, (*c)->len);
+            if (*c != NULL && (what < 2 || (*c)->eof)) client_close(*c), *c = NULL;
+            if (*c == NULL) *c = join_channel(server, dice(2) ? "/t" : "/t?user=ada");
+            snprintf(text, sizeof text, "{\"type\":\":unmount\",\"id\":\"%s\"}", id);
+            if (what < 9) mount_of(*c, id, "box", key, "");
+            else if (what < 12) client_text(*c, text);
+            else event(*c, id, "any", "1");
+            azc_poll(server, dice(8) == 0 ? dice(12) : 0);
+            CHECK_INT(served->lives->count, alive - ended);
+            CHECK(waiting() <= d.max_waiting);
+        }
+        CHECK(alive > STEPS / 20 && ended > STEPS / 30);
+        finish(server);
+        CHECK_INT(alive, ended);
+    }
+}
+
 static void test_memory(void) {
     TEST("whichever allocation fails, nothing leaks and the rest goes on") {
         int failures = 0;
@@ -684,6 +760,7 @@ int main(int argc, char **argv) {
     test_bad_peers();
     test_html();
     test_setup();
+    test_crowd();
     test_memory();
     return test_end();
 }
