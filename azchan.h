@@ -284,10 +284,10 @@
 
        {"type":":mount","id":"a","name":"counter","key":"5eed...","args":{"step":"2"}}
                                   the element is on the page; args: its data-* attributes. key: 16
-                                  bytes or more that no other page can guess. If a component with
-                                  this key, id and name waits, or has a connection that is dead
-                                  without the server knowing, it is this one; a component of a user
-                                  (azc_set_user) only if this is the same user
+                                  bytes or more that no other page can guess. If the server has a
+                                  component of this key, id, name and user (azc_set_user), the page
+                                  gets that one; also from a connection that is still open, because
+                                  its link may be dead
        {"type":":unmount","id":"a"}
                                   the element has gone
        {"type":":event","id":"a","event":"add","value":null}

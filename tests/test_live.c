@@ -446,7 +446,7 @@ static void html_render(azc_live *live, azc_html *html) {
         azc_html_format(html, "<i title='%s'>%s|%s</i>%d%%%ld%lld", "'\"&<>", "a<b>\\\n", none, -7,
                         LONG_MIN, (long long)INT64_MAX);
     if (kind_of_html == 1) azc_html_put(html, "\xff");
-    if (kind_of_html == 2) azc_html_format(html, bad);
+    if (kind_of_html == 2) azc_html_format(html, bad, 1.5);
     if (kind_of_html == 3) CHECK_INT(azc_live_refresh(live), AZC_ERR_STATE);
     if (kind_of_html == 4) azc_html_put(html, NULL), azc_html_format(html, NULL);
     if (kind_of_html == 5) azc_html_format(html, "%s", "\xc3");
