@@ -43,10 +43,11 @@ PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.ht
 PAGE_HEADER = od -An -v -tu1 examples/pages/$$page.html | \
     awk -v name=$${page}_page -f examples/pages/page.awk
 
-# The page's script, examples/pages/azchan.js, is in azchan.h.
-CLIENT_HEADER = awk -f examples/pages/client.awk examples/pages/azchan.js azchan.h
+# The page's scripts, examples/pages/azchan.js and azlive.js, are in azchan.h.
+SCRIPT = -f examples/pages/client.awk examples/pages
+CLIENT_HEADER = awk -v name=client $(SCRIPT)/azchan.js azchan.h | awk -v name=live $(SCRIPT)/azlive.js -
 
-##   make pages              write examples/*_page.h from examples/pages/*.html, azchan.js into azchan.h
+##   make pages              write examples/*_page.h from examples/pages/*.html, both scripts into azchan.h
 pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) >examples/$${page}_page.h || exit 1; done
 	@mkdir -p $(BUILD)
@@ -57,7 +58,7 @@ check-pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) | cmp -s - examples/$${page}_page.h || \
 	    { echo "check-pages: examples/$${page}_page.h is stale: run make pages"; exit 1; }; done
 	@$(CLIENT_HEADER) | cmp -s - azchan.h || \
-	    { echo "check-pages: the script in azchan.h is stale: run make pages"; exit 1; }
+	    { echo "check-pages: a script in azchan.h is stale: run make pages"; exit 1; }
 
 check: check-pages
 .PHONY: pages check-pages
@@ -150,17 +151,19 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
-##   make check-interop      Node's ws client; azchan.js and the examples' pages in both browsers
-check-interop: examples $(BUILD)/client_server check-script
+##   make check-interop      Node's ws client; both scripts and the examples' pages in both browsers
+check-interop: examples $(BUILD)/client_server $(BUILD)/live_server check-script
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws client client_browsers browser pages serial axe firefox; do \
+	cd tests/interop && for script in ws client client_browsers live browser pages serial axe \
+	    firefox; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
-$(BUILD)/client_server: tests/interop/client_server.c azchan.h
+$(BUILD)/client_server $(BUILD)/live_server: $(BUILD)/%: tests/interop/%.c azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
 
-##   make check-script       bytes of azchan.js after npm's terser, at most 2560; its types
+##   make check-script       bytes of azchan.js after npm's terser, at most 2560; of azlive.js, 2048;
+##                           and their types
 check-script:
 	$(call need,node,nodejs)
 	@cd tests/interop && node size.mjs

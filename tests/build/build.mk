@@ -84,7 +84,7 @@ lint-order:
 	@echo "lint: order of the sections"
 
 ##   make check-cpp          tests compiled as C++ by g++ and clang++; cpp-public
-CPP_TESTS = conn_callbacks conn_frames conn_rooms conn_sends json listen loop rates_send \
+CPP_TESTS = conn_callbacks conn_frames conn_rooms conn_sends json listen live loop rates_send \
     request_handshake request_pages server users
 check-cpp: cpp-public
 	$(call need,g++,g++)
