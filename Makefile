@@ -143,7 +143,8 @@ coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
 	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
-	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" >/dev/null
+	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" \
+	    >$(abspath $(BUILD))/coverage.log || { grep -A8 ^FAIL $(BUILD)/coverage.log; exit 1; }
 	@rm $(BUILD)/coverage/tests/test_json_fast.gc*
 	@cd $(BUILD)/coverage && gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h . >lines && \
 	    gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h --branches --exclude-throw-branches \
