@@ -145,7 +145,7 @@ async function visit(t, name) {
     page.on('console', (message) => {
         if (!gone && ['error', 'warn'].includes(message.type())) errors.push(message.text());
     });
-    page.on('pageerror', (error) => errors.push(String(error)));
+    page.on('pageerror', (error) => { if (!gone) errors.push(String(error)); });
     page.on('request', (request) => {
         const { protocol, host } = new URL(request.url());
         if (protocol !== 'data:' && host !== server.host) elsewhere.push(request.url());
