@@ -4542,9 +4542,8 @@ static void azc__put_escaped(azc_writer *w, unsigned char c) {
     azc__put_raw(w, escape, strlen(escape));
 }
 
-/* The inside of a string. */
+/* The inside of a string, which is UTF-8. */
 static void azc__put_inside(azc_writer *w, const char *s, size_t len) {
-    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
     for (const char *end = s + len, *run = s;; run = ++s) {
         while (s < end && (unsigned char)*s >= 32 && *s != '"' && *s != '\\') s++;
         azc__put_raw(w, run, (size_t)(s - run));
@@ -4554,6 +4553,7 @@ static void azc__put_inside(azc_writer *w, const char *s, size_t len) {
 }
 
 static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
+    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
     azc__put_char(w, '"');
     azc__put_inside(w, s, len);
     azc__put_char(w, '"');
@@ -10595,6 +10595,7 @@ static int azc__html_grow(azc_html *html) {
 static void azc__html_add(azc_html *html, const char *s, size_t len) {
     azc_writer *w = &html->writer;
     size_t before = w->len;
+    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
     while (azc__put_inside(w, s, len), w->azc__failed == AZC_ERR_FULL && azc__html_grow(html)) {
         w->azc__failed = AZC_OK;
         w->len = before;
