@@ -121,10 +121,10 @@ check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small, machine-i386, machine-armhf,
-##                           and pages that are away for a minute
+##                           with LONG=1 check-warnings, check-small, four of check-machines, and
+##                           pages that are away for a minute
 check-long: examples $(BUILD)/client_server
-	@$(MAKE) -s check-warnings check-small machine-i386 machine-armhf LONG=1
+	@$(MAKE) -s check-warnings check-small $(addprefix machine-,i386 armhf riscv64 musl) LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow
