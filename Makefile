@@ -105,11 +105,13 @@ check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/thread CFLAGS="-O1 -g -fsanitize=thread" \
 	    T="loop posts signals all_threads"
 
-##   make check-valgrind     all tests with valgrind
+##   make check-valgrind     the tests of each section with valgrind; LONG=1: test_all_*.c, too
+SECTION_TESTS = $(filter-out all_%,$(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)))
 check-valgrind:
 	$(call need,valgrind,valgrind)
 	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g" TEST_RUN="env TEST_QUICK=1 \
-	    TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full"
+	    TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full" \
+	    $(if $(LONG),,T="$(SECTION_TESTS)")
 
 ##   make check-faults       all failures that make test samples: each system call with each error
 check-faults:
@@ -121,10 +123,11 @@ check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small, four of check-machines, and
-##                           pages that are away for a minute
+##                           with LONG=1 check-warnings, check-small, check-valgrind, four of
+##                           check-machines, and pages that are away for a minute
 check-long: examples $(BUILD)/client_server
-	@$(MAKE) -s check-warnings check-small $(addprefix machine-,i386 armhf riscv64 musl) LONG=1
+	@$(MAKE) -s check-warnings check-small check-valgrind \
+	    $(addprefix machine-,i386 armhf riscv64 musl) LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow
