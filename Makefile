@@ -134,9 +134,9 @@ check-long: examples $(BUILD)/client_server
 	@cd tests/interop && BUILD=$(abspath $(BUILD)) LONG=1 node client_browsers.mjs
 	@$(MAKE) -s soak SECONDS=$(or $(SECONDS),3600)
 
-##   make check-fixed        fixed memory against a random program, SECONDS=120
+##   make check-fixed        fixed memory against a random program, SECONDS=60
 check-fixed:
-	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/random \
+	@FIXED_SECONDS=$(or $(SECONDS),60) nice $(MAKE) -s test BUILD=$(BUILD)/random \
 	    CFLAGS="-O2 -g" T=fixed
 
 ##   make coverage           lines (98 %) and branches (95 %) of azchan.h that make test runs
