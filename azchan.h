@@ -193,8 +193,8 @@
 
    The convention, for clients of your own. Messages are JSON objects. Types and members whose names
    begin with ":" are reserved, and so are the query arguments `azchan` and `since`. A peer ignores
-   what it does not know of these. A program that passes on what peers wrote, unread (azc_send_all as
-   on_message, say), lets each of them send such messages to the others: where peers opt in, build
+   what it does not know of these. A program that passes on unread what peers wrote (azc_send_all as
+   on_message, say) lets each of them send such messages to the others. Where peers opt in, build
    the messages that they get, as examples/chat.c does.
 
        azchan=1 in the query      the peer opts in
@@ -234,9 +234,9 @@
    SENDS THAT ARE SAFE TO REPEAT. A page whose connection ended does not know whether its last
    message arrived. Let it give each message an id, and keep the id where the effect is kept: in the
    row of the database, or in the message that goes to the room's history. In examples/chat.c each
-   page sees its own messages come back with their ids. After a reconnect it waits for a reply, which
-   comes behind all that it missed, and then sends again what has not come back. The server keeps no
-   list of ids of its own: a list in memory is gone after the very restart that it is for.
+   page sees its own messages come back with their ids. After a reconnect it sends a request. The
+   reply comes behind all that it missed, so it then sends again what has not come back. The server
+   keeps no list of ids of its own: a list in memory is gone after the very restart that it is for.
 
    LIVE COMPONENTS. The server renders a part of the page as HTML, and the page sends back what its
    user does. The state of a component is here, in C; the page has no code for it.
@@ -1183,7 +1183,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
  *             fragments and read_buffer cut them. An empty message is one part without bytes
  *   flags     AZC_PART_FIRST and AZC_PART_LAST, both if it is the only part; AZC_PART_TEXT if the
  *             message is text
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen; with azc_add_live)
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
  * comes after that, nor after the peer is gone: on_close is called.
  *   RFC       6455 5.4 */
@@ -8635,6 +8635,10 @@ static const azc__parts_join azc__parts_functions = {azc__part_decode, azc__part
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
     int error = azc__channel_check(channel, "azc_on_part");
     if (error != AZC_OK) return error;
+    if (channel->lives != NULL)
+        return azc__setup_failed(channel->server,
+                                 azc__mistake(channel->server, AZC_ERR_STATE, "azc_on_part: not "
+                                              "for a channel with azc_add_live"));
     channel->on_part = on_part;
     channel->parts = on_part != NULL ? &azc__parts_functions : NULL;
     channel->short_end = on_part != NULL ? 0 : azc__channel_short_end(channel->server);

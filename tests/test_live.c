@@ -615,6 +615,13 @@ static void test_setup(void) {
         azc_on_part(served, ignore_part);
         CHECK_INT(azc_add_live(served, &d), AZC_ERR_STATE);
         finish(server);
+        server = create(NULL);
+        served = azc_add_channel(server, &channel);
+        CHECK_INT(azc_add_live(served, &d), AZC_OK);
+        CHECK_INT(azc_on_part(served, ignore_part), AZC_ERR_STATE);
+        CHECK(strstr(azc_error(server), "azc_add_live") != NULL);
+        CHECK_INT(azc_listen(server), AZC_ERR_STATE);
+        finish(server);
     }
     TEST("the script is served with its tag, and azchan.js beside it") {
         azc_server *server = with_boxes();

@@ -1088,8 +1088,9 @@ int FUZZ_TARGET(const uint8_t *data, size_t size) {
         const conn_socket *a = &conn_worlds[0].sockets[i], *b = &conn_worlds[1].sockets[i];
         conn_compare(a, b);
         if (a->shut == b->shut) continue;
-        /* The peer announced its last request, and sent more. If nothing of that had come yet, the
-         * connection was closed at once, without a shutdown. */
+        /* The peer announced its last request, and sent more. In pieces, nothing of that had come
+         * yet, and the connection was closed at once, without a shutdown. */
+        FUZZ_CHECK(a->shut && !b->shut);
         whole.connections = cut.connections;
         whole.bytes_in = cut.bytes_in;
     }

@@ -1,4 +1,4 @@
-/* lib.mjs: what both interop scripts share. A runner, servers in their own processes, clients. */
+/* lib.mjs: what the interop scripts share. A runner, servers in their own processes, clients. */
 
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
