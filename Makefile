@@ -43,10 +43,11 @@ PAGES = $(sort $(patsubst examples/pages/%.html,%,$(wildcard examples/pages/*.ht
 PAGE_HEADER = od -An -v -tu1 examples/pages/$$page.html | \
     awk -v name=$${page}_page -f examples/pages/page.awk
 
-# The page's script, examples/pages/azchan.js, is in azchan.h.
-CLIENT_HEADER = awk -f examples/pages/client.awk examples/pages/azchan.js azchan.h
+# The page's scripts, examples/pages/azchan.js and azlive.js, are in azchan.h.
+SCRIPT = -f examples/pages/client.awk examples/pages
+CLIENT_HEADER = awk -v name=client $(SCRIPT)/azchan.js azchan.h | awk -v name=live $(SCRIPT)/azlive.js -
 
-##   make pages              write examples/*_page.h from examples/pages/*.html, azchan.js into azchan.h
+##   make pages              write examples/*_page.h from examples/pages/*.html, both scripts into azchan.h
 pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) >examples/$${page}_page.h || exit 1; done
 	@mkdir -p $(BUILD)
@@ -57,7 +58,7 @@ check-pages:
 	@for page in $(PAGES); do $(PAGE_HEADER) | cmp -s - examples/$${page}_page.h || \
 	    { echo "check-pages: examples/$${page}_page.h is stale: run make pages"; exit 1; }; done
 	@$(CLIENT_HEADER) | cmp -s - azchan.h || \
-	    { echo "check-pages: the script in azchan.h is stale: run make pages"; exit 1; }
+	    { echo "check-pages: a script in azchan.h is stale: run make pages"; exit 1; }
 
 check: check-pages
 .PHONY: pages check-pages
@@ -104,11 +105,13 @@ check-sanitize:
 	@$(MAKE) -s test BUILD=$(BUILD)/thread CFLAGS="-O1 -g -fsanitize=thread" \
 	    T="loop posts signals all_threads"
 
-##   make check-valgrind     all tests with valgrind
+##   make check-valgrind     the tests of each section with valgrind; LONG=1: test_all_*.c, too
+SECTION_TESTS = $(filter-out all_%,$(patsubst tests/test_%.c,%,$(wildcard tests/test_*.c)))
 check-valgrind:
 	$(call need,valgrind,valgrind)
 	@$(MAKE) -s test BUILD=$(BUILD)/valgrind CFLAGS="-O1 -g" TEST_RUN="env TEST_QUICK=1 \
-	    TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full"
+	    TEST_SECONDS=300 valgrind -q --error-exitcode=9 --leak-check=full" \
+	    $(if $(LONG),,T="$(SECTION_TESTS)")
 
 ##   make check-faults       all failures that make test samples: each system call with each error
 check-faults:
@@ -120,19 +123,20 @@ check-epoll:
 	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small, machine-i386, machine-armhf,
-##                           and pages that are away for a minute
+##                           with LONG=1 check-warnings, check-small, check-valgrind, four of
+##                           check-machines, and pages that are away for a minute
 check-long: examples $(BUILD)/client_server
-	@$(MAKE) -s check-warnings check-small machine-i386 machine-armhf LONG=1
+	@$(MAKE) -s check-warnings check-small check-valgrind \
+	    $(addprefix machine-,i386 armhf riscv64 musl) LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow
 	@cd tests/interop && BUILD=$(abspath $(BUILD)) LONG=1 node client_browsers.mjs
 	@$(MAKE) -s soak SECONDS=$(or $(SECONDS),3600)
 
-##   make check-fixed        fixed memory against a random program, SECONDS=120
+##   make check-fixed        fixed memory against a random program, SECONDS=60
 check-fixed:
-	@FIXED_SECONDS=$(or $(SECONDS),120) nice $(MAKE) -s test BUILD=$(BUILD)/random \
+	@FIXED_SECONDS=$(or $(SECONDS),60) nice $(MAKE) -s test BUILD=$(BUILD)/random \
 	    CFLAGS="-O2 -g" T=fixed
 
 ##   make coverage           lines (98 %) and branches (95 %) of azchan.h that make test runs
@@ -142,7 +146,8 @@ coverage:
 	$(call need,gcovr,gcovr)
 	@rm -rf $(BUILD)/coverage
 	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
-	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" >/dev/null
+	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" \
+	    >$(abspath $(BUILD))/coverage.log || { grep -A8 ^FAIL $(BUILD)/coverage.log; exit 1; }
 	@rm $(BUILD)/coverage/tests/test_json_fast.gc*
 	@cd $(BUILD)/coverage && gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h . >lines && \
 	    gcovr -r $(CURDIR) -f $(CURDIR)/azchan.h --branches --exclude-throw-branches \
@@ -150,17 +155,19 @@ coverage:
 	    status=$$?; grep -h azchan.h lines branches; exit $$status
 	@awk -f tests/uncovered.awk $(BUILD)/coverage/lines azchan.h tests/uncovered
 
-##   make check-interop      Node's ws client; azchan.js and the examples' pages in both browsers
-check-interop: examples $(BUILD)/client_server check-script
+##   make check-interop      Node's ws client; both scripts and the examples' pages in both browsers
+check-interop: examples $(BUILD)/client_server $(BUILD)/live_server check-script
 	$(call need,node,nodejs)
-	cd tests/interop && for script in ws client client_browsers browser pages serial axe firefox; do \
+	cd tests/interop && for script in ws client client_browsers live browser pages serial axe \
+	    firefox; do \
 	    BUILD=$(abspath $(BUILD)) node $$script.mjs || exit 1; done
 
-$(BUILD)/client_server: tests/interop/client_server.c azchan.h
+$(BUILD)/client_server $(BUILD)/live_server: $(BUILD)/%: tests/interop/%.c azchan.h
 	@mkdir -p $(@D)
 	$(CC) $(WARN) $(CFLAGS) -I. $< -o $@ $(LDFLAGS)
 
-##   make check-script       bytes of azchan.js after npm's terser, at most 2560; its types
+##   make check-script       bytes of azchan.js after npm's terser, at most 2560; of azlive.js, 2048;
+##                           and their types
 check-script:
 	$(call need,node,nodejs)
 	@cd tests/interop && node size.mjs

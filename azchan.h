@@ -58,7 +58,7 @@
    azc_set_user. A function that only answers is the noun of the answer: azc_peer, azc_count,
    azc_users. azc_after and azc_every say when. azc_on_x sets the callback on_x of an optional part.
    What works on a value starts with the value's kind: azc_json_*, azc_put_* (the writer),
-   azc_cursor_next. Everything with azc__ or AZC__ is private.
+   azc_html_*, azc_live_*, azc_cursor_next. Everything with azc__ or AZC__ is private.
 
    A BYTE'S WAY: what one azc_poll does, in this order
 
@@ -113,6 +113,7 @@
      azc_channel                                 the server's, until azc_destroy
      azc_conn                                    the server's, until its on_close returns. To keep
                                                  one, keep its azc_id and look it up with azc_find
+     azc_live                                    the server's, until its on_unmount returns
 
    THREADS. A server belongs to the thread that calls azc_poll. Only azc_stop and azc_post may be
    called from other threads and from signal handlers. "Anywhere" below means: in any callback or
@@ -192,8 +193,8 @@
 
    The convention, for clients of your own. Messages are JSON objects. Types and members whose names
    begin with ":" are reserved, and so are the query arguments `azchan` and `since`. A peer ignores
-   what it does not know of these. A program that passes on what peers wrote, unread (azc_send_all as
-   on_message, say), lets each of them send such messages to the others: where peers opt in, build
+   what it does not know of these. A program that passes on unread what peers wrote (azc_send_all as
+   on_message, say) lets each of them send such messages to the others. Where peers opt in, build
    the messages that they get, as examples/chat.c does.
 
        azchan=1 in the query      the peer opts in
@@ -233,9 +234,74 @@
    SENDS THAT ARE SAFE TO REPEAT. A page whose connection ended does not know whether its last
    message arrived. Let it give each message an id, and keep the id where the effect is kept: in the
    row of the database, or in the message that goes to the room's history. In examples/chat.c each
-   page sees its own messages come back with their ids. After a reconnect it waits for a reply, which
-   comes behind all that it missed, and then sends again what has not come back. The server keeps no
-   list of ids of its own: a list in memory is gone after the very restart that it is for.
+   page sees its own messages come back with their ids. After a reconnect it sends a request. The
+   reply comes behind all that it missed, so it then sends again what has not come back. The server
+   keeps no list of ids of its own: a list in memory is gone after the very restart that it is for.
+
+   LIVE COMPONENTS. The server renders a part of the page as HTML, and the page sends back what its
+   user does. The state of a component is here, in C; the page has no code for it.
+
+       typedef struct counter { long count; } counter;
+
+       static int counter_event(azc_live *live, const char *event, azc_json value) {
+           counter *c = (counter *)azc_live_data(live);
+           if (strcmp(event, "add") != 0) return AZC_ERR_APP;
+           c->count++;                             // then it is rendered again
+           return AZC_OK;
+       }
+
+       static void counter_render(azc_live *live, azc_html *html) {
+           const counter *c = (const counter *)azc_live_data(live);
+           azc_html_format(html, "<button live-click=add>%ld</button>", c->count);
+       }
+
+       azc_live_desc desc = {0};
+       desc.name = "counter";
+       desc.data_size = sizeof(counter);
+       desc.on_event = counter_event;
+       desc.on_render = counter_render;
+       azc_add_live(azc_add_channel(server, &channel), &desc);
+       azc_add_client(server, "/azchan.js");
+       azc_add_live_script(server, "/azlive.js");
+
+   The page. A component's id is that of its element, or else its name; a page has each id once.
+
+       <script src="/azchan.js"></script>
+       <script src="/azlive.js"></script>
+       <div live="counter"></div>
+       <script>new AzLive(new AzChannel("/counter"));</script>
+
+   Elements inside of it name the events to send:
+
+       live-click="add"           value: that of the element
+       live-input="name"          value: of the field; for a checkbox, true or false
+       live-submit="save"         on a form; value: an object of its fields. Then the form is reset
+       live-key="move Up Down"    keydown, of these keys or of any; value: the name of the key
+
+   When HTML comes, the script changes only what differs, so the focus, the cursor, and the value of
+   the field that has the focus stay. In lists give each item an id: it then keeps its element when
+   others come and go. The inside of a component within a component belongs to the inner one.
+
+   A component is mounted when its element appears on the page, and unmounted when that goes. If the
+   connection ends, the component waits for its page for grace_ms, with its state; a reload of the
+   page is a new page. azc_live_refresh renders a component after a change that is no event of its
+   own, azc_live_refresh_all all of one name, for state that they share: call it in on_event, or
+   from azc_every. HTML equal to what the page has is not sent, nor is HTML that newer one overtook
+   while the page was slow.
+
+   The convention, on top of that of the page's script. Strings have at most 64 bytes.
+
+       {"type":":mount","id":"a","name":"counter","key":"5eed...","args":{"step":"2"}}
+                                  the element is on the page; args: its data-* attributes. key: 16
+                                  bytes or more that no other page can guess. If the server has a
+                                  component of this key, id, name and user (azc_set_user), the page
+                                  gets that one; also from a connection that is still open, because
+                                  its link may be dead
+       {"type":":unmount","id":"a"}
+                                  the element has gone
+       {"type":":event","id":"a","event":"add","value":null}
+       {"type":":html","id":"a","html":"<button..."}
+                                  from the server: what the element must contain
 
    HISTORY AND LATEST VALUES. A dashboard's room replays its last minute to new members, and a slow
    viewer gets the newest value instead of a growing queue:
@@ -353,8 +419,9 @@
    is kept with it each; rooms with the longest name; memberships; timers; watched descriptors; and
    1 KiB pieces of output, enough for max_backlog even if each wastes the length of a control frame,
    and for the answers to one read full of pings. Arrays have their final size at once. Broadcasts
-   are copied to each output, not shared. History, latest values and rates need the heap:
-   azc_set_history, and azc_send with key or period_ms, return AZC_ERR_STATE.
+   are copied to each output, not shared. History, latest values, rates and components
+   need the heap: azc_set_history, azc_add_live, and azc_send with key or period_ms, return
+   AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -446,7 +513,9 @@
    room: see max_connections); pings, so that dead peers do not occupy them either. A peer can hold
    one max_message (or max_body, while it posts) and two max_backlog of memory, 576 KiB; and two
    max_backlog more, 1088 KiB in all, if it can join several rooms with a history. max_connections
-   times that is the most, so lower these on a small board.
+   times that is the most, so lower these on a small board. In a channel with
+   azc_add_live a peer can also hold 64 components; of those that have lost their page, max_waiting
+   of each name are kept.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -542,6 +611,12 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define AZC__FORMAT_2 __attribute__((format(printf, 2, 3))) /* the second argument is a format */
+#else
+#define AZC__FORMAT_2
 #endif
 
 #ifndef AZC_API
@@ -1152,7 +1227,7 @@ AZC_API int azc_set_history(azc_channel *channel, const char *room, size_t messa
  *             fragments and read_buffer cut them. An empty message is one part without bytes
  *   flags     AZC_PART_FIRST and AZC_PART_LAST, both if it is the only part; AZC_PART_TEXT if the
  *             message is text
- *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen)
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_STATE (after azc_listen; with azc_add_live)
  * AZC_PART_LOST is for azc_add_upload alone.
  * max_message does not apply: count, and azc_close(conn, 1009, ...) when it is too much. No part
  * comes after that, nor after the peer is gone: on_close is called.
@@ -1455,6 +1530,73 @@ AZC_API int azc_send_json(azc_conn *conn, azc_writer *w);
 AZC_API int azc_broadcast_json(azc_channel *channel, const char *room, azc_writer *w,
                                const azc_conn *except);
 
+/* ---- Live components ------------------------------------------------------------------------ */
+
+typedef struct azc_live azc_live; /* a component on one page; valid until its on_unmount returns */
+typedef struct azc_html azc_html; /* writes HTML; valid until on_render returns */
+
+/* A kind of component: see LIVE COMPONENTS. Zero-initialise it. Only name and on_render are
+ * needed. */
+typedef struct azc_live_desc {
+    const char *name;  /* <div live="name">; at most 64 bytes */
+    size_t data_size;  /* bytes of azc_live_data per component, zeroed; at most 1 GiB */
+    int grace_ms;      /* how long a component waits for its page when the connection has ended, 30
+                          s; negative: it does not */
+    int max_waiting;   /* components of this name that may wait; default: max_connections. Beyond
+                          it, or without memory for a timer, the oldest one is unmounted */
+    int (*on_mount)(azc_live *live, azc_json args); /* args: the element's data-* attributes, as
+                          strings. They are the page's word: check them. An error: not mounted */
+    int (*on_event)(azc_live *live, const char *event, azc_json value); /* then it is rendered */
+    void (*on_render)(azc_live *live, azc_html *html); /* write the HTML inside of the element, at
+                          most half of max_backlog, as JSON. Change nothing here: it may run at any
+                          time after on_mount, and also never */
+    void (*on_unmount)(azc_live *live); /* exactly once after an on_mount that returned AZC_OK */
+} azc_live_desc;
+
+/* Register a kind of component in a channel. Its pages may mount at most 64 components for each
+ * connection. Errors of on_mount and on_event are handled as those of on_message. The channel's own
+ * on_message gets the messages that are not about components.
+ *   desc      copied
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_CONFLICT (the channel has the name) |
+ *             AZC_ERR_MEMORY | AZC_ERR_STATE (after azc_listen; with azc_create_in; with
+ *             azc_on_part)
+ *   cost      the channel's messages are parsed twice; a mount or event: linear in the message and
+ *             in the components of its connection, and a rendering
+ *   call      before azc_listen */
+AZC_API int azc_add_live(azc_channel *channel, const azc_live_desc *desc);
+
+/* Serve azlive.js at this path, as azc_add_client serves azchan.js, which it needs. */
+AZC_API int azc_add_live_script(azc_server *server, const char *path);
+
+/* The component's data_size bytes (NULL if 0); its channel; its connection, NULL while it waits.
+ * Anywhere. */
+AZC_API void *azc_live_data(azc_live *live);
+AZC_API azc_channel *azc_live_channel(const azc_live *live);
+AZC_API azc_conn *azc_live_conn(const azc_live *live);
+
+/* Render a component, or all of this name in the channel, and send what has changed. One that waits
+ * is rendered when its page is back. A page that reads slowly gets the newest HTML, not all of it.
+ *   returns   AZC_OK, also if a backlog is full: then that connection is closed (1013), and the
+ *             page comes back for fresh HTML | AZC_ERR_FULL (HTML over half of max_backlog) |
+ *             AZC_ERR_UTF8 | AZC_ERR_MEMORY | AZC_ERR_STATE (in on_render) | AZC_ERR_ARGUMENT (no
+ *             such name; a pattern of azc_html_format). The first error of azc_live_refresh_all:
+ *             it goes on with the others
+ *   cost      a rendering, and a hash of the HTML; azc_live_refresh_all: that for each component of
+ *             the name, and linear in all components of the channel
+ *   call      anywhere but in on_render */
+AZC_API int azc_live_refresh(azc_live *live);
+AZC_API int azc_live_refresh_all(azc_channel *channel, const char *name);
+
+/* Write HTML, in on_render.
+ *   azc_html_put     markup, as it is: never what a user has typed
+ *   azc_html_format  a pattern of markup, in which values take the place of %s (text, escaped for
+ *             use between tags and in quoted attributes; NULL is ""), of %d, %ld and %lld. %% is a
+ *             percent sign. Compilers check the values as those of printf. Other numbers: snprintf
+ *             them, and use %s
+ * Both take UTF-8. An error is kept, and azc_live_refresh returns it. */
+AZC_API void azc_html_put(azc_html *html, const char *markup);
+AZC_API void azc_html_format(azc_html *html, const char *pattern, ...) AZC__FORMAT_2;
+
 #ifdef __cplusplus
 }
 #endif
@@ -1644,6 +1786,8 @@ typedef uint64_t azc__lane;
  *       azc__history, azc__rate    what a room keeps: freed by their parts
  *     azc__task_slot    a timer of azc_after or azc_every: kept for the next one, freed by
  *                       azc_destroy
+ *     azc__lives        what a channel has of LIVE: freed by azc_destroy
+ *       azc_live        a component on a page: freed after on_unmount
  *     azc__watched      a descriptor of azc_watch: freed after the turn in which it was stopped,
  *                       unless azc_watch used it again
  *   azc__block          the frame of a large broadcast: counts the pieces and histories that refer
@@ -1698,6 +1842,7 @@ enum {
     AZC__MAX_CONTROL = 125,     /* payload bytes of a control frame, RFC 6455 5.5 */
     AZC__MAX_HEAD = 14,         /* bytes of a frame head */
     AZC__MAX_DEPTH = 64,        /* nesting of JSON */
+    AZC__MAX_LIVE = 64,         /* components of a connection, and bytes of their strings */
     AZC__SLOT_BITS = 24,        /* low bits of an id: the slot; above them a serial number */
     AZC__SLOT_MASK = (1 << AZC__SLOT_BITS) - 1
 };
@@ -2149,6 +2294,52 @@ typedef struct azc__rate {
     size_t len, cap;
 } azc__rate;
 
+/* LIVE: components of a connection, or of a kind that wait, in a ring, the oldest first. */
+typedef struct azc__live_ring {
+    azc_live *first;
+    int count;
+} azc__live_ring;
+
+/* LIVE: a kind of component, in a list of its channel. Its name follows the struct. */
+typedef struct azc__live_kind {
+    struct azc__live_kind *next;
+    azc_live_desc desc; /* with defaults filled in */
+    azc__live_ring waiting;
+} azc__live_kind;
+
+/* LIVE: one component. Its data follows the struct. */
+struct azc_live {
+    azc_live *chain;       /* in the hash bucket */
+    azc_live *next, *prev; /* in the ring of its connection or kind */
+    azc__live_kind *kind;
+    azc_channel *channel;
+    azc_conn *conn;        /* NULL: it waits */
+    uint64_t timer;        /* of the wait, or 0 */
+    uint64_t sent;         /* hash of the HTML that the page has; 0: none */
+    uint64_t hash;         /* of names */
+    char *names;           /* key, id and user, NUL-terminated each, behind the data */
+    size_t names_len;
+    size_t size;           /* allocated bytes */
+};
+
+/* LIVE: the message that on_render writes; its memory serves all renderings of the channel. */
+struct azc_html {
+    azc_writer writer;
+    const azc__mem *mem;
+    size_t max;     /* bytes */
+    int rendering;  /* on_render runs */
+};
+
+/* LIVE: what a channel with azc_add_live has. */
+typedef struct azc__lives {
+    azc__live_kind *kinds;
+    azc_live **buckets; /* all components, by the hash of their names */
+    uint32_t cap, count;
+    azc_html html;
+    int (*on_message)(azc_conn *conn, const char *text, size_t len); /* of the channel's desc */
+    void (*on_close)(azc_conn *conn, int code, const char *reason);
+} azc__lives;
+
 /* TIMERS: a task of azc_after or azc_every. The slot serves many tasks, one after the other, each
  * with a number of its own. */
 typedef struct azc__task_slot {
@@ -2330,6 +2521,7 @@ struct azc_channel {
     void (*on_publish)(azc_channel *channel, const char *room, const void *data, size_t len,
                        int binary);
     void (*on_room)(azc_channel *channel, const char *room, int present);
+    azc__lives *lives;          /* LIVE: NULL without azc_add_live */
     const char *subprotocols;   /* "v2\0v1\0\0", behind the struct */
 };
 
@@ -2450,6 +2642,7 @@ struct azc_server {
     int (*queue_keyed)(azc_conn *conn, azc__block *block); /* RATES: a message with a key */
     void (*queue_late)(azc_conn *conn);                /* RATES: if conn.late is not NULL */
     void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
+    void (*lives_free)(azc_server *s);                 /* LIVE: before what on_unmount may use */
     void (*pair_end)(azc_server *s, const azc__room *room); /* ROOM: before a pair is freed */
     void (*signals_end)(azc_server *s);                /* SIGNALS: as azc_destroy begins */
     void (*shutdown_accept)(azc_server *s);            /* SHUTDOWN: as the listener is closed */
@@ -4518,15 +4711,20 @@ static void azc__put_escaped(azc_writer *w, unsigned char c) {
     azc__put_raw(w, escape, strlen(escape));
 }
 
-static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
-    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
-    azc__put_char(w, '"');
+/* The inside of a string, which is UTF-8. */
+static void azc__put_inside(azc_writer *w, const char *s, size_t len) {
     for (const char *end = s + len, *run = s;; run = ++s) {
         while (s < end && (unsigned char)*s >= 32 && *s != '"' && *s != '\\') s++;
         azc__put_raw(w, run, (size_t)(s - run));
         if (s == end) break;
         azc__put_escaped(w, (unsigned char)*s);
     }
+}
+
+static void azc__put_quoted(azc_writer *w, const char *s, size_t len) {
+    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
+    azc__put_char(w, '"');
+    azc__put_inside(w, s, len);
     azc__put_char(w, '"');
 }
 
@@ -5033,6 +5231,12 @@ static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t 
     v[2] ^= 0xFF;
     for (int i = 0; i < 4; i++) azc__sip_round(v);
     return v[1] ^ v[3];
+}
+
+/* The same of 64 bits. */
+static uint64_t azc__sip_wide(const uint32_t seed[2], const void *bytes, size_t len) {
+    const uint32_t other[2] = {seed[1], seed[0]};
+    return (uint64_t)azc__sip_hash(seed, bytes, len) << 32 | azc__sip_hash(other, bytes, len);
 }
 
 static const char *azc__room_name(const azc__room *room) { return (const char *)(room + 1); }
@@ -8390,6 +8594,7 @@ AZC_API int azc_destroy(azc_server *server) {
     azc__settle(server);
     azc__conn_end_all(server, 1);
     azc__settle(server);
+    if (server->lives_free != NULL) server->lives_free(server);
     if (server->rates_free != NULL) server->rates_free(server);
     if (server->history != NULL) server->history->free(server);
     AZC__BUSY_OVER();
@@ -8634,6 +8839,10 @@ static const azc__parts_join azc__parts_functions = {azc__part_decode, azc__part
 AZC_API int azc_on_part(azc_channel *channel, azc_part_callback on_part) {
     int error = azc__channel_check(channel, "azc_on_part");
     if (error != AZC_OK) return error;
+    if (channel->lives != NULL)
+        return azc__setup_failed(channel->server,
+                                 azc__mistake(channel->server, AZC_ERR_STATE, "azc_on_part: not "
+                                              "for a channel with azc_add_live"));
     channel->on_part = on_part;
     channel->parts = on_part != NULL ? &azc__parts_functions : NULL;
     channel->short_end = on_part != NULL ? 0 : azc__channel_short_end(channel->server);
@@ -10193,17 +10402,23 @@ static const char *const azc__client_script[] = {
     "};\n"};
 /* END azchan.js */
 
-static int azc__client_serve(azc_conn *conn, void *userdata) {
+/* Answer with a script of so many parts, unless the browser has it. */
+static int azc__script_serve(azc_conn *conn, const char *tag, const char *const *parts,
+                             size_t count) {
     const char *known = azc_header(conn, "If-None-Match");
-    char body[AZC__CLIENT_LEN + 1], *end = body;
-    (void)userdata;
-    azc_reply_header(conn, "ETag", AZC__CLIENT_TAG);
+    char body[AZC__CLIENT_LEN + 1], *end = body; /* azlive.js is shorter */
+    azc_reply_header(conn, "ETag", tag);
     azc_reply_header(conn, "Cache-Control", "no-cache"); /* ask each time, by the tag */
-    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, AZC__CLIENT_TAG) != NULL))
+    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, tag) != NULL))
         return azc_reply(conn, 304, NULL, NULL, 0);
-    for (size_t i = 0; i < sizeof azc__client_script / sizeof *azc__client_script; i++)
-        end = stpcpy(end, azc__client_script[i]);
-    return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, AZC__CLIENT_LEN);
+    for (size_t i = 0; i < count; i++) end = stpcpy(end, parts[i]);
+    return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, (size_t)(end - body));
+}
+
+static int azc__client_serve(azc_conn *conn, void *userdata) {
+    (void)userdata;
+    return azc__script_serve(conn, AZC__CLIENT_TAG, azc__client_script,
+                             sizeof azc__client_script / sizeof *azc__client_script);
 }
 
 /* Returns 1 if this is not for on_message. */
@@ -10307,11 +10522,7 @@ AZC_API void azc_send_presence(azc_channel *channel, const char *room, const cha
 
 static uint64_t azc__recovery_user(const azc_conn *conn) {
     const char *name = azc_user(conn);
-    if (name == NULL) return 0;
-    const azc_server *s = conn->server;
-    const uint32_t other[2] = {s->seed[1], s->seed[0]};
-    size_t len = strlen(name);
-    return (uint64_t)azc__sip_hash(s->seed, name, len) << 32 | azc__sip_hash(other, name, len) | 1;
+    return name == NULL ? 0 : azc__sip_wide(conn->server->seed, name, strlen(name)) | 1;
 }
 
 /* Find the serial that follows this epoch in "epoch,serial,epoch,serial". since may be NULL. */
@@ -10471,7 +10682,577 @@ AZC_API int azc_add_client(azc_server *server, const char *path) {
     return azc__page_add(server, path, &page, 1, "azc_add_client");
 }
 
-/* ==== [35] BODIES: requests with a body, whole or in parts; RFC 9112 6, 7.1, 9110 10.1.1 ====== */
+/* ==== [35] LIVE: components that the server renders, and their script ========================= */
+
+/* BEGIN azlive.js: made by `make pages` from examples/pages/azlive.js. Edit that, not this. */
+#define AZC__LIVE_TAG "\"d51125a37a2fba7\""
+enum { AZC__LIVE_LEN = 3258 };
+static const char *const azc__live_script[] = {
+    "globalThis.AzLive = function AzLive(channel, root = document) {\n"
+    "const key = crypto.getRandomValues(new Uint32Array(4)).join('-');\n"
+    "const name_of = (one) => one.getAttribute('live'), id_of = (one) => one.id || name_of(one);\n"
+    "const focused = () => document.activeElement;\n"
+    "let mounted = new Map();\n"
+    "const send = (type, id, more) => channel.send({ type, id, ...more });\n"
+    "const scan = () => {\n"
+    "if (channel.state !== 'open') return;\n"
+    "const before = mounted;\n"
+    "mounted = new Map([...root.querySelectorAll('[live]')].map((one) => [id_of(one), one]));\n"
+    "before.forEach((one, id) => mounted.has(id) || send(':unmount', id));\n"
+    "mounted.forEach((one, id) => before.get(id) === one ||\n"
+    "send(':mount', id, { name: name_of(one), key, args: { ...one.dataset } }));\n"
+    "};\n"
+    "const listen = (name, value, type = name) => root.addEventListener(type, (event) => {\n"
+    "const one = event.target.closest?.(`[live-${name}]`), home = one?.closest('[live]');\n"
+    "if (!home) return;\n"
+    "const [word, ...keys] = one.getAttribute(`live-${name}`).split(' ');\n"
+    "if (name === 'key' && (event.isComposing || keys[0] && !keys.includes(event.key))) return;\n"
+    "if (name === 'submit') event.preventDefault();\n"
+    "const sent = send(':event', id_of(home), { event: word, value: value(one, event) });\n"
+    "if (sent && name === 'submit') one.reset();\n"
+    "});\n"
+    "listen('click', (one) => one.value);\n"
+    "listen('input', (one, { target }) => (\n"
+    "target.type === 'checkbox' ? target.checked : target.value));\n"
+    "listen('submit', (one) => Object.fromEntries(new FormData(one)));\n"
+    "listen('key', (one, event) => event.key, 'keydown');\n"
+    "const morph = (old, fresh) => {\n"
+    "const copy = (name) => { if (old[name] !== fresh[name]) old[name] = fresh[name]; };\n"
+    "if (old.nodeName !== fresh.nodeName) return old.replaceWith(fresh);\n"
+    "if (!fresh.attributes) return copy('data');\n"
+    "for (const { name } of [...old.attributes]) {\n"
+    "if (!fresh.hasAttribute(name)) old.removeAttribute(name);\n"
+    "}\n"
+    "for (const { name, value } of fresh.attributes) {\n"
+    "if (old.getAttribute(name) !== value) old.setAttribute(name, value);\n"
+    "}\n"
+    "if (name_of(old)) return;\n"
+    "inside(old, fresh);\n"
+    "copy('checked');\n"
+    "if (old !== focused()) copy('value');\n"
+    "};\n"
+    "const inside = (old, fresh) => {\n"
+    "const ids = by_id(old), kept = by_id(fresh);\n"
+    "let at = old.firstChild;\n"
+    "const pass = (keep) => {\n"
+    "const one = at;\n"
+    "at = at.nextSibling;\n"
+    "if (keep) old.append(one);\n"
+    "else one.remove();\n"
+    "};\n"
+    "for (const node of [...fresh.childNodes]) {\n"
+    "const same = ids.get(node.id || 0);\n"
+    "while (at && at !== same && (at.id ? !kept.has(at.id) : same)) pass();\n"
+    "if (same?.contains(focused())) while (at && at !== same) pass(true);\n"
+    "const match = node.id ? same : at && !at.id && at.nodeName === node.nodeName && at;\n"
+    "if (match && match === at) at = at.nextSibling;\n"
+    "else old.insertBefore(match || node, at);\n"
+    "if (match) morph(match, node);\n"
+    "}\n"
+    "while (at) pass();\n"
+    "};\n"
+    "const by_id = ({ children }) => new Map([...children].map((one) => [one.id, one]));\n"
+    "channel.on(':html', ({ id, html }) => {\n"
+    "const one = mounted.get(id), box = document.createElement('template');\n"
+    "const before = focused();\n"
+    "box.innerHTML = html;\n"
+    "if (!one) return;\n"
+    "inside(one, box.content);\n"
+    "if (!before.isConnected) one.querySelector('[autofocus]')?.focus();\n"
+    "});\n"
+    "channel.on(':state', () => {\n"
+    "mounted = new Map();\n"
+    "scan();\n"
+    "});\n"
+    "new MutationObserver(scan).observe(root, { childList: true, subtree: true });\n"
+    "scan();\n"
+    "};\n"};
+/* END azlive.js */
+
+/* It fits into the body of azc__script_serve. */
+enum { AZC__LIVE_FITS = 1 / ((int)AZC__LIVE_LEN <= (int)AZC__CLIENT_LEN) };
+
+static int azc__live_serve(azc_conn *conn, void *userdata) {
+    (void)userdata;
+    return azc__script_serve(conn, AZC__LIVE_TAG, azc__live_script,
+                             sizeof azc__live_script / sizeof *azc__live_script);
+}
+
+AZC_API int azc_add_live_script(azc_server *server, const char *path) {
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = azc__live_serve;
+    return azc__page_add(server, path, &page, 1, "azc_add_live_script");
+}
+
+/* ---- HTML: the inside of a JSON string, in a buffer that grows ---- */
+
+/* Returns 0 at the limit, and without memory. */
+static int azc__html_grow(azc_html *html) {
+    azc_writer *w = &html->writer;
+    size_t size = w->azc__size, more = azc__min(size > 0 ? 2 * size : 4096, html->max);
+    if (size == html->max) return 0;
+    char *text = (char *)html->mem->alloc(html->mem->userdata, w->text, size, more);
+    if (text == NULL) w->azc__failed = AZC_ERR_MEMORY;
+    if (text == NULL) return 0;
+    w->text = text;
+    w->azc__size = more;
+    return 1;
+}
+
+static void azc__html_add(azc_html *html, const char *s, size_t len) {
+    azc_writer *w = &html->writer;
+    size_t before = w->len;
+    if (!azc__utf8_valid(s, len)) azc__put_error(w, AZC_ERR_UTF8);
+    while (azc__put_inside(w, s, len), w->azc__failed == AZC_ERR_FULL && azc__html_grow(html)) {
+        w->azc__failed = AZC_OK;
+        w->len = before;
+    }
+}
+
+static void azc__html_escape(azc_html *html, const char *s) {
+    while (*s) {
+        size_t plain = strcspn(s, "&<>\"'");
+        const char *name = *s == '&' ? "&amp;" : *s == '<' ? "&lt;" : *s == '>' ? "&gt;"
+                         : *s == '"' ? "&quot;" : "&#39;";
+        azc__html_add(html, plain > 0 ? s : name, plain > 0 ? plain : strlen(name));
+        s += plain > 0 ? plain : 1;
+    }
+}
+
+static void azc__html_integer(azc_html *html, long long n) {
+    char digits[24];
+    azc__html_add(html, digits, (size_t)snprintf(digits, sizeof digits, "%lld", n));
+}
+
+AZC_API void azc_html_put(azc_html *html, const char *markup) {
+    if (html != NULL && markup != NULL) azc__html_add(html, markup, strlen(markup));
+}
+
+AZC_API void azc_html_format(azc_html *html, const char *pattern, ...) {
+    va_list values;
+    const char *text;
+    if (html == NULL || pattern == NULL) return;
+    va_start(values, pattern);
+    for (const char *at; (at = strchr(pattern, '%')) != NULL; pattern = at + 1) {
+        azc__html_add(html, pattern, (size_t)(at - pattern));
+        size_t longs = strspn(++at, "l");
+        at += longs;
+        if (*at == 'd' && longs <= 2) {
+            azc__html_integer(html, longs == 0   ? va_arg(values, int)
+                                    : longs == 1 ? va_arg(values, long)
+                                                 : va_arg(values, long long));
+        } else if (*at == '%' && longs == 0) {
+            azc__html_add(html, at, 1);
+        } else if (*at == 's' && longs == 0) {
+            if ((text = va_arg(values, const char *)) != NULL) azc__html_escape(html, text);
+        } else {
+            azc__put_error(&html->writer, AZC_ERR_ARGUMENT);
+            break;
+        }
+    }
+    azc__html_add(html, pattern, strlen(pattern));
+    va_end(values);
+}
+
+/* ---- Rendering ---- */
+
+static int azc__live_error(azc_live *live, int error) {
+    azc_server *s = live->channel->server;
+    const azc__lives *lives = live->channel->lives;
+    const char *name = live->kind->desc.name;
+    if (error == AZC_ERR_FULL)
+        return azc__mistake(s, error, "the HTML of live \"%s\" is over %zu bytes, half of "
+                            "max_backlog: render less, or raise that", name, lives->html.max);
+    return azc__mistake(s, error, "the HTML of live \"%s\": %s%s", name, azc_strerror(error),
+                        error == AZC_ERR_ARGUMENT ? ": azc_html_format takes %s, %d, %ld, %lld "
+                                                    "and %%" : "");
+}
+
+/* Make the message. Returns the error of the HTML. */
+static int azc__live_render(azc_live *live, azc_html *html) {
+    azc_writer *w = &html->writer;
+    if (w->azc__size == 0 && !azc__html_grow(html)) return AZC_ERR_MEMORY;
+    *w = azc_put_begin(w->text, w->azc__size);
+    azc_put_string(w, "type", ":html");
+    azc_put_string(w, "id", live->names + strlen(live->names) + 1);
+    azc__put_raw(w, ",\"html\":\"", 9);
+    html->rendering = 1;
+    live->kind->desc.on_render(live, html);
+    html->rendering = 0;
+    if (w->azc__failed == 0 && w->azc__size - w->len < 3) azc__html_grow(html);
+    azc__put_char(w, '"');
+    return azc_put_finish(w);
+}
+
+AZC_API int azc_live_refresh(azc_live *live) {
+    if (live == NULL) return AZC_ERR_ARGUMENT;
+    azc_conn *conn = live->conn;
+    azc_server *s = live->channel->server;
+    azc_html *html = &live->channel->lives->html;
+    if (html->rendering)
+        return azc__mistake(s, AZC_ERR_STATE, "azc_live_refresh: not in on_render");
+    if (conn == NULL || conn->state != AZC__OPEN) return AZC_OK;
+    int error = azc__live_render(live, html);
+    if (error != AZC_OK) return azc__live_error(live, error);
+    uint64_t hash = azc__sip_wide(s->seed, html->writer.text, html->writer.len) | 1;
+    if (hash == live->sent) return AZC_OK;
+    azc_message m;
+    memset(&m, 0, sizeof m);
+    m.to = conn;
+    m.key = live->hash | 1; /* of several that wait for the page, only the newest is sent */
+    m.text = html->writer.text;
+    m.len = html->writer.len;
+    error = azc_send(live->channel, &m);
+    if (error == AZC_OK) live->sent = hash;
+    if (error != AZC_ERR_FULL) return error;
+    azc_close(conn, 1013, "the page is too slow"); /* if when_full has not */
+    return AZC_OK;
+}
+
+static azc__live_kind *azc__live_kind_of(const azc__lives *lives, const char *name) {
+    azc__live_kind *kind = lives->kinds;
+    while (kind != NULL && strcmp(kind->desc.name, name) != 0) kind = kind->next;
+    return kind;
+}
+
+/* A rendering changes no list. */
+AZC_API int azc_live_refresh_all(azc_channel *channel, const char *name) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    const azc__lives *lives = channel->lives;
+    const azc__live_kind *kind = NULL;
+    if (lives != NULL && name != NULL) kind = azc__live_kind_of(lives, name);
+    if (kind == NULL)
+        return azc__mistake(channel->server, AZC_ERR_ARGUMENT, "azc_live_refresh_all: azc_add_live "
+                            "has no \"%.100s\" in this channel", name != NULL ? name : "");
+    int first = AZC_OK;
+    for (uint32_t i = 0; i < lives->cap; i++) {
+        for (azc_live *live = lives->buckets[i]; live != NULL; live = live->chain) {
+            int error = live->kind == kind ? azc_live_refresh(live) : AZC_OK;
+            if (first == AZC_OK) first = error;
+        }
+    }
+    return first;
+}
+
+/* ---- Where components are ---- */
+
+/* A connection's ring is behind its azc_data. */
+static azc__live_ring *azc__live_ring_of(const azc_conn *conn) {
+    return (azc__live_ring *)(void *)(conn->tail + conn->channel->data_size -
+                                      azc__align(sizeof(azc__live_ring)));
+}
+
+static void azc__live_link(azc__live_ring *ring, azc_live *live) {
+    if (ring->count++ == 0) ring->first = live->next = live->prev = live;
+    live->next = ring->first;
+    live->prev = ring->first->prev;
+    live->prev->next = live->next->prev = live;
+}
+
+static void azc__live_unlink(azc_live *live) {
+    azc__live_ring *ring =
+        live->conn != NULL ? azc__live_ring_of(live->conn) : &live->kind->waiting;
+    if (ring->first == live) ring->first = live->next;
+    if (--ring->count == 0) ring->first = NULL;
+    live->next->prev = live->prev;
+    live->prev->next = live->next;
+}
+
+/* To a connection, or (NULL) to those that wait. Its page has no HTML of it then. */
+static void azc__live_move(azc_live *live, azc_conn *conn) {
+    azc__live_unlink(live);
+    live->conn = conn;
+    live->sent = 0;
+    azc__live_link(conn != NULL ? azc__live_ring_of(conn) : &live->kind->waiting, live);
+    if (live->timer != 0) azc_cancel(live->channel->server, live->timer);
+    live->timer = 0;
+}
+
+static azc_live *azc__live_of(const azc_conn *conn, const char *id) {
+    const azc__live_ring *ring = azc__live_ring_of(conn);
+    azc_live *live = ring->first;
+    for (int i = 0; i < ring->count; i++, live = live->next) {
+        if (strcmp(live->names + strlen(live->names) + 1, id) == 0) return live;
+    }
+    return NULL;
+}
+
+static azc_live *azc__live_find(const azc__lives *lives, const char *names, size_t len,
+                                uint64_t hash) {
+    if (lives->cap == 0) return NULL;
+    azc_live *live = lives->buckets[hash & (lives->cap - 1)];
+    while (live != NULL && (live->names_len != len || memcmp(live->names, names, len) != 0))
+        live = live->chain;
+    return live;
+}
+
+/* Twice the buckets. Returns 0 without memory. */
+static int azc__live_grow(azc_server *s, azc__lives *lives) {
+    uint32_t cap = lives->cap > 0 ? 2 * lives->cap : 16;
+    azc_live **buckets = (azc_live **)azc__zalloc(&s->mem, cap * sizeof(azc_live *));
+    if (buckets == NULL) return 0;
+    for (uint32_t i = 0; i < lives->cap; i++) {
+        for (azc_live *live = lives->buckets[i], *next; live != NULL; live = next) {
+            azc_live **at = &buckets[live->hash & (cap - 1)];
+            next = live->chain;
+            live->chain = *at;
+            *at = live;
+        }
+    }
+    azc__free(&s->mem, lives->buckets, lives->cap * sizeof(azc_live *));
+    lives->buckets = buckets;
+    lives->cap = cap;
+    return 1;
+}
+
+/* ---- A component's life ---- */
+
+static void azc__live_free(azc_live *live) {
+    azc__live_unlink(live);
+    azc__free(&live->channel->server->mem, live, live->size);
+}
+
+static void azc__live_end(azc_live *live) {
+    azc__lives *lives = live->channel->lives;
+    azc_live **at = &lives->buckets[live->hash & (lives->cap - 1)];
+    while (*at != live) at = &(*at)->chain;
+    *at = live->chain;
+    lives->count--;
+    if (live->timer != 0) azc_cancel(live->channel->server, live->timer);
+    if (live->kind->desc.on_unmount != NULL) live->kind->desc.on_unmount(live);
+    azc__live_free(live);
+}
+
+static void azc__live_late(azc_server *server, void *arg) {
+    azc_live *live = (azc_live *)arg;
+    (void)server;
+    live->timer = 0;
+    azc__live_end(live);
+}
+
+/* Its connection has ended. */
+static void azc__live_wait(azc_live *live) {
+    azc__live_kind *kind = live->kind;
+    int ms = kind->desc.grace_ms;
+    azc__live_move(live, NULL);
+    if (ms >= 0) live->timer = azc_after(live->channel->server, ms, azc__live_late, live);
+    if (live->timer == 0) azc__live_end(live);
+    else if (kind->waiting.count > kind->desc.max_waiting) azc__live_end(kind->waiting.first);
+}
+
+/* Make a component of the connection. NULL without memory. */
+static azc_live *azc__live_make(azc_conn *conn, azc__live_kind *kind, const char *names,
+                                size_t len, uint64_t hash) {
+    azc_server *s = conn->server;
+    azc__lives *lives = conn->channel->lives;
+    size_t data = azc__align(sizeof(azc_live)) + azc__align(kind->desc.data_size);
+    if (lives->count >= lives->cap && !azc__live_grow(s, lives) && lives->cap == 0) return NULL;
+    azc_live *live = (azc_live *)azc__zalloc(&s->mem, data + len);
+    if (live == NULL) return NULL;
+    live->kind = kind;
+    live->channel = conn->channel;
+    live->conn = conn;
+    live->hash = hash;
+    live->size = data + len;
+    live->names = (char *)live + data;
+    live->names_len = len;
+    memcpy(live->names, names, len);
+    azc__live_link(azc__live_ring_of(conn), live);
+    return live;
+}
+
+/* It is in the table, and so for azc_live_refresh_all, once it is mounted. */
+static int azc__live_begin(azc_live *live, azc_json args) {
+    azc__lives *lives = live->channel->lives;
+    int (*on_mount)(azc_live *, azc_json) = live->kind->desc.on_mount;
+    int error = on_mount != NULL ? on_mount(live, args) : AZC_OK;
+    if (error != AZC_OK) {
+        azc__live_free(live);
+        return error;
+    }
+    live->chain = lives->buckets[live->hash & (lives->cap - 1)];
+    lives->buckets[live->hash & (lives->cap - 1)] = live;
+    lives->count++;
+    return azc_live_refresh(live);
+}
+
+/* ---- Messages of pages ---- */
+
+static int azc__live_refuse(azc_conn *conn, const char *why) {
+    azc__log(conn->server, conn, AZC_LOG_WARNING, "%s", why);
+    return AZC_ERR_JSON;
+}
+
+/* A member of the message as a string of 1 to 64 bytes without a NUL; "" if it is no such. */
+typedef char azc__live_string[AZC__MAX_LIVE + 1];
+static size_t azc__live_get(azc_json in, const char *name, azc__live_string out) {
+    int len = azc_json_string(azc_json_get(in, name), out, sizeof(azc__live_string));
+    if (len < 0 || strlen(out) != (size_t)len) *out = 0;
+    return strlen(out);
+}
+
+static int azc__live_mount(azc_conn *conn, azc_json in, const char *id) {
+    char names[2 * sizeof(azc__live_string) + AZC__MAX_ROOM + 1];
+    azc__live_string name, key;
+    const azc__lives *lives = conn->channel->lives;
+    const char *user = azc_user(conn);
+    azc__live_get(in, "name", name);
+    if (azc__live_get(in, "key", key) < 16)
+        return azc__live_refuse(conn, "the key of a :mount must have from 16 to 64 bytes");
+    azc__live_kind *kind = azc__live_kind_of(lives, name);
+    if (kind == NULL)
+        return azc__live_refuse(conn, "a :mount has a name that azc_add_live does not have");
+    size_t len = (size_t)snprintf(names, sizeof names, "%s%c%s%c%s", key, 0, id, 0,
+                                  user != NULL ? user : "") + 1;
+    uint64_t hash = azc__sip_wide(conn->server->seed, names, len);
+    azc_live *live = azc__live_find(lives, names, len, hash);
+    if (live != NULL && live->kind != kind) {
+        azc__live_end(live);
+        live = NULL;
+    }
+    int here = live != NULL && live->conn == conn;
+    if (!here && azc__live_ring_of(conn)->count >= AZC__MAX_LIVE)
+        return azc__error(conn->server, AZC_ERR_FULL, "a :mount: the connection has %d components",
+                          AZC__MAX_LIVE);
+    if (live != NULL) {
+        azc__live_move(live, conn);
+        return azc_live_refresh(live);
+    }
+    live = azc__live_make(conn, kind, names, len, hash);
+    if (live == NULL) return azc__error_memory(conn->server, "a :mount");
+    return azc__live_begin(live, azc_json_get(in, "args"));
+}
+
+static int azc__live_event(azc_live *live, azc_json in) {
+    azc__live_string event;
+    int (*on_event)(azc_live *, const char *, azc_json) = live->kind->desc.on_event;
+    if (azc__live_get(in, "event", event) == 0 || on_event == NULL)
+        return azc__live_refuse(live->conn, "an :event has no name, or there is no on_event");
+    int error = on_event(live, event, azc_json_get(in, "value"));
+    return error == AZC_OK ? azc_live_refresh(live) : error;
+}
+
+/* The channel's on_message. */
+static int azc__live_message(azc_conn *conn, const char *text, size_t len) {
+    const azc__lives *lives = conn->channel->lives;
+    azc__live_string type, id;
+    azc_json in;
+    int error = azc_json_read(&in, text, len);
+    azc__live_get(in, "type", type);
+    int mount = strcmp(type, ":mount") == 0, unmount = strcmp(type, ":unmount") == 0;
+    if (!mount && !unmount && strcmp(type, ":event") != 0) {
+        if (lives->on_message != NULL) return lives->on_message(conn, text, len);
+        return error != AZC_OK ? error : azc__live_refuse(conn, "a message of an unknown type");
+    }
+    if (azc__live_get(in, "id", id) == 0)
+        return azc__live_refuse(conn, "the id of a component must have from 1 to 64 bytes");
+    if (mount) return azc__live_mount(conn, in, id);
+    azc_live *live = azc__live_of(conn, id);
+    if (live == NULL) return azc__live_refuse(conn, "no component of the connection has this id");
+    if (!unmount) return azc__live_event(live, in);
+    azc__live_end(live);
+    return AZC_OK;
+}
+
+/* The channel's on_close. Other callbacks may run in here, but none that adds to the ring. */
+static void azc__live_close(azc_conn *conn, int code, const char *reason) {
+    azc__lives *lives = conn->channel->lives;
+    azc__live_ring *ring = azc__live_ring_of(conn);
+    while (ring->first != NULL) azc__live_wait(ring->first);
+    if (lives->on_close != NULL) lives->on_close(conn, code, reason);
+}
+
+/* ---- Begin and end ---- */
+
+static void azc__lives_free(azc_server *s) {
+    for (const azc__route *route = s->channel_routes; route != NULL; route = route->next) {
+        azc_channel *channel = (azc_channel *)route->target;
+        azc__lives *lives = channel->lives;
+        if (lives == NULL) continue;
+        for (uint32_t i = 0; i < lives->cap; i++)
+            while (lives->buckets[i] != NULL) azc__live_end(lives->buckets[i]);
+        for (azc__live_kind *kind; (kind = lives->kinds) != NULL;) {
+            lives->kinds = kind->next;
+            azc__free(&s->mem, kind, sizeof *kind + strlen(kind->desc.name) + 1);
+        }
+        azc__free(&s->mem, lives->buckets, lives->cap * sizeof(azc_live *));
+        azc__free(&s->mem, lives->html.writer.text, lives->html.writer.azc__size);
+        azc__free(&s->mem, lives, sizeof *lives);
+        channel->lives = NULL;
+    }
+}
+
+/* Give the channel what it needs for components: the ring behind azc_data, and its callbacks. */
+static int azc__lives_make(azc_channel *channel) {
+    azc_server *s = channel->server;
+    azc__lives *lives = (azc__lives *)azc__zalloc(&s->mem, sizeof *lives);
+    if (lives == NULL) return 0;
+    lives->html.mem = &s->mem;
+    lives->html.max = s->config.max_backlog / 2;
+    lives->on_message = channel->desc.on_message;
+    lives->on_close = channel->desc.on_close;
+    channel->desc.on_message = azc__live_message;
+    channel->desc.on_close = azc__live_close;
+    channel->data_size += azc__align(sizeof(azc__live_ring));
+    channel->lives = lives;
+    s->lives_free = azc__lives_free;
+    return 1;
+}
+
+static int azc__live_kind_add(azc_channel *channel, const azc_live_desc *desc) {
+    azc_server *s = channel->server;
+    size_t name = strlen(desc->name) + 1;
+    if (channel->lives == NULL && !azc__lives_make(channel))
+        return azc__error_memory(s, "azc_add_live");
+    if (azc__live_kind_of(channel->lives, desc->name) != NULL)
+        return azc__mistake(s, AZC_ERR_CONFLICT, "azc_add_live: the channel has the name \"%s\"",
+                            desc->name);
+    azc__live_kind *kind = (azc__live_kind *)azc__zalloc(&s->mem, sizeof *kind + name);
+    if (kind == NULL) return azc__error_memory(s, "azc_add_live");
+    kind->desc = *desc;
+    kind->desc.name = (const char *)memcpy(kind + 1, desc->name, name);
+    if (desc->grace_ms == 0) kind->desc.grace_ms = 30000;
+    if (desc->max_waiting == 0) kind->desc.max_waiting = s->config.max_connections;
+    kind->next = channel->lives->kinds;
+    channel->lives->kinds = kind;
+    return AZC_OK;
+}
+
+static int azc__live_desc_check(azc_channel *channel, const azc_live_desc *desc) {
+    azc_server *s = channel->server;
+    if (s->listening) return azc__setup_late(s, "azc_add_live");
+    if (s->fixed != NULL) return azc__error_fixed(s, "azc_add_live");
+    if (channel->parts != NULL)
+        return azc__mistake(s, AZC_ERR_STATE, "azc_add_live: not for a channel with azc_on_part");
+    size_t len = desc != NULL && desc->name != NULL ? strlen(desc->name) : 0;
+    if (len > 0 && len <= AZC__MAX_LIVE && desc->on_render != NULL && desc->max_waiting >= 0 &&
+        desc->data_size <= 1 << 30) return AZC_OK;
+    return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_add_live: it needs a name of 1 to %d bytes and "
+                        "on_render, data_size of at most 1 GiB, and max_waiting from 0 on",
+                        AZC__MAX_LIVE);
+}
+
+AZC_API int azc_add_live(azc_channel *channel, const azc_live_desc *desc) {
+    if (channel == NULL) return AZC_ERR_ARGUMENT;
+    int error = azc__live_desc_check(channel, desc);
+    if (error == AZC_OK) error = azc__live_kind_add(channel, desc);
+    return error == AZC_OK ? AZC_OK : azc__setup_failed(channel->server, error);
+}
+
+AZC_API void *azc_live_data(azc_live *live) {
+    if (live == NULL || live->kind->desc.data_size == 0) return NULL;
+    return (unsigned char *)live + azc__align(sizeof *live);
+}
+
+AZC_API azc_channel *azc_live_channel(const azc_live *live) {
+    return live == NULL ? NULL : live->channel;
+}
+
+AZC_API azc_conn *azc_live_conn(const azc_live *live) { return live == NULL ? NULL : live->conn; }
+
+
+/* ==== [36] BODIES: requests with a body, whole or in parts; RFC 9112 6, 7.1, 9110 10.1.1 ====== */
 
 /* ---- Framing; pure ---- */
 
@@ -10964,7 +11745,7 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [36] CHANGES ============================================================================
+/* ==== [37] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -10992,13 +11773,14 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
           or field, the value, and what is allowed. Close frames of the server carry a reason. New:
           config.log_level, config.slow_ms.
           azc_add_client serves azchan.js, the page's script; azc_send_users, azc_send_presence.
+          azc_add_live: components that the server renders, and azlive.js for their pages.
           azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
           azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
    0.1    The first version.
 */
 
-/* ==== [37] LICENSE: MIT =======================================================================
+/* ==== [38] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

@@ -108,7 +108,8 @@ static azc_writer talk_begin(const char *room, const char *from) {
     return w;
 }
 
-/* Show a guide's peer's message, or a text if content is none, to the pages of the room. */
+/* Show the pages of a room what a peer of /chat or /rooms said: the content, or without one the
+   text. */
 static void talk_show(const char *room, const char *from, azc_json content, const char *text,
                       size_t len) {
     if (len > MAX_TEXT) return;

@@ -962,6 +962,9 @@ static void writing(void) {
         w = azc_put_begin(buf, sizeof buf);
         azc_put_string(&w, NULL, "a long text that is bad: \xFF");
         CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
+        w = azc_put_begin(buf, 1); /* not even the quote fits */
+        azc_put_string(&w, NULL, "\xFF");
+        CHECK_INT(azc_put_finish(&w), AZC_ERR_UTF8);
         char deep[200];
         w = azc_put_begin(deep, sizeof deep);
         for (int i = 0; i < 63; i++) azc_put_array(&w, NULL);

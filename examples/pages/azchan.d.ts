@@ -1,4 +1,4 @@
-/* Types of azchan.js, which describes each of them. In TypeScript:
+/* Types of azchan.js and azlive.js, which describe each of them. In TypeScript:
  * /// <reference path="azchan.d.ts" /> */
 interface AzChannelOptions {
     token?: () => string | null | undefined | Promise<string | null | undefined>;
@@ -62,4 +62,8 @@ declare class AzChannel {
     request(message: object, options?: { timeout?: number }): Promise<any>;
     users(room: string | null): string[];
     close(code?: number, reason?: string): void;
+}
+
+declare class AzLive {
+    constructor(channel: AzChannel, root?: Document | Element);
 }

@@ -1,13 +1,15 @@
-# client.awk: azchan.js as the C strings that azchan.h carries, between two marker comments there,
+# client.awk: a script as the C strings that azchan.h carries, between two marker comments there,
 # without comments and indentation. `make pages` runs
 #
-#     awk -f client.awk azchan.js azchan.h >new-azchan.h
+#     awk -v name=client -f client.awk azchan.js azchan.h >new-azchan.h
 #
-# A new string begins before 4095 bytes, which is all that C99 promises. The tag is two polynomials
-# of the text.
+# and the same for azlive.js. A new string begins before 4095 bytes, which is all that C99 promises.
+# The tag is two polynomials of the text.
 BEGIN {
     for (i = 1; i < 128; i++) code[sprintf("%c", i)] = i
     tag1 = tag2 = 7
+    script = ARGV[1]
+    sub(/.*\//, "", script)
 }
 
 # JavaScript: comments that span lines begin and end lines, and // has a space before it.
@@ -38,13 +40,13 @@ FNR == NR {
     next
 }
 
-/^\/\* END azchan\.js/ {
+index($0, "/* END " script " ") == 1 {
     copied = 0
     done++
-    printf "#define AZC__CLIENT_TAG \"\\\"%x%x\\\"\"\n", tag1, tag2
-    print "enum { AZC__CLIENT_LEN = " len " };"
-    print "static const char *const azc__client_script[] = {\n" out "};"
+    printf "#define AZC__%s_TAG \"\\\"%x%x\\\"\"\n", toupper(name), tag1, tag2
+    printf "enum { AZC__%s_LEN = %d };\n", toupper(name), len
+    printf "static const char *const azc__%s_script[] = {\n%s};\n", tolower(name), out
 }
 !copied
-/^\/\* BEGIN azchan\.js/ { copied = 1 }
+index($0, "/* BEGIN " script ":") == 1 { copied = 1 }
 END { exit bad || done != 1 }

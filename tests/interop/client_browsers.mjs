@@ -93,7 +93,8 @@ async function nginx(t, port) {
         one.child = spawn('nginx', ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`],
             { stdio: 'ignore' });
         one.ended = new Promise((resolve) => {
-            one.child.on('exit', resolve).on('error', () => give_up('no nginx: install nginx-light'));
+            one.child.on('exit', resolve);
+            one.child.on('error', () => give_up('no nginx: install nginx-light'));
         });
         await until('nginx', () => new Promise((resolve) => {
             const probe = net.connect(one.port, '127.0.0.1');
@@ -237,6 +238,34 @@ test('Chromium: a page that sleeps goes on where it was', async (t) => {
     await is_open(page);
     await check(page, (await noted(page)).list.at(-1) + 20);
 }, 60000);
+
+/* Two minutes. */
+if (process.env.LONG) {
+    test('Chromium: 10,000 reconnects leave no memory behind in the page', async (t) => {
+        const server = await t.server('client_server', '0', 'news');
+        const page = await in_chromium(t)(`${server.http}/`);
+        const devtools = await page.context().newCDPSession(page);
+        await is_open(page);
+        await page.evaluate(() => {
+            chat.close();
+            globalThis.opens = 0;
+            globalThis.again = new AzChannel('t?user=ada', { least: 1, most: 1 });
+            again.on(':state', ({ state }) => {
+                if (state !== 'open') return;
+                opens++;
+                again.request({ ask: 'nothing' }).catch(() => {});
+                again.send({ ask: 'close', code: 1001 });
+            });
+        });
+        const used = async (n) => {
+            await until(`${n} connections`, () => page.evaluate((n) => opens >= n, n), 200000);
+            await devtools.send('HeapProfiler.collectGarbage');
+            return (await devtools.send('Runtime.getHeapUsage')).usedSize;
+        };
+        const before = await used(2000), after = await used(10000);
+        assert.ok(after - before < 300000, `${before} bytes, then ${after}`);
+    }, 240000);
+}
 
 await run('client_browsers.mjs', {
     end: async () => { await firefox.close(); await chromium.close(); },

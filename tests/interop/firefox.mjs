@@ -69,8 +69,10 @@ const pages = {
     },
     counter: {
         async use(page) {
-            await page.click('[data-click=shared-more]');
-            await until('1', () => page.$eval('#shared output', (it) => it.textContent === '1'));
+            await page.waitForSelector('[live=shared] output');
+            await page.click('[live=shared] [live-click=more]');
+            await until('1', () => page.$eval('[live=shared] output',
+                (it) => it.textContent === '1'));
         },
     },
     dashboard: {
@@ -103,6 +105,20 @@ const pages = {
             await page.waitForSelector('[data-room=garden] li');
         },
     },
+    todo: {
+        async use(page) {
+            await page.waitForSelector('[live-submit=add] input');
+            await page.type('[live-submit=add] input', 'Milk');
+            await page.keyboard.press('Enter');
+            await shows(page, '1 of 1 open');
+            await page.click('[live-click=edit]');
+            await page.waitForSelector('li input:focus');
+            await page.keyboard.type('y');
+            await page.keyboard.press('Enter');
+            await page.waitForSelector('li [type=checkbox]');
+            await shows(page, 'y');
+        },
+    },
     upload: {
         async use(page) {
             const file = path.join(home, 'boat.jpg');
@@ -129,7 +145,7 @@ async function visit(t, name) {
     page.on('console', (message) => {
         if (!gone && ['error', 'warn'].includes(message.type())) errors.push(message.text());
     });
-    page.on('pageerror', (error) => errors.push(String(error)));
+    page.on('pageerror', (error) => { if (!gone) errors.push(String(error)); });
     page.on('request', (request) => {
         const { protocol, host } = new URL(request.url());
         if (protocol !== 'data:' && host !== server.host) elsewhere.push(request.url());

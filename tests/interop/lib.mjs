@@ -1,4 +1,4 @@
-/* lib.mjs: what both interop scripts share. A runner, servers in their own processes, clients. */
+/* lib.mjs: what the interop scripts share. A runner, servers in their own processes, clients. */
 
 import { strict as assert } from 'node:assert';
 import { spawn } from 'node:child_process';
@@ -293,18 +293,20 @@ export function request(url, { method = 'GET', headers = {}, agent = false } = {
 
 /* ---- Links that break ----------------------------------------------------------------------- */
 
-/* A TCP proxy that can stop forwarding without closing, as a phone's dead link; cut all its links;
- * and be away. */
+/* A TCP proxy that can stop forwarding without closing, as a phone's dead link; forward nothing to
+ * its clients (mute); cut all its links; and be away. */
 export async function proxy(t, port) {
     const sockets = new Set();
-    const one = { away: false, accepted: 0, port: 0 };
+    const one = { away: false, mute: false, accepted: 0, port: 0 };
     const server = net.createServer((near) => {
         if (one.away) return near.destroy();
         const far = net.connect(port, '127.0.0.1');
         one.accepted++;
         for (const [from, to] of [[near, far], [far, near]]) {
             sockets.add(from);
-            from.on('data', (data) => { if (!from.dead && !to.dead) to.write(data); });
+            from.on('data', (data) => {
+                if (!from.dead && !to.dead && !(one.mute && to === near)) to.write(data);
+            });
             from.on('close', () => { sockets.delete(from); if (!from.dead) to.destroy(); });
             from.on('error', () => {});
         }

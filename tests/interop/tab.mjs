@@ -57,6 +57,12 @@ export class Tab {
         if (!profile) t.after(() => context.close());
         const page = await context.newPage();
         tab.page = page;
+        /* Little jitter in the pauses of azchan.js (client.mjs tests it), so that tries can be
+           counted: at about 0.7, 2.2, 5.1 and 11 s. */
+        await page.addInitScript(() => {
+            const { random } = Math;
+            Math.random = () => 0.7 + 0.05 * random();
+        });
         page.on('console', (message) => {
             tab.console.push(message.text());
             if (['error', 'warning'].includes(message.type())) tab.errors.push(message.text());

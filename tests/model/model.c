@@ -595,6 +595,7 @@ static int on_upgrade(azc_conn *conn) {
     peer *p = &peers[atoi(azc_query(conn, "p"))];
     enter(CALLBACK);
     int here = p->state == CONNECTING && p->generation == atoi(azc_query(conn, "g"));
+    if (here && p->refused) p->ended = w.now;
     if (!here || p->refused) return 403;
     *(int *)azc_data(conn) = index_of(p);
     p->user = number(user);

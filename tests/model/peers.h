@@ -228,8 +228,12 @@ static void peer_eof(peer *p, int reset) {
         EXPECT(p->got == p->taken && (p->got == p->total || p->hard),
                "peer %d received %lu of %lu bytes", index_of(p), (unsigned long)p->got,
                (unsigned long)p->total);
+    static const char refusal[] = "HTTP/1.1 403";
+    size_t whole = sizeof refusal - 1, len = strlen(p->head);
+    int late = p->ended > 0 && w.now - p->ended >= w.config.close_ms; /* it may be a part */
     if (p->state == CONNECTING && !reset)
-        EXPECT((p->refused || p->said_close) && strstr(p->head, "403") != NULL,
+        EXPECT((p->refused || p->said_close) && (late || len > whole) &&
+               strncmp(p->head, refusal, len < whole ? len : whole) == 0,
                "peer %d was refused: %s", index_of(p), p->head);
     trace("peer %d receives the end", index_of(p));
     peer_close(p);
