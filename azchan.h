@@ -105,7 +105,7 @@
 
      you give                                    it is
      config, desc and the strings in them        copied
-     the bytes of azc_add_page                   kept by address: leave them in place
+     the bytes of azc_add_page                   kept by address: leave them as they are
      text, bodies, room names                    copied before the call returns
      userdata pointers                           kept, never touched
      you get
@@ -1342,8 +1342,11 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
  * page and a channel may share one. If no handler of azc_use has answered it, OPTIONS gets 204 with
- * the Allow field, and other methods get 405.
- *   bytes     kept by address: they must stay in place until azc_destroy
+ * the Allow field, and other methods get 405. Bytes have an ETag, and a browser that has it gets 304
+ * without a body. Their Cache-Control is no-cache, so that the browser asks each time and never
+ * shows an old page; a handler of azc_use may set another with azc_reply_header.
+ *   bytes     kept by address: they must stay in place, unchanged, until azc_destroy
+ *   cost      azc_add_page: linear in len, for the ETag
  *   returns   AZC_OK | AZC_ERR_PATTERN | AZC_ERR_CONFLICT | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY |
  *             AZC_ERR_STATE (after azc_listen) */
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
@@ -1803,9 +1806,10 @@ enum {
     AZC__FORM = AZC__MAX_FIELDS + 4, /* bytes by which a form may grow when it is decoded */
     AZC__CHUNK_LINES = 1024,    /* bytes of a chunk-size line, and of all trailers together */
     AZC__MAX_EXTRA = 1024,      /* bytes of header lines that azc_reply_header may add */
-    AZC__OWN_EXTRA = 320,       /* bytes of header lines that the header adds itself */
+    AZC__OWN_EXTRA = 640,       /* bytes of header lines that the header adds itself */
     AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
     AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
+    AZC__TAG = 19,              /* bytes of an ETag of ours: 16 hex digits in quotes, and a NUL */
     AZC__MAX_ROOM = 255,        /* bytes of a room's name */
     AZC__ERROR = 300,           /* bytes of azc_error, and its NUL */
     AZC__CLASSES = 7,           /* sizes of transient memory: see azc__heap_classes */
@@ -2089,11 +2093,12 @@ typedef struct azc__request {
 /* A page: static bytes, or a handler. */
 typedef struct azc__page {
     azc__route *route;
-    const void *bytes; /* the program's; NULL: call the handler */
+    const void *bytes; /* the program's, unless there is a handler */
     size_t len;
     const char *type;
     azc_handler handler;
     void *userdata;
+    char tag[AZC__TAG]; /* the ETag of the bytes */
 } azc__page;
 
 /* BODIES: a method of a path. */
@@ -3868,6 +3873,21 @@ static int azc__http_has(const azc__request *r, const char *name, const char *to
     return 0;
 }
 
+/* Is this entity tag, which has no comma, in If-None-Match? Weakened by a proxy it is the same.
+ * RFC 9110 13.1.2, 8.8.3.2 */
+static int azc__http_knows(const azc__request *r, const char *tag) {
+    const char *list, *item;
+    size_t len, n = strlen(tag);
+    for (int i = 0; (list = azc__http_next(r, "If-None-Match", &i)) != NULL;) {
+        while ((item = azc__list_next(&list, &len)) != NULL) {
+            size_t weak = item[0] == 'W' && item[1] == '/' ? 2 : 0;
+            if (len == n + weak && memcmp(item + weak, tag, n) == 0) return 1;
+            if (len == 1 && *item == '*') return 1;
+        }
+    }
+    return 0;
+}
+
 /* Is this host[:port]? The host is a name, an IPv4 address, "[IPv6]" or empty; the port is digits
  * or empty. s[len] must be a byte that neither contains. */
 static int azc__http_authority(const char *s, size_t len) {
@@ -5216,7 +5236,7 @@ static void azc__sip_round(uint32_t v[4]) {
 }
 
 /* HalfSipHash-2-4 (Aumasson and Bernstein). Peers choose room names, and must not be able to put
- * many into one bucket. Words are read in native byte order: the hash never leaves the process. */
+ * many into one bucket. Words are read in native byte order: the hash never leaves the machine. */
 static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t len) {
     uint32_t v[4] = {seed[0], seed[1], seed[0] ^ 0x6c796765, seed[1] ^ 0x74656462}, word;
     const unsigned char *p = (const unsigned char *)bytes;
@@ -6700,6 +6720,22 @@ static void azc__respond_field(azc__request *r, const char *name, const char *va
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
 }
 
+/* Has the program added this field? Each line begins with CRLF. */
+static int azc__respond_has(const azc__request *r, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = r->extra_len > 0 ? r->extra : ""; *p; p += strcspn(p, "\r")) {
+        p += 2;
+        if (azc__equal_nocase(p, n, name, n) && p[n] == ':') return 1;
+    }
+    return 0;
+}
+
+/* Name the version of what is answered. no-cache: the browser keeps it, but asks each time. */
+static void azc__respond_tag(azc__request *r, const char *tag) {
+    azc__respond_field(r, "ETag", tag);
+    if (!azc__respond_has(r, "Cache-Control")) azc__respond_field(r, "Cache-Control", "no-cache");
+}
+
 /* No body, so no type. Only a 205 has a Content-Length. RFC 9110 6.4.1, 8.6 */
 static AZC__RARE int azc__respond_bodyless(int status) {
     return status == 101 || status == 204 || status == 205 || status == 304;
@@ -6786,9 +6822,15 @@ static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     return azc__why(&r->why, good ? result : 500, s->words);
 }
 
+static int azc__page_bytes(azc_conn *conn, const azc__page *page) {
+    azc__request *r = &conn->server->request;
+    int status = azc__http_knows(r, page->tag) ? 304 : 200;
+    azc__respond_tag(r, page->tag);
+    return azc__respond(conn, status, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
+}
+
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
-    if (page->handler == NULL)
-        return azc__respond(conn, 200, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
+    if (page->handler == NULL) return azc__page_bytes(conn, page);
     int status = azc__handler_status(conn, "the page's handler",
                                      page->handler(conn, page->userdata));
     azc__request *r = &conn->server->request;
@@ -7292,12 +7334,20 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
     return azc__route_error(s, error, path);
 }
 
+/* The ETag of bytes: the same after a restart, so the seed is not the server's. */
+static void azc__tag_write(char out[AZC__TAG], const void *bytes, size_t len) {
+    static const uint32_t seed[2] = {0, 1};
+    snprintf(out, AZC__TAG, "\"%016llx\"", (unsigned long long)azc__sip_wide(seed, bytes, len));
+}
+
 static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
     size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
     size_t size = sizeof(azc__page) + type_size;
     azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
     if (page == NULL) return azc__error_memory(s, "azc_add_page");
     *page = *from;
+    if (page->handler == NULL)
+        azc__tag_write(page->tag, page->len > 0 ? page->bytes : "", page->len);
     if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
@@ -10405,12 +10455,10 @@ static const char *const azc__client_script[] = {
 /* Answer with a script of so many parts, unless the browser has it. */
 static int azc__script_serve(azc_conn *conn, const char *tag, const char *const *parts,
                              size_t count) {
-    const char *known = azc_header(conn, "If-None-Match");
+    azc__request *r = &conn->server->request;
     char body[AZC__CLIENT_LEN + 1], *end = body; /* azlive.js is shorter */
-    azc_reply_header(conn, "ETag", tag);
-    azc_reply_header(conn, "Cache-Control", "no-cache"); /* ask each time, by the tag */
-    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, tag) != NULL))
-        return azc_reply(conn, 304, NULL, NULL, 0);
+    azc__respond_tag(r, tag);
+    if (azc__http_knows(r, tag)) return azc_reply(conn, 304, NULL, NULL, 0);
     for (size_t i = 0; i < count; i++) end = stpcpy(end, parts[i]);
     return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, (size_t)(end - body));
 }
