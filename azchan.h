@@ -375,6 +375,34 @@
    channels gets 403 here too. Not included: multipart (let the page send a file as the body of a
    fetch), content codings and CORS.
 
+   FILES. A folder is served with what a front-end build put into it:
+
+       azc_add_folder(server, "/", "www");
+
+   /app.js is www/app.js, and / is www/index.html. A path of a page, handler or channel goes before
+   the folder, and a longer folder's path before a shorter one's. Files are opened with each request,
+   so a new build needs no restart: but replace the files in the folder, not the folder itself, and
+   move each file into place (rename), because a file that is cut short while it is sent ends its
+   connection. Nothing above the folder can be reached: symbolic links are not followed, and names
+   that begin with a dot, empty names and other things than regular files are 404. There are no
+   listings.
+
+   If the browser accepts gzip, app.js.gz is sent in the place of app.js, also where it is the only
+   one of the two. The server itself compresses nothing.
+
+   Browsers keep files, but ask each time whether they have changed (ETag, Last-Modified; 304). If
+   your build puts a hash into the names of its assets, let browsers keep them without asking:
+
+       static int assets_cache(azc_conn *conn, void *userdata) {
+           if (strncmp(azc_path(conn), "/assets/", 8) != 0) return AZC_OK;
+           return azc_reply_header(conn, "Cache-Control", "max-age=31536000, immutable");
+       }
+
+       azc_use(server, assets_cache, NULL);
+
+   A guard that compares azc_path protects a part of a folder only where each file has one name. On
+   FAT and on macOS it has many (letter case, a dot at the end): keep secret files elsewhere.
+
    SLOW WORK. Do it in your own thread: keep the asking connection's azc_id, then post the result:
 
        azc_post(server, finished, job);        // in your thread, any number of times
@@ -1419,6 +1447,31 @@ AZC_API const char *azc_form(azc_conn *conn, const char *name);
  *   call      what handlers may call about their request, on_part may call in each part */
 AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
                            azc_part_callback on_part, size_t data_size, void *userdata);
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+/* Serve the files of a folder at GET and HEAD: see FILES. One Range is answered with 206 or 416, also
+ * with If-Range; several at once, and malformed ones, with 200. A folder is 301 to its path with a
+ * slash, and so is `path` without one. Other methods get 405, OPTIONS 204.
+ *   path      ends with a slash; the rest is as for azc_add_page. It takes the routes of the pages
+ *             "/docs" and "/docs/" "*path": AZC_ERR_CONFLICT if one of them exists
+ *   folder    opened here, and kept open. It may be a symbolic link
+ *   returns   as azc_add_page; also AZC_ERR_SYSTEM (azc_error says why it cannot be opened)
+ *   cost      an open file for each answer that is not sent yet; beyond the process's limit: 503.
+ *             Files of up to 16 KiB are read at once. Of a larger one, at most 64 KiB are in memory,
+ *             and none where the kernel has sendfile
+ *   call      before azc_listen
+ * Where off_t has 32 bits, a file of 2 GiB or more is 404; compile with _FILE_OFFSET_BITS=64. */
+AZC_API int azc_add_folder(azc_server *server, const char *path, const char *folder);
+
+/* Name the type of files with this extension, "glb" for "model/gltf-binary". Known are css, html,
+ * js, json, svg, png, woff2 and more of what a web page needs; any other is
+ * application/octet-stream.
+ *   extension  without a dot, in lower case; copied. A known one gets the new type
+ *   type      at most 200 bytes; copied
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (after azc_listen)
+ *   cost      each file's type is searched in the list of these */
+AZC_API int azc_add_type(azc_server *server, const char *extension, const char *type);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
