@@ -375,6 +375,42 @@
    channels gets 403 here too. Not included: multipart (let the page send a file as the body of a
    fetch), content codings and CORS.
 
+   ANSWERS THAT TAKE TIME. A handler that has no answer yet keeps the number of the request. Who has
+   the answer, a timer, another callback or a posted task, finds the request by it, unless the peer
+   has left:
+
+       static int report_get(azc_conn *conn, void *userdata) {
+           return job_start(azc_reply_later(conn)) ? AZC_OK : 503;
+       }
+
+       static void report_ready(azc_server *server, void *arg) {
+           job *j = (job *)arg;
+           azc_reply(azc_find(server, j->request), 200, "application/json", j->text, AZC_NUL);
+       }
+
+   A long answer goes out in parts, in flat memory. `more` is called whenever there is room, and at
+   last with room 0, in every case:
+
+       static int log_more(azc_conn *conn, size_t room, void *userdata) {
+           char part[4096];
+           FILE *file = (FILE *)userdata;
+           if (room == 0) return fclose(file);
+           size_t n = fread(part, 1, room < sizeof part ? room : sizeof part, file);
+           return n > 0 ? azc_reply_part(conn, part, n) : azc_reply_end(conn);
+       }
+
+       static int log_get(azc_conn *conn, void *userdata) {
+           FILE *file = fopen("/var/log/messages", "r");
+           if (file == NULL) return 404;
+           return azc_reply_begin(conn, 200, "text/plain", AZC_CHUNKED, log_more, file);
+       }
+
+   Server-sent events, for networks that block WebSocket upgrades, are an answer without an end:
+   keep the number of each page that asks, and send each event to all (examples/notify.c).
+
+       azc_reply_begin(conn, 200, "text/event-stream", AZC_CHUNKED, NULL, NULL);
+       azc_reply_part(azc_find(server, page), "data: lunch\n\n", AZC_NUL);
+
    FILES. A folder is served with what a front-end build put into it:
 
        azc_add_folder(server, "/", "www");
@@ -807,6 +843,8 @@ typedef struct azc_config {
     size_t max_body;      /* bytes of a body for azc_add_endpoint, 64 KiB. Beyond it: 413, before it
                              is read. With azc_create_in there is no default, and 0 means no
                              endpoints and no uploads */
+    int max_answers;      /* only with azc_create_in: answers at once that come later or in parts.
+                             Beyond it AZC_ERR_MEMORY. There is no default: 0 means none */
 } azc_config;
 
 /* Create a server. Opens nothing but a pipe for azc_stop and azc_post. The seeds of the hash are
@@ -1089,7 +1127,8 @@ AZC_API uint32_t azc_dropped(const azc_conn *conn);
  * Anywhere. */
 AZC_API uint64_t azc_id(const azc_conn *conn);
 
-/* The open connection of that number, or NULL. Anywhere. */
+/* The connection of that number, if it is open in a channel or waits for the rest of an answer (see
+ * azc_reply_later); else NULL. Anywhere. */
 AZC_API azc_conn *azc_find(azc_server *server, uint64_t id);
 
 /* The connection's data_size bytes, from on_upgrade on (NULL if 0); the desc's userdata; its
@@ -1398,6 +1437,47 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  * kernel, except for one read's worth of max_request at most. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
 AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value);
+
+/* ---- Answers that come later, or in parts ---------------------------------------------------- */
+
+/* Answer the current request later: see ANSWERS THAT TAKE TIME. The handler returns AZC_OK. Until
+ * then further requests of this connection wait, and no deadline runs. Header lines come before:
+ * azc_reply_header works only in the handler. azc_peer, azc_target, azc_param and azc_query work
+ * as long as the answer is not whole; what azc_header, azc_cookie and azc_body return does not.
+ *   returns   the id for azc_find, which returns NULL once the peer has gone. It is this request's
+ *             alone: it does not find a later one of the same connection. 0: no request is at hand,
+ *             it is answered, or there is no memory; azc_error has the words
+ *   cost      keeps about 200 bytes and the strings of the request
+ *   call      in handlers and on_upgrade */
+AZC_API uint64_t azc_reply_later(azc_conn *conn);
+
+/* Answer the current request, or one of azc_reply_later, in parts.
+ *   len       bytes of the body, or AZC_CHUNKED if they are not known: then it is sent in chunks,
+ *             and to HTTP/1.0 until the connection ends
+ *   more      called when there is room for more, with the bytes that azc_reply_part will take; it
+ *             returns AZC_OK, anything else drops the connection. If it gave nothing, it is called
+ *             again only after an azc_reply_part that returned AZC_ERR_FULL. At last it is called
+ *             with room 0, once and in every case (the answer is whole; the peer has left;
+ *             azc_reply_begin failed): free what userdata has. conn is not for use then. more may
+ *             be NULL: call azc_reply_part from timers, posts and other callbacks
+ *   data,len  copied; at most what was promised is left. Without room for it in max_backlog nothing
+ *             is sent
+ *   returns   AZC_OK | AZC_ERR_STATE (no request, or answered; no such answer is open: it is whole,
+ *             or the request was HEAD) | AZC_ERR_CLOSED (the peer has left) | AZC_ERR_FULL |
+ *             AZC_ERR_ARGUMENT | AZC_ERR_MEMORY
+ *   cost      linear in len
+ *   call      azc_reply_begin in handlers and on_upgrade, and while azc_find finds the request; the
+ *             others, too, and in more
+ * An answer of known length is whole with its last byte. azc_reply_end ends the others; before the
+ * promised length is reached it drops the connection, so that the peer sees the loss.
+ * After the FIN of the peer the answer goes on, until there is nothing to send: then the peer has
+ * left. RFC 9112 7.1 */
+#define AZC_CHUNKED UINT64_MAX
+typedef int (*azc_more_callback)(azc_conn *conn, size_t room, void *userdata);
+AZC_API int azc_reply_begin(azc_conn *conn, int status, const char *type, uint64_t len,
+                            azc_more_callback more, void *userdata);
+AZC_API int azc_reply_part(azc_conn *conn, const void *data, size_t len);
+AZC_API int azc_reply_end(azc_conn *conn);
 
 /* ---- Requests with a body ------------------------------------------------------------------- */
 
@@ -2137,6 +2217,8 @@ typedef struct azc__request {
     size_t sent;          /* bytes of the answer */
     azc__visitor visitor; /* the peer, or the address that a trusted proxy forwards */
     struct azc__body *waits; /* BODIES: the answer waits for this body; NULL: it does not */
+    uint8_t later;        /* ANSWERS: it is answered later: no log line yet */
+    uint8_t parts;        /* ANSWERS: the body follows in parts, whose framing is in extra */
     uint8_t proxied;      /* the peer is a trusted proxy */
     char scheme;          /* forwarded: 's' for https, 'p' for http; 0: not forwarded */
     azc__field fields[AZC__MAX_FIELDS];
@@ -2162,6 +2244,25 @@ typedef struct azc__endpoint {
     void *userdata;
     size_t data_size;    /* rounded up */
 } azc__endpoint;
+
+/* ANSWERS: an answer that is not whole. What azc__strings returns follows it; then the method and,
+ * for an answer that comes later, the header lines with which it begins. */
+typedef struct azc__answer {
+    void (*more)(azc_conn *conn);   /* the output has room: go on. Called once for each time that
+                                       conn->drain was set */
+    void (*end)(azc_conn *conn);    /* it is whole, or its connection has ended: free it */
+    int (*reply)(azc_conn *conn, int status, const char *type, const void *body, size_t len);
+                                    /* as azc_reply, for one that comes later; NULL: its head was
+                                       sent */
+    azc_more_callback callback;     /* of azc_reply_begin, with userdata */
+    void *userdata;
+    const azc__route *route;
+    const char *method;
+    uint64_t left;                  /* bytes of its body that were promised, or AZC_CHUNKED */
+    size_t size;                    /* allocated bytes, this struct included */
+    size_t extra_len;
+    uint8_t keep_alive, head_only, http10, chunked;
+} azc__answer;
 
 /* How much of a body has come. Pure, see azc__body_decode. */
 typedef struct azc__framing {
@@ -2518,14 +2619,16 @@ struct azc_conn {
     uint8_t eof;                /* the peer shut down its direction */
     uint8_t connected;          /* on_connect ran, and on_close has not */
     unsigned ready : 1;         /* poll said that the kernel takes more output */
-    unsigned drain : 1;         /* when the backlog is low again: call on_drain, or before a channel
-                                   is open, go on with the requests that azc__receive_hold kept */
+    unsigned drain : 1;         /* when the backlog is low again: call on_drain; or without a
+                                   channel, go on with the answer, or with the requests that
+                                   azc__receive_hold kept */
     unsigned paused : 1;        /* not read, because of its backlog */
     unsigned untaken : 1;       /* logged that its channel takes no messages */
     unsigned shut : 1;          /* we shut down our direction */
     uint8_t gap;                /* RECOVERY: 1, a message of a history was refused; 2, and it was
                                    told */
     unsigned client : 1;        /* CLIENT: the peer opted in */
+    unsigned answering : 1;     /* ANSWERS: the answer to its request is not whole: wait.answer */
     unsigned arriving : 1;      /* and its on_connect has not returned */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
@@ -2557,7 +2660,11 @@ struct azc_conn {
     azc__room *quota;           /* the address it counts for, or NULL */
     uint32_t tail_size;         /* allocated bytes */
     uint32_t dropped;           /* messages refused because of the backlog */
-    azc__piece *late;           /* RATES: newest values that found the backlog full, oldest first */
+    union {
+        azc__piece *late;            /* RATES: newest values that found the backlog full, oldest
+                                        first */
+        struct azc__answer *answer;  /* ANSWERS: while it is answering */
+    } wait;
     uint32_t prev_deadline;     /* as next_deadline */
     uint32_t since;             /* start of the request, in ms as due; once open, in seconds */
 };
@@ -3324,6 +3431,11 @@ static size_t azc__fixed_body_head(const azc_config *c) {
     return azc__align(sizeof(azc__body)) + azc__align(c->max_data) + azc__scratch_cookies(c);
 }
 
+/* An answer that is not whole, with its strings, method and header lines: see azc__answer. */
+static size_t azc__fixed_answer(const azc_config *c) {
+    return sizeof(azc__answer) + azc__scratch_cookies(c) + AZC__MAX_EXTRA;
+}
+
 /* The pieces that one connection's output can need. max_backlog may be exceeded by the pongs for
  * one read, our ping and our Close; or by an answer's head, 2 KiB, and by what half of
  * max_backlog does not hold of a short page. Each piece may waste the length of a control frame
@@ -3342,7 +3454,7 @@ typedef struct azc__kind {
 
 /* The first kinds are allocated before azc_listen lays out slots for the others. */
 enum { AZC__KINDS_FIRST = 6, AZC__KIND_ARRAY = 6, AZC__KIND_TIMER = 14, AZC__KIND_WATCHED,
-       AZC__KINDS = 18 };
+       AZC__KINDS = 19 };
 
 /* epoll keeps the list of sources in the kernel. */
 #ifdef AZCHAN_USE_EPOLL
@@ -3376,6 +3488,7 @@ static void azc__fixed_kinds(const azc_config *c, azc__kind out[AZC__KINDS]) {
         {sizeof(azc__watched), (size_t)c->max_watched},
         {azc__fixed_body(c), bodies},
         {azc__fixed_body_head(c), bodies},
+        {azc__fixed_answer(c), (size_t)c->max_answers},
     };
     memcpy(out, kinds, sizeof kinds);
 }
@@ -5041,8 +5154,11 @@ static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address
 /* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
  * by ""), parameters. During a request they are in the scratch. */
 static const char *azc__strings(const azc_conn *conn) {
-    if (conn->tail == NULL) return conn->server->scratch;
-    return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
+    const azc_server *s = conn->server;
+    if (conn->tail != NULL)
+        return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
+    return conn->answering && s->current != conn ? (const char *)(conn->wait.answer + 1)
+                                                 : s->scratch;
 }
 
 AZC_API const char *azc_peer(const azc_conn *conn) {
@@ -5118,10 +5234,9 @@ static AZC__RARE AZC__PRINTF_4 void azc__log(azc_server *s, const azc_conn *conn
     azc__log_call(s, level, line);
 }
 
-/* Count the request that conn has answered. Its line has the reason of a refusal. */
-static void azc__log_request(const azc_conn *conn) {
+/* Count the request r that conn has answered. Its line has the reason of a refusal. */
+static void azc__log_request(const azc_conn *conn, const azc__request *r) {
     azc_server *s = conn->server;
-    const azc__request *r = &s->request;
     int level = r->status >= 400 ? AZC_LOG_WARNING : AZC_LOG_NOTICE;
     s->stats.requests++;
     if (r->status >= 400) s->stats.refused[r->status - 400]++;
@@ -5811,6 +5926,12 @@ static int azc__slot_take(azc_server *s, uint32_t *slot) {
     return 1;
 }
 
+/* A new id for the connection in this slot. No id is 0. */
+static uint64_t azc__conn_name(azc_server *s, uint64_t slot) {
+    if (++s->serial >> (64 - AZC__SLOT_BITS) != 0) s->serial = 1;
+    return s->serial << AZC__SLOT_BITS | slot;
+}
+
 static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer) {
     uint32_t slot;
     if (!azc__slot_take(s, &slot)) return NULL;
@@ -5824,8 +5945,7 @@ static azc_conn *azc__conn_make(azc_server *s, int fd, const azc__visitor *peer)
     memcpy(conn->u.raw, peer->raw, sizeof peer->raw);
     conn->deadline = AZC__DEADLINE_NONE;
     conn->since = (uint32_t)s->now;
-    if (++s->serial >> (64 - AZC__SLOT_BITS) != 0) s->serial = 1; /* no id is 0 */
-    conn->id = s->serial << AZC__SLOT_BITS | slot;
+    conn->id = azc__conn_name(s, slot);
     s->slots[slot] = conn;
     s->conn_count++;
     s->stats.connections++;
@@ -5932,10 +6052,10 @@ static void azc__conn_end(azc_conn *conn, int state, int code) {
     if (conn->state == AZC__OPEN) {
         azc__conn_unlink(conn);
         azc__conn_ended(conn);
-        if (conn->late != NULL) conn->server->queue_late(conn); /* a Close comes behind it */
+        if (conn->wait.late != NULL) conn->server->queue_late(conn); /* a Close comes behind it */
     }
     conn->state = (uint8_t)state;
-    conn->drain = 0;
+    if (!conn->answering) conn->drain = 0;
     if (state == AZC__DEAD) azc__deadline_clear(conn);
     else if (conn->server->stopping != AZC__STOPPING || conn->deadline != AZC__DEADLINE_CLOSE)
         azc__deadline_set(conn, AZC__DEADLINE_CLOSE);
@@ -6038,6 +6158,7 @@ static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->tail != NULL) azc__conn_forget(conn); /* a callback has thrown an exception */
     azc__deadline_clear(conn);
+    if (conn->answering) conn->wait.answer->end(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
@@ -6685,7 +6806,8 @@ AZC_API azc_conn *azc_find(azc_server *server, uint64_t id) {
     uint32_t slot = (uint32_t)(id & AZC__SLOT_MASK);
     if (server == NULL || slot >= server->slot_count) return NULL;
     azc_conn *conn = server->slots[slot];
-    return conn != NULL && conn->id == id && conn->state == AZC__OPEN ? conn : NULL;
+    if (conn == NULL || conn->id != id) return NULL;
+    return conn->state == AZC__OPEN || (conn->answering && conn->state != AZC__DEAD) ? conn : NULL;
 }
 
 /* The body of the request at hand; NULL if there is none, or another's request is at hand. */
@@ -6798,7 +6920,7 @@ static AZC__RARE void azc__respond_fields(azc__request *r, int status, const cha
                                           size_t len) {
     int bodyless = azc__respond_bodyless(status);
     if (type != NULL && !bodyless) azc__respond_field(r, "Content-Type", type);
-    if (!bodyless || status == 205) {
+    if ((!bodyless || status == 205) && !r->parts) {
         char number[24];
         snprintf(number, sizeof number, "%zu", len);
         azc__respond_field(r, "Content-Length", number);
@@ -6808,12 +6930,11 @@ static AZC__RARE void azc__respond_fields(azc__request *r, int status, const cha
     if (connection != NULL) azc__respond_field(r, "Connection", connection);
 }
 
-/* Queue a response, all or nothing. With `keep` a large body is not copied but sent from where it
- * is. Returns AZC_OK or AZC_ERR_MEMORY. */
-static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
-                        int keep) {
+/* Queue a response to r, all or nothing. With `keep` a large body is not copied but sent from where
+ * it is. Returns AZC_OK or AZC_ERR_MEMORY. */
+static int azc__respond_to(azc__request *r, azc_conn *conn, int status, const char *type,
+                           const void *body, size_t len, int keep) {
     azc_server *s = conn->server;
-    azc__request *r = &s->request;
     char line[64];
     size_t line_len = azc__respond_status(status, line);
     if (azc__respond_bodyless(status)) len = 0;
@@ -6834,6 +6955,11 @@ static int azc__respond(azc_conn *conn, int status, const char *type, const void
     r->sent = head + len;
     azc__conn_touch(conn);
     return AZC_OK;
+}
+
+static int azc__respond(azc_conn *conn, int status, const char *type, const void *body, size_t len,
+                        int keep) {
+    return azc__respond_to(&conn->server->request, conn, status, type, body, len, keep);
 }
 
 /* Answer with a status of ours. Its words are the body. After an error the connection ends. */
@@ -7062,8 +7188,9 @@ static AZC__RARE const char *azc__request_fault(int status) {
 
 /* The request at hand was handled: if that has not answered it, answer with this status. */
 static void azc__request_finish(azc_conn *conn, int status) {
-    if (!conn->server->request.answered) azc__respond_error(conn, status);
-    azc__log_request(conn);
+    const azc__request *r = &conn->server->request;
+    if (!r->answered) azc__respond_error(conn, status);
+    if (!r->later) azc__log_request(conn, r);
 }
 
 /* Answer the request at hand. status is 0, or negative if the request is malformed. */
@@ -7124,14 +7251,18 @@ static int azc__request_keep(azc_conn *conn, const azc__scan *scan, const unsign
 
 /* ---- Receive ---- */
 
-/* The peer has not read the answers to its earlier requests: keep what it pipelined behind them.
+/* The answers to the peer's earlier requests are not read, or not whole: keep what it pipelined.
  * The connection is not read until azc__receive_held has taken that, so it is at most one read's
  * worth, and azc__read_max makes that max_request. */
 static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p, size_t n) {
     azc__scan none;
     memset(&none, 0, sizeof none);
-    if (azc__request_keep(conn, &none, p, n)) conn->drain = 1;
-    else azc__request_bad(conn, 503, NULL);
+    int kept = azc__request_keep(conn, &none, p, n);
+    if (!kept && conn->answering) azc__conn_drop(conn);
+    else if (!kept) azc__request_bad(conn, 503, NULL);
+    else if (conn->answering) conn->paused = 1; /* azc__answer_over sets drain */
+    else conn->drain = 1;
+    azc__conn_touch(conn);
     return n;
 }
 
@@ -7139,7 +7270,7 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
  * FIN is not awaited: our close discards nothing unread, so it cannot reset the answer. A long
  * answer does wait, so that a peer that does not read it still counts as a connection. */
 static void azc__receive_last(azc_conn *conn) {
-    if (conn->out.bytes <= AZC__LARGE) conn->eof = 1;
+    if (conn->out.bytes <= AZC__LARGE && !conn->answering) conn->eof = 1;
 }
 
 /* Take bytes of a request head, or of its body. Returns the bytes taken, at least one. */
@@ -7147,7 +7278,7 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     azc_server *s = conn->server;
     azc__scan scan;
     if (conn->in != NULL && conn->in->body != NULL) return s->bodies->receive(conn, p, n);
-    if (azc__out_backlog(&conn->out) > azc__backlog_limit(conn))
+    if (conn->answering || azc__out_backlog(&conn->out) > azc__backlog_limit(conn))
         return azc__receive_hold(conn, p, n);
     memset(&scan, 0, sizeof scan);
     if (conn->in != NULL) scan = conn->in->scan;
@@ -7212,7 +7343,8 @@ static const char *azc__strings_query(const azc_conn *conn) {
 AZC_API const char *azc_param(const azc_conn *conn, const char *name) {
     if (conn == NULL || name == NULL) return NULL;
     const azc__route *route = conn->channel != NULL ? conn->channel->route
-                              : conn->server->current == conn ? conn->server->request.route : NULL;
+                              : conn->server->current == conn ? conn->server->request.route
+                              : conn->answering ? conn->wait.answer->route : NULL;
     int index = route != NULL ? azc__route_param(route, name) : -1;
     if (index < 0) return NULL;
     const char *p = azc__strings_query(conn);
@@ -7267,6 +7399,11 @@ AZC_API const char *azc_path(const azc_conn *conn) {
     return r->decoded;
 }
 
+/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
+static int azc__answer_later(const azc_conn *conn) {
+    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
+}
+
 /* There is no request to answer. */
 static AZC__RARE int azc__error_answered(azc_server *s, const azc__request *r, const char *call) {
     return azc__mistake(s, AZC_ERR_STATE, "%s: %s", call, r != NULL ? "the request is answered"
@@ -7290,12 +7427,14 @@ AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *
                             status);
     if (body == NULL && len > 0) return azc__error_null(s, "azc_reply");
     if (!azc__field_valid(type, AZC__MAX_TYPE)) return azc__error_type(s, "azc_reply");
-    if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply");
-    if (status >= 400) r->keep_alive = 0;
+    int later = azc__answer_later(conn);
+    if (!later && (r == NULL || r->answered)) return azc__error_answered(s, r, "azc_reply");
     if (len > s->config.max_backlog) /* besides other responses */
         return azc__mistake(s, AZC_ERR_FULL, "azc_reply: len %zu: max_backlog is %zu", len,
                             s->config.max_backlog);
-    int error = azc__respond(conn, status, type, body, len, 0);
+    if (!later && status >= 400) r->keep_alive = 0;
+    int error = later ? conn->wait.answer->reply(conn, status, type, body, len)
+                      : azc__respond(conn, status, type, body, len, 0);
     return error == AZC_OK ? AZC_OK : azc__error_memory(s, "azc_reply");
 }
 
@@ -7701,6 +7840,7 @@ static void azc__conn_flush(azc_server *s, azc_conn *conn) {
 
 /* Everything is sent: send our FIN. Once the peer's FIN is here too, the connection is dead. */
 static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
+    if (conn->answering && !(conn->eof && !conn->drain)) return; /* or the peer waits no more */
     if (conn->eof) azc__conn_end(conn, AZC__DEAD, 0);
     else if (!conn->shut) AZC_SYS(shutdown)(conn->source.fd, SHUT_WR);
     conn->shut = 1;
@@ -7744,7 +7884,8 @@ static AZC__ASIDE void azc__conn_pause(azc_conn *conn) {
     int full = conn->state < AZC__CLOSING &&
                azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
     if (full && !conn->paused) conn->server->stats.pauses++;
-    conn->paused = full || (conn->drain && conn->state == AZC__HTTP);
+    int holds = conn->drain || (conn->answering && conn->in != NULL);
+    conn->paused = full || (holds && conn->state == AZC__HTTP);
 }
 
 /* The events to wait for. */
@@ -7764,7 +7905,12 @@ static void azc__conn_writable(azc_conn *conn) {
     conn->ready = conn->out.bytes > 0;
     azc__conn_touch(conn);
     if (!conn->drain || azc__out_backlog(&conn->out) > azc__backlog_limit(conn)) return;
-    if (conn->late != NULL) {
+    if (conn->answering) {
+        conn->drain = 0;
+        conn->wait.answer->more(conn);
+        return;
+    }
+    if (conn->wait.late != NULL) {
         conn->server->queue_late(conn);
         if (azc__out_backlog(&conn->out) > conn->server->pause) return;
     }
@@ -7979,7 +8125,8 @@ static AZC__ASIDE int azc__settle_ended(azc_conn *conn) {
  * makes it one that waits for its next request, and may make room for a newcomer. */
 static AZC__ASIDE int azc__settle_other(azc_conn *conn) {
     if (conn->state != AZC__HTTP) return azc__settle_ended(conn);
-    if (conn->deadline == AZC__DEADLINE_OUTPUT && conn->out.bytes == 0 && !conn->drain) {
+    if (conn->deadline == AZC__DEADLINE_OUTPUT && conn->out.bytes == 0 && !conn->drain &&
+        !conn->answering) {
         azc__deadline_set(conn, AZC__DEADLINE_KEPT);
         azc__accept_resume(conn->server);
     }
@@ -8043,12 +8190,14 @@ static AZC__RARE void azc__conn_expire(azc_conn *conn) {
     int kind = conn->deadline, unread, progress = azc__conn_progress(conn, &unread);
     int reads = conn->server->deadline_ms[AZC__DEADLINE_OUTPUT] >= 0; /* else: for ever */
     if (conn->state == AZC__OPEN) azc__conn_expire_open(conn, progress);
+    else if (conn->answering && !unread && conn->server->stopping != AZC__STOPPING)
+        azc__deadline_set(conn, AZC__DEADLINE_OUTPUT); /* the program takes its time */
     else if (progress && (unread || kind == AZC__DEADLINE_BODY) &&
              conn->server->stopping != AZC__STOPPING)
         azc__deadline_set(conn, kind == AZC__DEADLINE_CLOSE && reads ? AZC__DEADLINE_OUTPUT : kind);
     else if (kind == AZC__DEADLINE_BODY)
         conn->server->bodies->late(conn);
-    else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain &&
+    else if (conn->state == AZC__HTTP && conn->in != NULL && !conn->drain && !conn->answering &&
              conn->out.bytes == 0)
         azc__request_bad(conn, 408, NULL);
     else azc__conn_drop(conn);
@@ -8589,6 +8738,7 @@ static int azc__config_check(azc_server *s, const azc_config *c) {
     bad |= azc__config_count(s, "max_memberships", c->max_memberships, INT_MAX);
     bad |= azc__config_count(s, "max_watched", c->max_watched, AZC__SLOT_MASK);
     bad |= azc__config_count(s, "max_timers", c->max_timers, AZC__SLOT_MASK);
+    bad |= azc__config_count(s, "max_answers", c->max_answers, INT_MAX);
     bad |= azc__config_count(s, "listen_fd", c->listen_fd, INT_MAX);
     bad |= azc__config_count(s, "unix_mode", c->unix_mode, 0777);
     bad |= azc__config_count(s, "log_level", c->log_level, AZC_LOG_DEBUG);
@@ -9796,7 +9946,7 @@ static void azc__keyed_remove(const azc__mem *mem, azc__piece *piece) {
 static azc__keyed *azc__keyed_find(const azc_conn *conn, uint64_t key) {
     const azc__pool *pool = &conn->server->pool;
     azc__keyed *found = NULL;
-    if (pool->keyed_count == 0 || (conn->out.bytes == 0 && conn->late == NULL)) return NULL;
+    if (pool->keyed_count == 0 || (conn->out.bytes == 0 && conn->wait.late == NULL)) return NULL;
     uint32_t hash = azc__keyed_hash(conn, key);
     for (azc__keyed *k = *azc__keyed_bucket(pool, hash); k != NULL; k = k->chain) {
         const azc__piece *p = &k->piece;
@@ -9861,9 +10011,9 @@ static void azc__keyed_append(azc_conn *conn, azc__keyed *k) {
 }
 
 static void azc__late_append(azc_conn *conn, azc__keyed *k) {
-    azc__keyed *first = (azc__keyed *)(void *)conn->late;
+    azc__keyed *first = (azc__keyed *)(void *)conn->wait.late;
     k->late = 1;
-    if (first == NULL) conn->late = &k->piece;
+    if (first == NULL) conn->wait.late = &k->piece;
     else first->late_last->piece.next = &k->piece;
     (first != NULL ? first : k)->late_last = k;
 }
@@ -9872,7 +10022,7 @@ static void azc__late_append(azc_conn *conn, azc__keyed *k) {
  * max_backlog of memory for all keys, which is room that the backlog then has. k: the late piece of
  * this key, or NULL. */
 static int azc__late_keep(azc_conn *conn, azc__keyed *k, azc__block *block) {
-    const azc__keyed *first = (const azc__keyed *)(void *)conn->late;
+    const azc__keyed *first = (const azc__keyed *)(void *)conn->wait.late;
     size_t size = sizeof *k + sizeof *block + block->len;
     size_t held = first != NULL ? first->late_held : 0;
     if (k != NULL) held -= azc__piece_held(&k->piece);
@@ -9885,7 +10035,7 @@ static int azc__late_keep(azc_conn *conn, azc__keyed *k, azc__block *block) {
         if (k == NULL) return AZC_ERR_MEMORY;
         azc__late_append(conn, k);
     }
-    ((azc__keyed *)(void *)conn->late)->late_held = held + size; /* NOLINT: one is late */
+    ((azc__keyed *)(void *)conn->wait.late)->late_held = held + size; /* NOLINT: one is late */
     conn->drain = 1;
     azc__conn_touch(conn);
     return AZC_OK;
@@ -9894,8 +10044,8 @@ static int azc__late_keep(azc_conn *conn, azc__keyed *k, azc__block *block) {
 /* azc_server.queue_late */
 static void azc__queue_late(azc_conn *conn) {
     azc__piece *p;
-    while ((p = conn->late) != NULL) {
-        conn->late = p->next;
+    while ((p = conn->wait.late) != NULL) {
+        conn->wait.late = p->next;
         azc__keyed_append(conn, (azc__keyed *)(void *)p);
     }
 }
@@ -11844,9 +11994,285 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
     return azc__endpoint_add(server, "azc_add_upload", method, path, &endpoint);
 }
 
+/* ==== [37] ANSWERS: that come later, or in parts; RFC 9112 7.1 ================================ */
+
+/* ---- Its life ---- */
+
+/* azc__answer.end of the program's answers. */
+static void azc__answer_free(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__answer *a = conn->wait.answer;
+    azc_more_callback more = a->callback;
+    void *userdata = a->userdata;
+    conn->answering = 0;
+    conn->wait.answer = NULL;
+    azc__free(&s->mem, a, a->size);
+    if (more == NULL) return;
+    more(conn, 0, userdata);
+    azc__callback_done(s);
+    if (s->timing) azc__callback_time(s, conn, "more");
+}
+
+/* The answer is whole: free it, and go on with what the peer has pipelined, or end. */
+static void azc__answer_over(azc_conn *conn) {
+    int keep_alive = conn->wait.answer->keep_alive;
+    conn->wait.answer->end(conn);
+    conn->drain = 0;
+    azc__conn_touch(conn);
+    if (conn->state != AZC__HTTP) return;
+    if (!keep_alive) azc__conn_end(conn, AZC__LINGER, 0);
+    else azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
+    conn->drain = conn->in != NULL && conn->in->body == NULL;
+}
+
+/* The program may go on: call it until it gives nothing more, or the output is full enough. */
+static void azc__answer_more(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__answer *a = conn->wait.answer;
+    size_t before;
+    do {
+        before = conn->out.bytes;
+        size_t room = s->config.max_backlog - azc__out_backlog(&conn->out);
+        if (a->left < room) room = (size_t)a->left;
+        int result = a->callback(conn, room, a->userdata);
+        azc__callback_done(s);
+        if (s->timing) azc__callback_time(s, conn, "more");
+        if (!conn->answering || conn->state == AZC__DEAD) return;
+        if (result != AZC_OK) {
+            azc__log(s, conn, AZC_LOG_WARNING, "dropped: more returned %d", result);
+            azc__conn_drop(conn);
+            return;
+        }
+    } while (conn->out.bytes > before &&
+             azc__out_backlog(&conn->out) <= azc__backlog_limit(conn));
+    if (conn->out.bytes > before) conn->drain = 1;
+}
+
+/* Keep what an answer needs of the request at hand. NULL without memory. */
+static azc__answer *azc__answer_make(azc_conn *conn) {
+    azc_server *s = conn->server;
+    const azc__request *r = &s->request;
+    size_t strings_len = (size_t)(s->strings_at - s->scratch), method_size = strlen(r->method) + 1;
+    size_t size = sizeof(azc__answer) + strings_len + method_size + r->extra_len;
+    if (s->fixed != NULL) size = azc__fixed_answer(&s->config);
+    azc__answer *a = (azc__answer *)azc__alloc(&s->mem, size);
+    if (a == NULL) return NULL;
+    memset(a, 0, sizeof *a);
+    char *method = (char *)memcpy(a + 1, s->scratch, strings_len) + strings_len;
+    a->method = (const char *)memcpy(method, r->method, method_size);
+    memcpy(method + method_size, r->extra, r->extra_len);
+    a->more = azc__answer_more;
+    a->end = azc__answer_free;
+    a->route = r->route;
+    a->size = size;
+    a->extra_len = r->extra_len;
+    a->keep_alive = r->keep_alive;
+    a->head_only = r->head_only;
+    a->http10 = r->http10;
+    return a;
+}
+
+/* The answer is conn's from now on, under an id of its own. */
+static void azc__answer_attach(azc_conn *conn, azc__answer *a) {
+    conn->id = azc__conn_name(conn->server, conn->id & AZC__SLOT_MASK);
+    conn->wait.answer = a;
+    conn->answering = 1;
+}
+
+/* ---- Later ---- */
+
+/* The request as azc_reply_later has kept it. */
+static void azc__answer_request(const azc_conn *conn, azc__request *r) {
+    const azc__answer *a = conn->wait.answer;
+    memset(r, 0, offsetof(azc__request, extra));
+    r->method = (char *)(uintptr_t)a->method;
+    memcpy(r->extra, a->method + strlen(a->method) + 1, a->extra_len);
+    r->extra_len = r->all_len = a->extra_len;
+    r->keep_alive = (uint8_t)(a->keep_alive && !conn->server->stopping);
+    r->head_only = a->head_only;
+    r->http10 = a->http10;
+}
+
+/* azc__answer.reply */
+static int azc__answer_reply(azc_conn *conn, int status, const char *type, const void *body,
+                             size_t len) {
+    azc__request r;
+    azc__answer_request(conn, &r);
+    if (status >= 400) r.keep_alive = 0;
+    int error = azc__respond_to(&r, conn, status, type, body, len, 0);
+    if (error != AZC_OK) return error;
+    conn->wait.answer->keep_alive = r.keep_alive;
+    azc__log_request(conn, &r);
+    azc__answer_over(conn);
+    return AZC_OK;
+}
+
+AZC_API uint64_t azc_reply_later(azc_conn *conn) {
+    azc__request *r = azc__request_of(conn);
+    if (conn == NULL) return 0;
+    if (r == NULL || r->answered) {
+        azc__error_answered(conn->server, r, "azc_reply_later");
+        return 0;
+    }
+    azc__answer *a = azc__answer_make(conn);
+    if (a == NULL) {
+        azc__error_memory(conn->server, "azc_reply_later");
+        return 0;
+    }
+    a->reply = azc__answer_reply;
+    r->answered = r->later = 1;
+    azc__answer_attach(conn, a);
+    return conn->id;
+}
+
+/* ---- In parts ---- */
+
+/* Queue the head. a is not yet conn's, unless it comes later. */
+static int azc__answer_head(azc__request *r, azc_conn *conn, azc__answer *a, int status,
+                            const char *type, uint64_t len) {
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)len);
+    a->left = len;
+    a->chunked = len == AZC_CHUNKED && !r->http10;
+    if (status >= 400 || (len == AZC_CHUNKED && r->http10)) r->keep_alive = 0;
+    if (len != AZC_CHUNKED) azc__respond_field(r, "Content-Length", number);
+    else if (a->chunked) azc__respond_field(r, "Transfer-Encoding", "chunked");
+    r->parts = 1;
+    int error = azc__respond_to(r, conn, status, type, NULL, 0, 0);
+    r->parts = 0;
+    if (error != AZC_OK) return error;
+    if (len != AZC_CHUNKED && !r->head_only) r->sent += (size_t)len;
+    a->keep_alive = r->keep_alive;
+    return AZC_OK;
+}
+
+/* Begin the answer to the request at hand. Returns AZC_OK or AZC_ERR_MEMORY. */
+static int azc__answer_now(azc_conn *conn, int status, const char *type, uint64_t len) {
+    azc_server *s = conn->server;
+    azc__answer *a = azc__answer_make(conn);
+    if (a == NULL) return azc__error_memory(s, "azc_reply_begin");
+    int error = azc__answer_head(&s->request, conn, a, status, type, len);
+    if (error == AZC_OK) azc__answer_attach(conn, a);
+    else azc__free(&s->mem, a, a->size);
+    return error;
+}
+
+/* Begin the answer that was put off. */
+static int azc__answer_put_off(azc_conn *conn, int status, const char *type, uint64_t len) {
+    azc__request r;
+    azc__answer_request(conn, &r);
+    int error = azc__answer_head(&r, conn, conn->wait.answer, status, type, len);
+    if (error != AZC_OK) return error;
+    conn->wait.answer->reply = NULL;
+    azc__log_request(conn, &r);
+    return AZC_OK;
+}
+
+/* Returns AZC_OK, or what is wrong with an answer that is to come in parts. */
+static int azc__answer_check(azc_conn *conn, int status, const char *type) {
+    const azc__request *r = azc__request_of(conn);
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (status < 200 || status > 599 || azc__respond_bodyless(status))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_begin: status %d: must be from 200 to "
+                            "599, and not 204, 205 or 304, which have no body", status);
+    if (!azc__field_valid(type, AZC__MAX_TYPE)) return azc__error_type(s, "azc_reply_begin");
+    if (azc__answer_later(conn) || (r != NULL && !r->answered)) return AZC_OK;
+    return azc__error_answered(s, r, "azc_reply_begin");
+}
+
+AZC_API int azc_reply_begin(azc_conn *conn, int status, const char *type, uint64_t len,
+                            azc_more_callback more, void *userdata) {
+    int error = azc__answer_check(conn, status, type);
+    if (error == AZC_OK)
+        error = azc__answer_later(conn) ? azc__answer_put_off(conn, status, type, len)
+                                        : azc__answer_now(conn, status, type, len);
+    if (error != AZC_OK) {
+        if (more != NULL) more(conn, 0, userdata);
+        return error;
+    }
+    azc__answer *a = conn->wait.answer;
+    a->callback = more;
+    a->userdata = userdata;
+    conn->drain = more != NULL;
+    if (a->head_only || len == 0) azc__answer_over(conn);
+    return AZC_OK;
+}
+
+/* The answer of conn that parts are added to; NULL: *error. */
+static azc__answer *azc__answer_open(azc_conn *conn, const char *call, int *error) {
+    *error = AZC_ERR_ARGUMENT;
+    if (conn == NULL) return NULL;
+    if (conn->answering && conn->state == AZC__DEAD) {
+        *error = azc__error_closed(conn->server, call);
+        return NULL;
+    }
+    if (conn->answering && conn->wait.answer->reply == NULL) return conn->wait.answer;
+    *error = azc__mistake(conn->server, AZC_ERR_STATE, "%s: no answer is open: it is whole, the "
+                          "request was HEAD, or azc_reply_begin was not called", call);
+    return NULL;
+}
+
+/* Queue a part with its framing: RFC 9112 7.1. Returns 0 without memory. */
+static int azc__answer_write(azc_conn *conn, const azc__answer *a, const void *data, size_t len) {
+    azc_server *s = conn->server;
+    char head[24];
+    size_t head_len = a->chunked ? (size_t)snprintf(head, sizeof head, "%zx\r\n", len) : 0;
+    size_t end = a->chunked ? 2 : 0;
+    if (!azc__out_reserve(&s->mem, &conn->out, head_len + len + end)) return 0;
+    azc__out_write(&conn->out, head, head_len);
+    azc__out_write(&conn->out, data, len);
+    azc__out_write(&conn->out, "\r\n", end);
+    azc__conn_touch(conn);
+    return 1;
+}
+
+AZC_API int azc_reply_part(azc_conn *conn, const void *data, size_t len) {
+    int error;
+    azc__answer *a = azc__answer_open(conn, "azc_reply_part", &error);
+    if (a == NULL) return error;
+    azc_server *s = conn->server;
+    if (len >= AZC_NUL && (len = azc__measure(data, len)) >= AZC_NUL)
+        return azc__error_length(s, "azc_reply_part");
+    if (data == NULL && len > 0) return azc__error_null(s, "azc_reply_part");
+    if (len > a->left)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_part: len %zu: %llu bytes are left of "
+                            "what azc_reply_begin has promised", len, (unsigned long long)a->left);
+    if (len > s->config.max_backlog)
+        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_part: len %zu: max_backlog is %zu", len,
+                            s->config.max_backlog);
+    if (azc__backlog_full(conn, len)) {
+        conn->drain = a->callback != NULL;
+        return azc__error(s, AZC_ERR_FULL, "azc_reply_part: len %zu: no room in max_backlog", len);
+    }
+    if (len == 0) return AZC_OK; /* a chunk of 0 would end the body */
+    if (!azc__answer_write(conn, a, data, len)) return azc__error_memory(s, "azc_reply_part");
+    if (a->left != AZC_CHUNKED) a->left -= len;
+    if (a->left == 0) azc__answer_over(conn);
+    return AZC_OK;
+}
+
+AZC_API int azc_reply_end(azc_conn *conn) {
+    int error;
+    const azc__answer *a = azc__answer_open(conn, "azc_reply_end", &error);
+    if (a == NULL) return error;
+    if (a->left != AZC_CHUNKED) {
+        azc__conn_drop(conn);
+        return azc__mistake(conn->server, AZC_ERR_STATE, "azc_reply_end: %llu bytes are missing of "
+                            "what azc_reply_begin has promised: the connection is dropped",
+                            (unsigned long long)a->left);
+    }
+    if (a->chunked && !azc__answer_write(conn, a, "", 0)) {
+        azc__conn_drop(conn);
+        return azc__error_memory(conn->server, "azc_reply_end");
+    }
+    azc__answer_over(conn);
+    return AZC_OK;
+}
+
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [37] CHANGES ============================================================================
+/* ==== [38] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -11881,7 +12307,7 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
    0.1    The first version.
 */
 
-/* ==== [38] LICENSE: MIT =======================================================================
+/* ==== [39] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

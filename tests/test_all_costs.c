@@ -193,7 +193,7 @@ static costs keys(int n) {
     c.work += keys_sent(n, (uint64_t)n);
     for (int i = 0; i < 4; i++) {
         CHECK_INT(azc_backlog(peers[i]), keys_late ? sizeof fill + 10 : held);
-        if (keys_late) CHECK_INT(((azc__keyed *)(void *)peers[i]->late)->late_held, held);
+        if (keys_late) CHECK_INT(((azc__keyed *)(void *)peers[i]->wait.late)->late_held, held);
     }
     CHECK_INT(server->pool.keyed_count, 4 * n);
     end();

@@ -19,7 +19,7 @@ static azc_server *small_backlog(int when_full) {
 static int drained;
 static int drain_value(azc_conn *conn) {
     if (drained++ > 0) return AZC_OK;
-    CHECK(conn->late == NULL);
+    CHECK(conn->wait.late == NULL);
     return azc_send_text(conn, "drained", 7);
 }
 
@@ -187,7 +187,7 @@ static void latest(void) {
             }
             CHECK(after && drained >= 1);
             for (int key = 1; key <= 5; key++) CHECK_INT(last[key], 500);
-            CHECK_INT(conn->late == NULL, 1);
+            CHECK_INT(conn->wait.late == NULL, 1);
             client_close(slow), settle(server);
             tape_clear(&events);
         }
@@ -210,7 +210,7 @@ static void latest(void) {
         CHECK_INT(send_latest(conn, 1, bytes, 1500), AZC_OK); /* waits */
         azc__out_consume(&server->mem, &conn->out, 1504);     /* as if the kernel took one */
         azc__conn_writable(conn);
-        CHECK(conn->late == NULL && azc_backlog(conn) > server->pause);
+        CHECK(conn->wait.late == NULL && azc_backlog(conn) > server->pause);
         CHECK_INT(drained, 0);
         EXPECT_FRAME(c, TEXT, bytes, 1500), EXPECT_FRAME(c, TEXT, bytes, 1500);
         EXPECT_TEXT(c, "drained");
