@@ -12809,8 +12809,7 @@ AZC_API int azc_add_type(azc_server *server, const char *extension, const char *
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [39] CHANGES ============================================================================
-
+/* ==== [39] CHANGES =====================================================================
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
           (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
