@@ -2279,6 +2279,7 @@ typedef struct azc__answer {
     uint64_t left;                  /* bytes of its body that were promised, or AZC_CHUNKED */
     uint64_t at;                    /* FILES: the offset of the next byte */
     int fd;                         /* FILES: of the file */
+    uint8_t direct;                 /* FILES: sendfile may be used */
     size_t size;                    /* allocated bytes, this struct included */
     size_t extra_len;
     uint8_t keep_alive, head_only, http10, chunked;
@@ -12572,12 +12573,18 @@ static void azc__file_end(azc_conn *conn) {
 }
 
 #ifdef __linux__
-/* Let the kernel send a part of the file. Returns 0 if it cannot now; then a send finds out why. */
+/* sendfile takes no MSG_DONTWAIT. */
+static uint8_t azc__file_nonblocking(const azc_conn *conn) {
+    return AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK) >= 0;
+}
+
+/* Let the kernel send a part of the file. Returns 0 if it does not. */
 static int azc__file_sendfile(azc_conn *conn, azc__answer *a) {
     off_t at = (off_t)a->at;
+    if (!a->direct) return 0;
     size_t most = a->left < AZC__SENDFILE ? (size_t)a->left : (size_t)AZC__SENDFILE;
     ssize_t n = AZC_SYS(sendfile)(conn->source.fd, a->fd, &at, most);
-    if (n <= 0) return 0;
+    if (n <= 0) return 0; /* ends of files and errors are for pread and send */
     conn->server->stats.bytes_out += (size_t)n;
     conn->moved += (uint32_t)n;
     a->at += (size_t)n;
@@ -12585,6 +12592,11 @@ static int azc__file_sendfile(azc_conn *conn, azc__answer *a) {
     return 1;
 }
 #else
+static uint8_t azc__file_nonblocking(const azc_conn *conn) {
+    (void)conn;
+    return 0;
+}
+
 static int azc__file_sendfile(const azc_conn *conn, const azc__answer *a) {
     (void)conn;
     (void)a;
@@ -12623,7 +12635,6 @@ static void azc__file_more(azc_conn *conn) {
  * the answer. */
 static int azc__file_begin(azc_conn *conn, int fd, int status, const char *type, uint64_t first,
                            uint64_t len) {
-    AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK); /* sendfile has no flags for a call */
     if (azc__answer_now(conn, status, type, len) != AZC_OK) {
         AZC_SYS(close)(fd);
         return 503;
@@ -12633,6 +12644,7 @@ static int azc__file_begin(azc_conn *conn, int fd, int status, const char *type,
     a->at = first;
     a->more = azc__file_more;
     a->end = azc__file_end;
+    a->direct = azc__file_nonblocking(conn);
     conn->drain = 1;
     if (a->head_only) azc__answer_over(conn);
     return 0;
@@ -12840,6 +12852,8 @@ AZC_API int azc_add_type(azc_server *server, const char *extension, const char *
           azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
           azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
+          azc_add_folder and azc_add_type serve files; azc_add_page has an ETag. A transport behind
+          AZC_SYS must also name openat, fstat, pread and, on Linux, sendfile, which may return -1.
    0.1    The first version.
 */
 
