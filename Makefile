@@ -120,14 +120,15 @@ check-faults:
 
 ##   make check-epoll        all tests with AZCHAN_USE_EPOLL (Linux)
 check-epoll:
-	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL"
+	@$(MAKE) -s test BUILD=$(BUILD)/epoll CFLAGS="-O0 -g -DAZCHAN_USE_EPOLL" \
+	    $(if $(LONG),,TEST_RUN="env TEST_QUICK=1")
 
 ##   make check-long         hours: check-faults, check-slow, ten million runs of each fuzzer, a soak;
-##                           with LONG=1 check-warnings, check-small, check-valgrind, four of
-##                           check-machines, and pages that are away for a minute
+##                           with LONG=1 check-warnings, check-small, check-valgrind, check-epoll,
+##                           five of check-machines, and pages that are away for a minute
 check-long: examples $(BUILD)/client_server
-	@$(MAKE) -s check-warnings check-small check-valgrind \
-	    $(addprefix machine-,i386 armhf riscv64 musl) LONG=1
+	@$(MAKE) -s check-warnings check-small check-valgrind check-epoll \
+	    $(addprefix machine-,i386 armhf riscv64 s390x musl) LONG=1
 	@$(MAKE) -s check-faults
 	@$(MAKE) -s fuzz RUNS=$(or $(RUNS),10000000)
 	@$(MAKE) -s check-slow

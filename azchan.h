@@ -2623,8 +2623,7 @@ typedef struct azc__proxies_join {
 enum { AZC__METHODS = 4 };
 typedef struct azc__bodies_join {
     int (*serve)(azc_conn *conn, const azc__route *get);
-    azc__in *(*start)(azc_conn *conn, azc__in *in, char *head, size_t n); /* the head is accepted:
-                                                       keep it. Returns NULL */
+    void (*start)(azc_conn *conn, azc__in *in); /* the head is accepted: keep it, it is in `in` */
     size_t (*receive)(azc_conn *conn, unsigned char *p, size_t n); /* bytes taken */
     void (*late)(azc_conn *conn);
     void (*free)(azc_server *s);
@@ -7333,7 +7332,8 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     else conn->since = (uint32_t)s->now;
     int k = azc__http_scan(&scan, p, n, s->config.max_request);
     size_t used = k > 0 ? (size_t)k : n;
-    int keep = k == 0 || (k > 0 && conn->in != NULL);
+    int waits = s->bodies != NULL && *p != 'G'; /* not GET: the head may have to wait for a body */
+    int keep = k == 0 || (k > 0 && (conn->in != NULL || waits));
     if (keep && !azc__request_keep(conn, &scan, p, used)) k = -503, used = n;
     int tls = k == -400 && conn->in == NULL && p[0] == 22 && n > 1 && p[1] == 3; /* RFC 8446 5.1 */
     if (k < 0) azc__request_bad(conn, -k, tls ? "this looks like TLS: there is none on this port; "
@@ -7344,8 +7344,8 @@ static AZC__RARE size_t azc__receive_head(azc_conn *conn, unsigned char *p, size
     char *head = (char *)(in != NULL ? in->data : p);
     int status = azc__http_parse(&s->request, head, in != NULL ? in->len : used);
     azc__request_answer(conn, status);
-    if (s->request.waits != NULL) in = s->bodies->start(conn, in, head, used);
-    azc__in_free(&s->mem, &in);
+    if (s->request.waits != NULL) s->bodies->start(conn, in);
+    else azc__in_free(&s->mem, &in);
     if (s->request.last && used == n && conn->state == AZC__LINGER) azc__receive_last(conn);
     return used;
 }
@@ -11818,50 +11818,19 @@ static int azc__body_continue(azc_conn *conn, const azc__body *b) {
     return 1;
 }
 
-/* Where a string of the request is, now that its head of n bytes is at `to`. */
-static char *azc__body_moved(const char *p, const char *head, size_t n, unsigned char *to) {
-    size_t at = (size_t)((uintptr_t)p - (uintptr_t)head);
-    return at < n ? (char *)to + at : (char *)(uintptr_t)p; /* NULL, or not of the head */
-}
-
-/* The head is in the read buffer, and must outlive it: copy it. Returns 0 without memory. */
-static int azc__body_head(azc_conn *conn, azc__request *r, const char *head, size_t n) {
-    azc__scan none;
-    memset(&none, 0, sizeof none);
-    if (!azc__request_keep(conn, &none, (const unsigned char *)head, n)) return 0;
-    unsigned char *to = conn->in->data;
-    r->method = azc__body_moved(r->method, head, n, to);
-    r->target = azc__body_moved(r->target, head, n, to);
-    r->host = azc__body_moved(r->host, head, n, to);
-    r->path = azc__body_moved(r->path, head, n, to);
-    r->query = azc__body_moved(r->query, head, n, to);
-    for (int i = 0; i < r->field_count; i++) {
-        r->fields[i].name = azc__body_moved(r->fields[i].name, head, n, to);
-        r->fields[i].value = azc__body_moved(r->fields[i].value, head, n, to);
-    }
-    return 1;
-}
-
-/* The head is accepted: keep it, and wait for the body. Returns NULL. */
-static azc__in *azc__body_start(azc_conn *conn, azc__in *in, char *head, size_t n) {
-    azc_server *s = conn->server;
+/* The head is accepted: keep it, and wait for the body. */
+static void azc__body_start(azc_conn *conn, azc__in *in) {
     unsigned char none[2] = {0, 0};
-    azc__body *b = s->request.waits;
-    s->request.waits = b->request.waits = NULL;
+    azc__request *r = &conn->server->request;
+    azc__body *b = r->waits;
+    r->waits = b->request.waits = NULL;
     conn->in = in;
-    int kept = in != NULL || azc__body_head(conn, &b->request, head, n);
-    if (conn->in == NULL) { /* without memory the head is not moved */
-        azc__request_bad(conn, 503, NULL);
-        azc__body_free(b);
-        return NULL;
-    }
-    conn->in->body = b;
+    in->body = b;
     azc__deadline_set(conn, AZC__DEADLINE_BODY);
-    if (kept && b->endpoint->on_part != NULL) azc__body_part(b, none, 0, AZC_PART_FIRST);
-    if (conn->in == NULL) return NULL;
-    if (!kept || !azc__body_continue(conn, b)) azc__body_fail(b, 503, "out of memory");
-    else azc__body_receive(conn, none, 0);
-    return NULL;
+    if (b->endpoint->on_part != NULL) azc__body_part(b, none, 0, AZC_PART_FIRST);
+    if (conn->in == NULL) return;
+    if (azc__body_continue(conn, b)) azc__body_receive(conn, none, 0);
+    else azc__body_fail(b, 503, "out of memory");
 }
 
 /* ---- Requests ---- */

@@ -114,12 +114,12 @@ check-small:
 	@$(MAKE) -s test BUILD=$(BUILD)/small-sanitize CC=clang TEST_RUN="env TEST_QUICK=1" \
 	    CFLAGS="-O0 -g -DAZCHAN_SMALL=1 $(SANITIZE)"
 
-##   make check-machines     all tests on two machines, and many on seven more, some under qemu; one:
-##                           machine-s390x. LONG=1: all tests with i386, riscv64 and musl, too
+##   make check-machines     all tests on armhf, and many on eight more, some under qemu; one:
+##                           machine-s390x. LONG=1: all on i386, riscv64, s390x and musl, too
 # Static, with a trap for unaligned access. TEST_QUICK, as under valgrind: every test, but with fewer
 # of the faults, cuts and actions in it. The kernel of an x86-64 runs i386 and musl itself.
 # _FILE_OFFSET_BITS: qemu passes the host's 64-bit directories on.
-# Seven run only the tests in which byte order, width, alignment and system calls matter.
+# Eight run only the tests in which byte order, width, alignment and system calls matter.
 MACHINES = armhf s390x riscv64 i386 musl mips mipsel armel powerpc
 CC_armhf = arm-linux-gnueabihf-gcc -mthumb $(if $(LONG),-Os,-O0 -DAZCHAN_SMALL=1) \
     -D_FILE_OFFSET_BITS=64
@@ -149,6 +149,7 @@ RUN_armel = qemu-arm-static
 RUN_powerpc = qemu-ppc-static
 FEW_TESTS = bytes buf fixed sha1_base64 utf8 frame http route json room conn_frames conn_rooms \
     history listen posts server system timers users
+T_s390x = $(if $(LONG),,$(FEW_TESTS) bodies_framing all_fuzz)
 T_i386 = $(if $(LONG),,$(FEW_TESTS))
 T_riscv64 = $(if $(LONG),,$(FEW_TESTS))
 T_musl = $(if $(LONG),,$(FEW_TESTS))
