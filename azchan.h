@@ -12436,9 +12436,9 @@ static int azc__file_gzip(const azc__request *r) {
 
 /* ---- Opening ---- */
 
-/* May a segment of a path be a name in a folder? The last one is empty for the folder itself. */
-static int azc__file_named(const char *segment, int last) {
-    return *segment != '.' && (*segment != 0 || last) && strchr(segment, '/') == NULL;
+/* May a segment of a path be a name in a folder? An empty one is not found. */
+static int azc__file_named(const char *segment) {
+    return *segment != '.' && strchr(segment, '/') == NULL;
 }
 
 /* Open a name in a folder. O_NONBLOCK: a FIFO must not stop the server. Returns the descriptor, or
@@ -12494,7 +12494,7 @@ static int azc__file_find(const azc__folder *folder, const azc__request *r, azc_
     for (int i = folder->depth; !last; i++, name = azc__string_next(name)) {
         last = i == r->count - 1;
         errno = ENOENT;
-        if (!azc__file_named(name, last)) fd = -1;
+        if (!azc__file_named(name)) fd = -1;
         else if (!last) fd = azc__file_openat(dir, name, O_DIRECTORY);
         else fd = azc__file_choose(dir, *name ? name : "index.html", r, found);
         if (dir != folder->fd) azc__file_close(dir);

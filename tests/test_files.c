@@ -803,6 +803,25 @@ static void life(void) {
         }
         finish(server);
     }
+    TEST("a file does not overtake what is queued before it") {
+        azc_server *server = create(NULL);
+        CHECK_INT(azc_add_handler(server, "/long", named, memset(calloc(1, 60001), 'q', 60000)),
+                  AZC_OK);
+        CHECK_INT(azc_add_folder(server, "/", folder), AZC_OK);
+        listening(server);
+        client *c = client_open_to(server, "127.0.0.1", azc_port(server), 1);
+        for (int i = 0; i < 3; i++) send_request(c, "GET", "/long", "");
+        send_request(c, "GET", "/large.bin", "");
+        settle(server), settle(server);
+        for (int i = 0; i < 3; i++) {
+            CHECK_INT(client_answer(c, &got), 200);
+            CHECK(got.len == 60000 && strspn(got.body, "q") == 60000);
+        }
+        CHECK_INT(client_answer(c, &got), 200);
+        body_is(large, LARGE);
+        free(((azc__page *)server->page_routes->target)->userdata);
+        finish(server);
+    }
     TEST("memory and descriptors are flat: slow readers of a large file, and many at once") {
         enum { MANY = 50 };
         azc_server *server = serving(NULL, "/");
