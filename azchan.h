@@ -1541,8 +1541,8 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
  *   returns   as azc_add_page; also AZC_ERR_SYSTEM (azc_error says why it cannot be opened), and
  *             AZC_ERR_STATE with azc_create_in and max_answers 0
  *   cost      an open file for each answer that is not sent yet; beyond the process's limit: 503.
- *             Files of up to 16 KiB are read at once. Of a larger one, at most read_buffer bytes
- *             are in memory; on Linux none (sendfile). A slow disk stops the server meanwhile
+ *             Files of up to 4 KiB are read at once. Of a larger one, at most read_buffer bytes are
+ *             in memory; on Linux none (sendfile). A slow disk stops the server meanwhile
  *   call      before azc_listen
  * Where off_t has 32 bits, a file of 2 GiB or more is 404; compile with _FILE_OFFSET_BITS=64. */
 AZC_API int azc_add_folder(azc_server *server, const char *path, const char *folder);
@@ -1958,7 +1958,7 @@ enum {
     AZC__EXTENSION = 15,        /* bytes of a file name's extension */
     AZC__DATE = 80,             /* bytes of an HTTP date: as wide as gcc fears */
     AZC__FOLDER_PATH = 200,     /* bytes of the path of a folder */
-    AZC__FILE_WHOLE = 16384,    /* a file of so many bytes is read at once */
+    AZC__FILE_WHOLE = 4096,     /* a file of so many bytes is read at once */
     AZC__SENDFILE = 1 << 20,    /* bytes of one sendfile, so that other peers have their turn */
     AZC__TAG = 19,              /* bytes of an ETag of ours: 16 hex digits in quotes, and a NUL */
     AZC__MAX_ROOM = 255,        /* bytes of a room's name */
@@ -2279,7 +2279,6 @@ typedef struct azc__answer {
     uint64_t left;                  /* bytes of its body that were promised, or AZC_CHUNKED */
     uint64_t at;                    /* FILES: the offset of the next byte */
     int fd;                         /* FILES: of the file */
-    uint8_t direct;                 /* FILES: sendfile may be used */
     size_t size;                    /* allocated bytes, this struct included */
     size_t extra_len;
     uint8_t keep_alive, head_only, http10, chunked;
@@ -2669,6 +2668,7 @@ struct azc_conn {
                                    told */
     unsigned client : 1;        /* CLIENT: the peer opted in */
     unsigned answering : 1;     /* ANSWERS: the answer to its request is not whole: wait.answer */
+    unsigned nonblocking : 1;   /* FILES: its socket is, because sendfile takes no MSG_DONTWAIT */
     unsigned arriving : 1;      /* and its on_connect has not returned */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
@@ -7317,7 +7317,7 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
  * FIN is not awaited: our close discards nothing unread, so it cannot reset the answer. A long
  * answer does wait, so that a peer that does not read it still counts as a connection. */
 static void azc__receive_last(azc_conn *conn) {
-    if (conn->out.bytes <= AZC__LARGE && !conn->answering) conn->eof = 1;
+    if (conn->out.bytes <= 2 * AZC__LARGE && !conn->answering) conn->eof = 1;
 }
 
 /* Take bytes of a request head, or of its body. Returns the bytes taken, at least one. */
@@ -12542,34 +12542,46 @@ static void azc__file_end(azc_conn *conn) {
 }
 
 #ifdef __linux__
-/* sendfile takes no MSG_DONTWAIT. */
-static uint8_t azc__file_nonblocking(const azc_conn *conn) {
-    return AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK) >= 0;
+static void azc__file_sent(azc_conn *conn, size_t n) {
+    conn->server->stats.bytes_out += n;
+    conn->moved += (uint32_t)n;
 }
 
 /* Let the kernel send a part of the file. Returns 0 if it does not. */
 static int azc__file_sendfile(azc_conn *conn, azc__answer *a) {
     off_t at = (off_t)a->at;
-    if (!a->direct) return 0;
+    if (!conn->nonblocking)
+        conn->nonblocking = AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK) >= 0;
+    if (!conn->nonblocking) return 0;
     size_t most = a->left < AZC__SENDFILE ? (size_t)a->left : (size_t)AZC__SENDFILE;
     ssize_t n = AZC_SYS(sendfile)(conn->source.fd, a->fd, &at, most);
     if (n <= 0) return 0; /* ends of files and errors are for pread and send */
-    conn->server->stats.bytes_out += (size_t)n;
-    conn->moved += (uint32_t)n;
+    azc__file_sent(conn, (size_t)n);
     a->at += (size_t)n;
     a->left -= (size_t)n;
     return 1;
 }
-#else
-static uint8_t azc__file_nonblocking(const azc_conn *conn) {
-    (void)conn;
-    return 0;
-}
 
+/* Nothing but the head is queued: send it and the begin of the file now, in the same segments. */
+static void azc__file_push(azc_conn *conn, azc__answer *a) {
+    const azc__piece *head = conn->out.head;
+    if (head->next != NULL || head->len != conn->out.bytes) return;
+    ssize_t n = AZC_SYS(send)(conn->source.fd, head->data, head->len, AZC__MSG_FLAGS | MSG_MORE);
+    if (n <= 0) return; /* the flush sees it */
+    azc__out_consume(&conn->server->mem, &conn->out, (size_t)n);
+    azc__file_sent(conn, (size_t)n);
+    if (conn->out.bytes == 0) azc__file_sendfile(conn, a);
+}
+#else
 static int azc__file_sendfile(const azc_conn *conn, const azc__answer *a) {
     (void)conn;
     (void)a;
     return 0;
+}
+
+static void azc__file_push(const azc_conn *conn, const azc__answer *a) {
+    (void)conn;
+    (void)a;
 }
 #endif
 
@@ -12604,6 +12616,7 @@ static void azc__file_more(azc_conn *conn) {
  * the answer. */
 static int azc__file_begin(azc_conn *conn, int fd, int status, const char *type, uint64_t first,
                            uint64_t len) {
+    int empty = conn->out.bytes == 0;
     if (azc__answer_now(conn, status, type, len) != AZC_OK) {
         AZC_SYS(close)(fd);
         return 503;
@@ -12613,9 +12626,9 @@ static int azc__file_begin(azc_conn *conn, int fd, int status, const char *type,
     a->at = first;
     a->more = azc__file_more;
     a->end = azc__file_end;
-    a->direct = azc__file_nonblocking(conn);
     conn->drain = 1;
-    if (a->head_only) azc__answer_over(conn);
+    if (empty && !a->head_only) azc__file_push(conn, a);
+    if (a->head_only || a->left == 0) azc__answer_over(conn);
     return 0;
 }
 

@@ -322,7 +322,7 @@ static void serves(void) {
         CHECK_STR(FIELD("Last-Modified"), "Sun, 06 Nov 1994 08:49:37 GMT");
         finish(server);
     }
-    TEST("files of all lengths around 16 KiB and larger ones arrive whole, HEAD without a body") {
+    TEST("files up to 4 KiB and larger ones arrive whole, HEAD without a body") {
         azc_server *server = serving(NULL, "/");
         client *c = client_open(server);
         static const struct {
@@ -631,8 +631,8 @@ static void parts(void) {
             {"/large.bin", "Range: bytes=0-\r\n", 206, 0, LARGE},
             {"/large.bin", "Range: bytes=1000-50999\r\n", 206, 1000, 50000},
             {"/large.bin", "Range: bytes=3145727-\r\n", 206, LARGE - 1, 1},
-            {"/large.bin", "Range: bytes=-16384\r\n", 206, LARGE - WHOLE, WHOLE},
-            {"/large.bin", "Range: bytes=-16385\r\n", 206, LARGE - WHOLE - 1, WHOLE + 1},
+            {"/large.bin", "Range: bytes=-4096\r\n", 206, LARGE - WHOLE, WHOLE},
+            {"/large.bin", "Range: bytes=-4097\r\n", 206, LARGE - WHOLE - 1, WHOLE + 1},
             {"/large.bin", "Range: bytes=-99999999\r\n", 206, 0, LARGE},
             {"/whole", "Range: bytes=5-99999\r\n", 206, 5, WHOLE - 5},
             {"/large.bin", "Range: bytes=3145728-\r\n", 416, 0, 0},
@@ -782,7 +782,7 @@ static void life(void) {
         static const char all[] =
             "GET /more HTTP/1.1\r\nHost: a\r\n\r\nHEAD /more HTTP/1.1\r\nHost: a\r\n\r\n"
             "GET /app.js HTTP/1.1\r\nHost: a\r\n\r\n"
-            "GET /more HTTP/1.1\r\nHost: a\r\nRange: bytes=-16385\r\n\r\n"
+            "GET /more HTTP/1.1\r\nHost: a\r\nRange: bytes=-4097\r\n\r\n"
             "GET /sub/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         azc_server *server = serving(NULL, "/");
         for (size_t cut = 0; cut < sizeof all - 1; cut++) {
@@ -846,12 +846,12 @@ static void life(void) {
         CHECK_INT(descriptors(), before + 3 * MANY / 2);
         for (int i = 1; i < MANY; i += 2) {
             long long end = now_ms() + WAIT_MS;
-            while (taken[i] < LARGE && now_ms() < end) {
+            while (taken[i] <= LARGE + 200 && now_ms() < end) {
                 size_t n = sip(c[i], 65536);
                 taken[i] += n;
                 if (n == 0) azc_poll(server, 1);
             }
-            CHECK(taken[i] > LARGE && taken[i] < LARGE + 500);
+            CHECK(taken[i] > LARGE + 200 && taken[i] < LARGE + 500); /* with its head */
         }
         settle(server);
         CHECK_INT(descriptors(), before + MANY); /* the files are closed */
@@ -944,7 +944,7 @@ static void life(void) {
                 send_request(c[0], "GET", names[i], "");
                 azc_poll(server, 1);
                 azc_conn *conn = server->slots[0];
-                if (round % 2 && conn->answering) conn->wait.answer->direct = 0;
+                if (round % 2 && conn->answering) conn->nonblocking = 0;
                 CHECK_INT(client_answer(c[0], &got), 200);
                 body_is(i ? large : "<h1>root", lens[i]);
             }
