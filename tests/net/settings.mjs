@@ -40,7 +40,7 @@ async function jar(t, server) {
 const server_of = (t, ...args) => t.server('settings', '0', ...args);
 const login_page = /<body class="out">/, settings_page = /<body class="in">/;
 
-test('nothing but the login works before a login, and nothing is shown of the settings', async (t) => {
+test('before a login nothing else works, and no setting is shown', async (t) => {
     const server = await server_of(t);
     let got = await ask(`${server.http}/`);
     assert.equal(got.status, 200);
@@ -56,7 +56,7 @@ test('nothing but the login works before a login, and nothing is shown of the se
     assert.equal((await refused(`${server.ws}/live`)).status, 403);
 });
 
-test('a login gives a cookie that scripts and other sites do not get, and the settings', async (t) => {
+test('a login gives the settings, and a cookie that no script and other site gets', async (t) => {
     const server = await server_of(t), ada = await jar(t, server);
     let got = await ada.login('wrong');
     assert.deepEqual([got.status, got.cookie], [403, undefined]);
@@ -78,7 +78,7 @@ test('a login gives a cookie that scripts and other sites do not get, and the se
     }
 });
 
-test('a forged, an old and an ended session are refused, and a logout ends its channels', async (t) => {
+test('forged and ended sessions are refused, and a logout ends its channels', async (t) => {
     const server = await server_of(t), ada = await jar(t, server), bob = await jar(t, server);
     await ada.login(password);
     await bob.login(password);
@@ -105,7 +105,7 @@ test('a forged, an old and an ended session are refused, and a logout ends its c
     await other.json({ type: 'settings', name: 'Hall', level: 8 });
 });
 
-test('a session ends after its time, with its channels; a ninth login ends the first', async (t) => {
+test('a session ends in time, with its channels; a ninth login ends the first', async (t) => {
     const server = await server_of(t, '2'), ada = await jar(t, server);
     await ada.login(password);
     const channel = await ada.live(), headers = ada.headers();
@@ -122,7 +122,7 @@ test('a session ends after its time, with its channels; a ninth login ends the f
     }
 });
 
-test('a POST of another site is refused, whatever cookie it has; one without Origin is not', async (t) => {
+test('a POST of another site is refused with any cookie; one without Origin is not', async (t) => {
     const server = await server_of(t), ada = await jar(t, server);
     const origin = (name) => ['-H', `Origin: ${name}`, '-d', 'name=x&level=1'];
     assert.equal((await ada.ask('/login', '-H', 'Origin: http://evil.example', '-d',
@@ -171,7 +171,7 @@ test('without PASSWORD the program makes another one each time', async (t) => {
     assert.notEqual(made[0], made[1]);
 });
 
-test('an upload is seen as it goes by every page; a second, a huge and a lost one too', async (t) => {
+test('every page sees an upload go; a second one, huge ones and lost ones end well', async (t) => {
     const server = await server_of(t), ada = await jar(t, server), dir = folder(t);
     fs.writeFileSync(`${dir}/new`, Buffer.alloc(3 << 20));
     fs.writeFileSync(`${dir}/huge`, '');
