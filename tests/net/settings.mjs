@@ -113,10 +113,13 @@ test('a session ends in time, with its channels; a ninth login ends the first', 
     const old = new Client(`${server.ws}/live`, { headers });
     await assert.rejects(old.opened);
     const long = await server_of(t), jars = [];
+    let first;
     for (let i = 0; i < 9; i++) {
         jars.push(await jar(t, long));
         await jars[i].login(password);
+        first ??= await jars[i].live();
     }
+    assert.equal((await first.gone()).code, 1008);
     for (let i = 0; i < 9; i++) {
         assert.equal((await jars[i].ask('/live')).status, i ? 426 : 403, String(i));
     }
