@@ -7305,8 +7305,8 @@ static int azc__token_valid(const char *s) {
 
 /* Add a valid field to the answer, for this call. */
 static int azc__reply_add(azc_conn *conn, const char *call, const char *name, const char *value) {
-    azc__request *r = azc__request_of(conn);
     azc_server *s = conn->server;
+    azc__request *r = azc__request_of(conn);
     if (r == NULL || r->answered) return azc__error_answered(s, r, call);
     size_t room = AZC__MAX_EXTRA - r->extra_len;
     if (strlen(name) + strlen(value) + 4 >= room)
