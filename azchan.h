@@ -6753,7 +6753,6 @@ static const struct {
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
-    {409, "Conflict"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
     {426, "Upgrade Required"},
