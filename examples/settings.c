@@ -84,7 +84,7 @@ static void session_end(azc_server *server, void *arg) {
     s->token[0] = 0;
 }
 
-/* The place of the oldest session is the next to be used. Returns NULL without memory or random bytes. */
+/* The place of the oldest session is the next to be used. NULL: no memory or random bytes. */
 static session *session_begin(azc_server *server) {
     static unsigned next;
     session *s = &sessions[next++ % SESSIONS];
