@@ -133,7 +133,25 @@
        rooms.on_connect = room_connect;
        rooms.on_message = azc_send_room;           // to the others in the room
 
-   LOGIN. Decide in on_upgrade, before there is a connection:
+   LOGIN. A session is a random token: in a cookie, and in a table of yours (here session_*, which
+   examples/settings.c has). Redirect after each POST, so that a reload does not repeat it:
+
+       static int login_post(azc_conn *conn, void *userdata) {
+           if (!azc_equal(password, azc_form(conn, "password"))) return 403;
+           session *s = session_new();                  // with each login a new token
+           if (azc_token(azc_server_of(conn), s->token, sizeof s->token) != AZC_OK) return 503;
+           azc_set_cookie(conn, "session", s->token, 3600, 0);
+           return azc_redirect(conn, 303, "/");
+       }
+
+       static int logout_post(azc_conn *conn, void *userdata) {
+           session_end(azc_cookie(conn, "session"));    // it closes the session's channels, too
+           azc_set_cookie(conn, "session", NULL, 0, 0);
+           return azc_redirect(conn, 303, "/");
+       }
+
+   Limit the attempts, and let sessions end after some time. A channel decides in on_upgrade, before
+   there is a connection:
 
        static int private_upgrade(azc_conn *conn) {
            const char *user = user_of_session(azc_cookie(conn, "session"));
@@ -147,6 +165,22 @@
            if (strncmp(azc_path(conn), "/admin", 6) != 0) return AZC_OK;
            return is_admin(azc_cookie(conn, "session")) ? AZC_OK : 403;
        }
+
+   CROSS-SITE REQUESTS (CSRF). Pages of other sites can make a browser send requests to your server,
+   with your cookie. Two rules stop them:
+
+     - Endpoints and channels answer 403 to an Origin that is neither the server's own nor in
+       config.origins. Browsers send one with each POST, PUT, PATCH, DELETE and handshake ("null",
+       so 403, from a page with Referrer-Policy no-referrer). A request without Origin passes: it
+       comes from curl, a script, or a browser older than 2020.
+     - SameSite=Lax, which azc_set_cookie adds, keeps the cookie out of the requests of other sites,
+       in such browsers too, except for links that the user follows. So a GET must change nothing:
+       log out by POST.
+
+   A page whose origin you allow may do whatever its user may: list only those that you trust. With
+   origins "*" SameSite alone is left, for which all ports of a host and all hosts of a domain are
+   one site. Then put a token of azc_token into a hidden field of each form, keep it in the session,
+   and compare with azc_equal. Cookies ignore ports, too: another server on the host gets them.
 
    A *rest parameter is decoded as well. It may contain "..", empty segments, and slashes that were
    sent as %2F. Before you use it as the name of a file, refuse it if it begins with '/' or if one
@@ -1496,6 +1530,54 @@ AZC_API const char *azc_form(azc_conn *conn, const char *name);
  *   call      what handlers may call about their request, on_part may call in each part */
 AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
                            azc_part_callback on_part, size_t data_size, void *userdata);
+
+/* ---- Logins --------------------------------------------------------------------------------- */
+
+/* Answer the current request with the place to go to.
+ *   status    303 (a GET, whatever the request was), 301 or 302 (where a GET's page is now), 307 or
+ *             308 (the same method and body); 0: 303
+ *   location  a URI reference ("/", "list?page=2"). Only printable ASCII: percent-encode the rest.
+ *             Do not take it from the peer unchecked: "//other.example/" is another site
+ *   returns   as azc_reply and azc_reply_header
+ *   cost      linear in location
+ *   call      as azc_reply
+ *   RFC       9110 15.4, 10.2.2 */
+AZC_API int azc_redirect(azc_conn *conn, int status, const char *location);
+
+/* Set a cookie with the answer to the current request: for all paths of this host alone, invisible
+ * to scripts (HttpOnly) and to requests of other sites (SameSite=Lax), and only for https (Secure)
+ * if a trusted proxy says that the request came by it.
+ *   name      a token. One that begins with "__" gets Secure, which browsers demand for __Host- and
+ *             __Secure-
+ *   value     printable ASCII without spaces and ",;\ (RFC 6265 4.1.1). NULL deletes the cookie
+ *   max_age   in seconds; 0: until the browser is closed
+ *   flags     AZC_COOKIE_*, or 0
+ *   returns   as azc_reply_header
+ *   cost      as azc_reply_header
+ *   call      as azc_reply_header; the last one of a name counts
+ *   RFC       6265 4.1 */
+enum {
+    AZC_COOKIE_STRICT = 1, /* SameSite=Strict: not with links from other sites, either */
+    AZC_COOKIE_SECURE = 2, /* Secure in any case: for a proxy that is not trusted */
+    AZC_COOKIE_SCRIPT = 4  /* no HttpOnly: the page's scripts may read it */
+};
+AZC_API int azc_set_cookie(azc_conn *conn, const char *name, const char *value, int max_age,
+                           int flags);
+
+/* Make a token that nobody can guess: size - 1 characters of A-Z a-z 0-9 - _, 6 random bits each.
+ *   out,size  size is 23 (132 bits) to 257, and counts the NUL
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM (the kernel has no random bytes, or has
+ *             none yet, early at boot). After an error out is "", which azc_equal never accepts
+ *   cost      linear in size
+ *   call      anywhere */
+AZC_API int azc_token(azc_server *server, char *out, size_t size);
+
+/* 1 if a peer gave the secret, else 0. The time depends on the length of `given` only. An empty
+ * secret equals nothing, and neither does NULL: an unset password or an unused session lets nobody
+ * in.
+ *   cost      linear in given
+ *   call      any thread */
+AZC_API int azc_equal(const char *secret, const char *given);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
@@ -6784,6 +6866,7 @@ static const struct {
     {200, "OK"},
     {204, "No Content"},
     {302, "Found"},
+    {303, "See Other"},
     {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
@@ -7352,27 +7435,37 @@ static int azc__reply_reserved(const char *name) {
     return *own != 0;
 }
 
-AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
+static int azc__token_valid(const char *s) {
+    const char *p = s;
+    while (azc__char_in(AZC__TOKEN, *p)) p++;
+    return p > s && *p == 0;
+}
+
+/* Add a valid field to the answer, for this call. */
+static int azc__reply_add(azc_conn *conn, const char *call, const char *name, const char *value) {
+    azc_server *s = conn->server;
     azc__request *r = azc__request_of(conn);
+    if (r == NULL || r->answered) return azc__error_answered(s, r, call);
+    size_t room = AZC__MAX_EXTRA - r->extra_len;
+    if (strlen(name) + strlen(value) + 4 >= room)
+        return azc__mistake(s, AZC_ERR_FULL, "%s: %.60s: all fields together have at most %d bytes",
+                            call, name, AZC__MAX_EXTRA);
+    azc__respond_field(r, name, value);
+    r->extra_len = r->all_len;
+    return AZC_OK;
+}
+
+AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     azc_server *s = conn->server;
     if (name == NULL || value == NULL) return azc__error_null(s, "azc_reply_header");
-    size_t token = 0;
-    while (azc__char_in(AZC__TOKEN, name[token])) token++;
-    if (token == 0 || name[token] != 0 || !azc__field_valid(value, SIZE_MAX))
+    if (!azc__token_valid(name) || !azc__field_valid(value, SIZE_MAX))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and "
                             "value must have no control character, RFC 9110 5");
     if (azc__reply_reserved(name))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: %.60s is set by the server",
                             name);
-    if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply_header");
-    size_t room = AZC__MAX_EXTRA - r->extra_len;
-    if (strlen(name) + strlen(value) + 4 >= room)
-        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_header: %.60s: all fields together have "
-                            "at most %d bytes", name, AZC__MAX_EXTRA);
-    azc__respond_field(r, name, value);
-    r->extra_len = r->all_len;
-    return AZC_OK;
+    return azc__reply_add(conn, "azc_reply_header", name, value);
 }
 
 /* ---- Registration ---- */
@@ -8754,10 +8847,12 @@ AZC_API int azc_destroy(azc_server *server) {
 
 /* ---- Begin ---- */
 
-/* Random bytes of the kernel. Returns 0 if there are none. */
-static int azc__server_random(void *to, size_t len) {
+/* Random bytes of the kernel, at most 256. Returns 0 if there are none. strict: nor early at boot,
+ * when Linux can be asked whether it has random bytes yet, and /dev/urandom gives others. */
+static int azc__server_random(void *to, size_t len, int strict) {
 #ifdef AZC__GETRANDOM
     if (AZC_SYS(getrandom)(to, len, GRND_NONBLOCK) == (ssize_t)len) return 1;
+    if (strict && errno == EAGAIN) return 0;
 #endif
     int fd = azc__fd_high(AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC));
     if (fd < 0) return 0;
@@ -8768,7 +8863,7 @@ static int azc__server_random(void *to, size_t len) {
 
 /* Random seeds, so that peers cannot foresee the hashes of rooms. */
 static void azc__server_seed(azc_server *s) {
-    if (azc__server_random(s->seed, sizeof s->seed)) return;
+    if (azc__server_random(s->seed, sizeof s->seed, 0)) return;
     s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
     azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the "
@@ -10731,7 +10826,7 @@ static int azc__recovery_begin(azc_server *s, const azc__room *room) {
     s->histories += s->histories < UINT32_MAX ? 1 : 2; /* 0 is no id */
     h->id = s->histories;
     h->epoch = (uint64_t)time(NULL) << 32 | s->seed[0]; /* if there are no random bytes */
-    (void)azc__server_random(&h->epoch, sizeof h->epoch);
+    (void)azc__server_random(&h->epoch, sizeof h->epoch, 0);
     for (const azc__member *m = room->first; m != NULL; m = m->next) {
         if (!m->conn->client || m->conn->state != AZC__OPEN) continue;
         if (!azc__recovery_queue_room(&s->mem, &m->conn->out, room, h->serial, 0))
@@ -12138,9 +12233,91 @@ AZC_API int azc_reply_end(azc_conn *conn) {
     return AZC_OK;
 }
 
+/* ==== [38] LOGIN: redirects, cookies, tokens and secrets; RFC 9110 15.4, 6265 4.1 ============= */
+
+/* Is each character printable ASCII, and none of these? */
+static int azc__login_printable(const char *s, const char *none) {
+    while (*s > ' ' && *s < 127 && strchr(none, *s) == NULL) s++;
+    return *s == 0;
+}
+
+AZC_API int azc_redirect(azc_conn *conn, int status, const char *location) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (status == 0) status = 303;
+    if (location == NULL) return azc__error_null(s, "azc_redirect");
+    if (status < 301 || status > 308 || (status > 303 && status < 307))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_redirect: status %d: must be 301, 302, 303, "
+                            "307 or 308", status);
+    if (*location == 0 || !azc__login_printable(location, ""))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_redirect: location must be printable ASCII "
+                            "without spaces, and not empty: percent-encode it");
+    int error = azc__reply_add(conn, "azc_redirect", "Location", location);
+    return error == AZC_OK ? azc_reply(conn, status, NULL, NULL, 0) : error;
+}
+
+AZC_API int azc_set_cookie(azc_conn *conn, const char *name, const char *value, int max_age,
+                           int flags) {
+    const azc__request *r = azc__request_of(conn);
+    char text[AZC__MAX_EXTRA], age[32] = ""; /* a text that is cut is refused, too */
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (name == NULL) return azc__error_null(s, "azc_set_cookie");
+    if (!azc__token_valid(name) || (value != NULL && !azc__login_printable(value, "\",;\\")))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_cookie: name must be a token, and value "
+                            "printable ASCII without spaces and \",;\\: encode it, RFC 6265 4.1.1");
+    if (max_age < 0 || (flags & ~7) != 0)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_cookie: max_age %d, flags %d: must not "
+                            "be negative, and of AZC_COOKIE_*", max_age, flags);
+    if (value == NULL) max_age = 0;
+    if (value == NULL || max_age > 0) snprintf(age, sizeof age, "; Max-Age=%d", max_age);
+    int secure = flags & AZC_COOKIE_SECURE || strncmp(name, "__", 2) == 0 ||
+                 (r != NULL && r->scheme == 's');
+    snprintf(text, sizeof text, "%s=%s; Path=/%s%s%s; SameSite=%s", name, value ? value : "", age,
+             flags & AZC_COOKIE_SCRIPT ? "" : "; HttpOnly", secure ? "; Secure" : "",
+             flags & AZC_COOKIE_STRICT ? "Strict" : "Lax");
+    return azc__reply_add(conn, "azc_set_cookie", "Set-Cookie", text);
+}
+
+AZC_API int azc_token(azc_server *server, char *out, size_t size) {
+    if (out != NULL && size > 0) *out = 0;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (out == NULL) return azc__error_null(server, "azc_token");
+    if (size < 23 || size > 257)
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_token: size %zu: must be from 23, for "
+                            "132 random bits, to 257", size);
+    if (!azc__server_random(out, --size, 1)) {
+        *out = 0;
+        return azc__mistake(server, AZC_ERR_SYSTEM, "azc_token: neither getrandom nor /dev/urandom "
+                            "gives random bytes: try again later");
+    }
+    for (size_t i = 0; i < size; i++) { /* base64url, RFC 4648 5 */
+        char c = AZC__BASE64[out[i] & 63];
+        out[i] = c;
+        if (c == '+') out[i] = '-';
+        if (c == '/') out[i] = '_';
+    }
+    out[size] = 0;
+    return AZC_OK;
+}
+
+/* Each step is the same, whether its characters are equal or not, and volatile keeps a compiler
+ * from an earlier end. A secret that is too short stays at its NUL. */
+AZC_API int azc_equal(const char *secret, const char *given) {
+    volatile unsigned differences = 0;
+    if (secret == NULL || given == NULL) return 0;
+    const char *p = secret;
+    for (; *given; given++) {
+        differences = differences | (unsigned char)(*p ^ *given);
+        p += *p != 0;
+    }
+    differences = differences | (unsigned char)*p;
+    return differences == 0 && *secret != 0;
+}
+
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [38] CHANGES ============================================================================
+/* ==== [39] CHANGES ============================================================================
 
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
@@ -12171,11 +12348,12 @@ AZC_API int azc_reply_end(azc_conn *conn) {
           azc_add_live: components that the server renders, and azlive.js for their pages.
           azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
-          azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
+          azc_header, azc_cookie, azc_path and azc_method work in on_connect, too. azc_redirect,
+          azc_set_cookie, azc_token and azc_equal, for logins.
    0.1    The first version.
 */
 
-/* ==== [39] LICENSE: MIT =======================================================================
+/* ==== [40] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

@@ -519,7 +519,15 @@ static int act_guard(azc_conn *conn, void *user) {
 }
 static int act_page(azc_conn *conn, void *user) {
     const char *name = azc_param(conn, "name");
+    char token[23];
     (void)user;
+    if (name && strcmp(name, "login") == 0) {
+        int error = azc_token(azc_server_of(conn), token, sizeof token);
+        CHECK_INT(strlen(token), error == AZC_OK ? sizeof token - 1 : 0);
+        CHECK_INT(azc_equal(token, token), error == AZC_OK);
+        CHECK_INT(azc_set_cookie(conn, "session", token, 60, 0), AZC_OK);
+        return error == AZC_OK ? azc_redirect(conn, 303, "/") : 503;
+    }
     if (name && strcmp(name, "nothing") == 0) return AZC_OK;
     if (name && strcmp(name, "broken") == 0) return AZC_ERR_APP;
     azc_reply_header(conn, "X-Name", name ? name : "?");
@@ -734,6 +742,7 @@ static void act_of_pages(void) {
     ask(c, GET("/") "\r\n", 200, 0);
     ask(c, "HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n", 200, 1);
     ask(c, GET("/page/ada?x=1") "Cookie: session=1; a=b\r\n\r\n", 200, 0);
+    ask(c, GET("/page/login") "\r\n", 303, 0);
     ask(c, GET("/page/big") "\r\n", 200, 0);
     ask(c, GET("/bulk") "\r\n", 200, 0);
     ask(c, GET("/") "\r\n" GET("/page/two") "\r\n" GET("/bulk"), 200, 0); /* pipelined */
