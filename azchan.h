@@ -11893,8 +11893,6 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
     return azc__endpoint_add(server, "azc_add_upload", method, path, &endpoint);
 }
 
-#endif /* AZCHAN_IMPLEMENTATION */
-
 /* ==== [37] ANSWERS: that come later, or in parts; RFC 9112 7.1 ================================ */
 
 /* ---- Its life ---- */
@@ -12170,6 +12168,8 @@ AZC_API int azc_reply_end(azc_conn *conn) {
     azc__answer_over(conn);
     return AZC_OK;
 }
+
+#endif /* AZCHAN_IMPLEMENTATION */
 
 /* ==== [38] CHANGES ============================================================================
 
