@@ -11977,7 +11977,7 @@ static void azc__answer_whole(azc_conn *conn) {
     azc__conn_touch(conn);
 }
 
-/* Call `more` once. Returns 1 if it may go on. */
+/* Call `more` once. Returns 1 if it has added a part and is not at the end. */
 static int azc__answer_call(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__answer *a = conn->wait.answer;
@@ -11992,16 +11992,16 @@ static int azc__answer_call(azc_conn *conn) {
         azc__conn_drop(conn);
         return 0;
     }
-    if (conn->out.bytes > before) conn->drain = 1;
     return !a->whole && conn->out.bytes > before;
 }
 
 /* azc__answer.more: the program may go on, until it gives nothing or the output is full enough. */
 static void azc__answer_more(azc_conn *conn) {
     const azc__answer *a = conn->wait.answer;
-    size_t limit = azc__backlog_limit(conn);
-    if (!a->whole)
-        while (azc__answer_call(conn) && azc__out_backlog(&conn->out) <= limit) continue;
+    while (!a->whole && azc__answer_call(conn)) {
+        conn->drain = azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
+        if (conn->drain) break;
+    }
     if (a->whole && conn->state != AZC__DEAD) azc__answer_over(conn);
 }
 
