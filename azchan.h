@@ -11953,16 +11953,22 @@ static void azc__answer_free(azc_conn *conn) {
     azc__free(&s->mem, a, a->size);
 }
 
-/* The answer is over: free it, and go on with what the peer has pipelined, or end. */
+/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its request
+ * is at hand, azc__request_next does that. */
 static void azc__answer_over(azc_conn *conn) {
-    int keep_alive = conn->wait.answer->keep_alive && !conn->server->stopping;
+    azc_server *s = conn->server;
+    int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
     conn->wait.answer->end(conn);
     conn->drain = 0;
     azc__conn_touch(conn);
+    if (s->current == conn) {
+        s->request.keep_alive = (uint8_t)keep_alive;
+        return;
+    }
     if (conn->state == AZC__DEAD) return;
     if (!keep_alive || conn->state != AZC__HTTP) azc__conn_end(conn, AZC__LINGER, 0);
     else azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
-    conn->drain = conn->in != NULL && conn->in->body == NULL;
+    conn->drain = conn->in != NULL;
 }
 
 /* The last byte is queued. No callback runs inside another: `more` gets its last call later. */

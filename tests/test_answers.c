@@ -1386,13 +1386,13 @@ static unsigned below(unsigned n) {
 enum { PEERS = 6 };
 static int begun, over;
 static int chaos_more(azc_conn *conn, size_t room, void *user) {
-    static char bytes[5000];
+    static char bytes[300 << 10];
     CHECK_INT(in_callback++, 0);
     int result = AZC_OK;
     if (room == 0) over++, free(user);
     else if (below(12) == 0) result = below(2) ? azc_reply_end(conn) : AZC_ERR_APP;
     else if (below(6)) azc_reply_part(conn, bytes, below(2) ? room : 1 + below(4999));
-    else if (below(2)) azc_reply_part(conn, bytes, sizeof bytes);
+    else if (below(2)) azc_reply_part(conn, bytes, below(300 << 10));
     in_callback--;
     return result;
 }
@@ -1455,7 +1455,8 @@ static void chaos(void) {
                 client **at = &c[below(PEERS)];
                 if (!*at || (*at)->eof) {
                     if (*at) client_close(*at);
-                    *at = client_open(server);
+                    *at = client_open_to(server, "127.0.0.1", azc_port(server), 0);
+                    if (!*at) break; /* it has stopped */
                 }
                 switch (below(8)) {
                 case 0:
