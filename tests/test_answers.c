@@ -1434,7 +1434,7 @@ static void chaos(void) {
             "POST /c" HOST "Content-Length: 3\r\n\r\nabc",
             "GET /c" HOST "Connection: close\r\n\r\n", "PUT /c" HOST "Content-Length: 3\r\n\r\nabc", "GET /t HTTP/1.1\r\n" UPGRADE "\r\n", "G",
         };
-        for (int round = 0; round < 60; round++) {
+        for (int round = 0; round < 200; round++) {
             azc_config config = small(round % 2);
             config.handshake_ms = config.close_ms = 20;
             config.max_connections = 5;
