@@ -867,6 +867,8 @@ static void act_of_bodies(void) {
     c = arrive(), more(c, PUT("Content-Length: 9\r\n") "slow");
     skip(10001), ask(c, "", 408, 0), leave(c);
     c = arrive(), more(c, PUT("Content-Length: 9\r\n") "stop");
+    azc_stop(scene.server), scene.stopped = 1;
+    skip(1), skip(3001); /* which the peer does not end itself */
     stopping();
     leave(c);
     unstage();
