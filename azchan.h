@@ -5099,11 +5099,9 @@ static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address
 /* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
  * by ""), parameters. During a request they are in the scratch. */
 static const char *azc__strings(const azc_conn *conn) {
-    const azc_server *s = conn->server;
     if (conn->tail != NULL)
         return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
-    return conn->answering && s->current != conn ? (const char *)(conn->wait.answer + 1)
-                                                 : s->scratch;
+    return conn->answering ? (const char *)(conn->wait.answer + 1) : conn->server->scratch;
 }
 
 AZC_API const char *azc_peer(const azc_conn *conn) {
@@ -12172,8 +12170,12 @@ static azc__answer *azc__answer_open(azc_conn *conn, const char *call, int *erro
     }
     if (conn->answering && conn->wait.answer->reply == NULL && !conn->wait.answer->whole)
         return conn->wait.answer;
-    *error = azc__mistake(conn->server, AZC_ERR_STATE, "%s: no answer is open: it is whole, the "
-                          "request was HEAD, or azc_reply_begin was not called", call);
+    const azc__request *r = azc__request_of(conn);
+    if (r != NULL && r->head_only) /* no mistake: the handler is the one for GET */
+        *error = azc__error(conn->server, AZC_ERR_STATE, "%s: a HEAD gets no body", call);
+    else
+        *error = azc__mistake(conn->server, AZC_ERR_STATE, "%s: no answer is open: it is whole, "
+                              "or azc_reply_begin was not called", call);
     return NULL;
 }
 
