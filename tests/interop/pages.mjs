@@ -684,6 +684,33 @@ test('settings: a page of another origin can change nothing', async (t) => {
     assert.equal(await ada.page.inputValue('[name=name]'), 'Lamp');
 });
 
+test('notify: a page that cannot open a WebSocket gets the notes as events', async (t) => {
+    let server = await t.server('notify', '0');
+    await post(server, 'text=before');
+    const profile = await browser.newContext(desktop);
+    t.after(() => profile.close());
+    await profile.addInitScript(() => { delete window.WebSocket; });
+    const tab = await page_of(t, server, desktop, profile);
+    const other = await page_of(t, server);
+    await until('the note before it', async () => (await notes(tab))[0] === ':before');
+    await post(server, 'text=%3Cb%3E+%22%0a&level=alarm');
+    for (const one of [tab, other]) {
+        await until('both notes', async () => (await notes(one)).length === 2);
+        assert.deepEqual(await notes(one), ['alarm:<b> "\n', ':before']);
+    }
+    tab.check();
+    await server.kill();
+    await tab.offline();
+    server = await t.server('notify', String(server.port));
+    await post(server, 'text=again'); /* to a server that knows nothing of the others */
+    await tab.online(20000);
+    await until('only the new note', async () => (await notes(tab)).join() === ':again');
+    const answers = Array.from({ length: 70 }, () => fetch(`${server.http}/events`));
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    assert.equal(statuses.filter((status) => status === 503).length, 7, 'beyond 64 streams');
+    assert.equal((await fetch(`${server.http}/events`, { method: 'HEAD' })).status, 503);
+}, 60000);
+
 /* ---- jobs ----------------------------------------------------------------------------------- */
 
 const order = async (tab, words, n = 1) => {
