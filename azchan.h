@@ -12015,8 +12015,8 @@ static void azc__answer_free(azc_conn *conn) {
     azc__free(&s->mem, a, a->size);
 }
 
-/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its request
- * is at hand, azc__request_next does that. */
+/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its
+ * request is at hand, azc__request_next does that. */
 static void azc__answer_over(azc_conn *conn) {
     azc_server *s = conn->server;
     int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
