@@ -45,7 +45,9 @@
        "INTERNAL_ERROR" for the rest. The connection stays open.
      - A callback that has a request at hand (azc_use and page handlers, on_upgrade) may return an
        HTTP status from 200 to 599, which answers the request. Any other value answers 500. So does
-       a mistake such as `return 1`, and nobody is let in by accident.
+       a mistake such as `return 1`, and nobody is let in by accident. If the request is answered
+       already, the result is ignored; if its answer has begun and is not whole, a failure drops
+       the connection.
 
    Callbacks must not throw, nor leave by longjmp. In C++, if the implementation was compiled as C++
    too, after an exception azc_destroy still works, and no other call may follow. If it was compiled
@@ -79,7 +81,7 @@
    - Sends append to the connection's output, and step 6 writes it. A message of 16 KiB or more with
      nothing queued before it is offered to the kernel at once, which saves a copy. Neither blocks,
      however slow the peer. If the send fails, the connection ends in step 5. No callback runs
-     inside another.
+     inside another, except that an azc_reply_begin that fails gives `more` its last call.
    - Closing sets a mark. No callback ever sees a freed connection. Once a connection is closed, by
      either side, its only further callback is on_close.
    - For each connection whose on_connect ran, on_close runs exactly once, in the turn in which it
@@ -133,7 +135,25 @@
        rooms.on_connect = room_connect;
        rooms.on_message = azc_send_room;           // to the others in the room
 
-   LOGIN. Decide in on_upgrade, before there is a connection:
+   LOGIN. A session is a random token: in a cookie, and in a table of yours (here session_*, which
+   examples/settings.c has). Redirect after each POST, so that a reload does not repeat it:
+
+       static int login_post(azc_conn *conn, void *userdata) {
+           if (!azc_equal(password, azc_form(conn, "password"))) return 403;
+           session *s = session_new();                  // with each login a new token
+           if (azc_token(azc_server_of(conn), s->token, sizeof s->token) != AZC_OK) return 503;
+           azc_set_cookie(conn, "session", s->token, 3600, 0);
+           return azc_redirect(conn, 303, "/");
+       }
+
+       static int logout_post(azc_conn *conn, void *userdata) {
+           session_end(azc_cookie(conn, "session"));    // it closes the session's channels, too
+           azc_set_cookie(conn, "session", NULL, 0, 0);
+           return azc_redirect(conn, 303, "/");
+       }
+
+   Limit the attempts, and let sessions end after some time. A channel decides in on_upgrade, before
+   there is a connection:
 
        static int private_upgrade(azc_conn *conn) {
            const char *user = user_of_session(azc_cookie(conn, "session"));
@@ -147,6 +167,22 @@
            if (strncmp(azc_path(conn), "/admin", 6) != 0) return AZC_OK;
            return is_admin(azc_cookie(conn, "session")) ? AZC_OK : 403;
        }
+
+   CROSS-SITE REQUESTS (CSRF). Pages of other sites can make a browser send requests to your server,
+   with your cookie. Two rules stop them:
+
+     - Endpoints and channels answer 403 to an Origin that is neither the server's own nor in
+       config.origins. Browsers send one with each POST, PUT, PATCH, DELETE and handshake ("null",
+       so 403, from a page with Referrer-Policy no-referrer). A request without Origin passes: it
+       comes from curl, a script, or a browser older than 2020.
+     - SameSite=Lax, which azc_set_cookie adds, keeps the cookie out of the requests of other sites,
+       in such browsers too, except for links that the user follows. So a GET must change nothing:
+       log out by POST.
+
+   A page whose origin you allow may do whatever its user may: list only those that you trust. With
+   origins "*" SameSite alone is left, for which all ports of a host and all hosts of a domain are
+   one site. Then put a token of azc_token into a hidden field of each form, keep it in the session,
+   and compare with azc_equal. Cookies ignore ports, too: another server on the host gets them.
 
    A *rest parameter is decoded as well. It may contain "..", empty segments, and slashes that were
    sent as %2F. Before you use it as the name of a file, refuse it if it begins with '/' or if one
@@ -375,9 +411,9 @@
    channels gets 403 here too. Not included: multipart (let the page send a file as the body of a
    fetch), content codings and CORS.
 
-   ANSWERS THAT TAKE TIME. A handler that has no answer yet keeps the number of the request. Who has
-   the answer, a timer, another callback or a posted task, finds the request by it, unless the peer
-   has left:
+   ANSWERS THAT TAKE TIME. A handler that has no answer yet keeps the number of the request. Later a
+   timer, another callback or a posted task finds the request by its number and answers it. If the
+   peer has left, azc_find returns NULL, and azc_reply does nothing:
 
        static int report_get(azc_conn *conn, void *userdata) {
            return job_start(azc_reply_later(conn)) ? AZC_OK : 503;
@@ -388,8 +424,8 @@
            azc_reply(azc_find(server, j->request), 200, "application/json", j->text, AZC_NUL);
        }
 
-   A long answer goes out in parts, in flat memory. `more` is called whenever there is room, and at
-   last with room 0, in every case:
+   A long answer goes out in parts, in flat memory. log_more is called whenever there is room, and
+   once with room 0 at the end, whatever the end is:
 
        static int log_more(azc_conn *conn, size_t room, void *userdata) {
            char part[4096];
@@ -405,11 +441,14 @@
            return azc_reply_begin(conn, 200, "text/plain", AZC_CHUNKED, log_more, file);
        }
 
-   Server-sent events, for networks that block WebSocket upgrades, are an answer without an end:
-   keep the number of each page that asks, and send each event to all (examples/notify.c).
+   Server-sent events, for networks that block WebSocket upgrades, are an answer without an end.
+   Keep the number of each page that asks, and send each event to all of them. Send a comment
+   (":\n\n") now and then: only what is sent shows that a peer is dead (examples/notify.c).
 
        azc_reply_begin(conn, 200, "text/event-stream", AZC_CHUNKED, NULL, NULL);
-       azc_reply_part(azc_find(server, page), "data: lunch\n\n", AZC_NUL);
+       pages[count++] = azc_id(conn);
+
+       azc_reply_part(azc_find(server, pages[i]), "data: lunch\n\n", AZC_NUL);
 
    FILES. A folder is served with what a front-end build put into it:
 
@@ -478,14 +517,16 @@
 
    Within the limits no call can run out of memory, whatever the order of calls: azc_join beyond
    max_rooms or max_memberships, a send beyond max_backlog and azc_watch beyond max_watched return
-   AZC_ERR_FULL, and azc_after beyond max_timers returns 0. The reason: azc_listen divides the block
-   into slots, for each kind of object as many as can exist at once. A slot serves its own kind
-   only, so nothing fragments. The kinds: connections; what they keep of their request (2.5
-   max_request and max_data); a partial message (max_message) each; with max_body, a body and what
-   is kept with it each; rooms with the longest name; memberships; timers; watched descriptors; and
-   1 KiB pieces of output, enough for max_backlog even if each wastes the length of a control frame,
-   and for the answers to one read full of pings. Arrays have their final size at once. Broadcasts
-   are copied to each output, not shared. History, latest values, rates and components
+   AZC_ERR_FULL, azc_after beyond max_timers and azc_reply_later beyond max_answers return 0, and
+   azc_reply_begin beyond max_answers returns AZC_ERR_MEMORY. The reason: azc_listen divides the
+   block into slots, for each kind of object as many as can exist at once. A slot serves its own
+   kind only, so nothing fragments. The kinds: connections; what they keep of their request (2.5
+   max_request and max_data); a partial message (max_message) each; with max_body, a body and
+   what is kept with it each; what max_answers keep of their requests (3.5 max_request and 1 KiB
+   each); rooms with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces
+   of output, enough for max_backlog even if each wastes the length of a control frame, and for
+   the answers to one read full of pings. Arrays have their final size at once. Broadcasts are
+   copied to each output, not shared. History, latest values, rates and components
    need the heap: azc_set_history, azc_add_live, and azc_send with key or period_ms, return
    AZC_ERR_STATE.
 
@@ -548,10 +589,12 @@
    SLOW PEERS are served as long as they make progress: within the time of a deadline, the peer
    sends and takes 500 bytes a second on average. The deadlines of a ping, of a response and of a
    close then begin anew, and that of a body (handshake_ms). So a message or a body may arrive, a
-   page may be read, and what was queued before azc_close may be sent, at any steady rate above that
-   and however long it takes. A peer that sends or takes a byte now and then is dropped, within
-   twice the time. A request head has handshake_ms in all, however steadily it comes, and after
-   azc_stop no connection has more than close_ms.
+   page may be read, and what was queued before azc_close may be sent, at any steady rate above
+   that and however long it takes. An answer that takes time (azc_reply_later, azc_reply_begin)
+   has no deadline, but the peer must take within handshake_ms what was sent to it, or make
+   progress. A peer that sends or takes a byte now and then is dropped, within twice the time. A
+   request head has handshake_ms in all, however steadily it comes, and after azc_stop no
+   connection has more than close_ms.
 
    A peer takes a byte when its kernel acknowledges it. Linux (SIOCOUTQ), FreeBSD and NetBSD
    (FIONWRITE) report that. Over a slow network the acknowledgements come steadily. If the program
@@ -775,9 +818,9 @@ typedef struct azc_config {
     int max_connections;  /* default: the process's fd limit less 16. Beyond it a newcomer takes the
                              place of the oldest connection whose first request is not whole; if
                              there is none, of the one that has been idle longest between two
-                             requests. Connections in channels and those that are still sending a
-                             response or a body are not dropped: then newcomers wait in the kernel's
-                             queue */
+                             requests. Connections in channels, and those that still wait for a
+                             response or send one or a body, are not dropped: then newcomers wait in
+                             the kernel's queue */
     int max_per_address;  /* connections of one IP address; default: no limit. More are closed at
                              once. A trusted proxy's own connections are not counted: behind it, a
                              visitor counts from an upgrade until that connection ends, not if the
@@ -1125,8 +1168,8 @@ AZC_API int azc_broadcast_binary(azc_channel *channel, const char *room, const v
 AZC_API size_t azc_backlog(const azc_conn *conn);
 AZC_API uint32_t azc_dropped(const azc_conn *conn);
 
-/* A connection's number: never 0, never used again in this server's first 2^40 connections.
- * Anywhere. */
+/* A connection's number: never 0, never used again in this server's first 2^40 connections. Each
+ * answer of azc_reply_later and azc_reply_begin gives it a new one. Anywhere. */
 AZC_API uint64_t azc_id(const azc_conn *conn);
 
 /* The connection of that number, if it is open in a channel or waits for the rest of an answer (see
@@ -1434,7 +1477,8 @@ AZC_API int azc_add_handler(azc_server *server, const char *path, azc_handler ha
  *             AZC_ERR_FULL (a body beyond max_backlog; azc_reply_header: all lines together, each
  *             with 4 bytes for ": " and its end, beyond 1 KiB) | AZC_ERR_MEMORY
  *   cost      linear in len; azc_reply_header: in its strings
- *   call      in handlers and on_upgrade; azc_reply_header before azc_reply
+ *   call      in handlers and on_upgrade, azc_reply_header before azc_reply; azc_reply also for a
+ *             request that azc_reply_later has put off
  * Pipelined requests wait while more than half of max_backlog is unsent. Their bytes stay in the
  * kernel, except for one read's worth of max_request at most. */
 AZC_API int azc_reply(azc_conn *conn, int status, const char *type, const void *body, size_t len);
@@ -1442,38 +1486,43 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
 
 /* ---- Answers that come later, or in parts ---------------------------------------------------- */
 
-/* Answer the current request later: see ANSWERS THAT TAKE TIME. The handler returns AZC_OK. Until
- * then further requests of this connection wait, and no deadline runs. Header lines come before:
- * azc_reply_header works only in the handler. azc_peer, azc_target, azc_param and azc_query work
- * as long as the answer is not whole; what azc_header, azc_cookie and azc_body return does not.
- *   returns   the id for azc_find, which returns NULL once the peer has gone. It is this request's
- *             alone: it does not find a later one of the same connection. 0: no request is at hand,
- *             it is answered, or there is no memory; azc_error has the words
+/* Answer the current request later, with azc_reply or azc_reply_begin: see ANSWERS THAT TAKE TIME.
+ * The handler returns AZC_OK; any other result answers the request as if this had not been called.
+ * Until the answer, further requests of this connection wait, and no deadline runs. Call
+ * azc_reply_header in the handler, not later. azc_peer, azc_target, azc_param and azc_query work
+ * until the answer is whole. What azc_header, azc_cookie and azc_body returned is not valid later.
+ *   returns   the number for azc_find, which returns NULL once the peer has left or the answer is
+ *             whole. No other request has this number, also not of the same connection. 0: no
+ *             request is at hand, it is answered, or there is no memory; azc_error has the words
  *   cost      keeps about 200 bytes and the strings of the request
- *   call      in handlers and on_upgrade */
+ *   call      in handlers, on_upgrade and the callback of azc_add_upload */
 AZC_API uint64_t azc_reply_later(azc_conn *conn);
 
-/* Answer the current request, or one of azc_reply_later, in parts.
- *   len       bytes of the body, or AZC_CHUNKED if they are not known: then it is sent in chunks,
- *             and to HTTP/1.0 until the connection ends
- *   more      called when there is room for more, with the bytes that azc_reply_part will take; it
- *             returns AZC_OK, anything else drops the connection. If it gave nothing, it is called
- *             again only after an azc_reply_part that returned AZC_ERR_FULL. At last it is called
- *             with room 0, once and in every case (the answer is whole; the peer has left;
- *             azc_reply_begin failed): free what userdata has. conn is not for use then. more may
- *             be NULL: call azc_reply_part from timers, posts and other callbacks
- *   data,len  copied; at most what was promised is left. Without room for it in max_backlog nothing
- *             is sent
- *   returns   AZC_OK | AZC_ERR_STATE (no request, or answered; no such answer is open: it is whole,
- *             or the request was HEAD) | AZC_ERR_CLOSED (the peer has left) | AZC_ERR_FULL |
- *             AZC_ERR_ARGUMENT | AZC_ERR_MEMORY
- *   cost      linear in len
- *   call      azc_reply_begin in handlers and on_upgrade, and while azc_find finds the request; the
- *             others, too, and in more
- * An answer of known length is whole with its last byte. azc_reply_end ends the others; before the
- * promised length is reached it drops the connection, so that the peer sees the loss.
- * After the FIN of the peer the answer goes on, until there is nothing to send: then the peer has
- * left. RFC 9112 7.1 */
+/* Answer the current request, or one of azc_reply_later, in parts. Until the answer is whole,
+ * azc_find finds it by what azc_id(conn) returns after azc_reply_begin.
+ *   len       bytes of the body, or AZC_CHUNKED if that is not known: then it is sent in chunks, or
+ *             to HTTP/1.0 until the connection ends
+ *   more      called with room for the next part: the most bytes that azc_reply_part takes now. It
+ *             returns AZC_OK; anything else drops the connection. If it adds no part, it is called
+ *             again only after an azc_reply_part that returned AZC_ERR_FULL. The last call has
+ *             room 0, and comes once in every case (the answer is whole; the peer has left;
+ *             azc_reply_begin failed, and then before that returns). Free userdata there, and do
+ *             not use conn. If more is NULL, call azc_reply_part from timers, posts and other
+ *             callbacks
+ *   data,len  copied. At most what is left of the promised len. If max_backlog has no room for all
+ *             of it, nothing is sent. len 0 does nothing
+ *   returns   AZC_OK | AZC_ERR_STATE (azc_reply_begin: no request, or it is answered; the others:
+ *             not begun, whole, or the request was HEAD) | AZC_ERR_CLOSED (the peer has left) |
+ *             AZC_ERR_FULL | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY. After an error of azc_reply_begin
+ *             the request may still be answered, after one of azc_reply_part the part may be
+ *             repeated
+ *   cost      azc_reply_begin: as azc_reply_later; azc_reply_part: linear in len
+ *   call      azc_reply_begin where azc_reply_later is allowed, and for a request that azc_find
+ *             finds; the others from then on, anywhere
+ * An answer of known length is whole with its last byte, others with azc_reply_end. Before the
+ * promised length is reached, azc_reply_end drops the connection and returns AZC_ERR_STATE, so that
+ * the peer notices the loss. After the FIN of the peer an answer goes on as long as more adds
+ * parts; one that waits is dropped. RFC 9112 7.1 */
 #define AZC_CHUNKED UINT64_MAX
 typedef int (*azc_more_callback)(azc_conn *conn, size_t room, void *userdata);
 AZC_API int azc_reply_begin(azc_conn *conn, int status, const char *type, uint64_t len,
@@ -1529,6 +1578,54 @@ AZC_API const char *azc_form(azc_conn *conn, const char *name);
  *   call      what handlers may call about their request, on_part may call in each part */
 AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
                            azc_part_callback on_part, size_t data_size, void *userdata);
+
+/* ---- Logins --------------------------------------------------------------------------------- */
+
+/* Answer the current request with the place to go to.
+ *   status    303 (a GET, whatever the request was), 301 or 302 (where a GET's page is now), 307 or
+ *             308 (the same method and body); 0: 303
+ *   location  a URI reference ("/", "list?page=2"). Only printable ASCII: percent-encode the rest.
+ *             Do not take it from the peer unchecked: "//other.example/" is another site
+ *   returns   as azc_reply and azc_reply_header
+ *   cost      linear in location
+ *   call      as azc_reply
+ *   RFC       9110 15.4, 10.2.2 */
+AZC_API int azc_redirect(azc_conn *conn, int status, const char *location);
+
+/* Set a cookie with the answer to the current request: for all paths of this host alone, invisible
+ * to scripts (HttpOnly) and to requests of other sites (SameSite=Lax), and only for https (Secure)
+ * if a trusted proxy says that the request came by it.
+ *   name      a token. One that begins with "__" gets Secure, which browsers demand for __Host- and
+ *             __Secure-
+ *   value     printable ASCII without spaces and ",;\ (RFC 6265 4.1.1). NULL deletes the cookie
+ *   max_age   in seconds; 0: until the browser is closed
+ *   flags     AZC_COOKIE_*, or 0
+ *   returns   as azc_reply_header
+ *   cost      as azc_reply_header
+ *   call      as azc_reply_header; the last one of a name counts
+ *   RFC       6265 4.1 */
+enum {
+    AZC_COOKIE_STRICT = 1, /* SameSite=Strict: not with links from other sites, either */
+    AZC_COOKIE_SECURE = 2, /* Secure in any case: for a proxy that is not trusted */
+    AZC_COOKIE_SCRIPT = 4  /* no HttpOnly: the page's scripts may read it */
+};
+AZC_API int azc_set_cookie(azc_conn *conn, const char *name, const char *value, int max_age,
+                           int flags);
+
+/* Make a token that nobody can guess: size - 1 characters of A-Z a-z 0-9 - _, 6 random bits each.
+ *   out,size  size is 23 (132 bits) to 257, and counts the NUL
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_SYSTEM (the kernel has no random bytes, or has
+ *             none yet, early at boot). After an error out is "", which azc_equal never accepts
+ *   cost      linear in size
+ *   call      anywhere */
+AZC_API int azc_token(azc_server *server, char *out, size_t size);
+
+/* 1 if a peer gave the secret, else 0. The time depends on the length of `given` only. An empty
+ * secret equals nothing, and neither does NULL: an unset password or an unused session lets nobody
+ * in.
+ *   cost      linear in given
+ *   call      any thread */
+AZC_API int azc_equal(const char *secret, const char *given);
 
 /* ---- Files ---------------------------------------------------------------------------------- */
 
@@ -2268,11 +2365,12 @@ typedef struct azc__endpoint {
 typedef struct azc__answer {
     void (*more)(azc_conn *conn);   /* the output has room: go on. Called once for each time that
                                        conn->drain was set */
-    void (*end)(azc_conn *conn);    /* it is whole, or its connection has ended: free it */
+    void (*end)(azc_conn *conn);    /* it is over, or its connection is: free it */
     int (*reply)(azc_conn *conn, int status, const char *type, const void *body, size_t len);
                                     /* as azc_reply, for one that comes later; NULL: its head was
                                        sent */
-    azc_more_callback callback;     /* of azc_reply_begin, with userdata */
+    azc_more_callback callback;     /* of azc_reply_begin, with userdata; NULL: none, or it has got
+                                       its last call */
     void *userdata;
     const azc__route *route;
     const char *method;
@@ -2281,7 +2379,9 @@ typedef struct azc__answer {
     int fd;                         /* FILES: of the file */
     size_t size;                    /* allocated bytes, this struct included */
     size_t extra_len;
+    size_t owed;                    /* bytes that the peer had not taken at the last look */
     uint8_t keep_alive, head_only, http10, chunked;
+    uint8_t whole;                  /* its last byte is queued; `end` comes when no callback runs */
 } azc__answer;
 
 /* FILES: a folder that is served. */
@@ -5197,11 +5297,9 @@ static void azc__visitor_set(azc__visitor *visitor, const azc__sockaddr *address
 /* Four lists of NUL-terminated strings, one behind the other: peer, target, query arguments (ended
  * by ""), parameters. During a request they are in the scratch. */
 static const char *azc__strings(const azc_conn *conn) {
-    const azc_server *s = conn->server;
     if (conn->tail != NULL)
         return (const char *)conn->tail + conn->channel->data_size; /* NOLINT: both or none */
-    return conn->answering && s->current != conn ? (const char *)(conn->wait.answer + 1)
-                                                 : s->scratch;
+    return conn->answering ? (const char *)(conn->wait.answer + 1) : conn->server->scratch;
 }
 
 AZC_API const char *azc_peer(const azc_conn *conn) {
@@ -6201,7 +6299,6 @@ static void azc__conn_free(azc_conn *conn) {
     azc_server *s = conn->server;
     if (conn->tail != NULL) azc__conn_forget(conn); /* a callback has thrown an exception */
     azc__deadline_clear(conn);
-    if (conn->answering) conn->wait.answer->end(conn);
     azc__in_free(&s->mem, &conn->in);
     azc__out_consume(&s->mem, &conn->out, conn->out.bytes);
     s->slots[conn->id & AZC__SLOT_MASK] = NULL;
@@ -6216,7 +6313,7 @@ static void azc__conn_free(azc_conn *conn) {
 
 /* The definition of progress for every deadline: since the last look, within the length of the
  * deadline, the peer sent and took 500 bytes a second on average. *unread: it has not taken
- * everything yet.
+ * everything yet; of an answer that goes on, everything that was queued at the last look.
  *
  * conn->moved counts what an open connection receives, bodies of requests, and what the kernel
  * takes for the peer. It begins with the bytes that the kernel held at the last look; what it holds
@@ -6224,11 +6321,16 @@ static void azc__conn_free(azc_conn *conn) {
  * then the peer has made room for it. */
 static AZC__RARE int azc__conn_progress(azc_conn *conn, int *unread) {
     uint32_t unacked = azc__sys_unacked(conn), moved = conn->moved;
+    uint32_t taken = moved > unacked ? moved - unacked : 0; /* Unix sockets count their own overhead
+                                                               in unacked */
+    size_t owed = conn->out.bytes + unacked;
     conn->moved = unacked;
-    *unread = conn->out.bytes > 0 || unacked > 0;
-    /* moved may be less: Unix sockets count their own overhead in unacked */
-    return moved > unacked &&
-           moved - unacked >= (uint32_t)conn->server->deadline_ms[conn->deadline] / 2;
+    *unread = owed > 0;
+    if (conn->answering) { /* maybe for ever: nothing is late that was queued since the last look */
+        *unread = taken < conn->wait.answer->owed;
+        conn->wait.answer->owed = owed;
+    }
+    return taken > 0 && taken >= (uint32_t)conn->server->deadline_ms[conn->deadline] / 2;
 }
 
 /* ---- Send ---- */
@@ -6903,6 +7005,7 @@ static const struct {
     {206, "Partial Content"},
     {301, "Moved Permanently"},
     {302, "Found"},
+    {303, "See Other"},
     {304, "Not Modified"},
     {400, "Bad Request"},
     {401, "Unauthorized"},
@@ -7032,12 +7135,30 @@ static int azc__respond_options(azc_conn *conn) {
 
 /* ---- Pages ---- */
 
+/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
+static int azc__answer_later(const azc_conn *conn) {
+    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
+}
+
+/* A callback that has promised the rest of an answer has failed: nobody may wait for that. */
+static AZC__RARE void azc__handler_failed(azc_conn *conn, const char *name, int result) {
+    azc__request *r = &conn->server->request;
+    if (azc__answer_later(conn)) {
+        conn->wait.answer->end(conn);
+        r->answered = r->later = 0;
+    } else if (!conn->wait.answer->whole) {
+        azc__log(conn->server, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
+        azc__conn_drop(conn);
+    }
+}
+
 /* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     azc__callback_done(s);
     if (s->timing) azc__callback_time(s, conn, name);
+    if (result != AZC_OK && conn->answering) azc__handler_failed(conn, name, result);
     if (result == AZC_OK || r->answered) return 0;
     if (r->why != NULL) return result; /* FILES: it has said why */
     int good = result >= 200 && result <= 599;
@@ -7447,11 +7568,6 @@ AZC_API const char *azc_path(const azc_conn *conn) {
     return r->decoded;
 }
 
-/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
-static int azc__answer_later(const azc_conn *conn) {
-    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
-}
-
 /* There is no request to answer. */
 static AZC__RARE int azc__error_answered(azc_server *s, const azc__request *r, const char *call) {
     return azc__mistake(s, AZC_ERR_STATE, "%s: %s", call, r != NULL ? "the request is answered"
@@ -7495,27 +7611,37 @@ static int azc__reply_reserved(const char *name) {
     return *own != 0;
 }
 
-AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
+static int azc__token_valid(const char *s) {
+    const char *p = s;
+    while (azc__char_in(AZC__TOKEN, *p)) p++;
+    return p > s && *p == 0;
+}
+
+/* Add a valid field to the answer, for this call. */
+static int azc__reply_add(azc_conn *conn, const char *call, const char *name, const char *value) {
+    azc_server *s = conn->server;
     azc__request *r = azc__request_of(conn);
+    if (r == NULL || r->answered) return azc__error_answered(s, r, call);
+    size_t room = AZC__MAX_EXTRA - r->extra_len;
+    if (strlen(name) + strlen(value) + 4 >= room)
+        return azc__mistake(s, AZC_ERR_FULL, "%s: %.60s: all fields together have at most %d bytes",
+                            call, name, AZC__MAX_EXTRA);
+    azc__respond_field(r, name, value);
+    r->extra_len = r->all_len;
+    return AZC_OK;
+}
+
+AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value) {
     if (conn == NULL) return AZC_ERR_ARGUMENT;
     azc_server *s = conn->server;
     if (name == NULL || value == NULL) return azc__error_null(s, "azc_reply_header");
-    size_t token = 0;
-    while (azc__char_in(AZC__TOKEN, name[token])) token++;
-    if (token == 0 || name[token] != 0 || !azc__field_valid(value, SIZE_MAX))
+    if (!azc__token_valid(name) || !azc__field_valid(value, SIZE_MAX))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: name must be a token, and "
                             "value must have no control character, RFC 9110 5");
     if (azc__reply_reserved(name))
         return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_reply_header: %.60s is set by the server",
                             name);
-    if (r == NULL || r->answered) return azc__error_answered(s, r, "azc_reply_header");
-    size_t room = AZC__MAX_EXTRA - r->extra_len;
-    if (strlen(name) + strlen(value) + 4 >= room)
-        return azc__mistake(s, AZC_ERR_FULL, "azc_reply_header: %.60s: all fields together have "
-                            "at most %d bytes", name, AZC__MAX_EXTRA);
-    azc__respond_field(r, name, value);
-    r->extra_len = r->all_len;
-    return AZC_OK;
+    return azc__reply_add(conn, "azc_reply_header", name, value);
 }
 
 /* ---- Registration ---- */
@@ -7901,6 +8027,7 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     if (conn->state == AZC__HTTP) {
+        if (conn->paused) return 0; /* azc__receive_hold has its share already */
         size_t most = c->max_request;
         if (conn->in != NULL && conn->in->known > most) most = conn->in->known;
         return azc__min(most, c->read_buffer);
@@ -7913,7 +8040,7 @@ static inline void azc__conn_read(azc_conn *conn) {
     azc_server *s = conn->server;
     size_t max = s->config.read_buffer;
     if (!AZC__FAST || azc__out_backlog(&conn->out) >= s->read_free || conn->state == AZC__HTTP)
-        max = azc__read_max(conn);
+        if ((max = azc__read_max(conn)) == 0) return;
     ssize_t n = AZC_SYS(recv)(conn->source.fd, s->read_buffer, max, MSG_DONTWAIT);
     if (n > 0) {
         conn->heard = (uint32_t)s->now;
@@ -8144,6 +8271,7 @@ static void azc__listener_close(azc_server *s) {
 /* The only place where a connection is freed. */
 static AZC__ASIDE void azc__conn_reap(azc_conn *conn) {
     azc_server *s = conn->server;
+    if (conn->answering) conn->wait.answer->end(conn);
     azc__source_unwatch(s, &conn->source);
     AZC_SYS(close)(conn->source.fd);
     azc__conn_free(conn);
@@ -8906,10 +9034,12 @@ AZC_API int azc_destroy(azc_server *server) {
 
 /* ---- Begin ---- */
 
-/* Random bytes of the kernel. Returns 0 if there are none. */
-static int azc__server_random(void *to, size_t len) {
+/* Random bytes of the kernel, at most 256. Returns 0 if there are none. strict: nor early at boot,
+ * when Linux can be asked whether it has random bytes yet, and /dev/urandom gives others. */
+static int azc__server_random(void *to, size_t len, int strict) {
 #ifdef AZC__GETRANDOM
     if (AZC_SYS(getrandom)(to, len, GRND_NONBLOCK) == (ssize_t)len) return 1;
+    if (strict && errno == EAGAIN) return 0;
 #endif
     int fd = azc__fd_high(AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC));
     if (fd < 0) return 0;
@@ -8920,7 +9050,7 @@ static int azc__server_random(void *to, size_t len) {
 
 /* Random seeds, so that peers cannot foresee the hashes of rooms. */
 static void azc__server_seed(azc_server *s) {
-    if (azc__server_random(s->seed, sizeof s->seed)) return;
+    if (azc__server_random(s->seed, sizeof s->seed, 0)) return;
     s->seed[0] = (uint32_t)s->now;
     s->seed[1] = (uint32_t)(uintptr_t)s;
     azc__log(s, NULL, AZC_LOG_ERROR, "neither getrandom nor /dev/urandom: peers may guess the "
@@ -10881,7 +11011,7 @@ static int azc__recovery_begin(azc_server *s, const azc__room *room) {
     s->histories += s->histories < UINT32_MAX ? 1 : 2; /* 0 is no id */
     h->id = s->histories;
     h->epoch = (uint64_t)time(NULL) << 32 | s->seed[0]; /* if there are no random bytes */
-    (void)azc__server_random(&h->epoch, sizeof h->epoch);
+    (void)azc__server_random(&h->epoch, sizeof h->epoch, 0);
     for (const azc__member *m = room->first; m != NULL; m = m->next) {
         if (!m->conn->client || m->conn->state != AZC__OPEN) continue;
         if (!azc__recovery_queue_room(&s->mem, &m->conn->out, room, h->serial, 0))
@@ -11647,6 +11777,7 @@ static void azc__body_resume(azc__body *b) {
     const char *strings = azc__body_strings(b);
     memcpy(&s->request, &b->request, offsetof(azc__request, extra) + b->request.extra_len);
     memcpy(s->scratch, strings, b->strings_len);
+    s->strings_at = s->scratch + b->strings_len;
     memcpy(s->scratch + azc__scratch_strings(&s->config), strings + b->strings_len,
            b->segments_len);
     s->current = b->conn;
@@ -12016,54 +12147,80 @@ AZC_API int azc_add_upload(azc_server *server, const char *method, const char *p
 
 /* ---- Its life ---- */
 
-/* azc__answer.end of the program's answers. */
+/* azc__answer.end of the program's answers. The callback comes first, so that the log can name the
+ * request; if it throws, it is not called again. */
 static void azc__answer_free(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__answer *a = conn->wait.answer;
     azc_more_callback more = a->callback;
-    void *userdata = a->userdata;
+    a->callback = NULL;
+    if (more != NULL) {
+        more(conn, 0, a->userdata);
+        azc__callback_done(s);
+        if (s->timing) azc__callback_time(s, conn, "more");
+    }
+    conn->id = azc__conn_name(s, conn->id & AZC__SLOT_MASK);
     conn->answering = 0;
     conn->wait.answer = NULL;
     azc__free(&s->mem, a, a->size);
-    if (more == NULL) return;
-    more(conn, 0, userdata);
-    azc__callback_done(s);
-    if (s->timing) azc__callback_time(s, conn, "more");
 }
 
-/* The answer is whole: free it, and go on with what the peer has pipelined, or end. */
+/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its
+ * request is at hand, azc__request_next does that. */
 static void azc__answer_over(azc_conn *conn) {
-    int keep_alive = conn->wait.answer->keep_alive;
+    azc_server *s = conn->server;
+    int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
     conn->wait.answer->end(conn);
     conn->drain = 0;
     azc__conn_touch(conn);
-    if (conn->state != AZC__HTTP) return;
-    if (!keep_alive) azc__conn_end(conn, AZC__LINGER, 0);
+    if (s->current == conn) {
+        s->request.keep_alive = (uint8_t)keep_alive;
+        return;
+    }
+    if (conn->state == AZC__DEAD) return;
+    if (!keep_alive || conn->state != AZC__HTTP) azc__conn_end(conn, AZC__LINGER, 0);
     else azc__deadline_set(conn, AZC__DEADLINE_OUTPUT);
-    conn->drain = conn->in != NULL && conn->in->body == NULL;
+    conn->drain = conn->in != NULL;
 }
 
-/* The program may go on: call it until it gives nothing more, or the output is full enough. */
-static void azc__answer_more(azc_conn *conn) {
+/* The last byte is queued. No callback runs inside another: `more` gets its last call later. */
+static void azc__answer_whole(azc_conn *conn) {
+    azc__answer *a = conn->wait.answer;
+    if (a->callback == NULL) {
+        azc__answer_over(conn);
+        return;
+    }
+    a->whole = 1;
+    conn->drain = 1;
+    azc__conn_touch(conn);
+}
+
+/* Call `more` once. Returns 1 if it has added a part and is not at the end. */
+static int azc__answer_call(azc_conn *conn) {
     azc_server *s = conn->server;
     azc__answer *a = conn->wait.answer;
-    size_t before;
-    do {
-        before = conn->out.bytes;
-        size_t room = s->config.max_backlog - azc__out_backlog(&conn->out);
-        if (a->left < room) room = (size_t)a->left;
-        int result = a->callback(conn, room, a->userdata);
-        azc__callback_done(s);
-        if (s->timing) azc__callback_time(s, conn, "more");
-        if (!conn->answering || conn->state == AZC__DEAD) return;
-        if (result != AZC_OK) {
-            azc__log(s, conn, AZC_LOG_WARNING, "dropped: more returned %d", result);
-            azc__conn_drop(conn);
-            return;
-        }
-    } while (conn->out.bytes > before &&
-             azc__out_backlog(&conn->out) <= azc__backlog_limit(conn));
-    if (conn->out.bytes > before) conn->drain = 1;
+    size_t before = conn->out.bytes, room = s->config.max_backlog - azc__out_backlog(&conn->out);
+    if (a->left < room) room = (size_t)a->left;
+    int result = a->callback(conn, room, a->userdata);
+    azc__callback_done(s);
+    if (s->timing) azc__callback_time(s, conn, "more");
+    if (conn->state == AZC__DEAD) return 0;
+    if (result != AZC_OK) {
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped: more returned %d", result);
+        azc__conn_drop(conn);
+        return 0;
+    }
+    return !a->whole && conn->out.bytes > before;
+}
+
+/* azc__answer.more: the program may go on, until it gives nothing or the output is full enough. */
+static void azc__answer_more(azc_conn *conn) {
+    const azc__answer *a = conn->wait.answer;
+    while (!a->whole && azc__answer_call(conn)) {
+        conn->drain = azc__out_backlog(&conn->out) > azc__backlog_limit(conn);
+        if (conn->drain) break;
+    }
+    if (a->whole && conn->state != AZC__DEAD) azc__answer_over(conn);
 }
 
 /* Keep what an answer needs of the request at hand. NULL without memory. */
@@ -12213,7 +12370,7 @@ AZC_API int azc_reply_begin(azc_conn *conn, int status, const char *type, uint64
     a->callback = more;
     a->userdata = userdata;
     conn->drain = more != NULL;
-    if (a->head_only || len == 0) azc__answer_over(conn);
+    if (a->head_only || len == 0) azc__answer_whole(conn);
     return AZC_OK;
 }
 
@@ -12225,9 +12382,14 @@ static azc__answer *azc__answer_open(azc_conn *conn, const char *call, int *erro
         *error = azc__error_closed(conn->server, call);
         return NULL;
     }
-    if (conn->answering && conn->wait.answer->reply == NULL) return conn->wait.answer;
-    *error = azc__mistake(conn->server, AZC_ERR_STATE, "%s: no answer is open: it is whole, the "
-                          "request was HEAD, or azc_reply_begin was not called", call);
+    if (conn->answering && conn->wait.answer->reply == NULL && !conn->wait.answer->whole)
+        return conn->wait.answer;
+    const azc__request *r = azc__request_of(conn);
+    if (r != NULL && r->head_only) /* no mistake: the handler is the one for GET */
+        *error = azc__error(conn->server, AZC_ERR_STATE, "%s: a HEAD gets no body", call);
+    else
+        *error = azc__mistake(conn->server, AZC_ERR_STATE, "%s: no answer is open: it is whole, "
+                              "or azc_reply_begin was not called", call);
     return NULL;
 }
 
@@ -12266,7 +12428,7 @@ AZC_API int azc_reply_part(azc_conn *conn, const void *data, size_t len) {
     if (len == 0) return AZC_OK; /* a chunk of 0 would end the body */
     if (!azc__answer_write(conn, a, data, len)) return azc__error_memory(s, "azc_reply_part");
     if (a->left != AZC_CHUNKED) a->left -= len;
-    if (a->left == 0) azc__answer_over(conn);
+    if (a->left == 0) azc__answer_whole(conn);
     return AZC_OK;
 }
 
@@ -12284,11 +12446,93 @@ AZC_API int azc_reply_end(azc_conn *conn) {
         azc__conn_drop(conn);
         return azc__error_memory(conn->server, "azc_reply_end");
     }
-    azc__answer_over(conn);
+    azc__answer_whole(conn);
     return AZC_OK;
 }
 
-/* ==== [38] FILES: a folder's files, with types, versions and ranges; RFC 9110 8.8, 13, 14 ===== */
+/* ==== [38] LOGIN: redirects, cookies, tokens and secrets; RFC 9110 15.4, 6265 4.1 ============= */
+
+/* Is each character printable ASCII, and none of these? */
+static int azc__login_printable(const char *s, const char *none) {
+    while (*s > ' ' && *s < 127 && strchr(none, *s) == NULL) s++;
+    return *s == 0;
+}
+
+AZC_API int azc_redirect(azc_conn *conn, int status, const char *location) {
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (status == 0) status = 303;
+    if (location == NULL) return azc__error_null(s, "azc_redirect");
+    if (status < 301 || status > 308 || (status > 303 && status < 307))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_redirect: status %d: must be 301, 302, 303, "
+                            "307 or 308", status);
+    if (*location == 0 || !azc__login_printable(location, ""))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_redirect: location must be printable ASCII "
+                            "without spaces, and not empty: percent-encode it");
+    int error = azc__reply_add(conn, "azc_redirect", "Location", location);
+    return error == AZC_OK ? azc_reply(conn, status, NULL, NULL, 0) : error;
+}
+
+AZC_API int azc_set_cookie(azc_conn *conn, const char *name, const char *value, int max_age,
+                           int flags) {
+    const azc__request *r = azc__request_of(conn);
+    char text[AZC__MAX_EXTRA], age[32] = ""; /* a text that is cut is refused, too */
+    if (conn == NULL) return AZC_ERR_ARGUMENT;
+    azc_server *s = conn->server;
+    if (name == NULL) return azc__error_null(s, "azc_set_cookie");
+    if (!azc__token_valid(name) || (value != NULL && !azc__login_printable(value, "\",;\\")))
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_cookie: name must be a token, and value "
+                            "printable ASCII without spaces and \",;\\: encode it, RFC 6265 4.1.1");
+    if (max_age < 0 || (flags & ~7) != 0)
+        return azc__mistake(s, AZC_ERR_ARGUMENT, "azc_set_cookie: max_age %d, flags %d: must not "
+                            "be negative, and of AZC_COOKIE_*", max_age, flags);
+    if (value == NULL) max_age = 0;
+    if (value == NULL || max_age > 0) snprintf(age, sizeof age, "; Max-Age=%d", max_age);
+    int secure = flags & AZC_COOKIE_SECURE || strncmp(name, "__", 2) == 0 ||
+                 (r != NULL && r->scheme == 's');
+    snprintf(text, sizeof text, "%s=%s; Path=/%s%s%s; SameSite=%s", name, value ? value : "", age,
+             flags & AZC_COOKIE_SCRIPT ? "" : "; HttpOnly", secure ? "; Secure" : "",
+             flags & AZC_COOKIE_STRICT ? "Strict" : "Lax");
+    return azc__reply_add(conn, "azc_set_cookie", "Set-Cookie", text);
+}
+
+AZC_API int azc_token(azc_server *server, char *out, size_t size) {
+    if (out != NULL && size > 0) *out = 0;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (out == NULL) return azc__error_null(server, "azc_token");
+    if (size < 23 || size > 257)
+        return azc__mistake(server, AZC_ERR_ARGUMENT, "azc_token: size %zu: must be from 23, for "
+                            "132 random bits, to 257", size);
+    if (!azc__server_random(out, --size, 1)) {
+        *out = 0;
+        return azc__mistake(server, AZC_ERR_SYSTEM, "azc_token: neither getrandom nor /dev/urandom "
+                            "gives random bytes: try again later");
+    }
+    for (size_t i = 0; i < size; i++) { /* base64url, RFC 4648 5 */
+        char c = AZC__BASE64[out[i] & 63];
+        out[i] = c;
+        if (c == '+') out[i] = '-';
+        if (c == '/') out[i] = '_';
+    }
+    out[size] = 0;
+    return AZC_OK;
+}
+
+/* Each step is the same, whether its characters are equal or not, and volatile keeps a compiler
+ * from an earlier end. A secret that is too short stays at its NUL. */
+AZC_API int azc_equal(const char *secret, const char *given) {
+    volatile unsigned differences = 0;
+    if (secret == NULL || given == NULL) return 0;
+    const char *p = secret;
+    for (; *given; given++) {
+        differences = differences | (unsigned char)(*p ^ *given);
+        p += *p != 0;
+    }
+    differences = differences | (unsigned char)*p;
+    return differences == 0 && *secret != 0;
+}
+
+/* ==== [39] FILES: a folder's files, with types, versions and ranges; RFC 9110 8.8, 13, 14 ===== */
 
 /* ---- Types ---- */
 
@@ -12803,7 +13047,8 @@ AZC_API int azc_add_type(azc_server *server, const char *extension, const char *
 
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [39] CHANGES =====================================================================
+/* ==== [40] CHANGES ============================================================================
+
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
           (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
@@ -12833,13 +13078,14 @@ AZC_API int azc_add_type(azc_server *server, const char *extension, const char *
           azc_add_live: components that the server renders, and azlive.js for their pages.
           azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
-          azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
+          azc_header, azc_cookie, azc_path and azc_method work in on_connect, too. azc_redirect,
+          azc_set_cookie, azc_token and azc_equal, for logins.
           azc_add_folder and azc_add_type serve files; azc_add_page has an ETag. A transport behind
           AZC_SYS must also name openat, fstat, pread and, on Linux, sendfile, which may return -1.
    0.1    The first version.
 */
 
-/* ==== [40] LICENSE: MIT =======================================================================
+/* ==== [41] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

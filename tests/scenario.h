@@ -542,7 +542,15 @@ static int act_guard(azc_conn *conn, void *user) {
 }
 static int act_page(azc_conn *conn, void *user) {
     const char *name = azc_param(conn, "name");
+    char token[23];
     (void)user;
+    if (name && strcmp(name, "login") == 0) {
+        int error = azc_token(azc_server_of(conn), token, sizeof token);
+        CHECK_INT(strlen(token), error == AZC_OK ? sizeof token - 1 : 0);
+        CHECK_INT(azc_equal(token, token), error == AZC_OK);
+        CHECK_INT(azc_set_cookie(conn, "session", token, 60, 0), AZC_OK);
+        return error == AZC_OK ? azc_redirect(conn, 303, "/") : 503;
+    }
     if (name && strcmp(name, "nothing") == 0) return AZC_OK;
     if (name && strcmp(name, "broken") == 0) return AZC_ERR_APP;
     azc_reply_header(conn, "X-Name", name ? name : "?");
@@ -573,6 +581,55 @@ static int act_file(azc_conn *conn, const void *data, size_t len, int flags) {
     files.begun += (flags & AZC_PART_FIRST) != 0;
     files.ended += (flags & (AZC_PART_LAST | AZC_PART_LOST)) != 0;
     return flags & AZC_PART_LAST ? 204 : AZC_OK;
+}
+
+/* Answers that a timer gives, and long ones in parts; each that has begun must end once. */
+enum { LONG = 20000 };
+static struct {
+    uint64_t id;
+    size_t sent;
+    int begun, ended;
+} slow_work;
+static void act_late_done(azc_server *server, void *arg) {
+    azc_conn *conn = azc_find(server, slow_work.id);
+    (void)arg;
+    if (conn == NULL) return;
+    CHECK(azc_param(conn, "name") && azc_peer(conn) && azc_channel_of(conn) == NULL);
+    if (azc_reply(conn, 200, "text/plain", azc_target(conn), AZC_NUL) == AZC_OK) {
+        CHECK(azc_find(server, slow_work.id) == NULL);
+    } else {
+        CHECK(azc_find(server, slow_work.id) == conn);
+        azc_reply(conn, 503, NULL, "", 0); /* which may fail as well: then it waits */
+    }
+}
+static int act_late(azc_conn *conn, void *user) {
+    (void)user;
+    azc_reply_header(conn, "X-Late", "yes");
+    if ((slow_work.id = azc_reply_later(conn)) == 0) return 503;
+    return azc_after(azc_server_of(conn), 500, act_late_done, NULL) ? AZC_OK : 503;
+}
+static int act_long_more(azc_conn *conn, size_t room, void *user) {
+    CHECK(user == (void *)&slow_work);
+    slow_work.ended += room == 0;
+    if (room == 0) return AZC_OK;
+    if (slow_work.sent == LONG) return azc_reply_end(conn);
+    size_t n = room < 3000 ? room : 3000;
+    if (n > LONG - slow_work.sent) n = LONG - slow_work.sent;
+    int error = azc_reply_part(conn, bulk, n);
+    if (error == AZC_OK) slow_work.sent += n;
+    return error;
+}
+static int act_long(azc_conn *conn, void *user) {
+    (void)user;
+    slow_work.begun++, slow_work.sent = 0;
+    return azc_reply_begin(conn, 200, "text/plain", azc_query(conn, "known") ? LONG : AZC_CHUNKED,
+                           act_long_more, &slow_work);
+}
+static int act_events(azc_conn *conn, void *user) {
+    (void)user;
+    int error = azc_reply_begin(conn, 200, "text/event-stream", AZC_CHUNKED, NULL, NULL);
+    slow_work.id = azc_id(conn);
+    return error == AZC_OK ? azc_reply_part(conn, "data: 1\n\n", AZC_NUL) : error;
 }
 
 /* ---- Making a server ------------------------------------------------------------------------- */
@@ -616,6 +673,7 @@ static FILE *nowhere; /* for azc_log_to */
 static const char *scene_trusted; /* for azc_trust_proxies, once */
 static int scene_bodies;          /* with endpoints, once */
 static const char *scene_folder;  /* with this folder, once */
+static int scene_answers;         /* with answers that take time, once */
 
 static void stage(azc_config config) {
     static const char page[] = "<!doctype html><title>A page</title>";
@@ -635,12 +693,17 @@ static void stage(azc_config config) {
         azc_add_endpoint(s, "POST", "/form", act_note, NULL);
         azc_add_upload(s, "PUT", "/file", act_file, sizeof(seat), NULL);
     }
-    scene_bodies = 0;
     if (scene_folder) {
         azc_add_folder(s, "/www/", scene_folder);
         azc_add_type(s, "txt", "text/act");
     }
     scene_folder = NULL;
+    if (scene_answers) {
+        azc_add_handler(s, "/late/:name", act_late, NULL);
+        azc_add_handler(s, "/long", act_long, NULL);
+        azc_add_handler(s, "/events", act_events, NULL);
+    }
+    scene_bodies = scene_answers = 0;
     scene.room = act_channel(s, &d);
     d.path = "/part";
     azc_on_part(act_channel(s, &d), act_part);
@@ -679,7 +742,9 @@ static void leave(client *c) { if (c) client_close(c); }
 static int answered(client *c, answer *a, int head_only) {
     int status = client_answer_to(c, a, head_only);
     if (status != 101) CHECK(!answer_field(a, "Sec-WebSocket-Accept", NULL));
-    if (status == 200 || status >= 400) CHECK(answer_field(a, "Content-Length", NULL) != NULL);
+    if (status == 200 || status >= 400)
+        CHECK(answer_field(a, "Content-Length", NULL) != NULL ||
+              answer_field(a, "Transfer-Encoding", NULL) != NULL);
     return status;
 }
 
@@ -763,6 +828,7 @@ static void act_of_pages(void) {
     ask(c, GET("/") "\r\n", 200, 0);
     ask(c, "HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n", 200, 1);
     ask(c, GET("/page/ada?x=1") "Cookie: session=1; a=b\r\n\r\n", 200, 0);
+    ask(c, GET("/page/login") "\r\n", 303, 0);
     ask(c, GET("/page/big") "\r\n", 200, 0);
     ask(c, GET("/bulk") "\r\n", 200, 0);
     ask(c, GET("/") "\r\n" GET("/page/two") "\r\n" GET("/bulk"), 200, 0); /* pipelined */
@@ -839,6 +905,8 @@ static void act_of_bodies(void) {
     c = arrive(), more(c, PUT("Content-Length: 9\r\n") "slow");
     skip(10001), ask(c, "", 408, 0), leave(c);
     c = arrive(), more(c, PUT("Content-Length: 9\r\n") "stop");
+    azc_stop(scene.server), scene.stopped = 1;
+    skip(1), skip(3001); /* which the peer does not end itself */
     stopping();
     leave(c);
     unstage();
@@ -895,6 +963,66 @@ static void act_of_folders(void) {
     ask_last(GET("/www/none") "\r\n", 404);
     ask_last(GET("/www/small.txt") "Range: bytes=5-\r\n\r\n", 416);
     unstage();
+}
+
+/* A chunk of this text. */
+static void get_chunk(client *c, const char *text) {
+    char want[64];
+    size_t n = (size_t)snprintf(want, sizeof want, "%x\r\n%s\r\n", (unsigned)strlen(text), text);
+    if (!c || !WANT(client_await(c, n))) return;
+    WANT(memcmp(c->in, want, n) == 0);
+    client_take(c, n);
+}
+/* An answer of act_long in chunks, of any sizes; it is the last of its client. */
+static void get_long(client *c) {
+    size_t got = 0, head = 0, n = 1;
+    answer a;
+    if (!c) return;
+    WANT(answered(c, &a, 0) == 200);
+    while (n > 0) {
+        for (head = 0; client_await(c, head + 2) && memcmp(c->in + head, "\r\n", 2) != 0;) head++;
+        if (c->len < head + 2) break;
+        n = (size_t)strtoul((char *)c->in, NULL, 16);
+        if (!client_await(c, head + n + 4)) break;
+        client_take(c, head + n + 4);
+        got += n;
+    }
+    WANT(got == LONG && n == 0);
+}
+
+static void act_of_answers(void) {
+    azc_config config = act_config();
+    config.max_message = config.read_buffer = 2048, config.max_backlog = 8192;
+    memset(&slow_work, 0, sizeof slow_work);
+    scene_answers = 1;
+    stage(config);
+    client *c = arrive(), *d = arrive();
+    more(c, GET("/late/x") "\r\n" GET("/") "\r\n");
+    if (c) SOON(slow_work.id != 0);
+    skip(501), ask(c, "", 200, 0), ask(c, "", 200, 0);
+    ask(d, GET("/long?known") "\r\n", 200, 0);
+    ask(d, "HEAD /long HTTP/1.1\r\nHost: a.example\r\n\r\n", 200, 1);
+    more(d, GET("/long") "\r\n"), get_long(d);
+    leave(d), leave(c);
+    c = arrive(), ask(c, GET("/events") "\r\n", 200, 0), get_chunk(c, "data: 1\n\n");
+    skip(10001), skip(10001); /* no deadline */
+    azc_conn *conn = azc_find(scene.server, slow_work.id);
+    if (conn) WANT(azc_reply_part(conn, "data: 2\n\n", AZC_NUL) == AZC_OK);
+    get_chunk(c, "data: 2\n\n"), leave(c);
+    if (scene.server) SOON(azc_find(scene.server, slow_work.id) == NULL);
+    slow_work.id = 0;
+    c = arrive(), more(c, GET("/late/left") "\r\n");
+    if (c) SOON(slow_work.id != 0);
+    leave(c), skip(501);
+    c = arrive_small(1), more(c, GET("/long") "\r\n"), leave(c);
+    slow_work.id = 0;
+    c = arrive(), more(c, GET("/late/stop") "\r\n");
+    if (c) SOON(slow_work.id != 0);
+    azc_stop(scene.server), scene.stopped = 1;
+    skip(501), ask(c, "", 200, 0), get_end(c), leave(c);
+    stopping();
+    unstage();
+    CHECK_INT(slow_work.begun, slow_work.ended);
 }
 
 static void act_of_handshakes(void) {
@@ -1451,7 +1579,7 @@ typedef struct act {
 static const act acts[] = {
     {"pages", act_of_pages},         {"bodies", act_of_bodies},
     {"folders", act_of_folders},
-    {"handshakes", act_of_handshakes},
+    {"answers", act_of_answers},     {"handshakes", act_of_handshakes},
     {"messages", act_of_messages},   {"rooms", act_of_rooms},
     {"backlogs", act_of_backlogs},   {"deadlines", act_of_deadlines},
     {"crowds", act_of_crowds},       {"limits", act_of_limits},

@@ -180,6 +180,9 @@ static void bad_use(void) {
         CHECK_INT(azc_log_to(NULL, NULL, 0), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply(nobody, 200, NULL, "x", 1), AZC_ERR_ARGUMENT);
         CHECK_INT(azc_reply_header(nobody, "a", "b"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_redirect(nobody, 303, "/"), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_set_cookie(nobody, "a", "b", 0, 0), AZC_ERR_ARGUMENT);
+        CHECK_INT(azc_token(none, NULL, 23), AZC_ERR_ARGUMENT);
         settle(server);
         EXPECT_SILENCE(c);
         EXPECT_EVENTS("connect; ");

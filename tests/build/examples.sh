@@ -4,6 +4,7 @@
 set -eu
 build=$1 out=$2
 mkdir -p "$out"
+export PASSWORD=examples # or settings prints the one that it makes
 
 fail() {
     echo "examples: FAILED: $name $host: $1"

@@ -68,6 +68,7 @@ typedef struct conn_socket {
 typedef struct conn_world {
     conn_socket sockets[CONN_MOST];
     int count, taken, wild, stopped, unpooled;
+    int pending;              /* answers that are not over */
     size_t wake;              /* bytes in the pipe, at most */
     unsigned char pipe[4096];
     int64_t now;
@@ -472,6 +473,8 @@ static int conn_obey_line(azc_conn *self, const char *line, size_t n) {
     default:
         FUZZ_CHECK(azc_reply(self, 200, NULL, NULL, 0) == AZC_ERR_STATE);
         FUZZ_CHECK(azc_reply_header(self, "a", "b") == AZC_ERR_STATE);
+        FUZZ_CHECK(azc_reply_later(self) == 0 && azc_reply_end(self) < 0);
+        FUZZ_CHECK(azc_reply_part(to, rest, len) < 0);
     }
     if (*line != 'n' && *line != 'v') conn_note_number(self, *line, result);
     return AZC_OK;
@@ -508,6 +511,7 @@ static void conn_check_callback(azc_conn *conn, int opcode, const void *data, si
     FUZZ_CHECK(azc_server_of(conn) == conn_now->server && azc_userdata(conn) == conn_worlds);
 }
 
+static int conn_take_time(azc_conn *conn, const char *how);
 static int conn_on_upgrade(azc_conn *conn) {
     const char *up = azc_query(conn, "up");
     conn_ask(conn, 1);
@@ -517,6 +521,7 @@ static int conn_on_upgrade(azc_conn *conn) {
     if (azc_data(conn) != NULL) memset(azc_data(conn), 1, 24);
     if (up != NULL && *up == 'r') azc_reply(conn, atoi(up + 1), "text/x", "no", 2);
     if (up != NULL && *up == 'h') azc_reply_header(conn, "X-Up", up);
+    if (up != NULL && *up == 'l') return conn_take_time(conn, up + 1);
     return up != NULL && *up != 'r' && *up != 'h' ? atoi(up) : AZC_OK;
 }
 static int conn_on_connect(azc_conn *conn) {
@@ -618,6 +623,83 @@ static void conn_on_error(azc_conn *conn, int error) {
     if (error == AZC_ERR_APP) conn_obey(conn, conn_now->words, strlen(conn_now->words));
 }
 
+/* ---- Answers that take time: what handler and callbacks share ends once ---- */
+
+typedef struct conn_later {
+    uint64_t id;
+    int how;     /* 1: in parts, 2: chunked; 0: whole */
+    size_t left; /* bytes */
+} conn_later;
+
+static void conn_later_end(conn_later *l) {
+    FUZZ_CHECK(--conn_now->pending >= 0);
+    free(l);
+}
+static int conn_feed(azc_conn *conn, size_t room, void *user) {
+    static const char bytes[64] = "0123456789012345678901234567890123456789012345678901234567890";
+    conn_later *l = (conn_later *)user;
+    size_t n = l->left < 7 ? l->left : 7;
+    if (room == 0) return conn_later_end(l), AZC_OK;
+    FUZZ_CHECK(azc_find(conn_now->server, azc_id(conn)) == conn && azc_peer(conn) != NULL);
+    if (l->left == 0) return azc_reply_end(conn);
+    int result = azc_reply_part(conn, bytes, n); /* max_backlog may be 1 */
+    if (result == AZC_ERR_FULL) result = azc_reply_part(conn, bytes, n = 1);
+    if (result == AZC_OK) l->left -= n;
+    if (result == AZC_OK && l->left == 0 && l->how == 2) return azc_reply_end(conn);
+    return result == AZC_ERR_FULL ? AZC_OK : result;
+}
+static int conn_feed_begin(azc_conn *conn, conn_later *l) {
+    return azc_reply_begin(conn, 200, "text/x", l->how == 2 ? AZC_CHUNKED : l->left, conn_feed, l);
+}
+
+/* The task that answers. */
+static void conn_later_now(azc_server *s, void *arg) {
+    conn_later *l = (conn_later *)arg;
+    azc_conn *conn = azc_find(s, l->id);
+    if (conn != NULL && l->how > 0) {
+        conn_feed_begin(conn, l);
+        return;
+    }
+    if (conn != NULL) {
+        conn_note_string(conn, 'w', azc_target(conn));
+        conn_note_string(conn, 'w', azc_param(conn, "how"));
+        if (azc_reply(conn, 200, "text/x", azc_target(conn), AZC_NUL) != AZC_OK)
+            azc_reply(conn, 204, NULL, NULL, 0);
+    }
+    conn_later_end(l);
+}
+
+/* how: 0 to 2, as above, at once if parts are to come; 3 to 5: from a task. */
+static int conn_take_time(azc_conn *conn, const char *how) {
+    int n = *how - '0';
+    if (n < 0 || n > 5) return 404;
+    conn_later *l = (conn_later *)malloc(sizeof *l);
+    if (l == NULL) abort();
+    l->how = n % 3;
+    l->left = strlen(azc_target(conn));
+    conn_now->pending++;
+    if (n == 1 || n == 2) return conn_feed_begin(conn, l);
+    l->id = azc_reply_later(conn);
+    if (l->id != 0 && azc_post(conn_now->server, conn_later_now, l) == AZC_OK) return AZC_OK;
+    FUZZ_CHECK(conn_now->wild);
+    conn_later_end(l);
+    return 503;
+}
+static int conn_slow(azc_conn *conn, void *user) {
+    size_t len = 0;
+    const char *body = azc_body(conn, &len);
+    FUZZ_CHECK(user == conn_worlds && body != NULL && body[len] == 0);
+    conn_note(conn, 'B', body, len);
+    return conn_take_time(conn, azc_param(conn, "how"));
+}
+static int conn_slow_part(azc_conn *conn, const void *data, size_t len, int flags) {
+    FUZZ_CHECK(((const char *)data)[len] == 0);
+    if (flags & AZC_PART_LOST) return AZC_OK;
+    const char *early = azc_query(conn, "early");
+    return flags & (early ? AZC_PART_FIRST : AZC_PART_LAST)
+               ? conn_take_time(conn, azc_param(conn, "how")) : AZC_OK;
+}
+
 /* The chain: sees every request that is sound, and answers some. */
 static int conn_use(azc_conn *conn, void *user) {
     conn_socket *k = conn_of(conn);
@@ -628,6 +710,7 @@ static int conn_use(azc_conn *conn, void *user) {
     k->requests++;
     conn_ask(conn, 1);
     if (answer == NULL) return AZC_OK;
+    if (*answer == 'L') return conn_take_time(conn, answer + 1);
     if (*answer == 'r') return azc_reply(conn, atoi(answer + 1), "text/x", answer, strlen(answer));
     azc_reply_header(conn, "X-Answered", answer);
     return atoi(answer);
@@ -650,6 +733,7 @@ static void conn_config(azc_config *config, unsigned limits) {
     config->max_request = 700;
     config->read_buffer = 4096;
     config->max_message = messages[limits & 3];
+    config->max_body = 200;
     config->max_backlog = 64 << 20; /* never full, unless the run is wild */
     config->handshake_ms = 1000;
     config->ping_ms = conn_now->wild ? 2000 : -1; /* a read counts as progress, and so may delay a
@@ -703,6 +787,9 @@ static void conn_serve(unsigned limits) {
     azc_add_page(s, "/", "text/html", page, sizeof page - 1);
     azc_add_page(s, "/chat", NULL, page, sizeof page - 1);
     azc_add_handler(s, "/page/*rest", conn_page, conn_worlds);
+    azc_add_handler(s, "/slow/:how", conn_slow, conn_worlds);
+    azc_add_endpoint(s, "POST", "/slow/:how", conn_slow, conn_worlds);
+    azc_add_upload(s, "PUT", "/slow/:how", conn_slow_part, 0, NULL);
     FUZZ_CHECK(azc_listen(s) == AZC_OK);
 }
 
@@ -849,18 +936,36 @@ static void conn_check_frames(conn_socket *k, const uint8_t *p, const uint8_t *e
     FUZZ_CHECK(p == end || !whole);
 }
 
+/* The end of a chunked body; NULL if that is cut off. */
+static const uint8_t *conn_check_chunks(const uint8_t *p, const uint8_t *end, int whole) {
+    for (;;) {
+        const uint8_t *stop = conn_line_end(p, end);
+        FUZZ_CHECK(stop != NULL || !whole);
+        if (stop == NULL) return NULL;
+        size_t n = 0;
+        FUZZ_CHECK(stop > p && stop - p < 8 && (*p != '0' || stop - p == 1));
+        for (; p < stop; p++) n = n * 16 + (size_t)azc__hex((const char *)p, 1);
+        p += 2;
+        FUZZ_CHECK((size_t)(end - p) >= n + 2 || !whole);
+        if ((size_t)(end - p) < n + 2) return NULL;
+        FUZZ_CHECK(p[n] == '\r' && p[n + 1] == '\n');
+        p += n + 2;
+        if (n == 0) return p;
+    }
+}
+
 /* Answers, each to a request in its turn, then frames. whole: nothing may be cut off. */
 static void conn_check_output(conn_socket *k, int whole) {
     const uint8_t *p = k->out.p, *end = k->out.len > 0 ? p + k->out.len : p;
     for (int i = 0; p < end; i++) {
         size_t length = 0;
-        int close = 0, sized = 0, upgrade = 0, accept = 0;
+        int close = 0, sized = 0, upgrade = 0, accept = 0, chunked = 0;
         const uint8_t *line = p, *stop = conn_line_end(p, end);
         FUZZ_CHECK(stop != NULL || !whole);
         if (stop == NULL) return;
         FUZZ_CHECK(stop - p > 13 && conn_line_is(p, stop, "HTTP/1.1 ") && p[12] == ' ');
         int status = (p[9] - '0') * 100 + (p[10] - '0') * 10 + p[11] - '0';
-        FUZZ_CHECK(status == 101 || (status >= 200 && status <= 599));
+        FUZZ_CHECK(status == 101 || status == 100 || (status >= 200 && status <= 599));
         for (line = stop + 2; (stop = conn_line_end(line, end)) != NULL && stop > line;
              line = stop + 2) {
             FUZZ_CHECK(memchr(line, ':', (size_t)(stop - line)) != NULL);
@@ -868,6 +973,7 @@ static void conn_check_output(conn_socket *k, int whole) {
             close |= conn_line_is(line, stop, "Connection: close");
             upgrade |= conn_line_is(line, stop, "Connection: Upgrade");
             accept |= conn_line_is(line, stop, "Sec-WebSocket-Accept: ") && stop - line == 22 + 28;
+            chunked += conn_line_is(line, stop, "Transfer-Encoding: chunked");
             if (!conn_line_is(line, stop, "Content-Length: ")) continue;
             FUZZ_CHECK(!sized);
             sized = 1;
@@ -876,7 +982,14 @@ static void conn_check_output(conn_socket *k, int whole) {
         FUZZ_CHECK(stop != NULL || !whole);
         if (stop == NULL) return;
         p = stop + 2;
-        FUZZ_CHECK(sized == (status != 101 && status != 204 && status != 304));
+        if (status == 100) {
+            i--;
+            continue;
+        }
+        FUZZ_CHECK(sized + chunked <= 1);
+        int http10 = !sized && !chunked && close && status == 200; /* its end is the body's */
+        FUZZ_CHECK((sized || chunked || http10) ==
+                   (status != 101 && status != 204 && status != 304));
         FUZZ_CHECK((status == 101) == upgrade && upgrade == accept);
         if (status == 101) {
             FUZZ_CHECK(k->opened == 1);
@@ -884,7 +997,10 @@ static void conn_check_output(conn_socket *k, int whole) {
             conn_check_frames(k, p, end, whole);
             return;
         }
-        if (i < k->requests && i < CONN_HEADS && k->head_only[i]) length = 0;
+        int head_only = i < k->requests && i < CONN_HEADS && k->head_only[i];
+        if (chunked && !head_only && (p = conn_check_chunks(p, end, whole)) == NULL) return;
+        if (http10) p = end;
+        if (head_only) length = 0;
         else if (i >= k->requests && p == end) length = 0; /* a HEAD that was refused early */
         FUZZ_CHECK((size_t)(end - p) >= length || !whole);
         if ((size_t)(end - p) < length) return;
@@ -927,12 +1043,13 @@ static void conn_deliver(conn_socket *k, const uint8_t *p, size_t n, fuzz_cuts *
         k->in = p;
         k->in_len = piece;
         conn_append(&k->sent, p, piece);
-        for (int i = 0; i < 40 && k->in_len > 0 && !k->closed; i++) conn_poll();
+        for (int i = 0; i < 500 && k->in_len > 0 && !k->closed; i++) conn_poll();
         k->in_len = 0; /* not read: it is closed, or stalled for good */
         p += piece;
         n -= piece;
     }
-    conn_poll();
+    for (int i = 0; i < 500 && conn_now->pending > 0; i++) conn_poll();
+    for (int i = 0; i < 5; i++) conn_poll();
 }
 
 static void conn_frame(conn_socket *k, int first, const uint8_t *payload, size_t n,
@@ -955,7 +1072,8 @@ static void conn_request(conn_socket *k, fuzz_input *in, const char *method, int
     static const char *const targets[] = {
         "/chat", "/rooms/7", "/quiet", "/", "/page/a/b?x=1", "/rooms/8?up=403", "/nowhere",
         "/chat?do=j-a", "/rooms/a%20b?do=ja%0Aj-b", "/rooms/9?up=h2&do=qa", "/rooms/9?up=r200",
-        "/parts", "/chat?do=I-ada%0Aj-a", "/texts"};
+        "/parts", "/chat?do=I-ada%0Aj-a", "/texts", "/slow/1", "/slow/2?x=1", "/slow/3",
+        "/slow/4", "/slow/5?and-more", "/rooms/9?up=l4"};
     char head[600];
     size_t n = 0;
     unsigned which = fuzz_byte(in) & 31, known = sizeof targets / sizeof *targets;
@@ -1041,6 +1159,7 @@ static void conn_end(int at_once) {
     if (!at_once) FUZZ_CHECK(azc_poll(s, 0) == 0 && s->conn_count == 0);
     FUZZ_CHECK(azc_destroy(s) == AZC_OK);
     FUZZ_CHECK(conn_now->memory.bytes == 0 && conn_now->memory.blocks == 0);
+    FUZZ_CHECK(conn_now->pending == 0);
     for (int i = 0; i < conn_now->count; i++) {
         conn_socket *k = &conn_now->sockets[i];
         FUZZ_CHECK(k->opened == k->ended && k->accepted == k->closed);
@@ -1063,7 +1182,7 @@ static void conn_run(conn_world *world, fuzz_input in, unsigned wild, unsigned l
             all[j]->len = 0;
         }
     }
-    world->count = world->taken = world->stopped = 0;
+    world->count = world->taken = world->stopped = world->pending = 0;
     world->wake = 0;
     world->now = 100000;
     world->mask = seed;

@@ -19,8 +19,9 @@ const widths = [320, 375, 768, 1440];
 /* ---- The pages ------------------------------------------------------------------------------ */
 
 /* What a user does on each, with the keyboard alone where possible: `first` before it is connected,
-   `use` until it shows something, `error` until it shows a failure. `args` are the program's
-   arguments before the port. */
+   `use` until it shows something, `error` until it shows a failure, `again` when the server is
+   another one. `args` are the program's arguments before the port. */
+process.env.PASSWORD = 'correct horse'; /* of settings */
 const pages = {
     chat: {
         async first(page) {
@@ -116,6 +117,33 @@ const pages = {
             assert.ok(cut <= 0, 'a name of five letters is not cut');
         },
     },
+    settings: {
+        async first(page) {
+            await page.fill('[name=password]', 'wrong');
+            await page.press('[name=password]', 'Enter');
+            await page.waitForSelector('text=Wrong password.');
+            await pages.settings.again(page);
+        },
+        async again(page) {
+            await page.fill('[name=password]', process.env.PASSWORD);
+            await page.press('[name=password]', 'Enter');
+        },
+        empty: (page) => page.waitForSelector('[name=name]:visible'),
+        async use(page) {
+            const small = path.join(home, 'firmware.bin');
+            fs.writeFileSync(small, 'firmware');
+            await page.fill('[name=name]', 'x'.repeat(40));
+            await page.press('[name=name]', 'Enter');
+            await page.setInputFiles('#file', small);
+            await page.press('#upload', 'Enter');
+            await page.waitForSelector('text=Installed: 8 bytes');
+        },
+        async error(page) {
+            await page.setInputFiles('#file', []);
+            await page.press('#upload', 'Enter');
+            await page.waitForSelector('text=Choose a file first.');
+        },
+    },
     todo: {
         empty: (page) => page.waitForSelector('text=0 of 0 open'),
         async use(page) {
@@ -153,6 +181,7 @@ const pages = {
 /* ---- What must hold ------------------------------------------------------------------------- */
 
 async function check(tab, words) {
+    if (await tab.page.evaluate(() => !globalThis.axe)) await tab.page.evaluate(axe);
     const found = await tab.page.evaluate(async () => {
         const { violations } = await axe.run({ resultTypes: ['violations'] });
         return violations.flatMap(({ id, nodes }) => nodes.map((node) => (
@@ -230,12 +259,11 @@ function silence(t, port) {
 /* ---- The tests ------------------------------------------------------------------------------ */
 
 async function look(t, name, scheme) {
-    const { args = [], first, empty, use, error, offline } = pages[name];
+    const { args = [], first, empty, use, error, offline, again } = pages[name];
     const server = await t.server(name, ...args, '0');
     const tab = await Tab.open(t, `${server.http}/`,
         { colorScheme: scheme, reducedMotion: 'reduce', viewport: { width: 320, height: 800 } });
     const { page } = tab;
-    await page.evaluate(axe);
     const shot = async (words) => {
         if (!process.env.PICTURES) return;
         for (const width of [1440, 320]) {
@@ -274,6 +302,7 @@ async function look(t, name, scheme) {
     await answer();
     await until('offline again', () => tab.lost());
     await t.server(name, ...args, String(server.port));
+    await again?.(page);
     if (await retry.count()) {
         const online = async () => await tab.state() === 'open';
         await check_retry(page, online);

@@ -47,7 +47,16 @@ async function call_me(page, name) {
     await page.keyboard.press('Enter');
 }
 
-/* `first`: before it is connected; `use`: what the page is for. */
+process.env.PASSWORD = 'correct horse'; /* of settings */
+
+async function log_in(page) {
+    await page.waitForSelector('[name=password]', { visible: true });
+    await page.type('[name=password]', process.env.PASSWORD);
+    await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')]);
+}
+
+/* `first`: before it is connected; `use`: what the page is for; `again`: when the server is another
+   one. */
 const pages = {
     chat: {
         first: (page) => call_me(page, 'Grace'),
@@ -105,6 +114,25 @@ const pages = {
             await page.waitForSelector('[data-room=garden] li');
         },
     },
+    settings: {
+        first: log_in,
+        async use(page) {
+            const file = path.join(home, 'firmware.bin');
+            fs.writeFileSync(file, Buffer.alloc(345678));
+            await page.click('[name=name]', { count: 3 });
+            await page.type('[name=name]', 'Desk');
+            await page.keyboard.press('Enter');
+            await (await page.$('#file')).uploadFile(file);
+            await page.click('#upload');
+            await shows(page, 'Installed: 345678 bytes');
+            await page.reload();
+            assert.equal(await page.$eval('[name=name]', (one) => one.value), 'Desk');
+            await Promise.all([page.waitForNavigation(), page.click('.plain button')]);
+            await log_in(page);
+            await until('open', () => page.$eval('#status', (one) => one.dataset.state === 'open'));
+        },
+        again: log_in,
+    },
     todo: {
         async use(page) {
             await page.waitForSelector('[live-submit=add] input');
@@ -135,7 +163,7 @@ const pages = {
 /* ---- The tests ------------------------------------------------------------------------------ */
 
 async function visit(t, name) {
-    const { args = [], first, use } = pages[name];
+    const { args = [], first, use, again } = pages[name];
     const server = await t.server(name, ...args, '0');
     const context = await browser.createBrowserContext();
     t.after(() => context.close());
@@ -164,6 +192,7 @@ async function visit(t, name) {
     await server.kill();
     await is('closed', 'waiting', 'offline');
     await t.server(name, ...args, String(server.port));
+    await again?.(page);
     await is('open');
     assert.deepEqual(errors, [], 'the console is clean');
     assert.deepEqual(elsewhere, [], 'nothing is asked of another host');

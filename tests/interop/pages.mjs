@@ -8,6 +8,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import {
@@ -15,7 +16,8 @@ import {
 } from './lib.mjs';
 import { browser, desktop, home, phone, picture, Tab } from './tab.mjs';
 
-const named = ['counter', 'dashboard', 'jobs', 'notify', 'own_loop', 'presence', 'todo', 'upload'];
+const named = ['counter', 'dashboard', 'jobs', 'notify', 'own_loop', 'presence', 'settings', 'todo',
+    'upload'];
 for (const name of named) {
     need_binary(name);
 }
@@ -527,6 +529,187 @@ test('notify: the form of the page posts, with and without JavaScript', async (t
     assert.equal(page.url(), `${server.http}/`, 'back on the page');
     tab.check();
 });
+
+/* ---- settings ------------------------------------------------------------------------------- */
+
+process.env.PASSWORD = 'correct horse';
+
+async function log_in(page, password = process.env.PASSWORD) {
+    await page.fill('[name=password]', password);
+    await page.click('text="Log in"');
+}
+
+async function logged_in(t, server, view) {
+    const tab = await Tab.open(t, `${server.http}/`, view);
+    await log_in(tab.page);
+    await tab.online();
+    return tab;
+}
+
+const field = (tab, name, value) => until(`${name} ${value}`, async () =>
+    await tab.page.inputValue(`[name=${name}]`) === value);
+
+test('settings: a change of one session shows on the page of another, as text', async (t) => {
+    const server = await t.server('settings', '0');
+    const ada = await logged_in(t, server), bob = await logged_in(t, server, dark);
+    const name = `<b>"ü' &amp; {{x}}`;
+    await ada.page.fill('[name=name]', name);
+    await ada.page.fill('[name=level]', '81');
+    await ada.page.click('text=Save');
+    await field(bob, 'name', name);
+    await field(bob, 'level', '81');
+    await bob.page.reload();
+    await bob.online();
+    await field(bob, 'name', name);
+    await fits(bob);
+    await picture(bob, 'settings-phone');
+    await picture(ada, 'settings-desktop');
+    for (const tab of [ada, bob]) tab.check();
+});
+
+test('settings: an upload shows its progress on all pages, and what is refused', async (t) => {
+    const server = await t.server('settings', '0');
+    const ada = await logged_in(t, server), bob = await logged_in(t, server);
+    const small = path.join(home, 'firmware.bin'), huge = path.join(home, 'firmware-huge.bin');
+    fs.writeFileSync(small, randomBytes(15 << 20));
+    fs.writeFileSync(huge, '');
+    fs.truncateSync(huge, (16 << 20) + 1);
+    const note = (text) => until(text, async () =>
+        (await ada.page.textContent('#note')).startsWith(text));
+    await ada.page.click('#upload');
+    await note('Choose a file first.');
+    await ada.page.setInputFiles('#file', small);
+    await ada.devtools.send('Network.emulateNetworkConditions', { offline: false, latency: 0,
+        downloadThroughput: -1, uploadThroughput: 10 << 20 });
+    await ada.page.click('#upload');
+    for (const tab of [ada, bob]) {
+        await until('all of it', async () =>
+            await tab.page.textContent('#progress') === `Installed: ${15 << 20} bytes`);
+        assert.equal(await tab.page.$eval('#bar', (bar) => bar.value), 1);
+        assert.match(tab.received(), /"state":"going","got":[1-9]/);
+    }
+    assert.equal(await ada.page.textContent('#note'), '');
+    await ada.page.setInputFiles('#file', huge);
+    await ada.page.click('#upload');
+    await until('a refusal', async () => await ada.page.textContent('#note') !== '');
+    const late = await logged_in(t, server);
+    await until('what was before it', async () =>
+        (await late.page.textContent('#progress')).startsWith('Installed'));
+    for (const tab of [bob, late]) tab.check();
+    ada.check_but_lost();
+});
+
+test('settings: a logout closes the pages of that session alone', async (t) => {
+    const server = await t.server('settings', '0');
+    const ada = await logged_in(t, server), bob = await logged_in(t, server);
+    const second = await Tab.open(t, `${server.http}/`, desktop, ada.page.context());
+    await second.online();
+    await ada.page.click('text="Log out"');
+    for (const tab of [ada, second]) await tab.page.waitForSelector('[name=password]');
+    assert.doesNotMatch(await second.page.content(), /Lamp/);
+    await pause(300);
+    assert.equal(await bob.state(), 'open');
+    await log_in(second.page, 'wrong');
+    await second.page.waitForSelector('text=Wrong password.');
+    await log_in(second.page);
+    await second.online();
+    for (const tab of [ada, bob]) tab.check();
+    second.check_but_lost(); /* Chromium reports the 403 */
+});
+
+test('settings: a session that ends by itself, or with the server, shows the login', async (t) => {
+    const server = await t.server('settings', '0', '2');
+    const ada = await logged_in(t, server);
+    await ada.page.waitForSelector('[name=password]:visible');
+    ada.check();
+    const other = await t.server('settings', '0');
+    const bob = await logged_in(t, other);
+    await other.kill();
+    await bob.offline();
+    await t.server('settings', String(other.port));
+    await bob.page.waitForSelector('[name=password]:visible');
+    await log_in(bob.page);
+    await bob.online();
+    bob.check_but_lost();
+});
+
+test('settings: without JavaScript all but the upload works', async (t) => {
+    const server = await t.server('settings', '0');
+    const ada = await logged_in(t, server);
+    const plain = await browser.newContext({ ...phone, javaScriptEnabled: false });
+    t.after(() => plain.close());
+    const page = await plain.newPage();
+    await page.goto(`${server.http}/`);
+    await log_in(page, 'wrong');
+    await page.waitForSelector('text=Wrong password.');
+    await log_in(page);
+    await page.waitForSelector('[name=name]:visible');
+    assert.equal(page.url(), `${server.http}/`, 'back on the page');
+    assert.equal(await page.isVisible('#firmware'), false);
+    await page.fill('[name=name]', 'without a script');
+    await page.click('text=Save');
+    await field(ada, 'name', 'without a script');
+    await page.waitForURL(`${server.http}/`);
+    assert.equal(await page.inputValue('[name=name]'), 'without a script');
+    await page.click('text="Log out"');
+    await page.waitForSelector('[name=password]:visible');
+    assert.deepEqual(await plain.cookies(), []);
+    assert.equal(await ada.state(), 'open');
+    ada.check();
+});
+
+test('settings: a page of another origin can change nothing', async (t) => {
+    const server = await t.server('settings', '0');
+    const ada = await logged_in(t, server);
+    const other = http.createServer((_, answer) => { answer.end('<!doctype html>'); });
+    await new Promise((resolve) => { other.listen(0, '127.0.0.1', resolve); });
+    t.after(() => { other.close(); other.closeAllConnections(); });
+    const page = await ada.page.context().newPage();
+    /* Another port is the same site, so that the cookie is sent. */
+    await page.goto(`http://127.0.0.1:${other.address().port}/`);
+    const socket = await page.evaluate(async (url) => {
+        const body = new URLSearchParams({ name: 'stolen', level: '1' });
+        await fetch(`${url}/settings`, { method: 'POST', mode: 'no-cors', credentials: 'include',
+            body }).catch(() => {});
+        const socket = new WebSocket(`${url.replace('http', 'ws')}/live`);
+        return new Promise((resolve) => {
+            socket.onopen = () => resolve('open');
+            socket.onclose = () => resolve('refused');
+        });
+    }, server.http);
+    assert.equal(socket, 'refused');
+    assert.match(server.output, /POST \/settings 403 .* the origin /, 'the cookie was sent');
+    await ada.page.reload();
+    await ada.online();
+    assert.equal(await ada.page.inputValue('[name=name]'), 'Lamp');
+});
+
+test('notify: a page that cannot open a WebSocket gets the notes as events', async (t) => {
+    let server = await t.server('notify', '0');
+    await post(server, 'text=before');
+    const profile = await browser.newContext(desktop);
+    t.after(() => profile.close());
+    await profile.addInitScript(() => { delete window.WebSocket; });
+    const tab = await page_of(t, server, desktop, profile);
+    const other = await page_of(t, server);
+    await until('the note before it', async () => (await notes(tab))[0] === ':before');
+    await post(server, 'text=%3Cb%3E+%22%0a&level=alarm');
+    for (const one of [tab, other]) {
+        await until('both notes', async () => (await notes(one)).length === 2);
+        assert.deepEqual(await notes(one), ['alarm:<b> "\n', ':before']);
+    }
+    tab.check();
+    await server.kill();
+    await tab.offline();
+    server = await t.server('notify', String(server.port));
+    await post(server, 'text=again'); /* to a server that knows nothing of the others */
+    await tab.online(20000);
+    await until('only the new note', async () => (await notes(tab)).join() === ':again');
+    const answers = Array.from({ length: 70 }, () => fetch(`${server.http}/events`));
+    const statuses = (await Promise.all(answers)).map(({ status }) => status);
+    assert.equal(statuses.filter((status) => status === 503).length, 7, 'beyond 64 streams');
+    assert.equal((await fetch(`${server.http}/events`, { method: 'HEAD' })).status, 503);
+}, 60000);
 
 /* ---- jobs ----------------------------------------------------------------------------------- */
 

@@ -90,9 +90,11 @@ export class Tab {
             this.elsewhere.push(url);
         }
     }
-    /* Chromium itself reports each try that found no server: that is no fault of the page. */
+    /* Chromium itself reports each try that found no server, or was refused: that is no fault of
+       the page. */
     check_but_lost() {
-        this.errors = this.errors.filter((text) => !/^WebSocket connection to .* fail/.test(text));
+        const theirs = /^(WebSocket connection to .* fail|Failed to load resource)/;
+        this.errors = this.errors.filter((text) => !theirs.test(text));
         this.check();
     }
     check() {
