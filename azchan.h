@@ -107,7 +107,7 @@
 
      you give                                    it is
      config, desc and the strings in them        copied
-     the bytes of azc_add_page                   kept by address: leave them in place
+     the bytes of azc_add_page                   kept by address: leave them as they are
      text, bodies, room names                    copied before the call returns
      userdata pointers                           kept, never touched
      you get
@@ -449,6 +449,36 @@
        pages[count++] = azc_id(conn);
 
        azc_reply_part(azc_find(server, pages[i]), "data: lunch\n\n", AZC_NUL);
+
+   FILES. A folder is served with what a front-end build put into it:
+
+       azc_add_folder(server, "/", "www");
+
+   /app.js is www/app.js, and / is www/index.html. Pages, handlers and channels go before a folder,
+   and of several folders the one with the longest path answers.
+
+   Files are opened for each request, so a new build needs no restart. Replace the files in the
+   folder, not the folder itself. Move each file into place (rename): if a file is cut short while
+   it is sent, the connection is dropped.
+
+   Nothing outside of the folder can be reached: symbolic links are not followed. Names that begin
+   with a dot, and everything but regular files, are 404. There are no listings.
+
+   If the browser accepts gzip, app.js.gz is sent in the place of app.js, also where it is the only
+   one of the two. The server itself compresses nothing.
+
+   Browsers keep files, but ask each time whether they have changed (ETag, Last-Modified; 304). If
+   your build puts a hash into the names of its assets, let browsers keep them without asking:
+
+       static int assets_cache(azc_conn *conn, void *userdata) {
+           if (strncmp(azc_path(conn), "/assets/", 8) != 0) return AZC_OK;
+           return azc_reply_header(conn, "Cache-Control", "max-age=31536000, immutable");
+       }
+
+       azc_use(server, assets_cache, NULL);
+
+   A guard that compares azc_path protects a part of a folder only where each file has one name. On
+   FAT and on macOS it has many (letter case, a dot at the end): keep secret files elsewhere.
 
    SLOW WORK. Do it in your own thread: keep the asking connection's azc_id, then post the result:
 
@@ -1424,8 +1454,11 @@ AZC_API int azc_use(azc_server *server, azc_handler handler, void *userdata);
 
 /* Serve bytes, or what a handler replies, at GET and HEAD of a path. Paths are as for channels; a
  * page and a channel may share one. If no handler of azc_use has answered it, OPTIONS gets 204 with
- * the Allow field, and other methods get 405.
- *   bytes     kept by address: they must stay in place until azc_destroy
+ * the Allow field, and other methods get 405. Bytes have an ETag, and a browser that has it gets
+ * 304 without a body. Their Cache-Control is no-cache, so that the browser asks each time and never
+ * shows an old page; a handler of azc_use may set another with azc_reply_header.
+ *   bytes     kept by address: they must stay in place, unchanged, until azc_destroy
+ *   cost      azc_add_page: linear in len, for the ETag
  *   returns   AZC_OK | AZC_ERR_PATTERN | AZC_ERR_CONFLICT | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY |
  *             AZC_ERR_STATE (after azc_listen) */
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
@@ -1593,6 +1626,32 @@ AZC_API int azc_token(azc_server *server, char *out, size_t size);
  *   cost      linear in given
  *   call      any thread */
 AZC_API int azc_equal(const char *secret, const char *given);
+
+/* ---- Files ---------------------------------------------------------------------------------- */
+
+/* Serve the files of a folder at GET and HEAD: see FILES. One Range is answered with 206 or 416,
+ * also with If-Range; several at once, and malformed ones, with 200. A folder is 301 to its path
+ * with a slash, and so is `path` without one. Other methods get 405, OPTIONS 204.
+ *   path      ends with a slash; the rest is as for azc_add_page. It takes the routes of the pages
+ *             "/docs" and "/docs/" "*path": AZC_ERR_CONFLICT if one of them exists
+ *   folder    opened here, and kept open. It may be a symbolic link
+ *   returns   as azc_add_page; also AZC_ERR_SYSTEM (azc_error says why it cannot be opened), and
+ *             AZC_ERR_STATE with azc_create_in and max_answers 0
+ *   cost      an open file for each answer that is not sent yet; beyond the process's limit: 503.
+ *             Files of up to 4 KiB are read at once. Of a larger one, at most read_buffer bytes are
+ *             in memory; on Linux none (sendfile). A slow disk stops the server meanwhile
+ *   call      before azc_listen
+ * Where off_t has 32 bits, a file of 2 GiB or more is 404; compile with _FILE_OFFSET_BITS=64. */
+AZC_API int azc_add_folder(azc_server *server, const char *path, const char *folder);
+
+/* Name the type of files with this extension, "glb" for "model/gltf-binary". Known are css, html,
+ * js, json, svg, png, woff2 and more of what a web page needs; any other is
+ * application/octet-stream.
+ *   extension  without a dot, in lower case; copied. A known one gets the new type
+ *   type      at most 200 bytes; copied
+ *   returns   AZC_OK | AZC_ERR_ARGUMENT | AZC_ERR_MEMORY | AZC_ERR_STATE (after azc_listen)
+ *   cost      each file's type is searched in the list of these */
+AZC_API int azc_add_type(azc_server *server, const char *extension, const char *type);
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
 
@@ -1806,6 +1865,9 @@ AZC_API void azc_html_format(azc_html *html, const char *pattern, ...) AZC__FORM
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/sendfile.h>
+#endif
 #ifdef AZCHAN_USE_EPOLL
 #include <sys/epoll.h>
 #endif
@@ -1872,6 +1934,13 @@ extern int pipe2(int fds[2], int flags);
 #define AZC__UNACKED FIONWRITE
 #else
 #define AZC__UNACKED 0
+#endif
+
+/* Nanoseconds of a file's last change, behind the second. */
+#ifdef __APPLE__
+#define AZC__MTIME_NS(st) ((st)->st_mtimespec.tv_nsec)
+#else
+#define AZC__MTIME_NS(st) ((st)->st_mtim.tv_nsec)
 #endif
 
 /* AZCHAN_SMALL leaves out the code that exists only for speed. The default follows -Os. */
@@ -1980,9 +2049,15 @@ enum {
     AZC__FORM = AZC__MAX_FIELDS + 4, /* bytes by which a form may grow when it is decoded */
     AZC__CHUNK_LINES = 1024,    /* bytes of a chunk-size line, and of all trailers together */
     AZC__MAX_EXTRA = 1024,      /* bytes of header lines that azc_reply_header may add */
-    AZC__OWN_EXTRA = 320,       /* bytes of header lines that the header adds itself */
+    AZC__OWN_EXTRA = 640,       /* bytes of header lines that the header adds itself */
     AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
     AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
+    AZC__EXTENSION = 15,        /* bytes of a file name's extension */
+    AZC__DATE = 80,             /* bytes of an HTTP date: as wide as gcc fears */
+    AZC__FOLDER_PATH = 200,     /* bytes of the path of a folder */
+    AZC__FILE_WHOLE = 4096,     /* a file of so many bytes is read at once */
+    AZC__SENDFILE = 1 << 20,    /* bytes of one sendfile, so that other peers have their turn */
+    AZC__TAG = 19,              /* bytes of an ETag of ours: 16 hex digits in quotes, and a NUL */
     AZC__MAX_ROOM = 255,        /* bytes of a room's name */
     AZC__ERROR = 300,           /* bytes of azc_error, and its NUL */
     AZC__CLASSES = 7,           /* sizes of transient memory: see azc__heap_classes */
@@ -2268,11 +2343,12 @@ typedef struct azc__request {
 /* A page: static bytes, or a handler. */
 typedef struct azc__page {
     azc__route *route;
-    const void *bytes; /* the program's; NULL: call the handler */
+    const void *bytes; /* the program's, unless there is a handler */
     size_t len;
     const char *type;
     azc_handler handler;
     void *userdata;
+    char tag[AZC__TAG]; /* the ETag of the bytes */
 } azc__page;
 
 /* BODIES: a method of a path. */
@@ -2299,12 +2375,34 @@ typedef struct azc__answer {
     const azc__route *route;
     const char *method;
     uint64_t left;                  /* bytes of its body that were promised, or AZC_CHUNKED */
+    uint64_t at;                    /* FILES: the offset of the next byte */
+    int fd;                         /* FILES: of the file */
     size_t size;                    /* allocated bytes, this struct included */
     size_t extra_len;
     size_t owed;                    /* bytes that the peer had not taken at the last look */
     uint8_t keep_alive, head_only, http10, chunked;
     uint8_t whole;                  /* its last byte is queued; `end` comes when no callback runs */
 } azc__answer;
+
+/* FILES: a folder that is served. */
+typedef struct azc__folder {
+    struct azc__folder *next;
+    int fd;
+    int depth; /* segments of a path before those of a file */
+} azc__folder;
+
+/* FILES: a type of azc_add_type, which follows the struct. */
+typedef struct azc__type {
+    struct azc__type *next;
+    size_t size; /* allocated bytes, this struct included */
+} azc__type;
+
+/* FILES: what a path names. */
+typedef struct azc__found {
+    const char *name;
+    struct stat st; /* of name, or (packed) of name.gz */
+    int packed;
+} azc__found;
 
 /* How much of a body has come. Pure, see azc__body_decode. */
 typedef struct azc__framing {
@@ -2670,6 +2768,7 @@ struct azc_conn {
                                    told */
     unsigned client : 1;        /* CLIENT: the peer opted in */
     unsigned answering : 1;     /* ANSWERS: the answer to its request is not whole: wait.answer */
+    unsigned nonblocking : 1;   /* FILES: its socket is, because sendfile takes no MSG_DONTWAIT */
     unsigned arriving : 1;      /* and its on_connect has not returned */
     uint8_t reason_len;         /* the last bytes of the output are the Close reason */
     uint16_t close_code;        /* for on_close; 0 until it ends */
@@ -2845,6 +2944,9 @@ struct azc_server {
     azc__body *body;     /* BODIES: of the request that is at hand, or NULL */
     azc__route *method_routes[AZC__METHODS]; /* BODIES: their targets are azc__endpoint */
     char allow[64];      /* BODIES: of request.allow */
+    azc__folder *folders; /* FILES */
+    azc__type *types;    /* FILES: the newest first */
+    void (*files_free)(azc_server *s); /* FILES */
     int (*queue_keyed)(azc_conn *conn, azc__block *block); /* RATES: a message with a key */
     void (*queue_late)(azc_conn *conn);                /* RATES: if conn.late is not NULL */
     void (*rates_free)(azc_server *s);                 /* RATES: before the rooms */
@@ -4075,6 +4177,21 @@ static int azc__http_has(const azc__request *r, const char *name, const char *to
         for (const char *item; (item = azc__list_next(&list, &len)) != NULL;) {
             if (!azc__is_nocase(item, len, token)) continue;
             if (!exact || memcmp(item, token, len) == 0) return 1;
+        }
+    }
+    return 0;
+}
+
+/* Is this entity tag, which has no comma, in If-None-Match? Weakened by a proxy it is the same.
+ * RFC 9110 13.1.2, 8.8.3.2 */
+static int azc__http_knows(const azc__request *r, const char *tag) {
+    const char *list, *item;
+    size_t len, n = strlen(tag);
+    for (int i = 0; (list = azc__http_next(r, "If-None-Match", &i)) != NULL;) {
+        while ((item = azc__list_next(&list, &len)) != NULL) {
+            size_t weak = item[0] == 'W' && item[1] == '/' ? 2 : 0;
+            if (len == n + weak && memcmp(item + weak, tag, n) == 0) return 1;
+            if (len == 1 && *item == '*') return 1;
         }
     }
     return 0;
@@ -5428,7 +5545,7 @@ static void azc__sip_round(uint32_t v[4]) {
 }
 
 /* HalfSipHash-2-4 (Aumasson and Bernstein). Peers choose room names, and must not be able to put
- * many into one bucket. Words are read in native byte order: the hash never leaves the process. */
+ * many into one bucket. Words are read in native byte order: the hash never leaves the machine. */
 static uint32_t azc__sip_hash(const uint32_t seed[2], const void *bytes, size_t len) {
     uint32_t v[4] = {seed[0], seed[1], seed[0] ^ 0x6c796765, seed[1] ^ 0x74656462}, word;
     const unsigned char *p = (const unsigned char *)bytes;
@@ -6885,6 +7002,8 @@ static const struct {
     {101, "Switching Protocols"},
     {200, "OK"},
     {204, "No Content"},
+    {206, "Partial Content"},
+    {301, "Moved Permanently"},
     {302, "Found"},
     {303, "See Other"},
     {304, "Not Modified"},
@@ -6896,6 +7015,7 @@ static const struct {
     {408, "Request Timeout"},
     {413, "Content Too Large"},
     {414, "URI Too Long"},
+    {416, "Range Not Satisfiable"},
     {426, "Upgrade Required"},
     {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
@@ -6922,6 +7042,22 @@ static void azc__respond_field(azc__request *r, const char *name, const char *va
     AZC_ASSERT(strlen(name) + strlen(value) + 4 < sizeof r->extra - r->all_len);
     char *p = stpcpy(stpcpy(r->extra + r->all_len, "\r\n"), name);
     r->all_len = (size_t)(stpcpy(stpcpy(p, ": "), value) - r->extra);
+}
+
+/* Has the program added this field? Each line begins with CRLF. */
+static int azc__respond_has(const azc__request *r, const char *name) {
+    size_t n = strlen(name);
+    for (const char *p = r->extra_len > 0 ? r->extra : ""; *p; p += strcspn(p, "\r")) {
+        p += 2;
+        if (azc__equal_nocase(p, n, name, n) && p[n] == ':') return 1;
+    }
+    return 0;
+}
+
+/* Name the version of what is answered. no-cache: the browser keeps it, but asks each time. */
+static void azc__respond_tag(azc__request *r, const char *tag) {
+    azc__respond_field(r, "ETag", tag);
+    if (!azc__respond_has(r, "Cache-Control")) azc__respond_field(r, "Cache-Control", "no-cache");
 }
 
 /* No body, so no type. Only a 205 has a Content-Length. RFC 9110 6.4.1, 8.6 */
@@ -7024,6 +7160,7 @@ static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     if (s->timing) azc__callback_time(s, conn, name);
     if (result != AZC_OK && conn->answering) azc__handler_failed(conn, name, result);
     if (result == AZC_OK || r->answered) return 0;
+    if (r->why != NULL) return result; /* FILES: it has said why */
     int good = result >= 200 && result <= 599;
     if (s->config.log != NULL)
         snprintf(s->words, sizeof s->words, "%s returned %d%s%s", name, result,
@@ -7032,9 +7169,15 @@ static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     return azc__why(&r->why, good ? result : 500, s->words);
 }
 
+static int azc__page_bytes(azc_conn *conn, const azc__page *page) {
+    azc__request *r = &conn->server->request;
+    int status = azc__http_knows(r, page->tag) ? 304 : 200;
+    azc__respond_tag(r, page->tag);
+    return azc__respond(conn, status, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
+}
+
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
-    if (page->handler == NULL)
-        return azc__respond(conn, 200, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
+    if (page->handler == NULL) return azc__page_bytes(conn, page);
     int status = azc__handler_status(conn, "the page's handler",
                                      page->handler(conn, page->userdata));
     azc__request *r = &conn->server->request;
@@ -7295,7 +7438,7 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
  * FIN is not awaited: our close discards nothing unread, so it cannot reset the answer. A long
  * answer does wait, so that a peer that does not read it still counts as a connection. */
 static void azc__receive_last(azc_conn *conn) {
-    if (conn->out.bytes <= AZC__LARGE && !conn->answering) conn->eof = 1;
+    if (conn->out.bytes <= 2 * AZC__LARGE && !conn->answering) conn->eof = 1;
 }
 
 /* Take bytes of a request head, or of its body. Returns the bytes taken, at least one. */
@@ -7557,12 +7700,20 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
     return azc__route_error(s, error, path);
 }
 
+/* The ETag of bytes: the same after a restart, so the seed is not the server's. */
+static void azc__tag_write(char out[AZC__TAG], const void *bytes, size_t len) {
+    static const uint32_t seed[2] = {0, 1};
+    snprintf(out, AZC__TAG, "\"%016llx\"", (unsigned long long)azc__sip_wide(seed, bytes, len));
+}
+
 static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
     size_t type_size = from->type != NULL ? strlen(from->type) + 1 : 0;
     size_t size = sizeof(azc__page) + type_size;
     azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
     if (page == NULL) return azc__error_memory(s, "azc_add_page");
     *page = *from;
+    if (page->handler == NULL)
+        azc__tag_write(page->tag, page->len > 0 ? page->bytes : "", page->len);
     if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
@@ -8834,6 +8985,7 @@ static void azc__server_free(azc_server *s) {
     azc__mem mem = s->mem;
     azc__server_free_routes(&mem, s->channel_routes);
     azc__server_free_routes(&mem, s->page_routes);
+    if (s->files_free != NULL) s->files_free(s);
     while (s->uses != NULL) {
         azc__use_link *use = s->uses;
         s->uses = use->next;
@@ -10685,12 +10837,10 @@ static const char *const azc__client_script[] = {
 /* Answer with a script of so many parts, unless the browser has it. */
 static int azc__script_serve(azc_conn *conn, const char *tag, const char *const *parts,
                              size_t count) {
-    const char *known = azc_header(conn, "If-None-Match");
+    azc__request *r = &conn->server->request;
     char body[AZC__CLIENT_LEN + 1], *end = body; /* azlive.js is shorter */
-    azc_reply_header(conn, "ETag", tag);
-    azc_reply_header(conn, "Cache-Control", "no-cache"); /* ask each time, by the tag */
-    if (known != NULL && (strcmp(known, "*") == 0 || strstr(known, tag) != NULL))
-        return azc_reply(conn, 304, NULL, NULL, 0);
+    azc__respond_tag(r, tag);
+    if (azc__http_knows(r, tag)) return azc_reply(conn, 304, NULL, NULL, 0);
     for (size_t i = 0; i < count; i++) end = stpcpy(end, parts[i]);
     return azc_reply(conn, 200, "text/javascript; charset=utf-8", body, (size_t)(end - body));
 }
@@ -12382,9 +12532,523 @@ AZC_API int azc_equal(const char *secret, const char *given) {
     return differences == 0 && *secret != 0;
 }
 
+/* ==== [39] FILES: a folder's files, with types, versions and ranges; RFC 9110 8.8, 13, 14 ===== */
+
+/* ---- Types ---- */
+
+/* Pairs of an extension and a type. */
+static const char azc__types[] =
+    "html\0text/html; charset=utf-8\0"
+    "css\0text/css; charset=utf-8\0"
+    "js\0text/javascript; charset=utf-8\0"
+    "mjs\0text/javascript; charset=utf-8\0"
+    "json\0application/json\0"
+    "map\0application/json\0"
+    "svg\0image/svg+xml; charset=utf-8\0"
+    "png\0image/png\0"
+    "jpg\0image/jpeg\0"
+    "jpeg\0image/jpeg\0"
+    "gif\0image/gif\0"
+    "webp\0image/webp\0"
+    "avif\0image/avif\0"
+    "ico\0image/x-icon\0"
+    "woff\0font/woff\0"
+    "woff2\0font/woff2\0"
+    "ttf\0font/ttf\0"
+    "wasm\0application/wasm\0"
+    "txt\0text/plain; charset=utf-8\0"
+    "xml\0text/xml; charset=utf-8\0"
+    "pdf\0application/pdf\0"
+    "mp4\0video/mp4\0"
+    "webm\0video/webm\0"
+    "mp3\0audio/mpeg\0"
+    "wav\0audio/wav\0"
+    "gz\0application/gzip\0"
+    "zip\0application/zip\0"
+    "webmanifest\0application/manifest+json\0";
+
+/* Can it be found? */
+static int azc__extension_valid(const char *extension) {
+    size_t n = strspn(extension, "0123456789-_abcdefghijklmnopqrstuvwxyz");
+    return n > 0 && n <= AZC__EXTENSION && extension[n] == 0;
+}
+
+/* The type of a file of this name. */
+static const char *azc__file_type(const azc_server *s, const char *name) {
+    static const char unknown[] = "application/octet-stream";
+    char extension[AZC__EXTENSION + 1];
+    const char *dot = strrchr(name, '.'), *type = NULL;
+    size_t n = dot != NULL ? strlen(dot + 1) : 0;
+    if (n == 0 || n > AZC__EXTENSION) return unknown;
+    for (size_t i = 0; i <= n; i++) extension[i] = (char)azc__lower(dot[1 + i]);
+    for (const azc__type *t = s->types; t != NULL && type == NULL; t = t->next)
+        type = azc__pairs_find((const char *)(t + 1), extension);
+    if (type == NULL) type = azc__pairs_find(azc__types, extension);
+    return type != NULL ? type : unknown;
+}
+
+/* ---- Dates, ranges and codings; pure ---- */
+
+static const char azc__months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/* Write a date, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7); "" if the year has not four
+ * digits. */
+static void azc__date_write(char out[AZC__DATE], time_t t) {
+    static const char days[] = "SunMonTueWedThuFriSat";
+    struct tm utc;
+    *out = 0;
+    if (gmtime_r(&t, &utc) == NULL || utc.tm_year < -1900 || utc.tm_year > 9999 - 1900) return;
+    snprintf(out, AZC__DATE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * utc.tm_wday,
+             utc.tm_mday, azc__months + 3 * utc.tm_mon, utc.tm_year + 1900, utc.tm_hour,
+             utc.tm_min, utc.tm_sec);
+}
+
+/* A number that is larger for a later date; -1 for what is none. The two obsolete formats, which no
+ * browser sends, are none. */
+static int64_t azc__date_order(const char *date) {
+    static const char like[] = "Aaa, 00 Aaa 0000 00:00:00 GMT";
+    int64_t order = 0;
+    int month = 0;
+    for (size_t i = 0; i < sizeof like; i++) {
+        int c = (unsigned char)date[i], letter = azc__lower(c) >= 'a' && azc__lower(c) <= 'z';
+        if ((like[i] | 32) == 'a' ? !letter : like[i] == '0' ? !azc__digit((char)c)
+                                                             : c != like[i]) return -1;
+    }
+    while (month < 12 && memcmp(azc__months + 3 * month, date + 8, 3) != 0) month++;
+    if (month == 12) return -1;
+    order = atoi(date + 12) * 12 + month;                 /* year and month, */
+    order = order * 100 + atoi(date + 5);                 /* day, */
+    order = order * 100 + atoi(date + 17);                /* and time */
+    return (order * 100 + atoi(date + 20)) * 100 + atoi(date + 23);
+}
+
+/* Read a number; UINT64_MAX stands for larger ones. Returns where it ends. */
+static const char *azc__range_number(const char *p, uint64_t *n) {
+    for (*n = 0; azc__digit(*p); p++)
+        *n = *n < UINT64_MAX / 10 ? *n * 10 + (unsigned)(*p - '0') : UINT64_MAX;
+    return p;
+}
+
+/* What a Range field asks of a file: 206 with *first and *len, 416 if there is nothing of it, or
+ * 200 if the field is malformed or asks for several ranges. RFC 9110 14.1.2, 14.2 */
+static int azc__range_parse(const char *p, uint64_t size, uint64_t *first, uint64_t *len) {
+    uint64_t from, to;
+    if (!azc__equal_nocase(p, 6, "bytes=", 6)) return 200;
+    p += 6;
+    const char *dash = azc__range_number(p, &from);
+    if (*dash != '-') return 200;
+    const char *end = azc__range_number(dash + 1, &to);
+    int suffix = dash == p, open = end == dash + 1;
+    if (*end != 0 || (suffix && open) || (!suffix && !open && to < from)) return 200;
+    if (suffix && to > 0 && size == 0) return 200; /* all of nothing */
+    if (suffix ? to == 0 : from >= size) return 416;
+    if (suffix) from = to < size ? size - to : 0;
+    if (suffix || open || to >= size) to = size - 1;
+    *first = from;
+    *len = to - from + 1;
+    return 206;
+}
+
+/* What the peer gets of a file: 200, 304, or as azc__range_parse. RFC 9110 13.2.2 */
+static int azc__file_status(const azc__request *r, const char *tag, const char *date,
+                            uint64_t size, uint64_t *first, uint64_t *len) {
+    const char *since = azc__http_only(r, "If-Modified-Since");
+    const char *range = azc__http_only(r, "Range"), *same = azc__http_only(r, "If-Range");
+    int64_t order = azc__date_order(date);
+    if (azc__http_field(r, "If-None-Match") != NULL) since = NULL;
+    if (azc__http_knows(r, tag)) return 304;
+    if (since != NULL && order >= 0 && azc__date_order(since) >= order) return 304;
+    if (range == NULL || r->head_only) return 200;
+    if (same != NULL && strcmp(same, tag) != 0 && strcmp(same, date) != 0) return 200;
+    return azc__range_parse(range, size, first, len);
+}
+
+/* Does the peer accept gzip? It does not if it says "gzip;q=0". RFC 9110 12.5.3 */
+static int azc__file_gzip(const azc__request *r) {
+    const char *list, *item;
+    size_t len;
+    for (int i = 0; (list = azc__http_next(r, "Accept-Encoding", &i)) != NULL;) {
+        while ((item = azc__list_next(&list, &len)) != NULL) {
+            size_t name = azc__min(strcspn(item, "; \t"), len);
+            if (!azc__is_nocase(item, name, "gzip")) continue;
+            const char *q = (const char *)memchr(item, '=', len);
+            return q == NULL || strcspn(q, "123456789") < (size_t)(item + len - q);
+        }
+    }
+    return 0;
+}
+
+/* ---- Opening ---- */
+
+/* May a segment of a path be a name in a folder? An empty one is not found. */
+static int azc__file_named(const char *segment) {
+    return *segment != '.' && strchr(segment, '/') == NULL;
+}
+
+/* Open a name in a folder. O_NONBLOCK: a FIFO must not stop the server. Returns the descriptor, or
+ * -1 with errno. */
+static int azc__file_openat(int dir, const char *name, int flags) {
+    const int all = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags;
+    int fd;
+    do fd = AZC_SYS(openat)(dir, name, all);
+    while (fd < 0 && errno == EINTR);
+    return azc__fd_high(fd);
+}
+
+static void azc__file_close(int fd) {
+    int cause = errno;
+    AZC_SYS(close)(fd);
+    errno = cause;
+}
+
+/* Open a file or folder, and look at it. Returns as azc__file_openat. */
+static int azc__file_look(int dir, const char *name, struct stat *st) {
+    int fd = azc__file_openat(dir, name, 0);
+    if (fd < 0 || AZC_SYS(fstat)(fd, st) == 0) return fd;
+    azc__file_close(fd);
+    return -1;
+}
+
+/* Open name.gz. Returns the descriptor if it is a file, else -1. */
+static int azc__file_packed(int dir, const char *name, struct stat *st) {
+    char packed[256];
+    if (strlen(name) + 4 > sizeof packed) return -1;
+    stpcpy(stpcpy(packed, name), ".gz");
+    int fd = azc__file_look(dir, packed, st);
+    if (fd < 0 || S_ISREG(st->st_mode)) return fd;
+    AZC_SYS(close)(fd);
+    return -1;
+}
+
+/* Open the packed file, if the peer takes it, or else the file. Returns as azc__file_openat. */
+static int azc__file_choose(int dir, const char *name, const azc__request *r,
+                            azc__found *found) {
+    found->name = name;
+    int fd = azc__file_gzip(r) ? azc__file_packed(dir, name, &found->st) : -1;
+    found->packed = fd >= 0;
+    return found->packed ? fd : azc__file_look(dir, name, &found->st);
+}
+
+/* Open what the path names in the folder: its segments one after the other, so that none of them
+ * can leave it. Returns as azc__file_openat. */
+static int azc__file_find(const azc__folder *folder, const azc__request *r, azc__found *found) {
+    const char *name = r->segments;
+    int dir = folder->fd, fd = -1, last = 0;
+    for (int i = 0; i < folder->depth; i++) name = azc__string_next(name);
+    for (int i = folder->depth; !last; i++, name = azc__string_next(name)) {
+        last = i == r->count - 1;
+        errno = ENOENT;
+        if (!azc__file_named(name)) fd = -1;
+        else if (!last) fd = azc__file_openat(dir, name, O_DIRECTORY);
+        else fd = azc__file_choose(dir, *name ? name : "index.html", r, found);
+        if (dir != folder->fd) azc__file_close(dir);
+        if (fd < 0) return -1;
+        dir = fd;
+    }
+    return fd;
+}
+
+/* ---- Refusals ---- */
+
+/* There is no such file, or it cannot be opened: errno. If a channel has the path, its own status
+ * says more. */
+static int azc__file_missing(azc_conn *conn) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    int cause = errno, full = cause == EMFILE || cause == ENFILE || cause == ENOMEM;
+    if (azc__route_find(s->channel_routes, r->segments, r->count) != NULL) {
+        r->allow = "GET, OPTIONS";
+        return azc__request_check(r, 1);
+    }
+    snprintf(s->words, sizeof s->words, "azc_add_folder: the file: %s", strerror(cause));
+    return azc__why(&r->why, full ? 503 : 404, s->words);
+}
+
+/* A folder is asked for without the slash behind it, which the links of its page need. The place is
+ * relative, because a proxy may serve us below another path. Returns the status. */
+static int azc__file_redirect(azc__request *r) {
+    const char *end = r->path + r->path_len, *name = end;
+    char to[AZC__MAX_EXTRA];
+    while (name[-1] != '/') name--;
+    if (strlen(name) + 20 > AZC__MAX_EXTRA - r->extra_len)
+        return azc__why(&r->why, 414, "a folder whose path and query do not fit a Location field");
+    snprintf(to, sizeof to, "./%.*s/%s", (int)(end - name), name, end);
+    azc__respond_field(r, "Location", to);
+    return 301;
+}
+
+/* ---- Answers ---- */
+
+/* azc__answer.end */
+static void azc__file_end(azc_conn *conn) {
+    AZC_SYS(close)(conn->wait.answer->fd);
+    azc__answer_free(conn);
+}
+
+#ifdef __linux__
+static void azc__file_sent(azc_conn *conn, size_t n) {
+    conn->server->stats.bytes_out += n;
+    conn->moved += (uint32_t)n;
+}
+
+/* Let the kernel send a part of the file. Returns 0 if it does not. */
+static int azc__file_sendfile(azc_conn *conn, azc__answer *a) {
+    off_t at = (off_t)a->at;
+    if (!conn->nonblocking)
+        conn->nonblocking = AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK) >= 0;
+    if (!conn->nonblocking) return 0;
+    size_t most = a->left < AZC__SENDFILE ? (size_t)a->left : (size_t)AZC__SENDFILE;
+    ssize_t n = AZC_SYS(sendfile)(conn->source.fd, a->fd, &at, most);
+    if (n <= 0) return 0; /* ends of files and errors are for pread and send */
+    azc__file_sent(conn, (size_t)n);
+    a->at += (size_t)n;
+    a->left -= (size_t)n;
+    return 1;
+}
+
+/* Nothing but the head is queued: send it and the begin of the file now, in the same segments. */
+static void azc__file_push(azc_conn *conn, azc__answer *a) {
+    const azc__piece *head = conn->out.head;
+    if (head->next != NULL || head->len != conn->out.bytes) return;
+    ssize_t n = AZC_SYS(send)(conn->source.fd, head->data, head->len, AZC__MSG_FLAGS | MSG_MORE);
+    if (n <= 0) return; /* the flush sees it */
+    azc__out_consume(&conn->server->mem, &conn->out, (size_t)n);
+    azc__file_sent(conn, (size_t)n);
+    if (conn->out.bytes == 0) azc__file_sendfile(conn, a);
+}
+#else
+static int azc__file_sendfile(const azc_conn *conn, const azc__answer *a) {
+    (void)conn;
+    (void)a;
+    return 0;
+}
+
+static void azc__file_push(const azc_conn *conn, const azc__answer *a) {
+    (void)conn;
+    (void)a;
+}
+#endif
+
+/* Read a part of the file, and queue it. */
+static void azc__file_read(azc_conn *conn, azc__answer *a) {
+    azc_server *s = conn->server;
+    size_t most = azc__min(s->config.read_buffer, s->pause);
+    if (a->left < most) most = (size_t)a->left;
+    ssize_t n = AZC_SYS(pread)(a->fd, s->read_buffer, most, (off_t)a->at);
+    if (n < 0 && errno == EINTR) return;
+    if (n <= 0) {
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped: the file that is sent: %s",
+                 n == 0 ? "it was cut short" : strerror(errno));
+        azc__conn_drop(conn);
+        return;
+    }
+    a->at += (size_t)n;
+    if (azc_reply_part(conn, s->read_buffer, (size_t)n) != AZC_OK) azc__conn_drop(conn);
+}
+
+/* azc__answer.more: the kernel takes more. It has taken all that was queued: sendfile must not
+ * overtake the head. */
+static void azc__file_more(azc_conn *conn) {
+    azc__answer *a = conn->wait.answer;
+    conn->drain = 1;
+    if (conn->out.bytes > 0) return;
+    if (!azc__file_sendfile(conn, a)) azc__file_read(conn, a);
+    else if (a->left == 0) azc__answer_over(conn);
+}
+
+/* Begin an answer whose body goes on after the head. Returns as azc__request_serve; fd belongs to
+ * the answer. */
+static int azc__file_begin(azc_conn *conn, int fd, int status, const char *type, uint64_t first,
+                           uint64_t len) {
+    int empty = conn->out.bytes == 0;
+    if (azc__answer_now(conn, status, type, len) != AZC_OK) {
+        AZC_SYS(close)(fd);
+        return 503;
+    }
+    azc__answer *a = conn->wait.answer;
+    a->fd = fd;
+    a->at = first;
+    a->more = azc__file_more;
+    a->end = azc__file_end;
+    conn->drain = 1;
+    if (empty && !a->head_only) azc__file_push(conn, a);
+    if (a->head_only || a->left == 0) azc__answer_over(conn);
+    return 0;
+}
+
+/* Answer with a file that goes into the output as a whole. */
+static int azc__file_whole(azc_conn *conn, int fd, int status, const char *type, uint64_t first,
+                           size_t len) {
+    char bytes[AZC__FILE_WHOLE];
+    azc__request *r = &conn->server->request;
+    ssize_t n = (ssize_t)len;
+    if (!r->head_only && !azc__respond_bodyless(status)) {
+        do n = AZC_SYS(pread)(fd, bytes, len, (off_t)first);
+        while (n < 0 && errno == EINTR);
+    }
+    AZC_SYS(close)(fd);
+    if (n != (ssize_t)len)
+        return azc__why(&r->why, 500, n < 0 ? strerror(errno) : "the file was cut short");
+    return azc__respond(conn, status, type, bytes, len, 0) == AZC_OK ? 0 : 503;
+}
+
+/* The fields for a file of this version, and for this status. RFC 9110 15.3.7, 15.4.5, 15.5.17 */
+static void azc__file_fields(azc__request *r, int status, const azc__found *found, const char *tag,
+                             const char *date, uint64_t first, uint64_t len) {
+    unsigned long long size = (unsigned long long)found->st.st_size, from = first;
+    char range[80];
+    snprintf(range, sizeof range, "bytes %llu-%llu/%llu", from, from + len - 1, size);
+    if (status == 416) snprintf(range, sizeof range, "bytes */%llu", size);
+    if (status == 206 || status == 416) azc__respond_field(r, "Content-Range", range);
+    if (status == 416) return;
+    azc__respond_tag(r, tag);
+    azc__respond_field(r, "Vary", "Accept-Encoding");
+    if (status == 304) return;
+    azc__respond_field(r, "Accept-Ranges", "bytes");
+    if (*date) azc__respond_field(r, "Last-Modified", date);
+    if (found->packed) azc__respond_field(r, "Content-Encoding", "gzip");
+}
+
+/* Answer with a file. Returns as azc__request_serve; closes fd. */
+static int azc__file_serve(azc_conn *conn, int fd, const azc__found *found) {
+    azc_server *s = conn->server;
+    azc__request *r = &s->request;
+    const struct stat *st = &found->st;
+    const uint64_t version[] = {(uint64_t)st->st_mtime, (uint64_t)AZC__MTIME_NS(st),
+                                (uint64_t)st->st_size, (uint64_t)st->st_ino};
+    const char *type = azc__file_type(s, found->name);
+    char tag[AZC__TAG], date[AZC__DATE];
+    uint64_t size = (uint64_t)st->st_size, first = 0, len = size;
+    azc__tag_write(tag, version, sizeof version); /* a hash: it does not show the inode */
+    azc__date_write(date, st->st_mtime);
+    int status = azc__file_status(r, tag, date, size, &first, &len);
+    azc__file_fields(r, status, found, tag, date, first, len);
+    if (status == 416) {
+        AZC_SYS(close)(fd);
+        return azc__why(&r->why, 416, "a Range beyond the end of the file");
+    }
+    if (status == 304) len = 0;
+    if (len <= AZC__FILE_WHOLE) return azc__file_whole(conn, fd, status, type, first, (size_t)len);
+    return azc__file_begin(conn, fd, status, type, first, len);
+}
+
+/* The handler of a folder's path. */
+static int azc__folder_serve(azc_conn *conn, void *userdata) {
+    const azc__folder *folder = (const azc__folder *)userdata;
+    azc__request *r = &conn->server->request;
+    azc__found found;
+    if (r->count == folder->depth) return azc__file_redirect(r);
+    int fd = azc__file_find(folder, r, &found);
+    if (fd < 0) return azc__file_missing(conn);
+    if (S_ISREG(found.st.st_mode)) return azc__file_serve(conn, fd, &found);
+    AZC_SYS(close)(fd);
+    if (S_ISDIR(found.st.st_mode) && r->path[r->path_len - 1] != '/') return azc__file_redirect(r);
+    errno = ENOENT;
+    return azc__file_missing(conn);
+}
+
+/* ---- Registration ---- */
+
+/* azc_server.files_free */
+static void azc__files_free(azc_server *s) {
+    for (azc__folder *folder; (folder = s->folders) != NULL;) {
+        s->folders = folder->next;
+        AZC_SYS(close)(folder->fd);
+        azc__free(&s->mem, folder, sizeof *folder);
+    }
+    for (azc__type *type; (type = s->types) != NULL;) {
+        s->types = type->next;
+        azc__free(&s->mem, type, type->size);
+    }
+}
+
+/* Open the folder. NULL: *error. */
+static azc__folder *azc__folder_open(azc_server *s, const char *path, int *error) {
+    azc__folder *folder = (azc__folder *)azc__zalloc(&s->mem, sizeof *folder);
+    *error = AZC_ERR_MEMORY;
+    if (folder == NULL) return NULL;
+    folder->fd = azc__fd_high(AZC_SYS(open)(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (folder->fd < 0) {
+        *error = azc__mistake(s, AZC_ERR_SYSTEM, "azc_add_folder: \"%.100s\": %s", path,
+                              strerror(errno));
+        azc__free(&s->mem, folder, sizeof *folder);
+        return NULL;
+    }
+    folder->next = s->folders;
+    s->folders = folder;
+    s->files_free = azc__files_free;
+    return folder;
+}
+
+/* Add the routes "/docs/" "*path" and "/docs", which redirects; for "/" only the first. */
+static int azc__folder_routes(azc_server *s, const char *path, size_t len, azc__folder *folder) {
+    char pattern[AZC__FOLDER_PATH + 8];
+    azc__page page;
+    memset(&page, 0, sizeof page);
+    page.handler = azc__folder_serve;
+    page.userdata = folder;
+    stpcpy(stpcpy(pattern, path), "*path");
+    int error = azc__page_make(s, pattern, &page);
+    pattern[len - 1] = 0;
+    for (size_t i = 0; i < len - 1; i++) folder->depth += pattern[i] == '/';
+    return error == AZC_OK && len > 1 ? azc__page_make(s, pattern, &page) : error;
+}
+
+static int azc__folder_add(azc_server *s, const char *path, const char *from) {
+    size_t len = strlen(path);
+    int error;
+    if (len == 0 || len > AZC__FOLDER_PATH || path[len - 1] != '/')
+        return azc__mistake(s, AZC_ERR_PATTERN, "azc_add_folder: path \"%.100s\": must end with a "
+                            "slash, and have at most %d bytes", path, AZC__FOLDER_PATH);
+    if (s->fixed != NULL && s->config.max_answers == 0)
+        return azc__mistake(s, AZC_ERR_STATE, "azc_add_folder: max_answers 0: must be set with "
+                            "azc_create_in");
+    azc__folder *folder = azc__folder_open(s, from, &error);
+    if (folder == NULL && error == AZC_ERR_MEMORY) azc__error_memory(s, "azc_add_folder");
+    return folder == NULL ? error : azc__folder_routes(s, path, len, folder);
+}
+
+AZC_API int azc_add_folder(azc_server *server, const char *path, const char *folder) {
+    int error;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->listening) error = azc__setup_late(server, "azc_add_folder");
+    else if (path == NULL || folder == NULL) error = azc__error_null(server, "azc_add_folder");
+    else error = azc__folder_add(server, path, folder);
+    return error == AZC_OK ? AZC_OK : azc__setup_failed(server, error);
+}
+
+/* The strings of a type follow the struct: extension, type, and an empty one. */
+static int azc__type_make(azc_server *s, const char *extension, const char *type) {
+    size_t size = sizeof(azc__type) + strlen(extension) + strlen(type) + 3;
+    azc__type *t = (azc__type *)azc__zalloc(&s->mem, size);
+    if (t == NULL) return azc__error_memory(s, "azc_add_type");
+    stpcpy(stpcpy((char *)(t + 1), extension) + 1, type);
+    t->size = size;
+    t->next = s->types;
+    s->types = t;
+    s->files_free = azc__files_free;
+    return AZC_OK;
+}
+
+AZC_API int azc_add_type(azc_server *server, const char *extension, const char *type) {
+    int error;
+    if (server == NULL) return AZC_ERR_ARGUMENT;
+    if (server->listening) error = azc__setup_late(server, "azc_add_type");
+    else if (extension == NULL || type == NULL) error = azc__error_null(server, "azc_add_type");
+    else if (!azc__field_valid(type, AZC__MAX_TYPE))
+        error = azc__error_type(server, "azc_add_type");
+    else if (!azc__extension_valid(extension))
+        error = azc__mistake(server, AZC_ERR_ARGUMENT, "azc_add_type: extension \"%.20s\": must be "
+                             "1 to %d letters in lower case, digits, - or _, without a dot",
+                             extension, AZC__EXTENSION);
+    else error = azc__type_make(server, extension, type);
+    return error == AZC_OK ? AZC_OK : azc__setup_failed(server, error);
+}
+
 #endif /* AZCHAN_IMPLEMENTATION */
 
-/* ==== [39] CHANGES =====================================================================
+/* ==== [40] CHANGES ============================================================================
+
    0.2.0  Names for 1.0: azc_shutdown (was azc_drain), azc_set_user and azc_user (azc_identify,
           azc_identity), userdata and azc_userdata (user, azc_user), azc_json_int and azc_json_uint
           (azc_json_i64, azc_json_u64), azc_put_begin and azc_put_finish (azc_json_to,
@@ -12416,10 +13080,12 @@ AZC_API int azc_equal(const char *secret, const char *given) {
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
           azc_header, azc_cookie, azc_path and azc_method work in on_connect, too. azc_redirect,
           azc_set_cookie, azc_token and azc_equal, for logins.
+          azc_add_folder and azc_add_type serve files; azc_add_page has an ETag. A transport behind
+          AZC_SYS must also name openat, fstat, pread and, on Linux, sendfile, which may return -1.
    0.1    The first version.
 */
 
-/* ==== [40] LICENSE: MIT =======================================================================
+/* ==== [41] LICENSE: MIT =======================================================================
 
    Copyright (c) 2026 The azchan.h authors
 

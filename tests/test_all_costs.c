@@ -47,6 +47,7 @@ static ssize_t costs_sendmsg(int fd, const struct msghdr *message, int flags) {
 #define costs_epoll_wait epoll_wait
 #define costs_fcntl fcntl
 #define costs_flock flock
+#define costs_fstat fstat
 #define costs_getpeername getpeername
 #define costs_getpid getpid
 #define costs_getrandom getrandom
@@ -57,11 +58,14 @@ static ssize_t costs_sendmsg(int fd, const struct msghdr *message, int flags) {
 #define costs_listen listen
 #define costs_nanosleep nanosleep
 #define costs_open open
+#define costs_openat openat
 #define costs_pipe pipe
 #define costs_pipe2 pipe2
 #define costs_poll poll
+#define costs_pread pread
 #define costs_read read
 #define costs_recv recv
+#define costs_sendfile sendfile
 #define costs_setsockopt setsockopt
 #define costs_shutdown shutdown
 #define costs_sigaction sigaction

@@ -719,6 +719,123 @@ static void pages(void) {
     }
 }
 
+/* ---- Versions -------------------------------------------------------------------------------- */
+
+/* GET or HEAD a target with further fields, on a kept connection. */
+static int get_with(client *c, const char *method, const char *target, const char *fields) {
+    client_print(c, "%s %s HTTP/1.1\r\nHost: a\r\n%s\r\n", method, target, fields);
+    return client_answer_to(c, &got, strcmp(method, "HEAD") == 0);
+}
+
+static int with_cache_control(azc_conn *conn, void *user) {
+    (void)user;
+    if (azc_query(conn, "set") == NULL) return AZC_OK;
+    azc_reply_header(conn, "X-Cache-Control", "first");
+    return azc_reply_header(conn, "cache-control", "max-age=60");
+}
+
+static void versions(void) {
+    TEST("a page has an ETag of its bytes, the same after a restart and in fixed memory") {
+        static unsigned char block[2 << 20];
+        char tags[3][100];
+        for (int i = 0; i < 3; i++) {
+            azc_config config = quick();
+            if (i == 2) {
+                config.max_connections = 4;
+                config.read_buffer = config.max_message = 4 << 10, config.max_backlog = 32 << 10;
+                create_block.memory = block, create_block.size = azc_memory_bound(&config);
+            }
+            azc_server *server = create(&config);
+            CHECK_INT(azc_add_page(server, "/a", "text/plain", "one", 3), AZC_OK);
+            CHECK_INT(azc_add_page(server, "/b", "text/plain", "two", 3), AZC_OK);
+            CHECK_INT(azc_add_page(server, "/same", "text/html", "one", 3), AZC_OK);
+            CHECK_INT(azc_add_page(server, "/none", "text/plain", NULL, 0), AZC_OK);
+            CHECK_INT(azc_add_handler(server, "/do", reply_handler, NULL), AZC_OK);
+            listening(server);
+            client *c = client_open(server);
+            CHECK_INT(get(c, "/a"), 200);
+            int n;
+            const char *tag = answer_field(&got, "ETag", &n);
+            if (!CHECK(tag != NULL)) break;
+            CHECK_INT(n, 1);
+            CHECK(strlen(tag) == 18 && tag[0] == '"' && tag[17] == '"');
+            strcpy(tags[i], tag);
+            CHECK(answer_has(&got, "Cache-Control", "no-cache"));
+            CHECK_INT(get(c, "/same"), 200);
+            CHECK(answer_has(&got, "ETag", tags[i]));
+            CHECK_INT(get(c, "/b"), 200);
+            CHECK(!answer_has(&got, "ETag", tags[i]) && answer_field(&got, "ETag", NULL) != NULL);
+            CHECK_INT(get(c, "/none"), 200);
+            CHECK(!answer_has(&got, "ETag", tags[i]) && answer_field(&got, "ETag", NULL) != NULL);
+            CHECK_INT(get(c, "/do"), 200);
+            CHECK(answer_field(&got, "ETag", NULL) == NULL);
+            CHECK(answer_field(&got, "Cache-Control", NULL) == NULL);
+            CHECK_STR(tags[i], tags[0]);
+            finish(server);
+        }
+    }
+    TEST("a peer that has the page gets 304, with the fields of the 200 and without a body") {
+        azc_server *server = create(NULL);
+        CHECK_INT(azc_add_page(server, "/", "text/plain", "hello", 5), AZC_OK);
+        listening(server);
+        client *c = client_open(server);
+        char tag[32], fields[400];
+        CHECK_INT(get(c, "/"), 200);
+        snprintf(tag, sizeof tag, "%s", answer_field(&got, "ETag", NULL));
+        static const struct {
+            const char *pattern; /* $: the tag */
+            int status;
+        } cases[] = {
+            {"If-None-Match: $\r\n", 304}, {"if-none-match: W/$\r\n", 304},
+            {"If-None-Match: *\r\n", 304}, {"If-None-Match:   $  \r\n", 304},
+            {"If-None-Match: \"a\", \"b,c\" ,W/\"d\",\t$\r\n", 304},
+            {"If-None-Match: $, \"a\"\r\n", 304}, {"If-None-Match: ,,$,,\r\n", 304},
+            {"If-None-Match: \"a\"\r\nIf-None-Match: $\r\n", 304},
+            {"If-None-Match: $\r\nIf-Modified-Since: Sun, 06 Nov 1994 08:49:37 GMT\r\n", 304},
+            {"If-None-Match: \"a\"\r\n", 200}, {"If-None-Match:\r\n", 200},
+            {"If-None-Match: w/$\r\n", 200}, {"If-None-Match: W/W/$\r\n", 200},
+            {"If-None-Match: W/\r\n", 200}, {"If-None-Match: W\r\n", 200},
+            {"If-None-Match: $x\r\n", 200}, {"If-None-Match: x$\r\n", 200},
+            {"If-None-Match: $;$\r\n", 200}, {"If-None-Match: **\r\n", 200},
+            {"If-None-Match: \"*\"\r\n", 200}, {"If-None-Match: '$'\r\n", 200},
+            {"If-Match: $\r\n", 200}, {"Range: bytes=0-1\r\n", 200},
+        };
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            char *out = fields;
+            for (const char *p = cases[i].pattern; *p; p++)
+                out = *p == '$' ? stpcpy(out, tag) : (*out = *p, out + 1);
+            *out = 0;
+            for (int head = 0; head < 2; head++) {
+                if (!CHECK_INT(get_with(c, head ? "HEAD" : "GET", "/", fields), cases[i].status))
+                    printf("    %s", fields);
+                int same = cases[i].status == 304;
+                CHECK(answer_has(&got, "ETag", tag));
+                CHECK(answer_has(&got, "Cache-Control", "no-cache"));
+                CHECK((answer_field(&got, "Content-Length", NULL) == NULL) == same);
+                CHECK((answer_field(&got, "Content-Type", NULL) == NULL) == same);
+                CHECK_STR(got.body, same || head ? "" : "hello");
+            }
+        }
+        EXPECT_SILENCE(c);
+        finish(server);
+    }
+    TEST("a handler of azc_use may set another Cache-Control, for the 304 too") {
+        azc_server *server = create(NULL);
+        CHECK_INT(azc_use(server, with_cache_control, NULL), AZC_OK);
+        CHECK_INT(azc_add_page(server, "/", "text/plain", "hello", 5), AZC_OK);
+        listening(server);
+        client *c = client_open(server);
+        for (int i = 0; i < 4; i++) {
+            int n;
+            const char *all = i & 1 ? "If-None-Match: *\r\n" : "";
+            CHECK_INT(get_with(c, "GET", i < 2 ? "/?set" : "/", all), i & 1 ? 304 : 200);
+            CHECK_STR(answer_field(&got, "Cache-Control", &n), i < 2 ? "max-age=60" : "no-cache");
+            CHECK_INT(n, 1);
+        }
+        finish(server);
+    }
+}
+
 /* ---- The chain ------------------------------------------------------------------------------- */
 
 static int pass(azc_conn *conn, void *user) {
@@ -803,6 +920,7 @@ int main(int argc, char **argv) {
     test_start(argc, argv);
     routing();
     pages();
+    versions();
     chain();
     free(large_page);
     tape_clear(&events), tape_clear(&log_lines);

@@ -47,6 +47,14 @@ bench-uring: $(addprefix $(BENCH_OUT)/,bench floor floor_uring server server_epo
 bench-threads: $(BENCH_OUT)/cores $(BUILD)/threads
 	$(BENCH_OUT)/cores $(BUILD)/threads
 
+$(BENCH_OUT)/http: $(BENCH)/http.c azchan.h $(BENCH)/bench.mk
+	@mkdir -p $(@D)
+	$(BENCH_CC) -DAZCHAN_USE_EPOLL $< -o $@ $(LDFLAGS)
+
+##   make bench-http         pages and files beside nginx: CPU per request; ROUNDS=7. Needs wrk and ab
+bench-http: $(BENCH_OUT)/http
+	@BUILD=$(BUILD) node $(BENCH)/http.mjs $(ROUNDS)
+
 ##   make check-speed        instructions and system calls within tests/bench/limits
 check-speed: $(addprefix $(BENCH_OUT)/,check server)
 	@$(BENCH_OUT)/check $(BENCH_OUT) $(BENCH)/limits
@@ -61,4 +69,4 @@ plan: $(BENCH_OUT)/plan $(BENCH_OUT)/crowd
 	$(BENCH_OUT)/plan
 	$(if $(CONNECTIONS),$(BENCH_OUT)/crowd $(CONNECTIONS))
 
-.PHONY: bench bench-fan bench-uring bench-threads check-speed limits plan
+.PHONY: bench bench-fan bench-http bench-uring bench-threads check-speed limits plan

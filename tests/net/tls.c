@@ -183,6 +183,7 @@ static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, 
 #define tls_connect connect
 #define tls_fcntl fcntl
 #define tls_flock flock
+#define tls_fstat fstat
 #define tls_getpeername getpeername
 #define tls_getpid getpid
 #define tls_getrandom getrandom
@@ -193,9 +194,12 @@ static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, 
 #define tls_listen listen
 #define tls_nanosleep nanosleep
 #define tls_open open
+#define tls_openat openat
 #define tls_pipe pipe
 #define tls_pipe2 pipe2
+#define tls_pread pread
 #define tls_read read
+#define tls_sendfile(...) (-1) /* it would go around TLS */
 #define tls_setsockopt setsockopt
 #define tls_socket socket
 #define tls_sigaction sigaction
