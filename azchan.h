@@ -12270,6 +12270,9 @@ AZC_API int azc_reply_end(azc_conn *conn) {
           azc_add_endpoint and azc_add_upload take requests with a body; azc_body, azc_form,
           config.max_body. A status from 200 to 399 that a handler returns keeps the connection.
           azc_header, azc_cookie, azc_path and azc_method work in on_connect, too.
+          azc_reply_later, azc_reply_begin, azc_reply_part and azc_reply_end: answers that come
+          later or in parts, as server-sent events do; config.max_answers. azc_find also finds
+          requests whose answer is not whole.
    0.1    The first version.
 */
 

@@ -34,6 +34,11 @@ check-bodies: $(NET)
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/bodies.mjs
 
+##   make check-answers      answers that take time, to curl and Chromium, also through proxies
+check-answers: $(NET)
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/answers.mjs
+
 ##   make check-tls          the system calls of azchan.h over OpenSSL
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
@@ -53,7 +58,7 @@ check-metrics: $(BUILD)/metrics
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
-##   make check-net          the six above
-check-net: check-tls check-proxy check-bodies check-restart check-cluster check-metrics
+##   make check-net          the seven above
+check-net: check-tls check-proxy check-bodies check-answers check-restart check-cluster check-metrics
 
-.PHONY: check-slow check-net check-bodies check-cluster check-metrics check-proxy check-restart check-tls
+.PHONY: check-answers check-slow check-net check-bodies check-cluster check-metrics check-proxy check-restart check-tls
