@@ -45,8 +45,8 @@
     X(accept) X(bind) X(chmod) X(clock_gettime) X(close) X(connect) X(fcntl) X(flock) X(fstat)   \
     X(getpeername) X(getrandom) X(getrlimit) X(getsockname) X(getsockopt) X(ioctl) X(listen)     \
     X(open) X(openat) X(pipe) X(poll) X(pread) X(read) X(recv) X(send) X(sendfile) X(sendmsg)    \
-    X(setsockopt) X(shutdown)                                                                    \
-    X(sigaction) X(socket) X(stat) X(unlink) X(write) SYS_CALLS_EPOLL(X)
+    X(setsockopt) X(shutdown) X(sigaction) X(sigprocmask) X(socket) X(stat) X(unlink) X(write)   \
+    SYS_CALLS_EPOLL(X)
 #ifdef AZCHAN_USE_EPOLL
 #define SYS_CALLS_EPOLL(X) X(epoll_create1) X(epoll_ctl) X(epoll_wait)
 #else
@@ -199,6 +199,11 @@ static ssize_t test_sys_sendfile(int fd, int from, off_t *at, size_t len) {
     if (!(fcntl(fd, F_GETFL) & O_NONBLOCK)) sys.wrong++;
     return sendfile(fd, from, at, sys.most_out && len > sys.most_out ? sys.most_out : len);
 }
+static int test_sys_sigprocmask(int how, const sigset_t *set, sigset_t *before) {
+    if (how == SIG_BLOCK) SYS_FAIL(sigprocmask); /* what it blocked can be unblocked */
+    return sigprocmask(how, set, before);
+}
+#define test_sys_sigtimedwait sigtimedwait /* it does not fail for a signal that is there */
 #endif
 static inline int test_sys_pipe(int fds[2]) {
     SYS_FAIL(pipe);
