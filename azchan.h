@@ -12791,14 +12791,29 @@ static void azc__file_sent(azc_conn *conn, size_t n) {
     conn->moved += (uint32_t)n;
 }
 
+/* sendfile has no flag against SIGPIPE: hold the signal back meanwhile, and discard it. Linux does
+ * that for this thread alone. Returns as sendfile. */
+static ssize_t azc__file_sendfile_quietly(int fd, int file, off_t at, size_t len) {
+    const struct timespec now = {0, 0};
+    sigset_t pipe_only, before;
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    if (AZC_SYS(sigprocmask)(SIG_BLOCK, &pipe_only, &before) < 0) return -1;
+    ssize_t n = AZC_SYS(sendfile)(fd, file, &at, len);
+    if (n < 0 && errno == EPIPE && !sigismember(&before, SIGPIPE)) {
+        while (AZC_SYS(sigtimedwait)(&pipe_only, NULL, &now) < 0 && errno == EINTR) {}
+    }
+    AZC_SYS(sigprocmask)(SIG_SETMASK, &before, NULL);
+    return n;
+}
+
 /* Let the kernel send a part of the file. Returns 0 if it does not. */
 static int azc__file_sendfile(azc_conn *conn, azc__answer *a) {
-    off_t at = (off_t)a->at;
     if (!conn->nonblocking)
         conn->nonblocking = AZC_SYS(fcntl)(conn->source.fd, F_SETFL, O_NONBLOCK) >= 0;
     if (!conn->nonblocking) return 0;
     size_t most = a->left < AZC__SENDFILE ? (size_t)a->left : (size_t)AZC__SENDFILE;
-    ssize_t n = AZC_SYS(sendfile)(conn->source.fd, a->fd, &at, most);
+    ssize_t n = azc__file_sendfile_quietly(conn->source.fd, a->fd, (off_t)a->at, most);
     if (n <= 0) return 0; /* ends of files and errors are for pread and send */
     azc__file_sent(conn, (size_t)n);
     a->at += (size_t)n;
@@ -12928,8 +12943,10 @@ static int azc__file_serve(azc_conn *conn, int fd, const azc__found *found) {
         return azc__why(&r->why, 416, "a Range beyond the end of the file");
     }
     if (status == 304) len = 0;
-    if (len <= AZC__FILE_WHOLE) return azc__file_whole(conn, fd, status, type, first, (size_t)len);
-    return azc__file_begin(conn, fd, status, type, first, len);
+    status = len > AZC__FILE_WHOLE ? azc__file_begin(conn, fd, status, type, first, len)
+             : azc__file_whole(conn, fd, status, type, first, (size_t)len);
+    if (status != 0) r->all_len = r->extra_len; /* what refuses it is no version of the file */
+    return status;
 }
 
 /* The handler of a folder's path. */
@@ -13081,7 +13098,11 @@ AZC_API int azc_add_type(azc_server *server, const char *extension, const char *
           azc_header, azc_cookie, azc_path and azc_method work in on_connect, too. azc_redirect,
           azc_set_cookie, azc_token and azc_equal, for logins.
           azc_add_folder and azc_add_type serve files; azc_add_page has an ETag. A transport behind
-          AZC_SYS must also name openat, fstat, pread and, on Linux, sendfile, which may return -1.
+          AZC_SYS must also name openat, fstat, pread and, on Linux, sendfile, which may return -1,
+          sigprocmask and sigtimedwait.
+          azc_reply_later, azc_reply_begin, azc_reply_part and azc_reply_end: answers that come
+          later or in parts, as server-sent events do; config.max_answers. azc_find also finds
+          requests whose answer is not whole.
    0.1    The first version.
 */
 

@@ -45,8 +45,8 @@
     X(accept) X(bind) X(chmod) X(clock_gettime) X(close) X(connect) X(fcntl) X(flock) X(fstat)   \
     X(getpeername) X(getrandom) X(getrlimit) X(getsockname) X(getsockopt) X(ioctl) X(listen)     \
     X(open) X(openat) X(pipe) X(poll) X(pread) X(read) X(recv) X(send) X(sendfile) X(sendmsg)    \
-    X(setsockopt) X(shutdown)                                                                    \
-    X(sigaction) X(socket) X(stat) X(unlink) X(write) SYS_CALLS_EPOLL(X)
+    X(setsockopt) X(shutdown) X(sigaction) X(sigprocmask) X(socket) X(stat) X(unlink) X(write)   \
+    SYS_CALLS_EPOLL(X)
 #ifdef AZCHAN_USE_EPOLL
 #define SYS_CALLS_EPOLL(X) X(epoll_create1) X(epoll_ctl) X(epoll_wait)
 #else
@@ -199,6 +199,11 @@ static ssize_t test_sys_sendfile(int fd, int from, off_t *at, size_t len) {
     if (!(fcntl(fd, F_GETFL) & O_NONBLOCK)) sys.wrong++;
     return sendfile(fd, from, at, sys.most_out && len > sys.most_out ? sys.most_out : len);
 }
+static int test_sys_sigprocmask(int how, const sigset_t *set, sigset_t *before) {
+    if (how == SIG_BLOCK) SYS_FAIL(sigprocmask); /* what it blocked can be unblocked */
+    return sigprocmask(how, set, before);
+}
+#define test_sys_sigtimedwait sigtimedwait /* it does not fail for a signal that is there */
 #endif
 static inline int test_sys_pipe(int fds[2]) {
     SYS_FAIL(pipe);
@@ -672,8 +677,8 @@ static FILE *nowhere; /* for azc_log_to */
 
 static const char *scene_trusted; /* for azc_trust_proxies, once */
 static int scene_bodies;          /* with endpoints, once */
-static const char *scene_folder;  /* with this folder, once */
 static int scene_answers;         /* with answers that take time, once */
+static const char *scene_folder;  /* with this folder, once */
 
 static void stage(azc_config config) {
     static const char page[] = "<!doctype html><title>A page</title>";
@@ -693,17 +698,17 @@ static void stage(azc_config config) {
         azc_add_endpoint(s, "POST", "/form", act_note, NULL);
         azc_add_upload(s, "PUT", "/file", act_file, sizeof(seat), NULL);
     }
-    if (scene_folder) {
-        azc_add_folder(s, "/www/", scene_folder);
-        azc_add_type(s, "txt", "text/act");
-    }
-    scene_folder = NULL;
     if (scene_answers) {
         azc_add_handler(s, "/late/:name", act_late, NULL);
         azc_add_handler(s, "/long", act_long, NULL);
         azc_add_handler(s, "/events", act_events, NULL);
     }
     scene_bodies = scene_answers = 0;
+    if (scene_folder) {
+        azc_add_folder(s, "/www/", scene_folder);
+        azc_add_type(s, "txt", "text/act");
+    }
+    scene_folder = NULL;
     scene.room = act_channel(s, &d);
     d.path = "/part";
     azc_on_part(act_channel(s, &d), act_part);
@@ -914,57 +919,6 @@ static void act_of_bodies(void) {
     if (scene.strict) CHECK(files.begun >= 3); /* 5, unless reads are short */
 }
 
-static void folder_write(const char *folder, const char *name, const char *bytes, size_t len) {
-    char path[200];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
-    close(fd);
-}
-
-static void folders_remove(void) {
-    char path[200];
-    static const char *const names[] = {"small.txt", "small.txt.gz", "large", "sub/index.html"};
-    snprintf(path, sizeof path, "/tmp/azchan-scenario-www-%ld/", (long)getpid());
-    size_t len = strlen(path);
-    for (size_t i = 0; i < 4; i++) strcpy(path + len, names[i]), unlink(path);
-    strcpy(path + len, "sub"), rmdir(path);
-    path[len] = 0, rmdir(path);
-}
-
-static void act_of_folders(void) {
-    enum { LARGE = 40000 };
-    static char folder[100], large[LARGE];
-    if (!folder[0]) {
-        char sub[120];
-        snprintf(folder, sizeof folder, "/tmp/azchan-scenario-www-%ld", (long)getpid());
-        snprintf(sub, sizeof sub, "%s/sub", folder);
-        CHECK(mkdir(folder, 0700) == 0 && mkdir(sub, 0700) == 0);
-        atexit(folders_remove);
-        folder_write(folder, "small.txt", "small", 5);
-        folder_write(folder, "small.txt.gz", "packed", 6);
-        folder_write(folder, "large", large, LARGE);
-        folder_write(folder, "sub/index.html", "index", 5);
-    }
-    scene_folder = folder;
-    stage(act_config());
-    client *c = arrive();
-    ask(c, GET("/www/small.txt") "\r\n", 200, 0);
-    ask(c, GET("/www/small.txt") "Accept-Encoding: gzip\r\n\r\n", 200, 0);
-    ask(c, GET("/www/small.txt") "If-None-Match: *\r\n\r\n", 304, 0);
-    ask(c, GET("/www/sub") "\r\n", 301, 0);
-    ask(c, GET("/www/sub/") "Range: bytes=1-2\r\n\r\n", 206, 0);
-    ask(c, GET("/www/large") "\r\n" GET("/www/large") "Range: bytes=-30000\r\n\r\n", 200, 0);
-    ask(c, "", 206, 0);
-    ask(c, "HEAD /www/large HTTP/1.1\r\nHost: a\r\n\r\n", 200, 1);
-    ask(c, GET("/www/large") "\r\n", 200, 0);
-    leave(c);
-    ask_last(GET("/www/large") "Connection: close\r\n\r\n", 200);
-    ask_last(GET("/www/none") "\r\n", 404);
-    ask_last(GET("/www/small.txt") "Range: bytes=5-\r\n\r\n", 416);
-    unstage();
-}
-
 /* A chunk of this text. */
 static void get_chunk(client *c, const char *text) {
     char want[64];
@@ -1023,6 +977,57 @@ static void act_of_answers(void) {
     stopping();
     unstage();
     CHECK_INT(slow_work.begun, slow_work.ended);
+}
+
+static void folder_write(const char *folder, const char *name, const char *bytes, size_t len) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
+    close(fd);
+}
+
+static void folders_remove(void) {
+    char path[200];
+    static const char *const names[] = {"small.txt", "small.txt.gz", "large", "sub/index.html"};
+    snprintf(path, sizeof path, "/tmp/azchan-scenario-www-%ld/", (long)getpid());
+    size_t len = strlen(path);
+    for (size_t i = 0; i < 4; i++) strcpy(path + len, names[i]), unlink(path);
+    strcpy(path + len, "sub"), rmdir(path);
+    path[len] = 0, rmdir(path);
+}
+
+static void act_of_folders(void) {
+    enum { LARGE = 40000 };
+    static char folder[100], large[LARGE];
+    if (!folder[0]) {
+        char sub[120];
+        snprintf(folder, sizeof folder, "/tmp/azchan-scenario-www-%ld", (long)getpid());
+        snprintf(sub, sizeof sub, "%s/sub", folder);
+        CHECK(mkdir(folder, 0700) == 0 && mkdir(sub, 0700) == 0);
+        atexit(folders_remove);
+        folder_write(folder, "small.txt", "small", 5);
+        folder_write(folder, "small.txt.gz", "packed", 6);
+        folder_write(folder, "large", large, LARGE);
+        folder_write(folder, "sub/index.html", "index", 5);
+    }
+    scene_folder = folder;
+    stage(act_config());
+    client *c = arrive();
+    ask(c, GET("/www/small.txt") "\r\n", 200, 0);
+    ask(c, GET("/www/small.txt") "Accept-Encoding: gzip\r\n\r\n", 200, 0);
+    ask(c, GET("/www/small.txt") "If-None-Match: *\r\n\r\n", 304, 0);
+    ask(c, GET("/www/sub") "\r\n", 301, 0);
+    ask(c, GET("/www/sub/") "Range: bytes=1-2\r\n\r\n", 206, 0);
+    ask(c, GET("/www/large") "\r\n" GET("/www/large") "Range: bytes=-30000\r\n\r\n", 200, 0);
+    ask(c, "", 206, 0);
+    ask(c, "HEAD /www/large HTTP/1.1\r\nHost: a\r\n\r\n", 200, 1);
+    ask(c, GET("/www/large") "\r\n", 200, 0);
+    leave(c);
+    ask_last(GET("/www/large") "Connection: close\r\n\r\n", 200);
+    ask_last(GET("/www/none") "\r\n", 404);
+    ask_last(GET("/www/small.txt") "Range: bytes=5-\r\n\r\n", 416);
+    unstage();
 }
 
 static void act_of_handshakes(void) {
@@ -1578,8 +1583,8 @@ typedef struct act {
 
 static const act acts[] = {
     {"pages", act_of_pages},         {"bodies", act_of_bodies},
-    {"folders", act_of_folders},
-    {"answers", act_of_answers},     {"handshakes", act_of_handshakes},
+    {"answers", act_of_answers},     {"folders", act_of_folders},
+    {"handshakes", act_of_handshakes},
     {"messages", act_of_messages},   {"rooms", act_of_rooms},
     {"backlogs", act_of_backlogs},   {"deadlines", act_of_deadlines},
     {"crowds", act_of_crowds},       {"limits", act_of_limits},

@@ -66,6 +66,8 @@ static ssize_t costs_sendmsg(int fd, const struct msghdr *message, int flags) {
 #define costs_read read
 #define costs_recv recv
 #define costs_sendfile sendfile
+#define costs_sigprocmask sigprocmask
+#define costs_sigtimedwait sigtimedwait
 #define costs_setsockopt setsockopt
 #define costs_shutdown shutdown
 #define costs_sigaction sigaction

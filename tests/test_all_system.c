@@ -26,7 +26,7 @@ static int unnoticed(int call, int error) {
     case SYS_poll: return error == EINTR || error == EAGAIN || error == 0;
 #endif
     case SYS_write: case SYS_openat: case SYS_pread: return error == EINTR;
-    case SYS_read: case SYS_close: case SYS_sendfile: case SYS_getrlimit:
+    case SYS_read: case SYS_close: case SYS_sendfile: case SYS_sigprocmask: case SYS_getrlimit:
     case SYS_getsockname: case SYS_clock_gettime: return error != 0;
     default: return 0;
     }

@@ -915,6 +915,29 @@ static void life(void) {
         (void)stuck;
         finish(server);
     }
+    TEST("a reader that ends its side, and then leaves, raises no SIGPIPE; nor is one lost") {
+        azc_server *server = serving(NULL, "/");
+        sigset_t set;
+        signal(SIGPIPE, SIG_DFL); /* one that comes kills the test */
+        for (int blocked = 0; blocked < 2; blocked++) {
+            sigemptyset(&set), sigaddset(&set, SIGPIPE);
+            sigprocmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+            for (int i = 0; i < 8; i++) {
+                client *c = begin(server, "/large.bin");
+                shutdown(c->fd, SHUT_WR);
+                for (int j = 0; j < i; j++) sip(c, 4000), azc_poll(server, 1);
+                client_close(c);
+                pump_until(server, azc_stats(server)->connections == 0);
+            }
+            sigprocmask(SIG_BLOCK, NULL, &set);
+            CHECK_INT(sigismember(&set, SIGPIPE), blocked);
+        }
+        sigemptyset(&set), sigaddset(&set, SIGPIPE);
+        struct timespec now = {0, 0};
+        while (sigtimedwait(&set, NULL, &now) > 0) {}
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        finish(server);
+    }
     TEST("a stop lets a reader finish, and azc_destroy closes what is open") {
         azc_server *server = serving(NULL, "/");
         client *c = begin(server, "/large.bin");

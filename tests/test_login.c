@@ -118,7 +118,7 @@ static void redirects(void) {
     TEST("a redirect has its status, the place and no body, and the connection goes on") {
         azc_server *server = logins(0);
         static const struct { int status, want; const char *line; } all[] = {
-            {0, 303, "HTTP/1.1 303 See Other\r\n"}, {301, 301, "HTTP/1.1 301 Redirect\r\n"},
+            {0, 303, "HTTP/1.1 303 See Other\r\n"}, {301, 301, "HTTP/1.1 301 Moved Permanently\r\n"},
             {302, 302, "HTTP/1.1 302 Found\r\n"}, {303, 303, "HTTP/1.1 303 See Other\r\n"},
             {307, 307, "HTTP/1.1 307 Redirect\r\n"}, {308, 308, "HTTP/1.1 308 Redirect\r\n"}};
         client *c = client_open(server);

@@ -288,6 +288,12 @@ static ssize_t conn_sys_pread(int fd, void *to, size_t n, off_t at) {
 static ssize_t conn_sys_sendfile(int to, int from, off_t *at, size_t n) {
     return at == NULL ? (ssize_t)n : to + from;
 }
+static int conn_sys_sigprocmask(int how, const sigset_t *set, sigset_t *before) {
+    return how == 0 && set == NULL && before == NULL;
+}
+static int conn_sys_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *t) {
+    return set == NULL && info == NULL && t == NULL;
+}
 #endif
 static int conn_sys_chmod(const char *path, mode_t mode) { return path == NULL && mode == 0; }
 static int conn_sys_flock(int fd, int what) { return fd == what; }

@@ -8,7 +8,9 @@
  * channel /echo gives back; /peer greets with azc_peer, /pid with its process. Pages: / opens /echo
  * and shows what came of it, /peer is azc_peer. POST /whole gives the body back, POST /form the
  * fields a and b, PUT and POST /sum the length and a sum of an upload; /smuggled counts itself, and
- * /counts shows that and how many connections there were. */
+ * /counts shows that, how many connections there were, and how many there are. /late answers after
+ * 300 ms, /long?mb=n with so many MB in parts, chunked or with a length (&known), and /events with
+ * an event each 200 ms, without end. */
 #define AZCHAN_IMPLEMENTATION
 #include "../../azchan.h"
 #include <signal.h>
@@ -80,8 +82,65 @@ static int give_counts(azc_conn *conn, void *user) {
     char text[64];
     unsigned long long accepted = azc_stats(azc_server_of(conn))->accepted;
     (void)user;
-    int n = snprintf(text, sizeof text, "%d %llu", smuggled, accepted);
+    int open = azc_stats(azc_server_of(conn))->connections;
+    int n = snprintf(text, sizeof text, "%d %llu %d", smuggled, accepted, open);
     return azc_reply(conn, 200, "text/plain", text, (size_t)n);
+}
+
+static void late_now(azc_server *server, void *id) {
+    azc_conn *conn = azc_find(server, *(uint64_t *)id);
+    azc_reply(conn, 200, "text/plain", azc_target(conn), AZC_NUL);
+    free(id);
+}
+static int give_late(azc_conn *conn, void *user) {
+    uint64_t *id = (uint64_t *)malloc(sizeof *id);
+    (void)user;
+    if (id == NULL) return 503;
+    *id = azc_reply_later(conn);
+    if (azc_after(azc_server_of(conn), 300, late_now, id) == 0) return free(id), 503;
+    return AZC_OK;
+}
+
+static int long_more(azc_conn *conn, size_t room, void *left) {
+    unsigned char part[8192];
+    uint64_t *n = (uint64_t *)left;
+    if (room == 0) return free(left), AZC_OK;
+    if (*n == 0) return azc_reply_end(conn);
+    size_t len = room < sizeof part ? room : sizeof part;
+    if (len > *n) len = (size_t)*n;
+    for (size_t i = 0; i < len; i++) part[i] = (unsigned char)((*n - i) % 251);
+    int error = azc_reply_part(conn, part, len);
+    *n -= len;
+    return error;
+}
+static int give_long(azc_conn *conn, void *user) {
+    const char *mb = azc_query(conn, "mb");
+    uint64_t *left = (uint64_t *)malloc(sizeof *left);
+    (void)user;
+    if (left == NULL) return 503;
+    *left = (uint64_t)atoi(mb ? mb : "1") << 20;
+    return azc_reply_begin(conn, 200, "application/octet-stream",
+                           azc_query(conn, "known") ? *left : AZC_CHUNKED, long_more, left);
+}
+
+static uint64_t streams[16];
+static void tick(azc_server *server, void *arg) {
+    static unsigned ticks;
+    char event[40];
+    (void)arg;
+    snprintf(event, sizeof event, "data: %u\n\n", ++ticks);
+    for (int i = 0; i < 16; i++)
+        if (azc_reply_part(azc_find(server, streams[i]), event, AZC_NUL) != AZC_OK) streams[i] = 0;
+}
+static int give_events(azc_conn *conn, void *user) {
+    int i = 0;
+    (void)user;
+    while (i < 16 && streams[i] != 0) i++;
+    if (i == 16) return 503;
+    azc_reply_header(conn, "X-Accel-Buffering", "no");
+    int error = azc_reply_begin(conn, 200, "text/event-stream", AZC_CHUNKED, NULL, NULL);
+    streams[i] = azc_id(conn);
+    return error;
 }
 
 static volatile sig_atomic_t ending;
@@ -127,6 +186,10 @@ int main(int argc, char **argv) {
     azc_add_upload(server, "POST", "/sum", give_sum, sizeof(sum), NULL);
     azc_add_handler(server, "/smuggled", count_smuggled, NULL);
     azc_add_handler(server, "/counts", give_counts, NULL);
+    azc_add_handler(server, "/late", give_late, NULL);
+    azc_add_handler(server, "/long", give_long, NULL);
+    azc_add_handler(server, "/events", give_events, NULL);
+    azc_every(server, 200, tick, NULL);
     if (azc_listen(server) != AZC_OK) return fprintf(stderr, "%s\n", azc_error(server)), 1;
     const char *from = given(argv, "listen_fd");
     if (!from || strcmp(from, "inetd") != 0) printf("http://127.0.0.1:%d/\n", azc_port(server));

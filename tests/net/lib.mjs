@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import {
-    assert, build, give_up, need_package, root, Server, until, within,
+    assert, build, free_port, give_up, need_package, root, Server, until, within,
 } from '../interop/lib.mjs';
 
 export * from '../interop/lib.mjs';
@@ -98,6 +98,52 @@ export async function start_browser(t) {
     });
     t.after(() => browser.close());
     return browser;
+}
+
+/* curl's output and status. */
+export function ask(...args) {
+    return within(20000, `curl ${args.join(' ')}`, new Promise((resolve) => {
+        const child = spawn(need_program('curl', 'curl'), ['-s', '-w', '\n%{http_code}', ...args]);
+        let said = '', words = '';
+        child.stdout.setEncoding('utf8').on('data', (text) => { said += text; });
+        child.stderr.setEncoding('utf8').on('data', (text) => { words += text; });
+        child.on('close', (code) => {
+            const at = said.lastIndexOf('\n');
+            resolve({ code, body: said.slice(0, at), status: Number(said.slice(at + 1)), words });
+        });
+    }));
+}
+
+/* Ways to the server: itself, and proxies that keep connections and pass bodies on as they come. */
+export async function ways(t) {
+    const dir = folder(t), server = await host(t);
+    const ports = [await free_port(), await free_port()];
+    const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+        .map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');
+    fs.writeFileSync(`${dir}/nginx.conf`, `
+        daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log;
+        events { worker_connections 64; }
+        http { access_log off; ${temp} client_max_body_size 0;
+            upstream app { server ${server.host}; keepalive 4; }
+            server { listen 127.0.0.1:${ports[0]};
+                location / { proxy_pass http://app; proxy_http_version 1.1;
+                    proxy_set_header Connection ""; proxy_request_buffering off; } } }`);
+    fs.writeFileSync(`${dir}/haproxy.cfg`, `
+        defaults
+            mode http
+            timeout connect 5s
+            timeout client 5s
+            timeout server 5s
+            http-reuse always
+        listen all
+            bind 127.0.0.1:${ports[1]}
+            server one ${server.host}\n`);
+    start(t, need_program('nginx', 'nginx-light'),
+        ['-p', dir, '-c', `${dir}/nginx.conf`, '-e', `${dir}/error.log`]);
+    start(t, need_program('haproxy', 'haproxy'), ['-f', `${dir}/haproxy.cfg`, '-db']);
+    await Promise.all(ports.map(answers));
+    return { dir, server, list: [['itself', server.port], ['nginx', ports[0]],
+        ['HAProxy', ports[1]]] };
 }
 
 export { fs, net, path, Server, spawn, spawnSync, within };

@@ -39,6 +39,11 @@ check-settings: $(BUILD)/settings
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/settings.mjs
 
+##   make check-answers      answers that take time, to curl and Chromium, also through proxies
+check-answers: $(NET)
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/answers.mjs
+
 ##   make check-tls          the system calls of azchan.h over OpenSSL
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
@@ -58,9 +63,9 @@ check-metrics: $(BUILD)/metrics
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
-##   make check-net          the seven above
-check-net: check-tls check-proxy check-bodies check-settings check-restart check-cluster \
-    check-metrics
+##   make check-net          the eight above
+check-net: check-tls check-proxy check-bodies check-answers check-settings check-restart \
+    check-cluster check-metrics
 
-.PHONY: check-slow check-net check-bodies check-cluster check-metrics check-proxy check-restart \
-    check-settings check-tls
+.PHONY: check-slow check-net check-bodies check-answers check-cluster check-metrics check-proxy \
+    check-restart check-settings check-tls

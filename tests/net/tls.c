@@ -200,6 +200,8 @@ static inline int tls_accept4(int fd, struct sockaddr *address, socklen_t *len, 
 #define tls_pread pread
 #define tls_read read
 #define tls_sendfile(...) (-1) /* it would go around TLS */
+#define tls_sigprocmask sigprocmask
+#define tls_sigtimedwait sigtimedwait
 #define tls_setsockopt setsockopt
 #define tls_socket socket
 #define tls_sigaction sigaction
