@@ -21,6 +21,9 @@
 #define FUZZ_TARGET fuzz_body
 #include "fuzz/fuzz_body.c"
 #undef FUZZ_TARGET
+#define FUZZ_TARGET fuzz_files
+#include "fuzz/fuzz_files.c"
+#undef FUZZ_TARGET
 #include "test.h"
 #include <dirent.h>
 
@@ -96,5 +99,6 @@ int main(int argc, char **argv) {
     both("route", fuzz_route);
     both("utf8", fuzz_utf8);
     both("body", fuzz_body);
+    both("files", fuzz_files);
     return test_end();
 }

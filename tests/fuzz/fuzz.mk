@@ -1,6 +1,6 @@
 # Fuzzing, included by the Makefile. An input that breaks a property is left in $(BUILD)/fuzz as
 # crash-TARGET-*; tests/README.md explains how to read it.
-FUZZ ?= http conn json writer route utf8 body
+FUZZ ?= http conn json writer route utf8 body files
 FUZZ_FLAGS = -std=c99 -Wall -Wextra -O1 -g -fsanitize=fuzzer,address,undefined \
     -fno-sanitize-recover=all
 # Without it conn is three times as fast; the seeds contain the words that it would find.
@@ -13,6 +13,7 @@ FUZZ_LEN_writer = 300
 FUZZ_LEN_route = 200
 FUZZ_LEN_utf8 = 96
 FUZZ_LEN_body = 400
+FUZZ_LEN_files = 120
 
 need-fuzzer:
 	@command -v clang >/dev/null || { echo "fuzz: clang is missing: install clang"; exit 1; }
