@@ -12800,7 +12800,7 @@ static ssize_t azc__file_sendfile_quietly(int fd, int file, off_t at, size_t len
     sigaddset(&pipe_only, SIGPIPE);
     if (AZC_SYS(sigprocmask)(SIG_BLOCK, &pipe_only, &before) < 0) return -1;
     ssize_t n = AZC_SYS(sendfile)(fd, file, &at, len);
-    if (n < 0 && errno == EPIPE && !sigismember(&before, SIGPIPE)) {
+    if (n < (ssize_t)len && !sigismember(&before, SIGPIPE)) { /* also behind a part that was sent */
         while (AZC_SYS(sigtimedwait)(&pipe_only, NULL, &now) < 0 && errno == EINTR) {}
     }
     AZC_SYS(sigprocmask)(SIG_SETMASK, &before, NULL);

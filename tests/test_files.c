@@ -4,6 +4,7 @@
 #include "../azchan.h"
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "test.h"
 #include "pure.h"
 #include "client.h"
@@ -936,6 +937,32 @@ static void life(void) {
         struct timespec now = {0, 0};
         while (sigtimedwait(&set, NULL, &now) > 0) {}
         sigprocmask(SIG_UNBLOCK, &set, NULL);
+        finish(server);
+    }
+    TEST("a reader that resets in the middle of a sendfile raises no SIGPIPE") {
+        azc_server *server = serving(NULL, "/");
+        signal(SIGPIPE, SIG_DFL);
+        int port = azc_port(server), status = 1;
+        fflush(stdout);
+        pid_t child = fork();
+        for (int i = 0; child == 0 && i < 300; i++) { /* in a process of its own, at any moment */
+            static char piece[65536];
+            client *c = client_open_to(NULL, "127.0.0.1", port, 0);
+            send_request(c, "GET", "/large.bin", "");
+            shutdown(c->fd, SHUT_WR);
+            for (size_t got_of = 0; got_of < (size_t)i * 8000;) {
+                struct pollfd p = {c->fd, POLLIN, 0};
+                if (poll(&p, 1, 100) <= 0) break;
+                ssize_t n = recv(c->fd, piece, sizeof piece, 0);
+                if (n <= 0) break;
+                got_of += (size_t)n;
+            }
+            client_reset(c);
+        }
+        if (child == 0) _exit(0);
+        while (waitpid(child, &status, WNOHANG) == 0) azc_poll(server, 1);
+        CHECK_INT(status, 0);
+        pump_until(server, azc_stats(server)->connections == 0);
         finish(server);
     }
     TEST("a stop lets a reader finish, and azc_destroy closes what is open") {

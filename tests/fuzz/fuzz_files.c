@@ -35,11 +35,12 @@ static void files_range(const char *text, uint64_t size) {
     FUZZ_CHECK(status != 206 || (len > 0 && first < size && len <= size - first));
     const char *dash = strchr(text, '-');
     size_t unit = strcspn(text, "=") + 1;
-    size_t a_len = dash != NULL && unit <= (size_t)(dash - text) ? (size_t)(dash - text) - unit : 0;
-    const char *a = text + unit, *b = dash != NULL ? dash + 1 : "";
-    size_t b_len = strlen(b);
     size_t a_len = 0;
     if (dash != NULL && unit <= (size_t)(dash - text)) a_len = (size_t)(dash - text) - unit;
+    const char *a = text + unit, *b = dash != NULL ? dash + 1 : "";
+    size_t b_len = strlen(b);
+    int good = dash != NULL && unit == 6 && azc__is_nocase(text, 6, "bytes=") &&
+               a + a_len == dash &&
                (a_len == 0 || files_digits(a, a_len)) && (b_len == 0 || files_digits(b, b_len)) &&
                a_len + b_len > 0;
     static const char huge[] = "18446744073709551610"; /* all that is not less is one number */

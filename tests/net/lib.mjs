@@ -114,9 +114,10 @@ export function ask(...args) {
     }));
 }
 
-/* Ways to the server: itself, and proxies that keep connections and pass bodies on as they come. */
-export async function ways(t) {
-    const dir = folder(t), server = await host(t);
+/* Ways to a server, by default host.c: itself, and proxies that keep connections and pass bodies on
+ * as they come. */
+export async function ways(t, given = host(t)) {
+    const dir = folder(t), server = await given;
     const ports = [await free_port(), await free_port()];
     const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
         .map((name) => `${name}_temp_path ${dir}/${name};`).join(' ');

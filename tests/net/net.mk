@@ -44,6 +44,11 @@ check-answers: $(NET)
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/answers.mjs
 
+##   make check-files        examples/www.c with curl, wget, h2load, wrk, ab, Chromium, and proxies
+check-files: $(BUILD)/www
+	$(call need,node,nodejs)
+	@BUILD=$(abspath $(BUILD)) node tests/net/files.mjs
+
 ##   make check-tls          the system calls of azchan.h over OpenSSL
 check-tls: $(BUILD)/net_tls
 	@$(BUILD)/net_tls
@@ -63,9 +68,10 @@ check-metrics: $(BUILD)/metrics
 	$(call need,node,nodejs)
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
-##   make check-net          the eight above
-check-net: check-tls check-proxy check-bodies check-answers check-settings check-restart \
+##   make check-net          the nine above
+check-net: check-tls check-proxy check-bodies check-answers check-files check-settings \
+    check-restart \
     check-cluster check-metrics
 
-.PHONY: check-slow check-net check-bodies check-answers check-cluster check-metrics check-proxy \
+.PHONY: check-slow check-net check-bodies check-answers check-files check-cluster check-metrics check-proxy \
     check-restart check-settings check-tls
