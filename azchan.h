@@ -7779,11 +7779,12 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 /* ---- Read ---- */
 
 /* Read at most what the backlog has room to echo, besides a message that is partly received. So a
- * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
+ * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep; 0,
+ * if it holds some already: azc__turn_judge reads again before the settle step pauses the peer. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     if (conn->state == AZC__HTTP) {
-        if (conn->paused) return 0; /* azc__receive_hold has its share already */
+        if (conn->in != NULL && (conn->drain || conn->answering)) return 0;
         size_t most = c->max_request;
         if (conn->in != NULL && conn->in->known > most) most = conn->in->known;
         return azc__min(most, c->read_buffer);
@@ -11951,14 +11952,13 @@ static void azc__answer_free(azc_conn *conn) {
     azc__free(&s->mem, a, a->size);
 }
 
-/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its request
- * is at hand, azc__request_next does that. */
+/* The answer is over: free it, and go on with what the peer has pipelined, or end. While its
+ * request is at hand, azc__request_next does that. */
 static void azc__answer_over(azc_conn *conn) {
     azc_server *s = conn->server;
     int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
     conn->wait.answer->end(conn);
     conn->drain = 0;
-    azc__conn_touch(conn);
     if (s->current == conn) {
         s->request.keep_alive = (uint8_t)keep_alive;
         return;
