@@ -2211,6 +2211,8 @@ typedef struct azc__answer {
     int (*reply)(azc_conn *conn, int status, const char *type, const void *body, size_t len);
                                     /* as azc_reply, for one that comes later; NULL: its head was
                                        sent */
+    void (*failed)(azc_conn *conn, const char *name, int result);
+                                    /* its handler has returned an error: nobody may wait */
     azc_more_callback callback;     /* of azc_reply_begin, with userdata; NULL: none, or it has got
                                        its last call */
     void *userdata;
@@ -6917,30 +6919,13 @@ static int azc__respond_options(azc_conn *conn) {
 
 /* ---- Pages ---- */
 
-/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
-static int azc__answer_later(const azc_conn *conn) {
-    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
-}
-
-/* A callback that has promised the rest of an answer has failed: nobody may wait for that. */
-static AZC__RARE void azc__handler_failed(azc_conn *conn, const char *name, int result) {
-    azc__request *r = &conn->server->request;
-    if (azc__answer_later(conn)) {
-        conn->wait.answer->end(conn);
-        r->answered = r->later = 0;
-    } else if (!conn->wait.answer->whole) {
-        azc__log(conn->server, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
-        azc__conn_drop(conn);
-    }
-}
-
 /* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     azc__callback_done(s);
     if (s->timing) azc__callback_time(s, conn, name);
-    if (result != AZC_OK && conn->answering) azc__handler_failed(conn, name, result);
+    if (result != AZC_OK && conn->answering) conn->wait.answer->failed(conn, name, result);
     if (result == AZC_OK || r->answered) return 0;
     int good = result >= 200 && result <= 599;
     if (s->config.log != NULL)
@@ -7340,6 +7325,11 @@ AZC_API const char *azc_path(const azc_conn *conn) {
         out = stpcpy(out, segment);
     }
     return r->decoded;
+}
+
+/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
+static int azc__answer_later(const azc_conn *conn) {
+    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
 }
 
 /* There is no request to answer. */
@@ -12009,6 +11999,19 @@ static void azc__answer_more(azc_conn *conn) {
     if (a->whole && conn->state != AZC__DEAD) azc__answer_over(conn);
 }
 
+/* azc__answer.failed: an answer that was put off is given by the result; one that has begun is cut
+ * off. */
+static void azc__answer_failed(azc_conn *conn, const char *name, int result) {
+    azc_server *s = conn->server;
+    if (azc__answer_later(conn)) {
+        azc__answer_free(conn);
+        s->request.answered = s->request.later = 0;
+    } else if (!conn->wait.answer->whole) {
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
+        azc__conn_drop(conn);
+    }
+}
+
 /* Keep what an answer needs of the request at hand. NULL without memory. */
 static azc__answer *azc__answer_make(azc_conn *conn) {
     azc_server *s = conn->server;
@@ -12024,6 +12027,7 @@ static azc__answer *azc__answer_make(azc_conn *conn) {
     memcpy(method + method_size, r->extra, r->extra_len);
     a->more = azc__answer_more;
     a->end = azc__answer_free;
+    a->failed = azc__answer_failed;
     a->route = r->route;
     a->size = size;
     a->extra_len = r->extra_len;

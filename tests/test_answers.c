@@ -513,6 +513,26 @@ static void laters(void) {
         in_parts = 0;
         CHECK_INT(ask(server, "HEAD /later/x?soon" HOST "\r\n"), 200);
         CHECK(answer_has(&got, "Content-Length", "27"));
+        for (int i = 0; i < 2; i++) { /* put off, then in parts of unknown length */
+            client *c = client_open(server);
+            client_print(c, "GET /later/x %s\r\n\r\n", i ? "HTTP/1.1\r\nHost: a" : "HTTP/1.0");
+            settle(server);
+            CHECK_INT(azc_reply_begin(late(server), 200, NULL, AZC_CHUNKED, NULL, NULL), AZC_OK);
+            CHECK_INT(azc_reply_part(late(server), "abc", 3), AZC_OK);
+            CHECK_INT(azc_reply_end(late(server)), AZC_OK);
+            CHECK_INT(take_answer(c, &got), 200);
+            CHECK(body_len == 3 && memcmp(body, "abc", 3) == 0);
+            CHECK_INT(answer_has(&got, "Transfer-Encoding", "chunked"), i);
+            if (i == 0) EXPECT_EOF(c);
+        }
+        client *c = client_open(server);
+        client_print(c, "HEAD /later/x" HOST "\r\n");
+        settle(server);
+        CHECK_INT(azc_reply_begin(late(server), 200, NULL, 5, NULL, NULL), AZC_OK);
+        CHECK(late(server) == NULL);
+        CHECK_INT(take_answer_to(c, &got, 1), 200);
+        CHECK(answer_has(&got, "Content-Length", "5"));
+        CHECK_INT(ask_on(c, GET("/")), 200);
         finish(server);
     }
     TEST("azc_use, on_upgrade, endpoints and uploads may answer later") {
