@@ -2369,7 +2369,8 @@ typedef struct azc__answer {
     int (*reply)(azc_conn *conn, int status, const char *type, const void *body, size_t len);
                                     /* as azc_reply, for one that comes later; NULL: its head was
                                        sent */
-    void (*failed)(azc_conn *conn, const char *name, int result); /* its handler returned that */
+    void (*failed)(azc_conn *conn, const char *name, int result);
+                                    /* its handler has returned an error: nobody may wait */
     azc_more_callback callback;     /* of azc_reply_begin, with userdata; NULL: none, or it has got
                                        its last call */
     void *userdata;
@@ -7132,11 +7133,6 @@ static int azc__respond_options(azc_conn *conn) {
 
 /* ---- Pages ---- */
 
-/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
-static int azc__answer_later(const azc_conn *conn) {
-    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
-}
-
 /* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     azc_server *s = conn->server;
@@ -7543,6 +7539,11 @@ AZC_API const char *azc_path(const azc_conn *conn) {
         out = stpcpy(out, segment);
     }
     return r->decoded;
+}
+
+/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
+static int azc__answer_later(const azc_conn *conn) {
+    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
 }
 
 /* There is no request to answer. */
@@ -8011,11 +8012,12 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 /* ---- Read ---- */
 
 /* Read at most what the backlog has room to echo, besides a message that is partly received. So a
- * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
+ * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep; 0,
+ * if it holds some already: azc__turn_judge reads again before the settle step pauses the peer. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     if (conn->state == AZC__HTTP) {
-        if (conn->paused) return 0; /* azc__receive_hold has its share already */
+        if (conn->in != NULL && (conn->drain || conn->answering)) return 0;
         size_t most = c->max_request;
         if (conn->in != NULL && conn->in->known > most) most = conn->in->known;
         return azc__min(most, c->read_buffer);
@@ -12160,7 +12162,6 @@ static void azc__answer_over(azc_conn *conn) {
     int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
     conn->wait.answer->end(conn);
     conn->drain = 0;
-    azc__conn_touch(conn);
     if (s->current == conn) {
         s->request.keep_alive = (uint8_t)keep_alive;
         return;
@@ -12211,15 +12212,15 @@ static void azc__answer_more(azc_conn *conn) {
     if (a->whole && conn->state != AZC__DEAD) azc__answer_over(conn);
 }
 
-/* azc__answer.failed: a callback has promised the rest of an answer, and then failed. Nobody may
- * wait for that. */
+/* azc__answer.failed: an answer that was put off is given by the result; one that has begun is cut
+ * off. */
 static void azc__answer_failed(azc_conn *conn, const char *name, int result) {
-    azc__request *r = &conn->server->request;
+    azc_server *s = conn->server;
     if (azc__answer_later(conn)) {
         conn->wait.answer->end(conn);
-        r->answered = r->later = 0;
+        s->request.answered = s->request.later = 0;
     } else if (!conn->wait.answer->whole) {
-        azc__log(conn->server, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
         azc__conn_drop(conn);
     }
 }
