@@ -1575,7 +1575,8 @@ AZC_API const char *azc_form(azc_conn *conn, const char *name);
  *   data_size  bytes of azc_data, zeroed at AZC_PART_FIRST; the same in each part
  *   userdata  for azc_userdata
  *   returns   as azc_add_endpoint, but "GET" is an error, too
- *   call      what handlers may call about their request, on_part may call in each part */
+ *   call      what handlers may call about their request, on_part may call in each part; lines of
+ *             azc_reply_header and cookies belong to the part that answers */
 AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
                            azc_part_callback on_part, size_t data_size, void *userdata);
 
