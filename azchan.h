@@ -1575,7 +1575,8 @@ AZC_API const char *azc_form(azc_conn *conn, const char *name);
  *   data_size  bytes of azc_data, zeroed at AZC_PART_FIRST; the same in each part
  *   userdata  for azc_userdata
  *   returns   as azc_add_endpoint, but "GET" is an error, too
- *   call      what handlers may call about their request, on_part may call in each part */
+ *   call      what handlers may call about their request, on_part may call in each part; lines of
+ *             azc_reply_header and cookies belong to the part that answers */
 AZC_API int azc_add_upload(azc_server *server, const char *method, const char *path,
                            azc_part_callback on_part, size_t data_size, void *userdata);
 
@@ -2340,14 +2341,14 @@ typedef struct azc__request {
     char extra[AZC__MAX_EXTRA + AZC__OWN_EXTRA]; /* header lines of the answer */
 } azc__request;
 
-/* A page: static bytes, or a handler. */
+/* A page. With bytes of the program, the handler is azc__page_bytes. */
 typedef struct azc__page {
     azc__route *route;
-    const void *bytes; /* the program's, unless there is a handler */
-    size_t len;
-    const char *type;
     azc_handler handler;
     void *userdata;
+    const void *bytes;
+    size_t len;
+    const char *type;
     char tag[AZC__TAG]; /* the ETag of the bytes */
 } azc__page;
 
@@ -2369,6 +2370,8 @@ typedef struct azc__answer {
     int (*reply)(azc_conn *conn, int status, const char *type, const void *body, size_t len);
                                     /* as azc_reply, for one that comes later; NULL: its head was
                                        sent */
+    void (*failed)(azc_conn *conn, const char *name, int result);
+                                    /* its handler has returned an error: nobody may wait */
     azc_more_callback callback;     /* of azc_reply_begin, with userdata; NULL: none, or it has got
                                        its last call */
     void *userdata;
@@ -6994,46 +6997,42 @@ AZC_API const char *azc_subprotocol(const azc_conn *conn) {
 
 /* ---- Respond ---- */
 
-/* Reason phrases of the statuses that are in use. RFC 9110 15 */
-static const struct {
-    uint16_t status;
-    char reason[32];
-} azc__reasons[] = {
-    {101, "Switching Protocols"},
-    {200, "OK"},
-    {204, "No Content"},
-    {206, "Partial Content"},
-    {301, "Moved Permanently"},
-    {302, "Found"},
-    {303, "See Other"},
-    {304, "Not Modified"},
-    {400, "Bad Request"},
-    {401, "Unauthorized"},
-    {403, "Forbidden"},
-    {404, "Not Found"},
-    {405, "Method Not Allowed"},
-    {408, "Request Timeout"},
-    {413, "Content Too Large"},
-    {414, "URI Too Long"},
-    {416, "Range Not Satisfiable"},
-    {426, "Upgrade Required"},
-    {429, "Too Many Requests"},
-    {431, "Request Header Fields Too Large"},
-    {500, "Internal Server Error"},
-    {501, "Not Implemented"},
-    {503, "Service Unavailable"},
-    {505, "HTTP Version Not Supported"},
-};
+/* Pairs of a status that is in use and its reason phrase. RFC 9110 15 */
+static const char azc__reasons[] =
+    "101\0Switching Protocols\0"
+    "200\0OK\0"
+    "204\0No Content\0"
+    "206\0Partial Content\0"
+    "301\0Moved Permanently\0"
+    "302\0Found\0"
+    "303\0See Other\0"
+    "304\0Not Modified\0"
+    "400\0Bad Request\0"
+    "401\0Unauthorized\0"
+    "403\0Forbidden\0"
+    "404\0Not Found\0"
+    "405\0Method Not Allowed\0"
+    "408\0Request Timeout\0"
+    "413\0Content Too Large\0"
+    "414\0URI Too Long\0"
+    "416\0Range Not Satisfiable\0"
+    "426\0Upgrade Required\0"
+    "429\0Too Many Requests\0"
+    "431\0Request Header Fields Too Large\0"
+    "500\0Internal Server Error\0"
+    "501\0Not Implemented\0"
+    "503\0Service Unavailable\0"
+    "505\0HTTP Version Not Supported\0";
 
 /* Write the status line, without its end: AZC__VERSION_LEN bytes, then "404 Not Found". Returns its
  * length. */
 enum { AZC__VERSION_LEN = 9 };
 static size_t azc__respond_status(int status, char out[64]) {
-    const char *reason = status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
-    for (size_t i = 0; i < sizeof azc__reasons / sizeof *azc__reasons; i++) {
-        if (azc__reasons[i].status == status) reason = azc__reasons[i].reason;
-    }
-    return (size_t)snprintf(out, 64, "HTTP/1.1 %d %s", status, reason);
+    int len = snprintf(out, 64, "HTTP/1.1 %d", status);
+    const char *reason = azc__pairs_find(azc__reasons, out + AZC__VERSION_LEN);
+    if (reason == NULL) reason = status < 300 ? "OK" : status < 400 ? "Redirect" : "Error";
+    out[len] = ' ';
+    return (size_t)(stpcpy(out + len + 1, reason) - out);
 }
 
 /* Add a field to the response. Each line begins with CRLF, because the line before has none yet.
@@ -7135,32 +7134,15 @@ static int azc__respond_options(azc_conn *conn) {
 
 /* ---- Pages ---- */
 
-/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
-static int azc__answer_later(const azc_conn *conn) {
-    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
-}
-
-/* A callback that has promised the rest of an answer has failed: nobody may wait for that. */
-static AZC__RARE void azc__handler_failed(azc_conn *conn, const char *name, int result) {
-    azc__request *r = &conn->server->request;
-    if (azc__answer_later(conn)) {
-        conn->wait.answer->end(conn);
-        r->answered = r->later = 0;
-    } else if (!conn->wait.answer->whole) {
-        azc__log(conn->server, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
-        azc__conn_drop(conn);
-    }
-}
-
 /* After a callback of a request. Returns 0 to go on, or the status to answer with. */
 static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     azc__callback_done(s);
     if (s->timing) azc__callback_time(s, conn, name);
-    if (result != AZC_OK && conn->answering) azc__handler_failed(conn, name, result);
+    if (result != AZC_OK && conn->answering) conn->wait.answer->failed(conn, name, result);
     if (result == AZC_OK || r->answered) return 0;
-    if (r->why != NULL) return result; /* FILES: it has said why */
+    if (r->why != NULL) return result; /* a page or file has said why */
     int good = result >= 200 && result <= 599;
     if (s->config.log != NULL)
         snprintf(s->words, sizeof s->words, "%s returned %d%s%s", name, result,
@@ -7169,15 +7151,7 @@ static int azc__handler_status(azc_conn *conn, const char *name, int result) {
     return azc__why(&r->why, good ? result : 500, s->words);
 }
 
-static int azc__page_bytes(azc_conn *conn, const azc__page *page) {
-    azc__request *r = &conn->server->request;
-    int status = azc__http_knows(r, page->tag) ? 304 : 200;
-    azc__respond_tag(r, page->tag);
-    return azc__respond(conn, status, page->type, page->bytes, page->len, 1) == AZC_OK ? 0 : 503;
-}
-
 static int azc__page_serve(azc_conn *conn, const azc__page *page) {
-    if (page->handler == NULL) return azc__page_bytes(conn, page);
     int status = azc__handler_status(conn, "the page's handler",
                                      page->handler(conn, page->userdata));
     azc__request *r = &conn->server->request;
@@ -7568,6 +7542,11 @@ AZC_API const char *azc_path(const azc_conn *conn) {
     return r->decoded;
 }
 
+/* Does azc_reply answer the request of conn that azc_reply_later has put off? */
+static int azc__answer_later(const azc_conn *conn) {
+    return conn->answering && conn->state != AZC__DEAD && conn->wait.answer->reply != NULL;
+}
+
 /* There is no request to answer. */
 static AZC__RARE int azc__error_answered(azc_server *s, const azc__request *r, const char *call) {
     return azc__mistake(s, AZC_ERR_STATE, "%s: %s", call, r != NULL ? "the request is answered"
@@ -7712,8 +7691,6 @@ static int azc__page_make(azc_server *s, const char *path, const azc__page *from
     azc__page *page = (azc__page *)azc__alloc(&s->mem, size);
     if (page == NULL) return azc__error_memory(s, "azc_add_page");
     *page = *from;
-    if (page->handler == NULL)
-        azc__tag_write(page->tag, page->len > 0 ? page->bytes : "", page->len);
     if (type_size > 0) page->type = (const char *)memcpy(page + 1, from->type, type_size);
     return azc__route_add(s, &s->page_routes, path, page, size);
 }
@@ -7729,6 +7706,17 @@ static int azc__page_add(azc_server *s, const char *path, const azc__page *page,
     return error == AZC_OK ? AZC_OK : azc__setup_failed(s, error);
 }
 
+/* The handler of a page that is bytes. */
+static int azc__page_bytes(azc_conn *conn, void *userdata) {
+    azc__request *r = &conn->server->request;
+    const azc__page *page = (const azc__page *)r->route->target;
+    (void)userdata;
+    int status = azc__http_knows(r, page->tag) ? 304 : 200;
+    azc__respond_tag(r, page->tag);
+    if (azc__respond(conn, status, page->type, page->bytes, page->len, 1) == AZC_OK) return AZC_OK;
+    return azc__why(&r->why, 503, "out of memory");
+}
+
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len) {
     azc__page page;
@@ -7738,6 +7726,8 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
     page.bytes = bytes;
     page.len = len;
     page.type = type;
+    page.handler = azc__page_bytes;
+    if (bytes != NULL || len == 0) azc__tag_write(page.tag, len > 0 ? bytes : "", len);
     return azc__page_add(server, path, &page, bytes != NULL || len == 0, "azc_add_page");
 }
 
@@ -8023,11 +8013,12 @@ static AZC__ASIDE void azc__conn_linger(azc_conn *conn) {
 /* ---- Read ---- */
 
 /* Read at most what the backlog has room to echo, besides a message that is partly received. So a
- * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep. */
+ * peer's own echoes never exceed max_backlog. Of requests, read what azc__receive_hold can keep; 0,
+ * if it holds some already: azc__turn_judge reads again before the settle step pauses the peer. */
 static AZC__ASIDE size_t azc__read_max(const azc_conn *conn) {
     const azc_config *c = &conn->server->config;
     if (conn->state == AZC__HTTP) {
-        if (conn->paused) return 0; /* azc__receive_hold has its share already */
+        if (conn->in != NULL && (conn->drain || conn->answering)) return 0;
         size_t most = c->max_request;
         if (conn->in != NULL && conn->in->known > most) most = conn->in->known;
         return azc__min(most, c->read_buffer);
@@ -12172,7 +12163,6 @@ static void azc__answer_over(azc_conn *conn) {
     int keep_alive = conn->wait.answer->keep_alive && !s->stopping;
     conn->wait.answer->end(conn);
     conn->drain = 0;
-    azc__conn_touch(conn);
     if (s->current == conn) {
         s->request.keep_alive = (uint8_t)keep_alive;
         return;
@@ -12223,6 +12213,19 @@ static void azc__answer_more(azc_conn *conn) {
     if (a->whole && conn->state != AZC__DEAD) azc__answer_over(conn);
 }
 
+/* azc__answer.failed: an answer that was put off is given by the result; one that has begun is cut
+ * off. */
+static void azc__answer_failed(azc_conn *conn, const char *name, int result) {
+    azc_server *s = conn->server;
+    if (azc__answer_later(conn)) {
+        conn->wait.answer->end(conn);
+        s->request.answered = s->request.later = 0;
+    } else if (!conn->wait.answer->whole) {
+        azc__log(s, conn, AZC_LOG_WARNING, "dropped: %s returned %d", name, result);
+        azc__conn_drop(conn);
+    }
+}
+
 /* Keep what an answer needs of the request at hand. NULL without memory. */
 static azc__answer *azc__answer_make(azc_conn *conn) {
     azc_server *s = conn->server;
@@ -12238,6 +12241,7 @@ static azc__answer *azc__answer_make(azc_conn *conn) {
     memcpy(method + method_size, r->extra, r->extra_len);
     a->more = azc__answer_more;
     a->end = azc__answer_free;
+    a->failed = azc__answer_failed;
     a->route = r->route;
     a->size = size;
     a->extra_len = r->extra_len;

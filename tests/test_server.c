@@ -316,7 +316,7 @@ static void bad_use(void) {
 
 #ifdef __cplusplus
 enum { IN_UPGRADE, IN_CONNECT, IN_MESSAGE, IN_BINARY, IN_CLOSE, IN_HANDLER, IN_TIMER, IN_POST,
-       IN_WATCH, IN_LOG, IN_DESTROY, THROWERS };
+       IN_WATCH, IN_LOG, IN_DESTROY, IN_MORE, IN_LAST, IN_LEFT, THROWERS };
 static int thrower; /* which callback throws */
 
 static int throw_in(int where) {
@@ -343,6 +343,16 @@ static int throw_handler(azc_conn *conn, void *userdata) {
     (void)conn, (void)userdata;
     return throw_in(IN_HANDLER), 204;
 }
+static int begun, over; /* answers in parts; their last calls */
+static int throw_more(azc_conn *conn, size_t room, void *where) {
+    if (room == 0) return over++, throw_in((int)(intptr_t)where);
+    throw_in(IN_MORE);
+    return (int)(intptr_t)where == IN_LAST ? azc_reply_end(conn) : AZC_OK;
+}
+static int throw_parts(azc_conn *conn, void *where) {
+    begun++;
+    return azc_reply_begin(conn, 200, NULL, AZC_CHUNKED, throw_more, where);
+}
 static void throw_task(azc_server *server, void *where) {
     (void)server;
     throw_in((int)(intptr_t)where);
@@ -367,6 +377,12 @@ static int play_until_thrown(azc_server *server, const int fds[2]) {
         client_print(a, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n");
         for (int i = 0; i < 20; i++) azc_poll(server, 1);
         azc_watch(server, fds[1], 0, NULL, NULL);
+        client *d = client_open(server), *e = client_open(server);
+        client_print(d, "GET /last HTTP/1.1\r\nHost: a\r\n\r\n");
+        client_print(e, "GET /left HTTP/1.1\r\nHost: a\r\n\r\n");
+        for (int i = 0; i < 5; i++) azc_poll(server, 1);
+        client_close(e);
+        for (int i = 0; i < 5; i++) azc_poll(server, 1);
         CHECK_INT(client_upgrade(b, "/t", ""), 101);
         CHECK_INT(client_upgrade(c, "/t", ""), 101);
         client_text(b, "hello"), settle(server);
@@ -391,6 +407,9 @@ static void exceptions(void) {
             azc_server *server = create(&config);
             azc_add_channel(server, &d);
             azc_add_handler(server, "/page", throw_handler, NULL);
+            azc_add_handler(server, "/last", throw_parts, (void *)(intptr_t)IN_LAST);
+            azc_add_handler(server, "/left", throw_parts, (void *)(intptr_t)IN_LEFT);
+            begun = over = 0;
             listening(server);
             int fds[2];
             if (pipe(fds) != 0) abort();
@@ -400,6 +419,7 @@ static void exceptions(void) {
             for (client *c = clients; c; c = c->next) c->server = server;
             if (!thrown) server = NULL;
             finish(server);
+            CHECK_INT(begun, over);
         }
 }
 #else

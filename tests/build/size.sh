@@ -2,8 +2,9 @@
 # size.sh DIR [check | write]: the bytes that azchan.h takes. check fails past these limits, and when
 # the whole header grew by more than 3 % over tests/build/sizes; write records that figure.
 # max_echo: text of examples/echo.c, linked with what it calls; raised on purpose. It was 30,437 at
-# first, 36,313 after the fixes of what the field found, and 45,411 with a log and words for errors.
-max_echo=46000
+# first, 36,313 after the fixes of what the field found, 45,411 with a log and words for errors, and
+# 46,211 with the places in the core where requests wait for a body, or for the rest of an answer.
+max_echo=46400
 max_chat=147456 max_resident=400    # examples/chat.c: bytes of its file, and KiB resident when idle
 set -eu
 out=$1 mode=${2-}
