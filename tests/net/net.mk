@@ -69,8 +69,7 @@ check-metrics: $(BUILD)/metrics
 	@BUILD=$(abspath $(BUILD)) node tests/net/metrics.mjs
 
 ##   make check-net          the nine above
-check-net: check-tls check-proxy check-bodies check-answers check-files check-settings \
-    check-restart \
+check-net: check-tls check-proxy check-bodies check-answers check-files check-settings check-restart \
     check-cluster check-metrics
 
 .PHONY: check-slow check-net check-bodies check-answers check-files check-cluster check-metrics check-proxy \
