@@ -12313,7 +12313,7 @@ static int azc__answer_head(azc__request *r, azc_conn *conn, azc__answer *a, int
     snprintf(number, sizeof number, "%llu", (unsigned long long)len);
     a->left = len;
     a->chunked = len == AZC_CHUNKED && !r->http10;
-    if (status >= 400 || (len == AZC_CHUNKED && r->http10)) r->keep_alive = 0;
+    if (status >= 400) r->keep_alive = 0; /* as it is for HTTP/1.0 */
     if (len != AZC_CHUNKED) azc__respond_field(r, "Content-Length", number);
     else if (a->chunked) azc__respond_field(r, "Transfer-Encoding", "chunked");
     r->parts = 1;

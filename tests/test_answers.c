@@ -533,6 +533,13 @@ static void laters(void) {
         CHECK_INT(take_answer_to(c, &got, 1), 200);
         CHECK(answer_has(&got, "Content-Length", "5"));
         CHECK_INT(ask_on(c, GET("/")), 200);
+        client_print(c, GET("/later/x"));
+        settle(server);
+        CHECK_INT(azc_reply_begin(late(server), 404, NULL, 1, NULL, NULL), AZC_OK);
+        CHECK_INT(azc_reply_part(late(server), "x", 1), AZC_OK);
+        CHECK_INT(take_answer(c, &got), 404);
+        CHECK(answer_has(&got, "Connection", "close"));
+        EXPECT_EOF(c);
         finish(server);
     }
     TEST("azc_use, on_upgrade, endpoints and uploads may answer later") {
@@ -1469,6 +1476,71 @@ static int chaos_part(azc_conn *conn, const void *data, size_t len, int flags) {
     return flags & AZC_PART_LAST || below(3) == 0 ? chaos_handler(conn, NULL) : AZC_OK;
 }
 
+/* What more does: in its first call, or in its last. */
+enum { ACTIONS = 9 };
+static struct {
+    int action, last, ran, lasts;
+} torture;
+static void act(azc_server *server) {
+    torture.ran++;
+    switch (torture.action) {
+    case 0: CHECK_INT(azc_destroy(server), AZC_ERR_STATE); break;
+    case 1: CHECK_INT(azc_poll(server, 0), AZC_ERR_STATE); break;
+    case 2: azc_stop(server); break;
+    case 3: CHECK_INT(azc_shutdown(server, 0), AZC_OK); break;
+    case 4: CHECK_INT(azc_broadcast(served, NULL, "to all", AZC_NUL, NULL), AZC_OK); break;
+    case 5:
+        for (azc_cursor c = azc_members(served, NULL); azc_cursor_next(&c);)
+            azc_close(c.conn, 1000, "more");
+        break;
+    case 6: CHECK_INT(azc_reply(late(server), 200, NULL, "x", 1), AZC_OK); break;
+    case 7: CHECK_INT(azc_reply_begin(late(server), 200, NULL, 1, NULL, NULL), AZC_OK); break;
+    default:
+        CHECK_INT(azc_reply_begin(late(server), 200, NULL, 1, NULL, NULL), AZC_OK);
+        CHECK_INT(azc_reply_end(late(server)), AZC_ERR_STATE);
+    }
+}
+static int torture_more(azc_conn *conn, size_t room, void *user) {
+    azc_server *server = (azc_server *)user;
+    CHECK_INT(in_callback++, 0);
+    torture.lasts += room == 0;
+    if (torture.last == (room == 0)) act(server);
+    in_callback--;
+    return room == 0 ? AZC_OK : azc_reply_end(conn);
+}
+static int torture_get(azc_conn *conn, void *user) {
+    (void)user;
+    return azc_reply_begin(conn, 200, NULL, AZC_CHUNKED, torture_more, azc_server_of(conn));
+}
+
+static void tortures(void) {
+    TEST("whatever more does, also in its last call, every answer and the server end once") {
+        for (int n = 0; n < ACTIONS * 2 * 2; n++) {
+            memset(&torture, 0, sizeof torture), memset(&waiting, 0, sizeof waiting);
+            torture.action = n / 4, torture.last = n / 2 % 2, in_callback = 0;
+            azc_server *server = create(NULL);
+            azc_channel_desc d = recorder("/t");
+            served = azc_add_channel(server, &d);
+            azc_add_handler(server, "/more", torture_get, NULL);
+            azc_add_handler(server, "/later", later_get, NULL);
+            listening(server);
+            client *member = join_channel(server, "/t"), *c = client_open(server);
+            client_print(c, GET("/later"));
+            settle(server);
+            client *e = client_open(server);
+            client_print(e, GET("/more"));
+            if (n % 2) settle(server), client_close(e);
+            for (int i = 0; i < 10; i++) azc_poll(server, 1);
+            CHECK_INT(torture.ran, 1);
+            CHECK_INT(torture.lasts, 1);
+            (void)member;
+            finish(server);
+            CHECK_INT(torture.lasts, 1);
+        }
+        tape_clear(&events), tape_clear(&log_lines);
+    }
+}
+
 static void chaos(void) {
     TEST("whatever a program does with its requests, each answer gets one last call") {
         static const char *const requests[] = {
@@ -1539,6 +1611,7 @@ int main(int argc, char **argv) {
     deadlines();
     ends();
     memories();
+    tortures();
     chaos();
     tape_clear(&events), tape_clear(&log_lines);
     return test_end();

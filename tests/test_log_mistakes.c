@@ -42,6 +42,7 @@ BAD_CONFIG(rooms, c->max_rooms = -1)
 BAD_CONFIG(memberships, c->max_memberships = -1)
 BAD_CONFIG(watched, c->max_watched = -1)
 BAD_CONFIG(timers, c->max_timers = -1)
+BAD_CONFIG(too_many_answers, c->max_answers = -1)
 BAD_CONFIG(fd_negative, c->listen_fd = -1)
 BAD_CONFIG(mode_negative, c->unix_mode = -1)
 BAD_CONFIG(level_large, c->log_level = 9)
@@ -83,6 +84,7 @@ static const struct {
     {memberships, AZC_ERR_ARGUMENT, "max_memberships -1: must be from 0 to %zu", INT_MAX},
     {watched, AZC_ERR_ARGUMENT, "max_watched -1: must be from 0 to %zu", AZC__SLOT_MASK},
     {timers, AZC_ERR_ARGUMENT, "max_timers -1: must be from 0 to %zu", AZC__SLOT_MASK},
+    {too_many_answers, AZC_ERR_ARGUMENT, "max_answers -1: must be from 0 to %zu", INT_MAX},
     {fd_negative, AZC_ERR_ARGUMENT, "listen_fd -1: must be from 0 to %zu", INT_MAX},
     {mode_negative, AZC_ERR_ARGUMENT, "unix_mode -1: must be from 0 to %zu", 0777},
     {level_large, AZC_ERR_ARGUMENT, "log_level 9: must be from 0 to 4", 0},
