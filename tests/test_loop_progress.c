@@ -96,7 +96,8 @@ static int file_connect(azc_conn *conn) {
 
 /* The size of an answer to a GET of /page, head included. */
 static size_t page_answer(const char *fields) {
-    return PAGE + strlen("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
+    return PAGE + strlen("HTTP/1.1 200 OK\r\nETag: \"0123456789abcdef\"\r\n"
+                         "Cache-Control: no-cache\r\nContent-Type: text/plain\r\n"
                          "Content-Length: 6000000\r\n\r\n") + (*fields ? 19 : 0);
 }
 
