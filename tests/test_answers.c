@@ -788,6 +788,17 @@ static void in_pieces(void) {
         CHECK(late(server) == NULL);
         CHECK_INT(take_answer(c, &got), 0);
         CHECK(c->eof);
+        c = client_open(server);
+        client_print(c, GET("/open"));
+        pump(server, 5);
+        memory.none = 1;
+        CHECK_INT(azc_reply_part(late(server), "1234", 4), AZC_ERR_MEMORY);
+        CHECK(late(server) != NULL);
+        CHECK_INT(azc_reply_end(late(server)), AZC_ERR_MEMORY);
+        memory.none = 0;
+        CHECK(late(server) == NULL);
+        CHECK_INT(take_answer(c, &got), 0);
+        CHECK(c->eof);
         finish(server);
     }
     TEST("the last call of more comes when no other callback runs, and may free its data") {
