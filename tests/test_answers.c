@@ -688,6 +688,9 @@ static void in_pieces(void) {
         CHECK_INT(azc_reply_part(late(server), big, sizeof big), AZC_ERR_FULL);
         CHECK_INT(take_answer(c, &got), 200);
         is_feed(6000);
+        client_print(c, GET("/parts?len=6000&part=1000&stop=1"));
+        pump(server, 20);
+        CHECK_INT(source.calls, 1);
         finish(server);
     }
     TEST("without more, parts come from anywhere; the last byte of a known length is the end") {
