@@ -691,6 +691,9 @@ static void in_pieces(void) {
         client_print(c, GET("/parts?len=6000&part=1000&stop=1"));
         pump(server, 20);
         CHECK_INT(source.calls, 1);
+        CHECK_INT(azc_reply_part(late(server), body, (256 << 10) + 1), AZC_ERR_FULL); /* never */
+        pump(server, 20);
+        CHECK_INT(source.calls, 1);
         finish(server);
     }
     TEST("without more, parts come from anywhere; the last byte of a known length is the end") {
