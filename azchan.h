@@ -1519,10 +1519,10 @@ AZC_API uint64_t azc_reply_later(azc_conn *conn);
  *   cost      azc_reply_begin: as azc_reply_later; azc_reply_part: linear in len
  *   call      azc_reply_begin where azc_reply_later is allowed, and for a request that azc_find
  *             finds; the others from then on, anywhere
- * An answer of known length is whole with its last byte, others with azc_reply_end. Before the
- * promised length is reached, azc_reply_end drops the connection and returns AZC_ERR_STATE, so that
- * the peer notices the loss. After the FIN of the peer an answer goes on as long as more adds
- * parts; one that waits is dropped. RFC 9112 7.1 */
+ * An answer of known length is whole with its last byte, others with azc_reply_end. If bytes of the
+ * promised length are missing (AZC_ERR_STATE), or without memory, azc_reply_end drops the
+ * connection, so that the peer notices the loss. After the FIN of the peer an answer goes on as
+ * long as more adds parts; one that waits is dropped. RFC 9112 7.1 */
 #define AZC_CHUNKED UINT64_MAX
 typedef int (*azc_more_callback)(azc_conn *conn, size_t room, void *userdata);
 AZC_API int azc_reply_begin(azc_conn *conn, int status, const char *type, uint64_t len,

@@ -688,6 +688,12 @@ static void in_pieces(void) {
         CHECK_INT(azc_reply_part(late(server), big, sizeof big), AZC_ERR_FULL);
         CHECK_INT(take_answer(c, &got), 200);
         is_feed(6000);
+        client_print(c, GET("/parts?len=6000&part=1000&stop=1"));
+        pump(server, 20);
+        CHECK_INT(source.calls, 1);
+        CHECK_INT(azc_reply_part(late(server), body, (256 << 10) + 1), AZC_ERR_FULL); /* never */
+        pump(server, 20);
+        CHECK_INT(source.calls, 1);
         finish(server);
     }
     TEST("without more, parts come from anywhere; the last byte of a known length is the end") {
@@ -785,6 +791,17 @@ static void in_pieces(void) {
         CHECK_INT(azc_reply_end(late(server)), AZC_ERR_STATE);
         CHECK_STR(azc_error(server), "azc_reply_end: 6 bytes are missing of what azc_reply_begin "
                                      "has promised: the connection is dropped");
+        CHECK(late(server) == NULL);
+        CHECK_INT(take_answer(c, &got), 0);
+        CHECK(c->eof);
+        c = client_open(server);
+        client_print(c, GET("/open"));
+        pump(server, 5);
+        memory.none = 1;
+        CHECK_INT(azc_reply_part(late(server), "1234", 4), AZC_ERR_MEMORY);
+        CHECK(late(server) != NULL);
+        CHECK_INT(azc_reply_end(late(server)), AZC_ERR_MEMORY);
+        memory.none = 0;
         CHECK(late(server) == NULL);
         CHECK_INT(take_answer(c, &got), 0);
         CHECK(c->eof);
