@@ -2054,7 +2054,7 @@ enum {
     AZC__MAX_SUBPROTOCOL = 100, /* bytes of a subprotocol's name */
     AZC__MAX_TYPE = 200,        /* bytes of a Content-Type */
     AZC__EXTENSION = 15,        /* bytes of a file name's extension */
-    AZC__DATE = 80,             /* bytes of an HTTP date: as wide as gcc fears */
+    AZC__DATE = 30,             /* bytes of an HTTP date, and its NUL */
     AZC__FOLDER_PATH = 200,     /* bytes of the path of a folder */
     AZC__FILE_WHOLE = 4096,     /* a file of so many bytes is read at once */
     AZC__SENDFILE = 1 << 20,    /* bytes of one sendfile, so that other peers have their turn */
@@ -7679,10 +7679,10 @@ static int azc__route_add(azc_server *s, azc__route **list, const char *path, vo
     return azc__route_error(s, error, path);
 }
 
-/* The ETag of bytes: the same after a restart, so the seed is not the server's. */
-static void azc__tag_write(char out[AZC__TAG], const void *bytes, size_t len) {
-    static const uint32_t seed[2] = {0, 1};
-    snprintf(out, AZC__TAG, "\"%016llx\"", (unsigned long long)azc__sip_wide(seed, bytes, len));
+static void azc__tag_write(char out[AZC__TAG], uint64_t hash) {
+    *out++ = '"';
+    for (int shift = 60; shift >= 0; shift -= 4) *out++ = "0123456789abcdef"[hash >> shift & 15];
+    memcpy(out, "\"", 2);
 }
 
 static int azc__page_make(azc_server *s, const char *path, const azc__page *from) {
@@ -7719,6 +7719,7 @@ static int azc__page_bytes(azc_conn *conn, void *userdata) {
 
 AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
                          const void *bytes, size_t len) {
+    static const uint32_t seed[2] = {0, 1}; /* the ETag is the same after a restart */
     azc__page page;
     if (len >= AZC_NUL && (len = azc__measure(bytes, len)) >= AZC_NUL)
         return azc__setup_failed(server, azc__error_length(server, "azc_add_page"));
@@ -7727,7 +7728,8 @@ AZC_API int azc_add_page(azc_server *server, const char *path, const char *type,
     page.len = len;
     page.type = type;
     page.handler = azc__page_bytes;
-    if (bytes != NULL || len == 0) azc__tag_write(page.tag, len > 0 ? bytes : "", len);
+    if (bytes != NULL || len == 0)
+        azc__tag_write(page.tag, azc__sip_wide(seed, len > 0 ? bytes : "", len));
     return azc__page_add(server, path, &page, bytes != NULL || len == 0, "azc_add_page");
 }
 
@@ -12595,6 +12597,11 @@ static const char *azc__file_type(const azc_server *s, const char *name) {
 
 static const char azc__months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
+static void azc__date_digits(char *p, int n) {
+    p[0] = (char)('0' + n / 10);
+    p[1] = (char)('0' + n % 10);
+}
+
 /* Write a date, "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7); "" if the year has not four
  * digits. */
 static void azc__date_write(char out[AZC__DATE], time_t t) {
@@ -12602,9 +12609,15 @@ static void azc__date_write(char out[AZC__DATE], time_t t) {
     struct tm utc;
     *out = 0;
     if (gmtime_r(&t, &utc) == NULL || utc.tm_year < -1900 || utc.tm_year > 9999 - 1900) return;
-    snprintf(out, AZC__DATE, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * utc.tm_wday,
-             utc.tm_mday, azc__months + 3 * utc.tm_mon, utc.tm_year + 1900, utc.tm_hour,
-             utc.tm_min, utc.tm_sec);
+    memcpy(out, "Ddd, dd Mmm yyyy hh:mm:ss GMT", AZC__DATE);
+    memcpy(out, days + 3 * utc.tm_wday, 3);
+    azc__date_digits(out + 5, utc.tm_mday);
+    memcpy(out + 8, azc__months + 3 * utc.tm_mon, 3);
+    azc__date_digits(out + 12, (utc.tm_year + 1900) / 100);
+    azc__date_digits(out + 14, (utc.tm_year + 1900) % 100);
+    azc__date_digits(out + 17, utc.tm_hour);
+    azc__date_digits(out + 20, utc.tm_min);
+    azc__date_digits(out + 23, utc.tm_sec);
 }
 
 /* A number that is larger for a later date; -1 for what is none. The two obsolete formats, which no
@@ -12658,10 +12671,9 @@ static int azc__file_status(const azc__request *r, const char *tag, const char *
                             uint64_t size, uint64_t *first, uint64_t *len) {
     const char *since = azc__http_only(r, "If-Modified-Since");
     const char *range = azc__http_only(r, "Range"), *same = azc__http_only(r, "If-Range");
-    int64_t order = azc__date_order(date);
     if (azc__http_field(r, "If-None-Match") != NULL) since = NULL;
     if (azc__http_knows(r, tag)) return 304;
-    if (since != NULL && order >= 0 && azc__date_order(since) >= order) return 304;
+    if (since != NULL && *date && azc__date_order(since) >= azc__date_order(date)) return 304;
     if (range == NULL || r->head_only) return 200;
     if (same != NULL && strcmp(same, tag) != 0 && strcmp(same, date) != 0) return 200;
     return azc__range_parse(range, size, first, len);
@@ -12916,8 +12928,9 @@ static void azc__file_fields(azc__request *r, int status, const azc__found *foun
                              const char *date, uint64_t first, uint64_t len) {
     unsigned long long size = (unsigned long long)found->st.st_size, from = first;
     char range[80];
-    snprintf(range, sizeof range, "bytes %llu-%llu/%llu", from, from + len - 1, size);
-    if (status == 416) snprintf(range, sizeof range, "bytes */%llu", size);
+    if (status == 206)
+        snprintf(range, sizeof range, "bytes %llu-%llu/%llu", from, from + len - 1, size);
+    else if (status == 416) snprintf(range, sizeof range, "bytes */%llu", size);
     if (status == 206 || status == 416) azc__respond_field(r, "Content-Range", range);
     if (status == 416) return;
     azc__respond_tag(r, tag);
@@ -12928,17 +12941,27 @@ static void azc__file_fields(azc__request *r, int status, const azc__found *foun
     if (found->packed) azc__respond_field(r, "Content-Encoding", "gzip");
 }
 
+/* A hash of what changes with a file's bytes. It does not show the number of the inode. */
+static uint64_t azc__file_version(const struct stat *st) {
+    const uint64_t state[] = {(uint64_t)st->st_mtime, (uint64_t)AZC__MTIME_NS(st),
+                              (uint64_t)st->st_size, (uint64_t)st->st_ino};
+    uint64_t hash = 0;
+    for (size_t i = 0; i < sizeof state / sizeof *state; i++) {
+        hash = (hash ^ state[i]) * 0x9E3779B97F4A7C15u;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
 /* Answer with a file. Returns as azc__request_serve; closes fd. */
 static int azc__file_serve(azc_conn *conn, int fd, const azc__found *found) {
     azc_server *s = conn->server;
     azc__request *r = &s->request;
     const struct stat *st = &found->st;
-    const uint64_t version[] = {(uint64_t)st->st_mtime, (uint64_t)AZC__MTIME_NS(st),
-                                (uint64_t)st->st_size, (uint64_t)st->st_ino};
     const char *type = azc__file_type(s, found->name);
     char tag[AZC__TAG], date[AZC__DATE];
     uint64_t size = (uint64_t)st->st_size, first = 0, len = size;
-    azc__tag_write(tag, version, sizeof version); /* a hash: it does not show the inode */
+    azc__tag_write(tag, azc__file_version(st));
     azc__date_write(date, st->st_mtime);
     int status = azc__file_status(r, tag, date, size, &first, &len);
     azc__file_fields(r, status, found, tag, date, first, len);
