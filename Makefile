@@ -145,7 +145,7 @@ check-fixed:
 # out: it is optimised, and gcovr cannot match its branches with the others'.
 coverage:
 	$(call need,gcovr,gcovr)
-	@rm -rf $(BUILD)/coverage
+	@rm -rf $(BUILD)/coverage && mkdir -p $(BUILD)
 	@$(MAKE) -s test BUILD=$(abspath $(BUILD))/coverage \
 	    CFLAGS="-O0 --coverage -fprofile-abs-path -fprofile-update=atomic -DNDEBUG" \
 	    >$(abspath $(BUILD))/coverage.log || { grep -A8 ^FAIL $(BUILD)/coverage.log; exit 1; }

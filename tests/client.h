@@ -515,9 +515,9 @@ static inline int client_answer_to(client *c, answer *a, int head_only) {
             if (memcmp(c->in + i, "\r\n\r\n", 4) == 0) head = i + 4;
         if (head || !client_await(c, c->len + 1)) break;
     }
-    if (!head || !CHECK(head < sizeof a->head)) return 0;
+    if (head == 0 || head >= sizeof a->head) return 0;
     memcpy(a->head, c->in, head);
-    CHECK(strncmp(a->head, "HTTP/1.1 ", 9) == 0 && a->head[12] == ' ');
+    if (strncmp(a->head, "HTTP/1.1 ", 9) != 0 || a->head[12] != ' ') return 0;
     int status = atoi(a->head + 9);
     const char *length = answer_field(a, "Content-Length", NULL);
     size_t body = length && status >= 200 && status != 204 && status != 304 && !head_only
