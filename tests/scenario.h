@@ -310,11 +310,6 @@ static int client_clock(clockid_t clock, struct timespec *t) {
 #define CLIENT_CLOCK client_clock
 #include "client.h"
 
-/* Fewer of everything: under valgrind, or when TEST_QUICK is set. TEST_FULL: all of it. */
-static inline int quick_run(void) {
-    const char *preload = getenv("LD_PRELOAD");
-    return getenv("TEST_QUICK") || (preload && strstr(preload, "vgpreload"));
-}
 static inline int waiting(void) { return quick_run() ? 50000 : 5000; }
 static inline int full_run(void) { return getenv("TEST_FULL") != NULL; }
 

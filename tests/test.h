@@ -44,6 +44,12 @@ static struct {
     int verbose, passed, failed, bad; /* bad: failed checks of the running test */
 } test;
 
+/* Fewer of everything: under valgrind, or when TEST_QUICK is set. TEST_FULL: all of it. */
+static inline int quick_run(void) {
+    const char *preload = getenv("LD_PRELOAD");
+    return getenv("TEST_QUICK") || (preload && strstr(preload, "vgpreload"));
+}
+
 #define TEST(sentence) if (test_begin(sentence))
 #define CHECK(x) test_check(!!(x), #x, __FILE__, __LINE__)
 #define CHECK_INT(got, want) test_int((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
