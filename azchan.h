@@ -7412,7 +7412,7 @@ static AZC__RARE size_t azc__receive_hold(azc_conn *conn, const unsigned char *p
  * FIN is not awaited: our close discards nothing unread, so it cannot reset the answer. A long
  * answer does wait, so that a peer that does not read it still counts as a connection. */
 static void azc__receive_last(azc_conn *conn) {
-    if (conn->out.bytes <= 2 * AZC__LARGE && !conn->answering) conn->eof = 1;
+    if (conn->out.bytes <= (size_t)2 * AZC__LARGE && !conn->answering) conn->eof = 1;
 }
 
 /* Take bytes of a request head, or of its body. Returns the bytes taken, at least one. */
@@ -12610,9 +12610,9 @@ static void azc__date_write(char out[AZC__DATE], time_t t) {
     *out = 0;
     if (gmtime_r(&t, &utc) == NULL || utc.tm_year < -1900 || utc.tm_year > 9999 - 1900) return;
     memcpy(out, "Ddd, dd Mmm yyyy hh:mm:ss GMT", AZC__DATE);
-    memcpy(out, days + 3 * utc.tm_wday, 3);
+    memcpy(out, days + 3 * (size_t)utc.tm_wday, 3);
     azc__date_digits(out + 5, utc.tm_mday);
-    memcpy(out + 8, azc__months + 3 * utc.tm_mon, 3);
+    memcpy(out + 8, azc__months + 3 * (size_t)utc.tm_mon, 3);
     azc__date_digits(out + 12, (utc.tm_year + 1900) / 100);
     azc__date_digits(out + 14, (utc.tm_year + 1900) % 100);
     azc__date_digits(out + 17, utc.tm_hour);
@@ -12625,7 +12625,7 @@ static void azc__date_write(char out[AZC__DATE], time_t t) {
 static int64_t azc__date_order(const char *date) {
     static const char like[] = "Aaa, 00 Aaa 0000 00:00:00 GMT";
     int64_t order = 0;
-    int month = 0;
+    size_t month = 0;
     for (size_t i = 0; i < sizeof like; i++) {
         int c = (unsigned char)date[i], letter = azc__lower(c) >= 'a' && azc__lower(c) <= 'z';
         if ((like[i] | 32) == 'a' ? !letter : like[i] == '0' ? !azc__digit((char)c)
@@ -12633,7 +12633,7 @@ static int64_t azc__date_order(const char *date) {
     }
     while (month < 12 && memcmp(azc__months + 3 * month, date + 8, 3) != 0) month++;
     if (month == 12) return -1;
-    order = atoi(date + 12) * 12 + month;                 /* year and month, */
+    order = atoi(date + 12) * 12 + (int)month;            /* year and month, */
     order = order * 100 + atoi(date + 5);                 /* day, */
     order = order * 100 + atoi(date + 17);                /* and time */
     return (order * 100 + atoi(date + 20)) * 100 + atoi(date + 23);
@@ -12681,10 +12681,10 @@ static int azc__file_status(const azc__request *r, const char *tag, const char *
 
 /* Does the peer accept gzip? It does not if it says "gzip;q=0". RFC 9110 12.5.3 */
 static int azc__file_gzip(const azc__request *r) {
-    const char *list, *item;
+    const char *list;
     size_t len;
     for (int i = 0; (list = azc__http_next(r, "Accept-Encoding", &i)) != NULL;) {
-        while ((item = azc__list_next(&list, &len)) != NULL) {
+        for (const char *item; (item = azc__list_next(&list, &len)) != NULL;) {
             size_t name = azc__min(strcspn(item, "; \t"), len);
             if (!azc__is_nocase(item, name, "gzip")) continue;
             const char *q = (const char *)memchr(item, '=', len);

@@ -705,6 +705,7 @@ static void in_pieces(void) {
             settle(server);
             CHECK_INT(azc_reply_part(late(server), "12345678901", AZC_NUL), AZC_ERR_ARGUMENT);
             CHECK(strstr(azc_error(server), "len 11: 10 bytes are left") != NULL);
+            CHECK_INT(azc_reply_part(late(server), "1", (size_t)-100), AZC_ERR_FULL);
             CHECK_INT(azc_reply_part(late(server), NULL, 1), AZC_ERR_ARGUMENT);
             CHECK_INT(azc_reply_part(NULL, "1", 1), AZC_ERR_ARGUMENT);
             CHECK_INT(azc_reply_end(NULL), AZC_ERR_ARGUMENT);

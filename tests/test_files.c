@@ -980,6 +980,17 @@ static void life(void) {
         begin(server, "/large.bin");
         finish(server); /* checks the descriptors */
     }
+    TEST("a file that cannot be read any more drops the connection, and the log says why") {
+        azc_server *server = serving(NULL, "/");
+        client *c = begin(server, "/large.bin");
+        azc_conn *conn = server->slots[0];
+        int folder = open(".", O_RDONLY | O_DIRECTORY);
+        if (CHECK(conn->answering)) dup2(folder, conn->wait.answer->fd);
+        close(folder);
+        CHECK_INT(client_await(c, LARGE), 0);
+        CHECK(strstr(tape_text(&log_lines), strerror(EISDIR)) != NULL);
+        finish(server);
+    }
     TEST("without sendfile, and in fixed memory, a file arrives as well") {
         static unsigned char block[4 << 20];
         azc_config config = quick();
