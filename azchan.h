@@ -9033,6 +9033,8 @@ static int azc__server_random(void *to, size_t len, int strict) {
 #ifdef AZC__GETRANDOM
     if (AZC_SYS(getrandom)(to, len, GRND_NONBLOCK) == (ssize_t)len) return 1;
     if (strict && errno == EAGAIN) return 0;
+#else
+    (void)strict;
 #endif
     int fd = azc__fd_high(AZC_SYS(open)("/dev/urandom", O_RDONLY | O_CLOEXEC));
     if (fd < 0) return 0;
