@@ -454,8 +454,8 @@
 
        azc_add_folder(server, "/", "www");
 
-   /app.js is www/app.js, and / is www/index.html. Pages, handlers and channels go before a folder,
-   and of several folders the one with the longest path answers.
+   /app.js is www/app.js, and / is www/index.html. Pages and handlers go before a folder, an upgrade
+   goes to its channel, and of several folders the one with the longest path answers.
 
    Files are opened for each request, so a new build needs no restart. Replace the files in the
    folder, not the folder itself. Move each file into place (rename): if a file is cut short while
@@ -526,9 +526,8 @@
    each); rooms with the longest name; memberships; timers; watched descriptors; and 1 KiB pieces
    of output, enough for max_backlog even if each wastes the length of a control frame, and for
    the answers to one read full of pings. Arrays have their final size at once. Broadcasts are
-   copied to each output, not shared. History, latest values, rates and components
-   need the heap: azc_set_history, azc_add_live, and azc_send with key or period_ms, return
-   AZC_ERR_STATE.
+   copied to each output, not shared. History, latest values, rates and components need the heap:
+   azc_set_history, azc_add_live, and azc_send with key or period_ms, return AZC_ERR_STATE.
 
    BEHIND A PROXY. azc_peer is the proxy's address, and its X-Forwarded-* fields are believed only
    if azc_trust_proxies lists that address. Then azc_peer is the last address in X-Forwarded-For
@@ -622,9 +621,9 @@
    room: see max_connections); pings, so that dead peers do not occupy them either. A peer can hold
    one max_message (or max_body, while it posts) and two max_backlog of memory, 576 KiB; and two
    max_backlog more, 1088 KiB in all, if it can join several rooms with a history. max_connections
-   times that is the most, so lower these on a small board. In a channel with
-   azc_add_live a peer can also hold 64 components; of those that have lost their page, max_waiting
-   of each name are kept.
+   times that is the most, so lower these on a small board. In a channel with azc_add_live a peer
+   can also hold 64 components; of those that have lost their page, max_waiting of each name are
+   kept.
 
    Your program decides: who a peer is (on_upgrade sees cookies and headers: refuse there); what it
    may send, and how often (the rate of well-formed messages is not limited here; azc_close with
@@ -1494,7 +1493,7 @@ AZC_API int azc_reply_header(azc_conn *conn, const char *name, const char *value
  *   returns   the number for azc_find, which returns NULL once the peer has left or the answer is
  *             whole. No other request has this number, also not of the same connection. 0: no
  *             request is at hand, it is answered, or there is no memory; azc_error has the words
- *   cost      keeps about 200 bytes and the strings of the request
+ *   cost      keeps about 120 bytes, and the strings of the request
  *   call      in handlers, on_upgrade and the callback of azc_add_upload */
 AZC_API uint64_t azc_reply_later(azc_conn *conn);
 

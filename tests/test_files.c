@@ -1014,6 +1014,7 @@ static void life(void) {
             }
         for (int i = 0; i < 2; i++) c[i] = begin(server, "/large.bin");
         CHECK_INT(once(server, "/large.bin", ""), 503); /* max_answers */
+        CHECK(!answer_field(&got, "ETag", NULL) && !answer_field(&got, "Accept-Ranges", NULL));
         CHECK_INT(once(server, "/app.js", ""), 200);
         for (int i = 0; i < 2; i++) {
             CHECK(client_await(c[i], LARGE));
